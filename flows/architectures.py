@@ -1,0 +1,58 @@
+"""The allow-list of architectures: a published model names one and its arguments, and nothing else can be built."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from flows.errors import ArchitectureError
+from flows.flow import Flow
+from flows.nets import ACTIVATIONS
+from flows.nice import nice
+from flows.priors import PRIORS
+
+ARCHITECTURES: dict[str, Callable[..., Flow]] = {"nice": nice}
+
+_LARGEST = 1_000_000
+"""No width, depth or extent of a flow comes near this; a manifest that names a larger one is damaged or hostile."""
+
+_CHOICES: dict[str, Mapping[str, object]] = {"prior": PRIORS, "activation": ACTIVATIONS}
+
+
+def build(name: str, item_shape: Sequence[int], arguments: Mapping[str, Any]) -> Flow:
+    """The flow that a manifest describes, with fresh weights. Under ``torch.device("meta")`` it takes no memory.
+
+    Raises ArchitectureError when the name is not on the list, or an argument is unknown, of the wrong type or out of
+    range; the message names the argument.
+    """
+    if name not in ARCHITECTURES:
+        raise ArchitectureError(f"unknown architecture {name!r}; known: {', '.join(sorted(ARCHITECTURES))}")
+    builder = ARCHITECTURES[name]
+    known = {key: p.default for key, p in inspect.signature(builder).parameters.items() if key != "item_shape"}
+    for key in arguments.keys() - known.keys():
+        raise ArchitectureError(f"architecture {name!r} takes no argument {key!r}; it takes {', '.join(known)}")
+    if not item_shape or not all(_is_count(extent) for extent in item_shape):
+        raise ArchitectureError(f"item_shape must be positive integers, got {item_shape!r}")
+    for key, value in arguments.items():
+        _check(key, value, known[key])
+    return builder(tuple(item_shape), **arguments)
+
+
+def _check(key: str, value: Any, default: Any) -> None:
+    """The value must be of the kind of the builder's default: a flag, a count, counts, or a word of a known list."""
+    if key in _CHOICES:
+        if not isinstance(value, str) or value not in _CHOICES[key]:
+            raise ArchitectureError(f"{key} must be one of {', '.join(_CHOICES[key])}, got {value!r}")
+    elif isinstance(default, bool):
+        if not isinstance(value, bool):
+            raise ArchitectureError(f"{key} must be true or false, got {value!r}")
+    elif isinstance(default, int):
+        if not _is_count(value):
+            raise ArchitectureError(f"{key} must be a positive integer, got {value!r}")
+    elif not isinstance(value, Sequence) or isinstance(value, str) or not all(_is_count(v) for v in value):
+        raise ArchitectureError(f"{key} must be a list of positive integers, got {value!r}")
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _LARGEST

@@ -1,0 +1,66 @@
+"""Noise that belongs to an item, not to its place in a batch: the same on every device and beside any neighbours.
+
+A counter-based generator: the u-th number of the stream with key k is a hash of (k, u), so a whole batch is drawn in
+one vectorised pass and each row depends on its own key alone. The hash is the finaliser of SplitMix64 (Steele, Lea &
+Flood 2014, "Fast splittable pseudorandom number generators", figure 16), in 64-bit integers that wrap around.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+_GOLDEN = 0x9E3779B97F4A7C15 - 2**64  # 2^64 / golden ratio, as the signed integer that torch keeps
+_MIX_1 = 0xBF58476D1CE4E5B9 - 2**64
+_MIX_2 = 0x94D049BB133111EB - 2**64
+_BITS = 52  # so that k + 1/2 is exact in float64 and no draw is ever 0 or 1
+
+
+def keys(seed: int, count: int, device: torch.device | str = "cpu", first: int = 0) -> Tensor:
+    """Keys (count,) of rows ``first`` ... under a seed: a prefix of a longer call's, so n=16 begins n=64."""
+    rows = torch.arange(first, first + count, dtype=torch.int64, device=device)
+    return _mix(_mix(rows * _GOLDEN) + _signed(seed))
+
+
+def content_keys(items: Tensor, seed: int) -> Tensor:
+    """Keys (B,) from what each item (B, ...) of integers holds: equal items get equal noise wherever they stand."""
+    flat = items.flatten(1).to(torch.int64)
+    weights = keys(0x51_1CE, flat.shape[1], flat.device) | 1
+    return _mix((flat * weights).sum(dim=1) + _mix(torch.full_like(flat[:, 0], _signed(seed)) + _GOLDEN))
+
+
+def derive(parents: Tensor, index: int | Tensor) -> Tensor:
+    """Keys (B,) of the index-th child stream of each key: one a step, say. ``index`` is one integer or (B,)."""
+    return _mix(parents ^ _mix(torch.as_tensor(index, dtype=torch.int64, device=parents.device) * _GOLDEN + _MIX_1))
+
+
+def uniform(row_keys: Tensor, shape: Sequence[int]) -> Tensor:
+    """Uniform draws (B, *shape) in the open interval (0, 1), float64, one stream a row."""
+    counter = torch.arange(1, math.prod(shape) + 1, dtype=torch.int64, device=row_keys.device) * _GOLDEN
+    hashed = _mix(row_keys[:, None] + counter[None, :])
+    draws = (_shift_right(hashed, 64 - _BITS).to(torch.float64) + 0.5) * 2.0**-_BITS
+    return draws.reshape(len(row_keys), *shape)
+
+
+def normal(row_keys: Tensor, shape: Sequence[int]) -> Tensor:
+    """Standard normal draws (B, *shape), float64, one stream a row."""
+    return torch.special.ndtri(uniform(row_keys, shape))
+
+
+def _mix(x: Tensor) -> Tensor:
+    x = (x ^ _shift_right(x, 30)) * _MIX_1
+    x = (x ^ _shift_right(x, 27)) * _MIX_2
+    return x ^ _shift_right(x, 31)
+
+
+def _shift_right(x: Tensor, bits: int) -> Tensor:
+    """The logical shift: torch's own copies the sign bit into int64."""
+    return (x >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def _signed(seed: int) -> int:
+    wrapped = seed & (2**64 - 1)
+    return wrapped - 2**64 if wrapped >= 2**63 else wrapped

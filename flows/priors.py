@@ -1,0 +1,72 @@
+"""The factorised latent densities of NICE (section 3.4): standard logistic and standard normal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Prior(nn.Module):
+    """A density of independent, identically distributed latents of a fixed shape.
+
+    Quantiles are part of the interface, so that draws can be made from any source of uniform numbers and come out the
+    same on every device.
+    """
+
+    std: float
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        super().__init__()
+        self.shape = tuple(shape)
+
+    def log_density(self, z: Tensor) -> Tensor:
+        """The log-density of each latent on its own, in nats, of the shape of z."""
+        raise NotImplementedError
+
+    def quantile(self, u: Tensor) -> Tensor:
+        """The latent below which a share u in (0, 1) of the density lies, elementwise."""
+        raise NotImplementedError
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """z (B, *shape) -> log-density (B,), in nats."""
+        return self.log_density(z).flatten(1).sum(dim=1)
+
+    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """n draws (n, *shape), float64, on the generator's device."""
+        device = generator.device if generator is not None else torch.device("cpu")
+        u = torch.rand((n, *self.shape), generator=generator, dtype=torch.float64, device=device)
+        return self.quantile(u.clamp_min(2.0**-54))  # a draw of exactly zero would be minus infinity
+
+    def extra_repr(self) -> str:
+        return f"{self.shape}"
+
+
+class StandardLogistic(Prior):
+    """log p(z) = -z - 2 log(1 + e^-z), written symmetrically so that it overflows on neither side."""
+
+    std = math.pi / math.sqrt(3)
+
+    def log_density(self, z: Tensor) -> Tensor:
+        return -functional.softplus(z) - functional.softplus(-z)
+
+    def quantile(self, u: Tensor) -> Tensor:
+        return torch.logit(u)
+
+
+class StandardNormal(Prior):
+    """log p(z) = -(z^2 + log 2 pi) / 2."""
+
+    std = 1.0
+
+    def log_density(self, z: Tensor) -> Tensor:
+        return -0.5 * (z.square() + math.log(2 * math.pi))
+
+    def quantile(self, u: Tensor) -> Tensor:
+        return torch.special.ndtri(u)
+
+
+PRIORS: dict[str, type[Prior]] = {"logistic": StandardLogistic, "normal": StandardNormal}

@@ -1,0 +1,73 @@
+"""The one interface of the mathematics: an invertible map that knows its log-determinant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+
+class Transform(nn.Module):
+    """An invertible map y = f(x) of a batch.
+
+    ``forward`` goes from data towards the latent (the NICE paper's direction), ``inverse`` comes back. Both return the
+    log-determinant **of the map that they just applied**, log|det dy/dx| or log|det dx/dy|, of shape (B,), in nats: the
+    two sum to zero at the same point.
+    """
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """x (B, ...) -> y (B, ...) and log|det dy/dx| (B,)."""
+        raise NotImplementedError
+
+    def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """y (B, ...) -> x (B, ...) and log|det dx/dy| (B,)."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def initialise(self, x: Tensor) -> Tensor:
+        """Set data-dependent parameters from one batch x of the training set; returns f(x) for the transform behind.
+
+        Most transforms have none and only pass the batch on.
+        """
+        return cast(Tensor, self(x)[0])
+
+
+class Compose(Transform):
+    """f = f_k ∘ ... ∘ f_1; log-determinants add up (the chain rule)."""
+
+    def __init__(self, transforms: Iterable[Transform]) -> None:
+        super().__init__()
+        self.steps = nn.ModuleList(transforms)
+
+    def __iter__(self) -> Iterator[Transform]:
+        return iter(cast(Iterable[Transform], self.steps))
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        total = no_volume_change(x)
+        for step in self:
+            x, log_abs_det = step(x)
+            total = total + log_abs_det
+        return x, total
+
+    def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        total = no_volume_change(y)
+        for step in reversed(cast("list[Transform]", list(self.steps))):
+            y, log_abs_det = step.inverse(y)
+            total = total + log_abs_det
+        return y, total
+
+    @torch.no_grad()
+    def initialise(self, x: Tensor) -> Tensor:
+        for step in self:
+            x = step.initialise(x)
+        return x
+
+
+def no_volume_change(x: Tensor) -> Tensor:
+    """The log-determinant of a map that preserves volume: zeros (B,) beside x."""
+    return x.new_zeros(x.shape[0])

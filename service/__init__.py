@@ -1,0 +1,1 @@
+"""The online side: HTTP in front of loaded models."""

@@ -1,0 +1,1 @@
+"""The offline side: data to a trained, evaluated, published flow."""
