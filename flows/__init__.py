@@ -1,4 +1,4 @@
-"""Normalizing flows in pure PyTorch: transforms that know their log-determinants, priors, and the flows they compose."""
+"""Normalizing flows in pure PyTorch: transforms that know their log-determinants, priors, and flows made of them."""
 
 from flows.architectures import ARCHITECTURES, build
 from flows.coupling import AdditiveCoupling, Coupling, EvenOdd
@@ -13,6 +13,7 @@ from flows.transform import Compose, Transform
 
 __all__ = [
     "ARCHITECTURES",
+    "MLP",
     "AdditiveCoupling",
     "ArchitectureError",
     "Centre",
@@ -25,7 +26,6 @@ __all__ = [
     "Flow",
     "FlowError",
     "InputOutsideDomain",
-    "MLP",
     "Prior",
     "ShapeMismatch",
     "StandardLogistic",

@@ -1,4 +1,4 @@
-"""Coupling layers: one part of the input decides how the other part is changed, so the inverse is as cheap as the forward.
+"""Coupling layers: one part of the input decides how the other is changed, so the inverse is as cheap as the forward.
 
 Dinh, Krueger & Bengio, "NICE: Non-linear Independent Components Estimation", 2014 (arXiv:1410.8516), section 3.
 """
