@@ -14,8 +14,9 @@ from flows.priors import PRIORS
 
 ARCHITECTURES: dict[str, Callable[..., Flow]] = {"nice": nice}
 
-_LARGEST = 1_000_000
-"""No width, depth or extent of a flow comes near this; a manifest that names a larger one is damaged or hostile."""
+# No flow comes near these; a manifest that names more is damaged or hostile, and must not keep the builder busy.
+_MOST_LAYERS = 1_000
+_WIDEST = 100_000
 
 _CHOICES: dict[str, Mapping[str, object]] = {"prior": PRIORS, "activation": ACTIVATIONS}
 
@@ -32,8 +33,8 @@ def build(name: str, item_shape: Sequence[int], arguments: Mapping[str, Any]) ->
     known = {key: p.default for key, p in inspect.signature(builder).parameters.items() if key != "item_shape"}
     for key in arguments.keys() - known.keys():
         raise ArchitectureError(f"architecture {name!r} takes no argument {key!r}; it takes {', '.join(known)}")
-    if not item_shape or not all(_is_count(extent) for extent in item_shape):
-        raise ArchitectureError(f"item_shape must be positive integers, got {item_shape!r}")
+    if not _are_widths(item_shape):
+        raise ArchitectureError(f"item_shape must be a list of integers from 1 to {_WIDEST}, got {item_shape!r}")
     for key, value in arguments.items():
         _check(key, value, known[key])
     return builder(tuple(item_shape), **arguments)
@@ -48,11 +49,20 @@ def _check(key: str, value: Any, default: Any) -> None:
         if not isinstance(value, bool):
             raise ArchitectureError(f"{key} must be true or false, got {value!r}")
     elif isinstance(default, int):
-        if not _is_count(value):
-            raise ArchitectureError(f"{key} must be a positive integer, got {value!r}")
-    elif not isinstance(value, Sequence) or isinstance(value, str) or not all(_is_count(v) for v in value):
-        raise ArchitectureError(f"{key} must be a list of positive integers, got {value!r}")
+        if not _is_count(value, _MOST_LAYERS):
+            raise ArchitectureError(f"{key} must be an integer from 1 to {_MOST_LAYERS}, got {value!r}")
+    elif not _are_widths(value):
+        raise ArchitectureError(f"{key} must be a list of integers from 1 to {_WIDEST}, got {value!r}")
 
 
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _LARGEST
+def _are_widths(value: object) -> bool:
+    return (
+        isinstance(value, Sequence)
+        and not isinstance(value, str)
+        and 0 < len(value) <= _MOST_LAYERS
+        and all(_is_count(width, _WIDEST) for width in value)
+    )
+
+
+def _is_count(value: object, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= most

@@ -47,7 +47,8 @@ def uniform(row_keys: Tensor, shape: Sequence[int]) -> Tensor:
 
 def normal(row_keys: Tensor, shape: Sequence[int]) -> Tensor:
     """Standard normal draws (B, *shape), float64, one stream a row."""
-    return torch.special.ndtri(uniform(row_keys, shape))
+    draws: Tensor = torch.special.ndtri(uniform(row_keys, shape))
+    return draws
 
 
 def _mix(x: Tensor) -> Tensor:

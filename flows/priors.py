@@ -66,7 +66,8 @@ class StandardNormal(Prior):
         return -0.5 * (z.square() + math.log(2 * math.pi))
 
     def quantile(self, u: Tensor) -> Tensor:
-        return torch.special.ndtri(u)
+        z: Tensor = torch.special.ndtri(u)
+        return z
 
 
 PRIORS: dict[str, type[Prior]] = {"logistic": StandardLogistic, "normal": StandardNormal}

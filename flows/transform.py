@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import cast
 
 import torch
@@ -16,6 +16,9 @@ class Transform(nn.Module):
     log-determinant **of the map that they just applied**, log|det dy/dx| or log|det dx/dy|, of shape (B,), in nats: the
     two sum to zero at the same point.
     """
+
+    # nn.Module types its call as Any; a transform promises more.
+    __call__: Callable[..., tuple[Tensor, Tensor]]
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x (B, ...) -> y (B, ...) and log|det dy/dx| (B,)."""
@@ -31,7 +34,7 @@ class Transform(nn.Module):
 
         Most transforms have none and only pass the batch on.
         """
-        return cast(Tensor, self(x)[0])
+        return self(x)[0]
 
 
 class Compose(Transform):

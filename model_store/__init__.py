@@ -1,1 +1,20 @@
-"""The format of a published model and the store that keeps them."""
+"""The format of a published model and the store that keeps them: safetensors and JSON, nothing that can run."""
+
+from model_store.errors import ModelRefused, StoreError, UnknownModel
+from model_store.manifest import Manifest
+from model_store.publish import Published, publish
+from model_store.store import LoadedModel, Store, default_root
+from model_store.weights import round_weights
+
+__all__ = [
+    "LoadedModel",
+    "Manifest",
+    "ModelRefused",
+    "Published",
+    "Store",
+    "StoreError",
+    "UnknownModel",
+    "default_root",
+    "publish",
+    "round_weights",
+]

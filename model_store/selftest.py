@@ -1,0 +1,55 @@
+"""The self-test at publish and at load: the round trip, and the golden log-likelihoods."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from flows import Flow
+from model_store.manifest import Golden
+
+# A few units in the last place of float32, summed over the dimensions, is about 1e-5 nats each: ten times that is
+# still far below what any damage to a weight would do, and above what another machine's order of summation does.
+NATS_PER_DIMENSION = 1e-4
+ROUND_TRIP = 1e-4
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """The largest deviations over the golden items: nats an item, data units an entry."""
+
+    log_likelihood: float
+    round_trip: float
+
+
+@torch.no_grad()
+def golden_log_likelihood(flow: Flow, items: Tensor, seed: int) -> Tensor:
+    """What the service would answer for these items (N, ...) -> (N,), float64."""
+    return flow.log_prob(flow.to_continuous(items, seed)).double().cpu()
+
+
+@torch.no_grad()
+def measure(flow: Flow, items: Tensor, log_likelihood: Tensor, seed: int) -> Deviation:
+    """How far this flow, on its device, is from the golden answers and from being its own inverse."""
+    x = flow.to_continuous(items, seed)
+    back, _ = flow.decode(flow.encode(x)[0])
+    found = golden_log_likelihood(flow, items, seed)
+    return Deviation(_largest(found - log_likelihood), _largest(back - x))
+
+
+def complaint(deviation: Deviation, golden: Golden) -> str | None:
+    """Why the self-test fails, or None. Written so that NaN fails."""
+    if not deviation.round_trip <= golden.round_trip_tolerance:
+        return f"the round trip errs by {deviation.round_trip:.3g}, more than {golden.round_trip_tolerance:.3g}"
+    if not deviation.log_likelihood <= golden.log_likelihood_tolerance:
+        return (
+            f"the golden log-likelihood is off by {deviation.log_likelihood:.3g} nats, "
+            f"more than {golden.log_likelihood_tolerance:.3g}"
+        )
+    return None
+
+
+def _largest(difference: Tensor) -> float:
+    return float(difference.abs().max())
