@@ -66,12 +66,12 @@ def read_plain(directory: Path, file: str, largest: int) -> bytes:
     except OSError as error:
         raise DamagedFile(f"{file} is missing or cannot be read") from error
     with os.fdopen(descriptor, "rb") as opened:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
             raise DamagedFile(f"{file} is not a plain file")
-        data = opened.read(largest + 1)
-    if len(data) > largest:
-        raise DamagedFile(f"{file} is larger than the {largest} bytes it should have")
-    return data
+        if status.st_size > largest:
+            raise DamagedFile(f"{file} is larger than the {largest} bytes it should have")
+        return opened.read()
 
 
 def read_checked(directory: Path, file: str, entry: FileEntry) -> bytes:

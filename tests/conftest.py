@@ -1,0 +1,30 @@
+"""What every test may use: the real digits that travel with the tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+DATA = Path(__file__).parent / "data"
+
+
+class Digits(NamedTuple):
+    """Real MNIST digits: images (N, 28, 28) uint8 and labels (N,)."""
+
+    train: Tensor
+    train_labels: Tensor
+    test: Tensor
+    test_labels: Tensor
+
+
+@pytest.fixture(scope="session")
+def digits() -> Digits:
+    """1,000 of the training set and 500 of the test set."""
+    with np.load(DATA / "mnist-subset.npz") as file:
+        parts = ("train_images", "train_labels", "test_images", "test_labels")
+        return Digits(*(torch.from_numpy(file[part]) for part in parts))

@@ -1,0 +1,114 @@
+"""Every transform answers the same questions."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import flows
+from tests.flows.cases import TRANSFORMS, TransformCase, disturb
+
+every_transform = pytest.mark.parametrize("case", TRANSFORMS.values(), ids=TRANSFORMS.keys())
+
+
+@every_transform
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
+def test_inverse_undoes_forward(case: TransformCase, dtype: torch.dtype, tolerance: float) -> None:
+    transform, x = disturb(case.make().to(dtype)), case.points().to(dtype)
+    y, there = transform(x)
+    back, here = transform.inverse(y)
+    torch.testing.assert_close(back, x, atol=tolerance, rtol=0)
+    assert there.shape == here.shape == (len(x),)
+    torch.testing.assert_close(there + here, torch.zeros_like(there), atol=10 * tolerance, rtol=0)
+
+
+@every_transform
+@pytest.mark.parametrize("direction", ["forward", "inverse"])
+def test_log_determinant_is_that_of_the_jacobian(case: TransformCase, direction: str) -> None:
+    transform, x = disturb(case.make().double()), case.points()
+    if direction == "inverse":
+        x = transform(x)[0].detach()
+    apply = getattr(transform, direction)
+    size = x[0].numel()
+    for row, claimed in zip(x, apply(x)[1], strict=True):
+        jacobian = torch.autograd.functional.jacobian(lambda v: apply(v[None])[0][0], row).reshape(size, size)
+        assert abs(torch.linalg.slogdet(jacobian).logabsdet - claimed) < 1e-8
+
+
+@pytest.mark.parametrize("case", [case for case in TRANSFORMS.values() if list(case.make().parameters())])
+def test_every_parameter_gets_a_gradient(case: TransformCase) -> None:
+    transform = disturb(case.make().double())
+    y, log_abs_det = transform(case.points())
+    (y.square().sum() + log_abs_det.sum()).backward()
+    for name, parameter in transform.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+@every_transform
+def test_a_saved_state_restores_the_map(case: TransformCase) -> None:
+    transform, x = disturb(case.make().double()), case.points()
+    other = case.make().double()
+    other.load_state_dict(copy.deepcopy(transform.state_dict()))
+    torch.testing.assert_close(other(x)[0], transform(x)[0], atol=0, rtol=0)
+
+
+@every_transform
+def test_an_empty_batch_passes(case: TransformCase) -> None:
+    y, log_abs_det = case.make().double()(case.points()[:0])
+    assert len(y) == 0
+    assert log_abs_det.shape == (0,)
+
+
+@given(levels=st.lists(st.integers(0, 255), min_size=1, max_size=30), seed=st.integers(0, 2**31))
+def test_dequantising_never_changes_a_grey_level(levels: list[int], seed: int) -> None:
+    items = torch.tensor([levels], dtype=torch.uint8)
+    noise = torch.rand(items.shape, generator=torch.Generator().manual_seed(seed))
+    for extreme in (noise, torch.zeros_like(noise), torch.full_like(noise, 1 - 2**-24), torch.ones_like(noise)):
+        y, log_abs_det = flows.Dequantise()(items, extreme)
+        assert bool(((y >= 0) & (y < 1)).all())
+        assert torch.equal(flows.Dequantise().inverse(y)[0].to(torch.uint8), items)
+        assert log_abs_det.item() == pytest.approx(-len(levels) * torch.tensor(256.0).log().item(), rel=1e-6)
+
+
+def test_dequantisation_noise_is_fresh_for_every_item() -> None:
+    y, _ = flows.Dequantise()(torch.zeros(2, 1000, dtype=torch.uint8))
+    assert not torch.equal(y[0], y[1])
+    assert y.mean().item() == pytest.approx(0.5 / 256, rel=0.05)
+
+
+def test_scaling_starts_at_the_spread_of_the_data() -> None:
+    x = torch.randn(4000, 6, dtype=torch.float64) * torch.tensor([1e-3, 0.1, 1.0, 5.0, 50.0, 0.0])
+    scaling = flows.DiagonalScaling(6, target_std=2.0).double()
+    scaled = scaling.initialise(x)
+    torch.testing.assert_close(scaled[:, :5].std(dim=0), torch.full((5,), 2.0, dtype=torch.float64))
+    assert bool(scaling.log_scale.isfinite().all()), "a constant dimension must not ask for an infinite scale"
+
+
+def test_centre_subtracts_the_mean_of_what_it_was_shown() -> None:
+    x = torch.randn(100, 4) + 3
+    torch.testing.assert_close(flows.Centre(4).initialise(x).mean(dim=0), torch.zeros(4), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("parity", [0, 1])
+@given(dimensions=st.integers(2, 9))
+def test_even_odd_split_merges_back(dimensions: int, parity: int) -> None:
+    split = flows.EvenOdd(dimensions, parity)
+    x = torch.arange(2.0 * dimensions).reshape(2, dimensions)
+    kept, changed = split(x)
+    assert (kept.shape[1], changed.shape[1]) == (split.kept, split.changed)
+    assert torch.equal(kept, x[:, parity::2])
+    assert torch.equal(split.merge(kept, changed), x)
+
+
+def test_wrong_shapes_are_typed_errors() -> None:
+    with pytest.raises(flows.ShapeMismatch, match=r"\(B, 6\)"):
+        flows.EvenOdd(6, 0)(torch.zeros(2, 5))
+    with pytest.raises(flows.ShapeMismatch):
+        flows.EvenOdd(1, 0)
+    with pytest.raises(flows.ShapeMismatch, match=r"\(2, 3\)"):
+        flows.Flatten((2, 3))(torch.zeros(1, 3, 2))

@@ -1,0 +1,42 @@
+"""Stores with small published models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+import flows
+from model_store import Published, Store, publish
+from tests.conftest import Digits
+
+ARGUMENTS = {"hidden": [24], "couplings": 2}
+
+
+@pytest.fixture
+def publish_digits(tmp_path: Path, digits: Digits) -> Callable[..., Published]:
+    """Publishes an untrained but fitted NICE of real digits into tmp_path/store; keyword arguments override."""
+
+    def run(name: str = "digits", seed: int = 0, **overrides: object) -> Published:
+        torch.manual_seed(seed)
+        flow = flows.nice((28, 28), **ARGUMENTS)
+        flow.initialise(flow.to_continuous(digits.train))
+        options = {
+            "architecture": "nice",
+            "arguments": ARGUMENTS,
+            "golden_items": digits.test[:8],
+            "provenance": {"data": "mnist", "seed": seed},
+            "quality": {"test": {"count": 500.0, "log_likelihood": 1.0}},
+            "card": "# digits\n",
+            "pictures": {"samples.png": b"\x89PNG"},
+        }
+        return publish(tmp_path / "store", name, flow, **{**options, **overrides})
+
+    return run
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")

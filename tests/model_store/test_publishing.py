@@ -1,0 +1,128 @@
+"""Publishing: all of a version or nothing, and what comes back is what went in."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+import flows
+from model_store import Published, Store, StoreError, publish, round_weights
+from tests.conftest import Digits
+
+Publish = Callable[..., Published]
+
+
+def test_versions_count_up_and_default_points_at_the_newest(publish_digits: Publish, store: Store) -> None:
+    first, second = publish_digits(), publish_digits(seed=1)
+    assert (first.version, second.version) == (1, 2)
+    assert store.versions("digits") == [1, 2]
+    assert store.aliases("digits") == {"default": 2}
+
+
+def test_the_loaded_flow_answers_as_the_published_one(publish_digits: Publish, store: Store, digits: Digits) -> None:
+    publish_digits()
+    torch.manual_seed(0)
+    flow = flows.nice((28, 28), hidden=[24], couplings=2)
+    flow.initialise(flow.to_continuous(digits.train))
+    loaded = store.load("digits", 1)
+    x = flow.to_continuous(digits.test)
+    assert torch.equal(loaded.flow.log_prob(x), flow.log_prob(x))
+    assert loaded.reference == "digits@1"
+    assert loaded.manifest.provenance == {"data": "mnist", "seed": 0}
+    assert loaded.read("README.md") == b"# digits\n"
+    assert loaded.calibration is None
+    assert not any(p.requires_grad for p in loaded.flow.parameters())
+
+
+def test_bfloat16_halves_the_file_and_serves_what_was_measured(
+    publish_digits: Publish, store: Store, digits: Digits
+) -> None:
+    full, half = publish_digits(), publish_digits(weights_dtype="bfloat16")
+    size = {p.version: (p.path / "model.safetensors").stat().st_size for p in (full, half)}
+    assert size[half.version] < 0.6 * size[full.version]
+    measured = store.load("digits", 1).flow
+    round_weights(measured, "bfloat16")
+    x = measured.to_continuous(digits.test)
+    assert torch.equal(store.load("digits", 2).flow.log_prob(x), measured.log_prob(x))
+
+
+def test_calibration_travels(publish_digits: Publish, store: Store) -> None:
+    publish_digits(calibration={"scores": torch.arange(5.0)})
+    calibration = store.load("digits", 1).calibration
+    assert calibration is not None
+    assert torch.equal(calibration["scores"], torch.arange(5.0))
+
+
+@pytest.mark.parametrize("name", ["", "Digits", "../digits", "a/b", ".hidden", "a b", "a@1", "x" * 65, "digits-"])
+def test_names_that_could_be_paths_are_refused(publish_digits: Publish, tmp_path: Path, name: str) -> None:
+    with pytest.raises(StoreError, match="cannot name a model"):
+        publish_digits(name=name)
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_flow_that_is_not_its_own_inverse_is_not_published(
+    publish_digits: Publish, tmp_path: Path, digits: Digits
+) -> None:
+    flow = flows.nice((28, 28), hidden=[24], couplings=2)
+    flow.initialise(flow.to_continuous(digits.train))
+    with torch.no_grad():
+        flow.transforms.steps[-1].log_scale.fill_(60.0)  # float32 cannot come back from latents of 1e26
+        flow.transforms.steps[2].net.layers[-1].weight.fill_(1e20)
+    with pytest.raises(StoreError, match="not published"):
+        publish(
+            tmp_path / "store",
+            "broken",
+            flow,
+            architecture="nice",
+            arguments={"hidden": [24], "couplings": 2},
+            golden_items=digits.test[:2],
+            provenance={},
+            quality={},
+            card="",
+        )
+    assert Store(tmp_path / "store").names() == []
+
+
+def test_a_publication_that_fails_half_way_leaves_no_trace(
+    publish_digits: Publish, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish_digits()
+
+    def full_disk(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("model_store.publishing.replace_durably", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        publish_digits()
+    assert store.versions("digits") == [1]
+    assert sorted(p.name for p in (store.root / "digits").iterdir()) == ["1", "aliases.json"]
+
+
+def test_a_version_without_its_manifest_is_not_there(publish_digits: Publish, store: Store) -> None:
+    (publish_digits().path / "manifest.json").unlink()
+    assert store.names() == []
+
+
+def test_publishers_at_the_same_time_get_different_versions(publish_digits: Publish, store: Store) -> None:
+    published: list[int] = []
+    threads = [threading.Thread(target=lambda: published.append(publish_digits().version)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(published) == [1, 2, 3, 4]
+    for version in published:
+        store.load("digits", version)
+
+
+def test_the_manifest_lists_every_file_with_its_hash(publish_digits: Publish) -> None:
+    published = publish_digits()
+    manifest = json.loads((published.path / "manifest.json").read_text())
+    assert set(manifest["files"]) == {p.name for p in published.path.iterdir()} - {"manifest.json"}
+    assert manifest["architecture"] == {"name": "nice", "arguments": {"hidden": [24], "couplings": 2}}
+    assert manifest["item"] == {"shape": [28, 28], "dtype": "uint8"}
