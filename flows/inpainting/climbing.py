@@ -1,0 +1,94 @@
+"""The two calls of an inpainting: set out, and take one step."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from flows.errors import FlowError, InputOutsideDomain, ShapeMismatch
+from flows.flow import Flow
+from flows.inpainting.ascent import Ascent
+from flows.inpainting.climb import Climb
+from flows.inpainting.method import Method, evaluate, fill
+
+METHODS: dict[str, Method] = {method.name: method for method in (Ascent(),)}
+
+
+def start(
+    flow: Flow,
+    x: Tensor,
+    hidden: Tensor,
+    keys: Tensor,
+    *,
+    method: str = "ascent",
+    steps: int,
+    step_size: float = 1.0,
+    temperature: float = 1.0,
+) -> Climb:
+    """Rows ready for their first step: x (B, *S) continuous, hidden (B, *S) bool, keys (B,) of ``flows.noise``.
+
+    What x holds at the hidden entries, NaN included, counts for nothing: they start from the flow's own centre, the
+    decoded zero latent. A row that hides nothing, or may take no step, is done at once.
+
+    Raises ShapeMismatch, InputOutsideDomain (a known entry that is not finite or lies off an image's [0, 1]) and
+    FlowError (an unknown method, a negative number of steps, step size or temperature).
+    """
+    if method not in METHODS:
+        raise FlowError(f"unknown method {method!r}; known: {', '.join(METHODS)}")
+    if steps < 0 or step_size < 0 or temperature < 0:
+        raise FlowError("steps, step_size and temperature must not be negative")
+    if tuple(x.shape[1:]) != flow.item_shape or hidden.shape != x.shape or keys.shape != x.shape[:1]:
+        raise ShapeMismatch(
+            f"expected x and hidden (B, {', '.join(map(str, flow.item_shape))}) and keys (B,), "
+            f"got {tuple(x.shape)}, {tuple(hidden.shape)} and {tuple(keys.shape)}"
+        )
+    x, hidden, keys = x.to(flow.device, flow.dtype), hidden.to(flow.device), keys.to(flow.device)
+    sound = x.isfinite() & ((x >= 0) & (x <= 1) if flow.is_image else True)
+    if not bool((hidden | sound).all()):
+        raise InputOutsideDomain("a known entry is not finite, or no pixel in [0, 1]")
+
+    count = len(x)
+    whole = torch.zeros(count, dtype=torch.int64, device=x.device)
+    real = torch.zeros(count, dtype=x.dtype, device=x.device)
+    none = torch.zeros(count, dtype=torch.bool, device=x.device)
+    with torch.no_grad():
+        centre = flow.decode(torch.zeros((1, *flow.prior.shape), dtype=x.dtype, device=x.device))[0]
+    complete = ~hidden.flatten(1).any(dim=1)
+    climb = Climb(
+        method=method,
+        x=x,
+        hidden=hidden,
+        keys=keys,
+        step=whole,
+        steps=whole + steps,
+        step_size=real + step_size,
+        temperature=real + temperature,
+        log_prob=real,
+        gradient=torch.zeros_like(x),
+        best=x,
+        best_log_prob=real,
+        start_log_prob=real,
+        done=complete if steps else ~none,
+        converged=complete,
+        accepted=whole,
+        samples=METHODS[method].samples,
+    )
+    x = fill(flow, climb, centre.expand_as(x))
+    log_prob, gradient = evaluate(flow, x, hidden)
+    climb = replace(
+        climb, x=x, gradient=gradient, log_prob=log_prob, best=x, best_log_prob=log_prob, start_log_prob=log_prob
+    )
+    return METHODS[method].begin(flow, climb)
+
+
+def step(flow: Flow, climb: Climb) -> Climb:
+    """Every row that is not done one step on, each at its own place of its own schedule.
+
+    Costs one forward and one backward pass of the flow over the batch, done rows included: select them away first.
+    """
+    ahead = METHODS[climb.method].advance(flow, climb)
+    taken = climb.step + 1
+    ahead = replace(ahead, step=taken, done=ahead.converged | (taken >= climb.steps))
+    return climb.where(climb.done, ahead) if bool(climb.done.any()) else ahead

@@ -1,0 +1,70 @@
+"""What the methods share: the gradient, the bounds of an image, and the bookkeeping of one step."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from flows.flow import Flow
+from flows.inpainting.climb import Climb, spread
+
+
+class Method:
+    """One way to fill in what a mask hides. Methods are stateless: all that a row remembers is in its Climb."""
+
+    name: str
+    samples: bool = False
+    """Whether a completion is a draw (the answer is the last point) or the most likely one (the best point)."""
+
+    def begin(self, flow: Flow, climb: Climb) -> Climb:
+        """The climb with what the method needs to remember, at its first point."""
+        raise NotImplementedError
+
+    def advance(self, flow: Flow, climb: Climb) -> Climb:
+        """Every row one step on, done or not; ``step`` counts and keeps the rows that are done as they were."""
+        raise NotImplementedError
+
+
+def evaluate(flow: Flow, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+    """log p(x) (B,) and its gradient (B, *S), zero where nothing is hidden: one forward and one backward pass.
+
+    Inference mode is left for the time of the call, and x copied, since autograd takes no inference tensors. Weights
+    get no gradient, whether they ask for one or not.
+    """
+    with torch.inference_mode(False), torch.enable_grad():
+        point = x.clone().requires_grad_()
+        log_prob = flow.log_prob(point)
+        (gradient,) = torch.autograd.grad(log_prob.sum(), point)
+    return log_prob.detach(), torch.where(hidden, gradient, 0.0)
+
+
+def fill(flow: Flow, climb: Climb, proposal: Tensor) -> Tensor:
+    """The proposal (B, *S) at the hidden entries, clipped to [0, 1) for an image, and the known ones untouched."""
+    if flow.is_image:
+        # The largest number below 1 of the dtype: 1 itself belongs to no grey level.
+        proposal = proposal.clamp(0, 1 - torch.finfo(proposal.dtype).eps / 2)
+    return torch.where(climb.hidden, proposal, climb.x)
+
+
+def arrive(flow: Flow, climb: Climb, x: Tensor, **state: Tensor) -> Climb:
+    """The climb at x, evaluated there. A row whose new point has no finite density stays where it was."""
+    log_prob, gradient = evaluate(flow, x, climb.hidden)
+    sound = log_prob.isfinite() & gradient.flatten(1).isfinite().all(dim=1)
+    return move(climb, x, log_prob, gradient, sound, **state)
+
+
+def move(climb: Climb, x: Tensor, log_prob: Tensor, gradient: Tensor, accept: Tensor, **state: Tensor) -> Climb:
+    """The climb at x (B, *S) in the rows that accept (B,), where it was in the others; the best point kept."""
+    better = accept & (log_prob > climb.best_log_prob)
+    return replace(
+        climb,
+        x=torch.where(spread(accept, x), x, climb.x),
+        log_prob=torch.where(accept, log_prob, climb.log_prob),
+        gradient=torch.where(spread(accept, x), gradient, climb.gradient),
+        best=torch.where(spread(better, x), x, climb.best),
+        best_log_prob=torch.where(better, log_prob, climb.best_log_prob),
+        accepted=climb.accepted + accept,
+        state={**climb.state, **state},
+    )
