@@ -1,0 +1,32 @@
+"""Every preset describes a flow that can be built on its data's shape and stored in the space it claims."""
+
+import math
+
+import pytest
+
+import flows
+from trainer.data import IdxImages
+from trainer.loop import learning_rate
+from trainer.preset import Preset
+from trainer.presets import PRESETS
+
+SHIPPED_BYTES = 5_000_000
+
+
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
+def test_a_preset_builds_on_its_data(preset: Preset) -> None:
+    shape = (28, 28) if isinstance(preset.data, IdxImages) else (2,)
+    flow = flows.build(preset.architecture, shape, preset.arguments)
+    assert flow.is_image == isinstance(preset.data, IdxImages)
+    if preset.name.endswith("-small"):
+        assert sum(parameter.numel() for parameter in flow.parameters()) * 2 < SHIPPED_BYTES - 200_000
+
+
+def test_the_learning_rate_climbs_to_its_peak_and_falls_to_its_final_share() -> None:
+    preset = PRESETS["mnist-nice"]
+    rates = [learning_rate(preset, step, 3000) for step in range(3000)]
+    assert rates[0] == pytest.approx(preset.learning_rate / preset.warmup_steps, rel=1e-3)
+    assert max(rates) == pytest.approx(preset.learning_rate, rel=0.02)
+    assert all(math.isfinite(rate) and rate > 0 for rate in rates)
+    assert rates[-1] == pytest.approx(preset.learning_rate * preset.final_share, rel=0.01)
+    assert rates[400:] == sorted(rates[400:], reverse=True)

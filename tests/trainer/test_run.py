@@ -1,0 +1,170 @@
+"""Whole runs through the command: learning, publishing, stopping, resuming."""
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from click.testing import Result
+from safetensors.torch import load_file
+
+from model_store import Store
+from trainer.preset import Preset
+from trainer.stopping import StopRequest
+
+Train = Callable[..., Result]
+
+
+def _state(directory: Path) -> dict[str, torch.Tensor]:
+    return load_file(directory / "state.safetensors")
+
+
+def _stop_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
+    """Ctrl-C arrives in that step of the next run."""
+    calls = iter(range(1, 10**6))
+
+    def ask(self: StopRequest) -> bool:
+        if next(calls) == steps:
+            os.kill(os.getpid(), signal.SIGINT)
+        return self.signal is not None
+
+    monkeypatch.setattr(StopRequest, "__call__", ask)
+
+
+def test_training_raises_the_held_out_likelihood_and_publishes_what_was_measured(
+    tiny: Preset, sluice_train: Train, tmp_path: Path
+) -> None:
+    result = sluice_train("tiny", "--epochs", "4", "--precision", "float32")
+    assert result.exit_code == 0, result.output
+    validation = [float(line.split("validation ")[1].split()[0]) for line in result.output.splitlines()[:4]]
+    assert validation == sorted(validation)
+    assert validation[-1] > validation[0] + 10
+
+    manifest = json.loads((tmp_path / "store/tiny-digits/1/manifest.json").read_text())
+    assert manifest["architecture"] == {"name": "nice", "arguments": {"couplings": 2, "hidden": [32]}}
+    assert manifest["quality"]["test"]["count"] == 500
+    assert f"test: {manifest['quality']['test']['log_likelihood']:.2f}" in result.output
+    assert manifest["provenance"]["command"] == "sluice-train tiny --epochs 4 --seed 0 --precision float32"
+    assert str(tmp_path) not in json.dumps(manifest)
+
+
+def test_the_published_model_serves_the_figure_in_its_card(tiny: Preset, sluice_train: Train, tmp_path: Path) -> None:
+    assert sluice_train("tiny").exit_code == 0
+    loaded = Store(tmp_path / "store").load("tiny-digits", 1)
+    _, test = tiny.data.read(tmp_path / "data")
+    with torch.no_grad():
+        served = float(loaded.flow.log_prob(loaded.flow.to_continuous(test)).double().mean())
+    assert served == pytest.approx(loaded.manifest.quality["test"]["log_likelihood"], abs=1e-2)
+    version = tmp_path / "store/tiny-digits/1"
+    assert f"{served:.1f}"[:-1] in (version / "README.md").read_text()
+    for picture in ("samples.png", "loss.png", "scores.png"):
+        assert (version / picture).read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("stop_at", [4, 10, 17], ids=["mid-epoch", "at an epoch's end", "in the second epoch"])
+def test_a_stopped_and_resumed_run_ends_in_the_very_weights_of_a_straight_one(
+    tiny: Preset, sluice_train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int
+) -> None:
+    assert sluice_train("tiny", "--no-publish").exit_code == 0
+    straight = _state(tmp_path / "run")
+
+    with monkeypatch.context() as patch:
+        _stop_after(patch, stop_at)
+        stopped = sluice_train("tiny", "--no-publish", "--fresh")
+    assert stopped.exit_code == 130
+    assert "stopped and saved" in stopped.output
+    halfway = _state(tmp_path / "run")
+    assert not all(halfway[name].equal(tensor) for name, tensor in straight.items() if name in halfway)
+
+    resumed = sluice_train("tiny", "--no-publish")
+    assert resumed.exit_code == 0
+    assert "resuming" in resumed.output
+    final = _state(tmp_path / "run")
+    assert final.keys() == straight.keys()
+    assert all(final[name].equal(tensor) for name, tensor in straight.items())
+
+
+def test_a_finished_run_is_published_without_training_again(tiny: Preset, sluice_train: Train, tmp_path: Path) -> None:
+    assert sluice_train("tiny", "--no-publish").exit_code == 0
+    assert not (tmp_path / "store").exists()
+    again = sluice_train("tiny")
+    assert again.exit_code == 0
+    assert "epoch 1/" not in again.output
+    assert "published tiny-digits@1" in again.output
+
+
+def test_the_seed_decides_the_weights(tiny: Preset, sluice_train: Train, tmp_path: Path) -> None:
+    weights = []
+    for seed in ("1", "1", "2"):
+        assert sluice_train("tiny", "--no-publish", "--fresh", "--epochs", "1", "--seed", seed).exit_code == 0
+        weights.append(_state(tmp_path / "run")["flow/transforms.steps.2.net.layers.0.weight"])
+    assert weights[0].equal(weights[1])
+    assert not weights[0].equal(weights[2])
+
+
+@pytest.mark.parametrize("change", [["--seed", "1"], ["--epochs", "3"], ["--limit", "900"]])
+def test_the_state_of_another_experiment_is_not_resumed(tiny: Preset, sluice_train: Train, change: list[str]) -> None:
+    assert sluice_train("tiny", "--no-publish", "--epochs", "1").exit_code == 0
+    refused = sluice_train("tiny", "--no-publish", *change)
+    assert refused.exit_code == 1
+    assert "another experiment" in refused.output
+    assert "--fresh" in refused.output
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:-100], lambda b: b"", lambda b: b"\x80\x04pickle" + b[9:]])
+def test_a_damaged_state_is_refused_and_fresh_gets_past_it(
+    tiny: Preset, sluice_train: Train, tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    assert sluice_train("tiny", "--no-publish", "--epochs", "1").exit_code == 0
+    path = tmp_path / "run/state.safetensors"
+    path.write_bytes(damage(path.read_bytes()))
+    refused = sluice_train("tiny", "--no-publish", "--epochs", "1")
+    assert refused.exit_code == 1
+    assert "not the state of a run" in refused.output
+    assert sluice_train("tiny", "--no-publish", "--epochs", "1", "--fresh").exit_code == 0
+
+
+def test_a_second_ctrl_c_insists() -> None:
+    request = StopRequest()
+    request.receive(signal.SIGINT, None)
+    assert request()
+    with pytest.raises(KeyboardInterrupt):
+        request.receive(signal.SIGINT, None)
+
+
+def _spoil_gradients(monkeypatch: pytest.MonkeyPatch, steps: set[int]) -> None:
+    """In those steps the gradient comes out as NaN."""
+    from trainer import loop
+
+    real, calls = loop.dequantise, iter(range(10**6))
+
+    def dequantise(*arguments: Any) -> torch.Tensor:
+        x = real(*arguments)
+        return x * float("nan") if next(calls) in steps else x
+
+    monkeypatch.setattr(loop, "dequantise", dequantise)
+
+
+def test_a_step_that_is_not_finite_is_left_out_and_counted(
+    tiny: Preset, sluice_train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _spoil_gradients(monkeypatch, {2, 3})
+    result = sluice_train("tiny")
+    assert result.exit_code == 0
+    assert "2 non-finite steps skipped" in result.output
+    assert all(tensor.isfinite().all() for tensor in _state(tmp_path / "run").values())
+    assert json.loads((tmp_path / "store/tiny-digits/1/manifest.json").read_text())["provenance"]["skipped_steps"] == 2
+
+
+def test_an_epoch_without_a_finite_step_ends_the_run(
+    tiny: Preset, sluice_train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _spoil_gradients(monkeypatch, set(range(10)))
+    result = sluice_train("tiny")
+    assert result.exit_code == 1
+    assert "finite" in result.output
+    assert not (tmp_path / "store").exists()

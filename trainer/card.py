@@ -1,0 +1,103 @@
+"""The model card: what a published model is made of, how good it was measured to be, and where it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from string import Template
+
+from trainer.evaluation import Quality
+from trainer.finished import Finished
+
+_CARD = Template("""\
+# $name
+
+A normalizing flow of $title: it samples, it gives the exact log-likelihood of an item, and it fills in missing parts.
+
+$pictures
+## Data
+
+$title. $licence.
+
+$training items to train on, $validation of the same training set held out to choose the epoch by, $test of the test
+set to report on.
+
+## Architecture
+
+`$architecture`, from the allow-list of Sluice, with $parameters parameters. Its matrices are stored as
+$dtype, everything else as float32.
+
+$arguments
+
+## Training
+
+`$command`, $epochs epochs of batches of $batch_size with Adam; the weights of epoch $best_epoch, the best by
+validation, are kept.
+
+| | |
+|---|---|
+$provenance
+
+![Log-likelihood against the epoch](loss.png)
+
+## Results
+
+Measured by the command above at the end of its run, with the weights as stored and float32 arithmetic.
+
+| split | items | mean log-likelihood | standard error | bits per dimension |
+|---|---:|---:|---:|---:|
+| test | $test | $log_likelihood nats | $standard_error | $bits |
+
+$units
+
+![Histogram of the test items' log-likelihoods](scores.png)
+
+## Limitations
+
+$limitations
+""")
+
+_IMAGE_LIMITATIONS = """\
+- A high likelihood does not mean that an item is of the kind trained on: images smoother or emptier than the training
+  set's can score higher than its own. Use the calibrated verdict rather than the bare number.
+- A flow of this size models pixels better than shapes: many samples are strokes that form no item of the set.
+- Items of another size, inverted ink or another centring are outside the data that it was trained on."""
+
+_VECTOR_LIMITATIONS = """\
+- A flow maps the plane onto itself without tearing, so pieces that the data leave apart stay joined by thin bridges
+  of density.
+- A toy: made to be looked at."""
+
+
+_CAPTIONS = {"samples.png": "Samples", "density.png": "The density beside the data"}
+
+
+def write(run: Finished, quality: Quality, name: str, pictures: Iterable[str]) -> str:
+    """The card in Markdown. ``pictures`` are the names of those that will lie beside it."""
+    flow, preset, splits = run.flow, run.preset, run.splits
+    return _CARD.substitute(
+        name=name,
+        title=preset.data.title,
+        licence=preset.data.licence,
+        pictures="".join(f"![{_CAPTIONS[file]}]({file})\n" for file in pictures if file in _CAPTIONS),
+        training=f"{len(splits.train):,}",
+        validation=f"{len(splits.validation):,}",
+        test=f"{len(splits.test):,}",
+        architecture=preset.architecture,
+        parameters=f"{sum(parameter.numel() for parameter in flow.parameters()):,}",
+        arguments="\n".join(f"- {argument}: `{value}`" for argument, value in preset.arguments.items()),
+        dtype=preset.weights_dtype,
+        command=run.command,
+        epochs=preset.epochs,
+        batch_size=preset.batch_size,
+        best_epoch=run.best.epoch,
+        provenance="\n".join(f"| {key} | {value} |" for key, value in run.provenance().items()),
+        log_likelihood=f"{quality.log_likelihood:.4f}",
+        standard_error=f"{quality.standard_error:.4f}",
+        bits="does not apply" if quality.bits_per_dim is None else f"{quality.bits_per_dim:.3f}",
+        units=(
+            "The density is over pixels scaled to [0, 1], with uniform dequantisation noise."
+            if flow.is_image
+            else "The density is in the data's own units."
+        ),
+        limitations=_IMAGE_LIMITATIONS if flow.is_image else _VECTOR_LIMITATIONS,
+    )

@@ -1,0 +1,144 @@
+"""The command ``sluice-train``: train a preset, measure it on the test set, publish it."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+import model_store
+from trainer import experiment
+from trainer.device import Precision, choose_device, choose_precision
+from trainer.errors import TrainerError
+from trainer.export import export
+from trainer.presets import PRESETS
+from trainer.stopping import stop_on_signals
+
+_EPILOG = """\b
+Examples:
+  sluice-train --list
+  sluice-train moons-nice
+  sluice-train mnist-nice-small --data-dir ~/data --store models
+  sluice-train mnist-nice --limit 2000 --epochs 2 --no-publish
+
+Ctrl-C (or SIGTERM) finishes the step at hand and saves the run; the same command goes on from there, to the same
+result as if nothing had happened.
+"""
+
+
+@click.command(epilog=_EPILOG)
+@click.argument("preset", required=False, type=click.Choice(list(PRESETS)), metavar="PRESET")
+@click.option("--list", "list_presets", is_flag=True, help="List the presets and leave.")
+@click.option(
+    "--data-dir",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder with the original files, in DIR/<data set>/ or in DIR itself. Without it they are downloaded once.",
+)
+@click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training set, in place of the preset's.")
+@click.option(
+    "--store",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar="SLUICE_STORE",
+    show_envvar=True,
+    help="Store to publish into.  [default: the one that ships]",
+)
+@click.option("--name", help="Name to publish under, in place of the preset's.")
+@click.option(
+    "--run-dir", type=click.Path(file_okay=False, path_type=Path), help="Where the run's state is kept.  [runs/PRESET]"
+)
+@click.option(
+    "--resume/--fresh",
+    default=True,
+    show_default=True,
+    help="Go on from the state in the run directory if there is one, or start anew and overwrite it.",
+)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**63 - 1),
+    default=0,
+    show_default=True,
+    help="Decides the split, the first weights, the order of batches and the noise.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    default="auto",
+    show_default=True,
+    help="What the nets multiply in while training; auto takes bfloat16 where the device is fast at it.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Use only the first N training and N test items, for a quick try.",
+)
+@click.option("--publish/--no-publish", default=True, show_default=True, help="Publish the result, or only measure it.")
+def main(
+    preset: str | None,
+    list_presets: bool,
+    data_dir: Path | None,
+    epochs: int | None,
+    store: Path | None,
+    name: str | None,
+    run_dir: Path | None,
+    resume: bool,
+    device: str,
+    seed: int,
+    precision: Precision | Literal["auto"],
+    limit: int | None,
+    publish: bool,
+) -> None:
+    """Train the flow that PRESET describes, evaluate it on the test set and publish it to a model store."""
+    console = Console()
+    if list_presets:
+        console.print(_table())
+        return
+    if preset is None:
+        raise click.UsageError("which preset? --list shows them")
+    chosen = PRESETS[preset]
+    if epochs is not None:
+        chosen = dataclasses.replace(chosen, epochs=epochs)
+    try:
+        with stop_on_signals() as stop:
+            where = choose_device(device)
+            finished = experiment.run(
+                chosen,
+                data_dir=data_dir,
+                run_dir=run_dir or Path("runs") / preset,
+                resume=resume,
+                seed=seed,
+                limit=limit,
+                device=where,
+                precision=choose_precision(precision, where),
+                console=console,
+                stop_requested=stop,
+                command=_command(preset, chosen.epochs, seed, precision, limit),
+            )
+        if finished is None:
+            click.echo("stopped and saved; the same command goes on from here")
+            raise SystemExit(128 + (stop.signal or 0))
+        target = (store or model_store.default_root()) if publish else None
+        quality, published = export(finished, target, name or chosen.model)
+    except (TrainerError, model_store.StoreError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"test: {quality}")
+    if published:
+        click.echo(f"published {published.name}@{published.version} at {published.path}")
+
+
+def _command(preset: str, epochs: int, seed: int, precision: str, limit: int | None) -> str:
+    """The command that repeats a run, without the user's own paths."""
+    words = ["sluice-train", preset, f"--epochs {epochs}", f"--seed {seed}", f"--precision {precision}"]
+    return " ".join(words + ([f"--limit {limit}"] if limit else []))
+
+
+def _table() -> Table:
+    table = Table("preset", "data", "architecture", "epochs", "published as", box=None)
+    for preset in PRESETS.values():
+        table.add_row(preset.name, preset.data.title, preset.architecture, str(preset.epochs), preset.model)
+    return table

@@ -1,0 +1,53 @@
+"""Where training runs and in which arithmetic: bfloat16 where the machine is fast at it, TF32 matrices on CUDA."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+
+from trainer.errors import TrainerError
+
+Precision = Literal["float32", "bfloat16"]
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; ``auto`` takes CUDA where there is one. Raises TrainerError if ``cuda`` is not there."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise TrainerError("no CUDA device is available; --device cpu trains without one")
+    return torch.device(name)
+
+
+def choose_precision(name: Precision | Literal["auto"], device: torch.device) -> Precision:
+    """The precision of that name; ``auto`` takes bfloat16 where the hardware multiplies in it.
+
+    Elsewhere bfloat16 is emulated, and slower than float32.
+    """
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        able = torch.cpu.get_capabilities()
+        native = bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+    return "bfloat16" if native else "float32"
+
+
+def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+    """A context in which a flow's nets multiply in that precision; weights, latents and densities stay float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+@contextmanager
+def tf32() -> Iterator[None]:
+    """Let float32 matrix products on CUDA round their factors to TF32, and put the setting back afterwards."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)

@@ -1,0 +1,17 @@
+"""What can go wrong on the way from data to a published flow, as types with a message meant for the user."""
+
+
+class TrainerError(Exception):
+    """The base of every error that this package raises on purpose."""
+
+
+class DataError(TrainerError):
+    """A file of a data set is missing, damaged or not what it claims to be; the message names the file."""
+
+
+class RunStateError(TrainerError):
+    """A run directory holds a state that is damaged or that belongs to another experiment."""
+
+
+class Diverged(TrainerError):
+    """A whole epoch passed without one finite step: the weights are lost, and going on cannot mend them."""

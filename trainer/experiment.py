@@ -1,0 +1,75 @@
+"""One experiment from its preset to its best weights: data, a fresh or a resumed state, training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+import flows
+from trainer import data
+from trainer.device import Precision
+from trainer.display import display_on
+from trainer.finished import Finished
+from trainer.loop import train
+from trainer.preset import Preset
+from trainer.state import FILE, TrainingState
+
+INITIAL_ITEMS = 10_000
+"""Training items that data-dependent parameters start from."""
+
+
+def run(
+    preset: Preset,
+    *,
+    data_dir: Path | None,
+    run_dir: Path,
+    resume: bool,
+    seed: int,
+    limit: int | None,
+    device: torch.device,
+    precision: Precision,
+    console: Console,
+    stop_requested: Callable[[], bool],
+    command: str,
+) -> Finished | None:
+    """Train a preset in a run directory, going on where a state lies if ``resume``. None when stopped before the end.
+
+    Raises DataError, RunStateError or Diverged.
+    """
+    splits = data.load(preset.data, data_dir, seed=seed, limit=limit)
+    experiment = {**asdict(preset), "data": preset.data.name, "seed": seed, "limit": limit, "precision": precision}
+    state = fresh_state(preset, splits, seed, device)
+    if resume and (run_dir / FILE).exists():
+        state.restore(run_dir, experiment)
+        console.print(
+            f"resuming {run_dir} behind epoch {state.progress.epoch}, step {state.progress.step}", markup=False
+        )
+
+    with display_on(console, state.flow, preset) as display:
+        finished = train(
+            state,
+            splits,
+            preset,
+            seed=seed,
+            precision=precision,
+            save=lambda: state.save(run_dir, experiment),
+            display=display,
+            stop_requested=stop_requested,
+        )
+    if not finished:
+        return None
+    state.flow.load_state_dict(state.best)
+    return Finished(state.flow, preset, splits, state.progress.history, seed, precision, command)
+
+
+def fresh_state(preset: Preset, splits: data.Splits, seed: int, device: torch.device) -> TrainingState:
+    """A flow with random nets by the seed and data-dependent parameters from training items, and its optimiser."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        flow = flows.build(preset.architecture, splits.item_shape, preset.arguments).to(device)
+    flow.initialise(flow.to_continuous(splits.train[:INITIAL_ITEMS], seed))
+    return TrainingState(flow, torch.optim.Adam(flow.parameters(), lr=preset.learning_rate, betas=preset.betas))

@@ -1,0 +1,45 @@
+"""From a finished run to a published model: round, evaluate what will be stored, draw, describe, publish."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from model_store import Published, publish, round_weights
+from trainer import card, pictures
+from trainer.evaluation import Quality, log_likelihoods
+from trainer.finished import Finished
+
+GOLDEN_ITEMS = 8
+
+
+def export(run: Finished, store: Path | None, name: str) -> tuple[Quality, Published | None]:
+    """Evaluate a finished run on the test set and, given a store, publish it there under that name.
+
+    The flow's weights are first rounded to the preset's storage type, so that what is evaluated is what will be
+    served. Raises StoreError when the store refuses the model.
+    """
+    flow, preset = run.flow, run.preset
+    round_weights(flow, preset.weights_dtype)
+    scores = log_likelihoods(flow, run.splits.test)
+    quality = Quality.of(flow, scores)
+    if store is None:
+        return quality, None
+    drawn = {"loss.png": pictures.curve(run.history, run.best), "scores.png": pictures.histogram(scores)}
+    if flow.is_image:
+        drawn["samples.png"] = pictures.samples(flow, run.seed)
+    elif flow.dimensions == 2:
+        drawn["density.png"] = pictures.density(flow, run.splits.test)
+    published = publish(
+        store,
+        name,
+        flow,
+        architecture=preset.architecture,
+        arguments=preset.arguments,
+        golden_items=run.splits.test[:GOLDEN_ITEMS],
+        provenance=run.provenance(),
+        quality={"test": quality.figures()},
+        card=card.write(run, quality, name, pictures=drawn.keys()),
+        pictures=drawn,
+        weights_dtype=preset.weights_dtype,
+    )
+    return quality, published

@@ -1,0 +1,98 @@
+"""The training loop: one page, top to bottom."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from time import perf_counter
+
+from torch.nn.utils import clip_grad_norm_
+
+from trainer.data import Splits
+from trainer.device import Precision, autocast, tf32
+from trainer.display import Display
+from trainer.errors import DataError, Diverged
+from trainer.evaluation import log_likelihoods
+from trainer.preset import Preset
+from trainer.randomness import batch_order, dequantise
+from trainer.state import EpochRecord, Progress, TrainingState
+
+
+def train(
+    state: TrainingState,
+    splits: Splits,
+    preset: Preset,
+    *,
+    seed: int,
+    precision: Precision,
+    save: Callable[[], None],
+    display: Display,
+    stop_requested: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Maximise the mean log-likelihood of the training set, from where the state stands to the end of the last epoch.
+
+    Each epoch ends with the mean log-likelihood of the validation split, by which the best weights are kept, and with
+    a save. A step whose gradient is not finite is left out and counted. ``stop_requested`` is asked after every step;
+    when it says yes the state is saved, and resuming it gives the weights that an undisturbed run gives.
+
+    True when the last epoch is done, False when stopped before. Raises Diverged when no step of an epoch was finite, or
+    when validation is not.
+    """
+    flow, optimiser, progress = state.flow, state.optimiser, state.progress
+    items, validation = splits.train.to(flow.device), splits.validation.to(flow.device)
+    steps = len(items) // preset.batch_size
+    if steps == 0:
+        raise DataError(f"{preset.data.name}: {len(items)} training items do not fill a batch of {preset.batch_size}")
+
+    with tf32():
+        while progress.epoch < preset.epochs:
+            order = batch_order(seed, progress.epoch, len(items))
+            display.epoch_begins(progress, steps)
+            while progress.step < steps:
+                began = perf_counter()
+                for group in optimiser.param_groups:
+                    group["lr"] = learning_rate(preset, progress.epoch * steps + progress.step, preset.epochs * steps)
+
+                rows = order[progress.step * preset.batch_size :][: preset.batch_size].to(flow.device)
+                x = dequantise(flow, items[rows], seed, progress.epoch, progress.step)
+                with autocast(flow.device, precision):
+                    log_likelihood = flow(x).mean()
+                optimiser.zero_grad()
+                (-log_likelihood / flow.dimensions).backward()
+                if clip_grad_norm_(flow.parameters(), preset.clip_norm).isfinite():
+                    optimiser.step()
+                    progress.log_likelihood_sum += log_likelihood.item()
+                else:
+                    progress.skipped += 1
+
+                progress.step += 1
+                progress.seconds += perf_counter() - began
+                display.step_done(progress)
+                if stop_requested():
+                    save()
+                    return False
+
+            if progress.skipped == steps:
+                raise Diverged(f"no step of epoch {progress.epoch + 1} had a finite gradient; --fresh starts anew")
+            record = EpochRecord(
+                epoch=progress.epoch + 1,
+                train=progress.log_likelihood_sum / (steps - progress.skipped),
+                validation=float(log_likelihoods(flow, validation).mean()),
+                seconds=progress.seconds,
+                skipped=progress.skipped,
+            )
+            if not math.isfinite(record.validation):
+                raise Diverged(f"validation gave {record.validation} nats after epoch {record.epoch}")
+            if progress.best is None or record.validation > progress.best.validation:
+                state.keep_best()
+            state.progress = progress = Progress(epoch=record.epoch, history=[*progress.history, record])
+            save()
+            display.epoch_done(record)
+    return True
+
+
+def learning_rate(preset: Preset, step: int, total: int) -> float:
+    """The rate of the step-th of so many steps: a linear warm-up times a cosine from the peak to its final share."""
+    warmup = min(1.0, (step + 1) / preset.warmup_steps)
+    cosine = (1 + math.cos(math.pi * step / total)) / 2
+    return preset.learning_rate * warmup * (preset.final_share + (1 - preset.final_share) * cosine)

@@ -1,0 +1,86 @@
+"""The pictures of a model card, as PNG bytes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+from torch import Tensor
+
+from flows import Flow
+from trainer.state import EpochRecord
+
+GRID = 8
+SAMPLE_TEMPERATURE = 0.8
+"""Of the latents in a picture of samples: a little below 1, where the strokes hang together better."""
+
+
+def samples(flow: Flow, seed: int, temperature: float = SAMPLE_TEMPERATURE) -> bytes:
+    """A grid of 8x8 samples of an image flow, each pixel of theirs four pixels of the picture."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        items = flow.to_items(flow.sample(GRID * GRID, generator, temperature)).cpu().numpy()
+    height, width, *channels = items.shape[1:]
+    rows = items.reshape(GRID, GRID, height, width, *channels).swapaxes(1, 2)
+    sheet = Image.fromarray(rows.reshape(GRID * height, GRID * width, *channels))
+    return _png_of(sheet.resize((sheet.width * 2, sheet.height * 2), Image.Resampling.NEAREST))
+
+
+def density(flow: Flow, data: Tensor, resolution: int = 200) -> bytes:
+    """The density of a flow over the plane beside the points (N, 2) that it is the density of."""
+    low, high = data.min(dim=0).values - 0.5, data.max(dim=0).values + 0.5
+    x, y = (torch.linspace(float(low[axis]), float(high[axis]), resolution) for axis in (0, 1))
+    points = torch.cartesian_prod(x, y).to(flow.device, flow.dtype)
+    with torch.no_grad():
+        heights = flow.log_prob(points).exp().reshape(resolution, resolution).T.cpu()
+    figure = Figure(figsize=(9, 4.5), layout="constrained")
+    left, right = figure.subplots(1, 2, sharex=True, sharey=True)
+    left.set(title="density", aspect="equal")
+    left.imshow(heights.numpy(), origin="lower", extent=(float(x[0]), float(x[-1]), float(y[0]), float(y[-1])))
+    right.set(title="data", aspect="equal")
+    right.scatter(*data[:5000].T.numpy(), s=1, alpha=0.4)
+    return _png_of(figure)
+
+
+def curve(history: Sequence[EpochRecord], best: EpochRecord) -> bytes:
+    """Mean log-likelihood of the training and validation split against the epoch."""
+    figure, axes = _axes("epoch", "mean log-likelihood in nats")
+    epochs = [record.epoch for record in history]
+    axes.plot(epochs, [record.train for record in history], marker=".", label="training, while it went on")
+    axes.plot(epochs, [record.validation for record in history], marker=".", label="validation")
+    axes.axvline(best.epoch, color="grey", linestyle=":", label="kept")
+    axes.legend()
+    return _png_of(figure)
+
+
+def histogram(scores: Tensor) -> bytes:
+    """How the log-likelihoods (N,) of the test items spread. The lowest percent is cut off: its tail is long."""
+    figure, axes = _axes("log-likelihood of a test item in nats", "items")
+    values = scores.numpy()
+    axes.hist(values[values >= np.quantile(values, 0.01)], bins=60)
+    axes.axvline(float(scores.mean()), color="grey", linestyle=":", label="mean of all")
+    axes.legend()
+    return _png_of(figure)
+
+
+def _axes(x: str, y: str):  # type: ignore[no-untyped-def]  # matplotlib ships no types
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.set(xlabel=x, ylabel=y)
+    axes.grid(alpha=0.3)
+    return figure, axes
+
+
+def _png_of(picture: Figure | Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    if isinstance(picture, Image.Image):
+        picture.save(buffer, "png", optimize=True)
+    else:
+        FigureCanvasAgg(picture)
+        picture.savefig(buffer, format="png", dpi=100)
+    return buffer.getvalue()

@@ -1,0 +1,33 @@
+"""What an experiment is: data, a flow's architecture, and how it is optimised."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from trainer.data import DataSet
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """One experiment, whole: with the seed it fixes every number of a run on one machine.
+
+    ``architecture`` and ``arguments`` go to ``flows.build``. The learning rate climbs over ``warmup_steps`` and then
+    falls along a cosine to ``final_share`` of its peak. ``clip_norm`` bounds the gradient of the mean negative
+    log-likelihood per dimension. ``weights_dtype`` is what matrices are stored in once published.
+    """
+
+    name: str
+    model: str
+    data: DataSet
+    architecture: str
+    arguments: Mapping[str, Any]
+    epochs: int
+    batch_size: int = 200
+    learning_rate: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.99)
+    warmup_steps: int = 200
+    final_share: float = 0.02
+    clip_norm: float = 4.0
+    weights_dtype: Literal["float32", "bfloat16"] = "bfloat16"

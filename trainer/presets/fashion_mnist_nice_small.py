@@ -1,0 +1,13 @@
+"""The small MNIST flow, on Fashion-MNIST."""
+
+from trainer.data import FASHION_MNIST
+from trainer.preset import Preset
+
+PRESET = Preset(
+    name="fashion-mnist-nice-small",
+    model="fashion-mnist-nice",
+    data=FASHION_MNIST,
+    architecture="nice",
+    arguments={"couplings": 4, "hidden": [320] * 3, "prior": "logistic", "activation": "relu"},
+    epochs=20,
+)

@@ -1,0 +1,13 @@
+"""A NICE of MNIST that fits in five megabytes, to ship with the repository."""
+
+from trainer.data import MNIST
+from trainer.preset import Preset
+
+PRESET = Preset(
+    name="mnist-nice-small",
+    model="mnist-nice",
+    data=MNIST,
+    architecture="nice",
+    arguments={"couplings": 4, "hidden": [320] * 3, "prior": "logistic", "activation": "relu"},
+    epochs=20,
+)

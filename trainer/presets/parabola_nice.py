@@ -1,0 +1,15 @@
+"""A parabola in the plane, bent out of one logistic hill by volume-preserving couplings."""
+
+from trainer.data import PARABOLA
+from trainer.preset import Preset
+
+PRESET = Preset(
+    name="parabola-nice",
+    model="parabola",
+    data=PARABOLA,
+    architecture="nice",
+    arguments={"couplings": 8, "hidden": [64, 64], "prior": "logistic", "activation": "leaky_relu", "image": False},
+    epochs=20,
+    batch_size=500,
+    weights_dtype="float32",
+)

@@ -1,0 +1,108 @@
+"""Everything a run needs to go on where it stopped, in one file that is either whole or not there.
+
+Tensors lie in a safetensors file and the rest as JSON in its header: nothing is unpickled, and one rename replaces
+both at once. There is no generator's state: see trainer/randomness.py. The learning rate follows from the step.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from flows import Flow
+from trainer.errors import RunStateError
+
+FILE = "state.safetensors"
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """What one epoch came to: mean log-likelihoods in nats, seconds spent on its steps, steps left out."""
+
+    epoch: int
+    train: float
+    validation: float
+    seconds: float
+    skipped: int
+
+
+@dataclass
+class Progress:
+    """Where a run stands: ``step`` counts within ``epoch``, and the sums run over the steps of that epoch so far."""
+
+    epoch: int = 0
+    step: int = 0
+    log_likelihood_sum: float = 0.0
+    seconds: float = 0.0
+    skipped: int = 0
+    history: list[EpochRecord] = field(default_factory=list)
+
+    @property
+    def best(self) -> EpochRecord | None:
+        return max(self.history, key=lambda record: record.validation, default=None)
+
+
+@dataclass
+class TrainingState:
+    """A run in memory. ``best`` holds the weights of the epoch with the highest validation likelihood so far."""
+
+    flow: Flow
+    optimiser: torch.optim.Adam
+    progress: Progress = field(default_factory=Progress)
+    best: dict[str, Tensor] = field(default_factory=dict)
+
+    def keep_best(self) -> None:
+        self.best = {name: tensor.clone() for name, tensor in self.flow.state_dict().items()}
+
+    def save(self, directory: Path, experiment: Mapping[str, Any]) -> None:
+        """Write the state of that experiment into the run directory, in place of the one before."""
+        tensors = {f"flow/{name}": tensor for name, tensor in self.flow.state_dict().items()}
+        tensors |= {f"best/{name}": tensor for name, tensor in self.best.items()}
+        for index, moments in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser/{index}/{name}": tensor for name, tensor in moments.items()}
+        header = {"experiment": json.dumps(experiment), "progress": json.dumps(asdict(self.progress))}
+        directory.mkdir(parents=True, exist_ok=True)
+        temporary = directory / f".{FILE}.partial"
+        save_file(tensors, temporary, header)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(directory / FILE)
+
+    def restore(self, directory: Path, experiment: Mapping[str, Any]) -> None:
+        """Go back to what ``save`` wrote, bit for bit.
+
+        Raises RunStateError when the file is damaged, or when the state belongs to another experiment.
+        """
+        path = directory / FILE
+        try:
+            with safe_open(path, "pt", device=str(self.flow.device)) as file:
+                header = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+            saved, progress = json.loads(header["experiment"]), json.loads(header["progress"])
+        except (OSError, SafetensorError, KeyError, ValueError) as error:
+            raise RunStateError(f"{path}: not the state of a run: {error}") from error
+        differing = [key for key in experiment if saved.get(key) != json.loads(json.dumps(experiment[key]))]
+        if differing:
+            raise RunStateError(f"{path}: from another experiment ({', '.join(differing)} differ); --fresh starts anew")
+        history = [EpochRecord(**record) for record in progress.pop("history")]
+        self.progress = Progress(**progress, history=history)
+        self.flow.load_state_dict(_below("flow/", tensors))
+        self.best = _below("best/", tensors)
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in _below("optimiser/", tensors).items():
+            index, key = name.split("/")
+            moments.setdefault(int(index), {})[key] = tensor
+        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": moments})
+
+
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
