@@ -74,6 +74,7 @@ _CAPTIONS = {"samples.png": "Samples", "density.png": "The density beside the da
 def write(run: Finished, quality: Quality, name: str, pictures: Iterable[str]) -> str:
     """The card in Markdown. ``pictures`` are the names of those that will lie beside it."""
     flow, preset, splits = run.flow, run.preset, run.splits
+    log_likelihood, standard_error = quality.nats()
     return _CARD.substitute(
         name=name,
         title=preset.data.title,
@@ -91,8 +92,8 @@ def write(run: Finished, quality: Quality, name: str, pictures: Iterable[str]) -
         batch_size=preset.batch_size,
         best_epoch=run.best.epoch,
         provenance="\n".join(f"| {key} | {value} |" for key, value in run.provenance().items()),
-        log_likelihood=f"{quality.log_likelihood:.4f}",
-        standard_error=f"{quality.standard_error:.4f}",
+        log_likelihood=log_likelihood,
+        standard_error=standard_error,
         bits="does not apply" if quality.bits_per_dim is None else f"{quality.bits_per_dim:.3f}",
         units=(
             "The density is over pixels scaled to [0, 1], with uniform dequantisation noise."

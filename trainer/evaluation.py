@@ -45,7 +45,11 @@ class Quality:
         """As a manifest states them: what does not apply is left out."""
         return {name: value for name, value in vars(self).items() if value is not None}
 
+    def nats(self) -> tuple[str, str]:
+        """Mean and standard error as text: an image's nats run into the thousands, a point's are a handful."""
+        places = 4 if self.bits_per_dim is None else 2
+        return f"{self.log_likelihood:.{places}f}", f"{self.standard_error:.{places}f}"
+
     def __str__(self) -> str:
-        if self.bits_per_dim is None:
-            return f"{self.log_likelihood:.4f} ± {self.standard_error:.4f} nats"
-        return f"{self.log_likelihood:.2f} ± {self.standard_error:.2f} nats, {self.bits_per_dim:.3f} bits/dim"
+        text = "{} ± {} nats".format(*self.nats())
+        return text if self.bits_per_dim is None else f"{text}, {self.bits_per_dim:.3f} bits/dim"
