@@ -1,0 +1,87 @@
+"""Admission: a bounded account of the work that waits, in item-ticks, kept before anything is decoded."""
+
+from __future__ import annotations
+
+import math
+import threading
+from types import TracebackType
+
+from service.errors import QueueFull, TooLarge
+
+_LONGEST_WAIT = 3600
+_MEMORY = 0.9
+"""Weight of the past in the measured pace: about the last ten ticks count."""
+
+
+class Admission:
+    """Counts admitted item-ticks against a bound and measures how fast the device works them off."""
+
+    def __init__(self, bound: int) -> None:
+        self.bound = bound
+        self.waiting = 0
+        self._pace: float | None = None
+        self._lock = threading.Lock()
+
+    def admit(self, cost: int) -> Ticket:
+        """A ticket for ``cost`` item-ticks. Raises QueueFull, or TooLarge when no empty queue would ever hold it."""
+        ticket = Ticket(self)
+        ticket.resize(cost)
+        return ticket
+
+    def measure(self, item_ticks: int, seconds: float) -> None:
+        """Learn the pace from one tick."""
+        pace = item_ticks / max(seconds, 1e-9)
+        with self._lock:
+            self._pace = pace if self._pace is None else _MEMORY * self._pace + (1 - _MEMORY) * pace
+
+    def retry_after(self) -> int:
+        """Whole seconds in which what waits now will be worked off; 1 before any tick was measured."""
+        if self._pace is None:
+            return 1
+        return min(max(math.ceil(self.waiting / self._pace), 1), _LONGEST_WAIT)
+
+    def _change(self, difference: int) -> None:
+        with self._lock:
+            if difference > 0 and self.waiting + difference > self.bound:
+                raise QueueFull(self.retry_after())
+            self.waiting += difference
+
+
+class Ticket:
+    """One request's share of the queue. Used as a context, it gives back at the end whatever is left of it."""
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+        self._lock = threading.Lock()
+        self._held = 0
+        self._closed = False
+
+    def resize(self, cost: int) -> None:
+        """Hold ``cost`` item-ticks from now on: a better estimate than the last. Raises QueueFull, TooLarge."""
+        if cost > self._admission.bound:
+            raise TooLarge(f"the request asks for {cost} item-ticks; the queue holds {self._admission.bound}")
+        with self._lock:
+            self._admission._change(cost - self._held)
+            self._held = cost
+
+    def spend(self, item_ticks: int) -> None:
+        """Give back what the device has worked off."""
+        with self._lock:
+            if not self._closed:
+                spent = min(item_ticks, self._held)
+                self._admission._change(-spent)
+                self._held -= spent
+
+    def close(self) -> None:
+        with self._lock:
+            if not self._closed:
+                self._admission._change(-self._held)
+                self._held, self._closed = 0, True
+
+    def __enter__(self) -> Ticket:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

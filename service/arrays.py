@@ -1,0 +1,78 @@
+"""Arrays from outside (npy, JSON) and back. Nothing is unpickled, nothing is allocated on a header's word."""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import Any
+
+import numpy as np
+import pydantic_core
+from numpy.typing import NDArray
+
+from service.errors import Malformed, WrongValue
+
+Array = NDArray[Any]
+
+_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+
+
+def npy_header(data: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+    """Shape, whether in Fortran order, dtype and offset of the numbers.
+
+    Raises Malformed unless the body holds exactly the numbers that its header claims.
+    """
+    stream = io.BytesIO(data)
+    try:
+        shape, fortran, dtype = _HEADERS[np.lib.format.read_magic(stream)](stream)
+    except (ValueError, KeyError) as error:
+        raise Malformed("the body is not a readable npy array") from error
+    if dtype.kind not in "iufb":
+        raise WrongValue("an npy array must hold numbers", "items")
+    claimed, held = math.prod(shape) * dtype.itemsize, len(data) - stream.tell()
+    if claimed != held or min(shape, default=0) < 0:
+        raise Malformed(f"the npy header claims {claimed} bytes of numbers; the body holds {held}")
+    return shape, fortran, dtype, stream.tell()
+
+
+def from_npy(data: bytes) -> Array:
+    """The array of a .npy file."""
+    shape, fortran, dtype, offset = npy_header(data)
+    flat = np.frombuffer(data, dtype, offset=offset)
+    array = flat.reshape(shape, order="F" if fortran else "C")
+    return array.astype(dtype.newbyteorder("="), order="C")
+
+
+def to_npy(array: Array) -> bytes:
+    stream = io.BytesIO()
+    np.lib.format.write_array(stream, np.ascontiguousarray(array), allow_pickle=False)
+    return stream.getvalue()
+
+
+def parse_json(data: bytes) -> dict[str, Any]:
+    """A JSON object. Raises Malformed, for NaN and Infinity too: they are not JSON."""
+    try:
+        found = pydantic_core.from_json(data, allow_inf_nan=False)
+    except ValueError as error:
+        raise Malformed("the body is not valid JSON") from error
+    if not isinstance(found, dict):
+        raise WrongValue("the body must be a JSON object")
+    return found
+
+
+def from_json(document: dict[str, Any], field: str) -> Array:
+    """The numbers, nested in lists of equal lengths, that a document holds under ``field``."""
+    if field not in document:
+        raise WrongValue(f"the JSON object lacks {field!r}", field)
+    try:
+        array = np.asarray(document[field])
+    except (ValueError, OverflowError) as error:
+        raise WrongValue(f"{field} must be lists of equal lengths", field) from error
+    if array.dtype.kind not in "iufb":
+        raise WrongValue(f"{field} must hold numbers only", field)
+    return array
+
+
+def to_json(document: Any) -> bytes:
+    """Compact JSON; a number that is not finite becomes null, since JSON has no word for it."""
+    return pydantic_core.to_json(document, inf_nan_mode="null")

@@ -1,0 +1,73 @@
+"""The command `sluice`: serve, and look at the store."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import click
+
+from model_store import Store, StoreError
+from service.app import create_app
+from service.server import serve as run
+from service.settings import Settings
+
+
+@click.group()
+@click.version_option(package_name="sluice")
+def main() -> None:
+    """Serve trained normalizing flows."""
+
+
+_store = click.option("--store", type=click.Path(path_type=Path), help="The model store's directory.")
+
+
+@main.command()
+@click.option("--host", help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 picks a free one.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to compute.")
+@_store
+def serve(**options: object) -> None:
+    """Serve every model's default version. Options win over SLUICE_ variables."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    settings = Settings.model_validate(
+        {**Settings().model_dump(), **{key: value for key, value in options.items() if value is not None}}
+    )
+    app = create_app(settings)
+    run(app, settings, app.state.engine)
+
+
+@main.command()
+@_store
+def models(store: Path | None) -> None:
+    """List the models of the store."""
+    shelf = Store(store or Settings().store)
+    for name in shelf.names():
+        at: dict[int, list[str]] = {}
+        for alias, version in shelf.aliases(name).items():
+            at.setdefault(version, []).append(alias)
+        for version in shelf.versions(name):
+            click.echo(f"{name}@{version}  {' '.join(sorted(at.get(version, [])))}".rstrip())
+
+
+@main.command()
+@click.argument("references", nargs=-1)
+@_store
+def verify(references: tuple[str, ...], store: Path | None) -> None:
+    """Load models with every check; without arguments, every version there is. Exit code 1 if one is refused."""
+    shelf = Store(store or Settings().store)
+    refused = 0
+    every = tuple(f"{name}@{version}" for name in shelf.names() for version in shelf.versions(name))
+    for reference in references or every:
+        try:
+            name, version = shelf.resolve(reference)
+            lines = shelf.verify(name, version)
+        except StoreError as error:
+            click.echo(f"{reference}: {error}", err=True)
+            refused += 1
+            continue
+        click.echo(f"{name}@{version}")
+        for line in lines:
+            click.echo(f"  {line}")
+    if refused:
+        raise SystemExit(1)

@@ -1,0 +1,61 @@
+"""Named tensors with one row an item: what goes into the device and what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, Self, TypeVar
+
+import torch
+from torch import Tensor
+
+ROWS_MULTIPLE = 8
+"""A batch is filled up to a multiple of this. Matrix products of fewer rows go through other kernels and differ in the
+last bits, and a last bit decides between two grey levels: an answer would depend on its neighbours."""
+
+
+class Rows(Protocol):
+    """A batch whose rows may be picked and joined: columns, or the state of an ascent."""
+
+    def __len__(self) -> int: ...
+
+    def select(self, index: Tensor) -> Self: ...
+
+    @staticmethod
+    def cat(parts: Sequence[Any]) -> Any: ...
+
+
+class Columns:
+    """Tensors (B, ...) by name, all of the same B."""
+
+    def __init__(self, **tensors: Tensor) -> None:
+        self._tensors = tensors
+
+    def __len__(self) -> int:
+        return len(next(iter(self._tensors.values())))
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._tensors[name]
+
+    def select(self, index: Tensor) -> Columns:
+        return Columns(**{name: tensor[index] for name, tensor in self._tensors.items()})
+
+    def rows(self, start: int, stop: int) -> Columns:
+        """The rows from ``start`` up to ``stop``, without a copy."""
+        return Columns(**{name: tensor[start:stop] for name, tensor in self._tensors.items()})
+
+    def to(self, device: torch.device | str) -> Columns:
+        return Columns(**{name: tensor.to(device) for name, tensor in self._tensors.items()})
+
+    @staticmethod
+    def cat(parts: Sequence[Columns]) -> Columns:
+        names: Mapping[str, Tensor] = parts[0]._tensors
+        return Columns(**{name: torch.cat([part[name] for part in parts]) for name in names})
+
+
+R = TypeVar("R", bound=Rows)
+
+
+def padded(rows: R) -> R:
+    """The rows (B, ...) with the last one repeated until B is a multiple of ROWS_MULTIPLE."""
+    whole = -(-len(rows) // ROWS_MULTIPLE) * ROWS_MULTIPLE
+    return rows if whole == len(rows) else rows.select(torch.arange(whole).clamp(max=len(rows) - 1))

@@ -1,0 +1,195 @@
+"""The service without HTTP: models, limits and the scheduler behind four verbs. Routes only translate."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from flows import bits_per_dim, inpainting, noise
+from model_store import LoadedModel, Store
+from service.admission import Admission, Ticket
+from service.columns import Columns
+from service.errors import TooLarge, WrongValue
+from service.jobs import Job
+from service.metrics import Metrics
+from service.programs import AnyProgram, Decode, Encode, Inpaint, Sample, Score
+from service.registry import Registry
+from service.scheduler import Scheduler
+from service.settings import Settings
+
+logger = logging.getLogger("sluice")
+
+T = TypeVar("T")
+
+LARGEST_SEED = 2**63 - 1
+_DRAWN_SEED_BITS = 53  # so that a seed survives a JSON number in any language
+_TRIVIAL = 16 * 1024
+
+
+class State(Enum):
+    """What the service is doing, as its probes tell it."""
+
+    STARTING = "starting"
+    READY = "ready"
+    DRAINING = "draining"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Call:
+    """What every request brings: its share of the queue, and when (time.monotonic()) it is given up."""
+
+    ticket: Ticket
+    deadline: float
+
+
+class Engine:
+    """Owns everything that lives as long as the service. ``start`` before use, ``stop`` at the end."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.admission = Admission(settings.queue_item_ticks)
+        self.registry = Registry(Store(settings.store), settings.torch_device(), settings.default_model)
+        self.scheduler = Scheduler(self.admission, settings.max_batch_rows, self.metrics)
+        self._pool = ThreadPoolExecutor(settings.decoders, "sluice-decode")
+        self._draining = False
+        self._loading: asyncio.Task[None] | None = None
+        self.metrics.watch("sluice_queue_item_ticks", "Admitted work that waits", lambda: self.admission.waiting)
+        self.metrics.watch("sluice_models_loaded", "Models being served", lambda: len(self.registry.models))
+        self.metrics.watch("sluice_models_refused", "Models refused", lambda: len(self.registry.refused))
+        self.metrics.watch("sluice_ready", "1 while ready", lambda: self.state is State.READY)
+
+    async def start(self) -> None:
+        """Start the device thread and begin to load; probes answer meanwhile."""
+        if self.settings.threads is not None:
+            torch.set_num_threads(self.settings.threads)
+        self.scheduler.start()
+        self._loading = asyncio.create_task(asyncio.to_thread(self.registry.load))
+
+    async def stop(self) -> None:
+        if self._loading is not None:
+            await asyncio.wait((self._loading,))
+        await asyncio.to_thread(self.scheduler.stop)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def drain(self) -> None:
+        """From now on say "not ready", and go on answering."""
+        self._draining = True
+
+    @property
+    def state(self) -> State:
+        broken = self._loading is not None and self._loading.done() and self._loading.exception() is not None
+        if broken or not self.scheduler.alive:
+            return State.FAILED
+        if self._draining:
+            return State.DRAINING
+        return State.STARTING if self.registry.unready() else State.READY
+
+    async def compute(self, work: Callable[[], T], size: int) -> T:
+        """Decoding and encoding of ``size`` bytes: beside the event loop unless it is trivial."""
+        if size <= _TRIVIAL:
+            return work()
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+    def bound(self, field: str, value: int, limit: int) -> None:
+        """Raises WrongValue when a count is not within 1 and its limit."""
+        if not 1 <= value <= limit:
+            raise WrongValue(f"{field} must be between 1 and {limit}", field)
+
+    def reserve(self, ticket: Ticket, items: int) -> None:
+        """Make room for a body of items. Raises TooLarge, QueueFull."""
+        if items > self.settings.max_items:
+            raise TooLarge(f"at most {self.settings.max_items} items are taken in one request", "items")
+        ticket.resize(items)
+
+    async def sample(self, model: LoadedModel, n: int, seed: int, temperature: float, call: Call) -> Tensor:
+        """n items (n, *S) under a seed: the first 16 of 64 are those of n=16, whoever shares the batch."""
+        columns = Columns(key=noise.keys(seed, n), temperature=torch.full((n,), temperature, dtype=torch.float64))
+        items = (await self._run(Sample(model), columns, call))["items"]
+        return _finite(items, "temperature")
+
+    async def score(self, model: LoadedModel, items: Tensor, seed: int, call: Call) -> Tensor:
+        """Log-likelihoods (N,) in nats, float64."""
+        found = await self._run(Score(model), Columns(items=items, seed=_seeds(items, seed)), call)
+        return _finite(found["log_likelihood"].double(), "items")
+
+    async def encode(self, model: LoadedModel, items: Tensor, seed: int, call: Call) -> Columns:
+        """latents (N, *Z) and log_abs_det (N,)."""
+        found = await self._run(Encode(model), Columns(items=items, seed=_seeds(items, seed)), call)
+        _finite(found["latents"], "items")
+        _finite(found["log_abs_det"], "items")
+        return found
+
+    async def decode(self, model: LoadedModel, latents: Tensor, call: Call) -> Columns:
+        """items (N, *S) and log_abs_det (N,)."""
+        found = await self._run(Decode(model), Columns(latents=latents), call)
+        _finite(found["items"], "latents")
+        _finite(found["log_abs_det"], "latents")
+        return found
+
+    async def inpaint(
+        self, model: LoadedModel, item: Tensor, hidden: Tensor, n: int, seed: int, climb: InpaintOptions, call: Call
+    ) -> Columns:
+        """n completions of one item (1, *S): items (n, *S), before and after (n,) in nats, steps (n,)."""
+        rows = Columns(
+            items=item.expand(n, *item.shape[1:]),
+            hidden=hidden.expand(n, *hidden.shape[1:]),
+            key=noise.keys(seed, n),
+            seed=_seeds(item, seed).expand(n),
+        )
+        program = Inpaint(model, climb.method, climb.steps, climb.temperature)
+        found = await self._run(program, rows, call)
+        _finite(found["after"], "image")
+        return found
+
+    async def _run(self, program: AnyProgram, columns: Columns, call: Call) -> Columns:
+        job = Job(program, columns, call.ticket, call.deadline)
+        self.scheduler.submit(job)
+        # A task that is cancelled here cancels the job's future, and the scheduler drops its rows.
+        return await asyncio.wrap_future(job.future)
+
+
+@dataclass(frozen=True)
+class InpaintOptions:
+    """How to climb: see ``flows.inpainting``."""
+
+    method: str
+    steps: int
+    temperature: float
+
+    def __post_init__(self) -> None:
+        if self.method not in inpainting.METHODS:
+            raise WrongValue(f"method must be one of {', '.join(inpainting.METHODS)}", "method")
+
+
+def draw_seed() -> int:
+    """A seed for a request that brings none."""
+    return secrets.randbits(_DRAWN_SEED_BITS)
+
+
+def bits_of(model: LoadedModel, log_likelihood: float) -> float | None:
+    """Bits per dimension of an image; a vector has none."""
+    return float(bits_per_dim(log_likelihood, model.flow.dimensions)) if model.flow.is_image else None
+
+
+def _seeds(items: Tensor, seed: int) -> Tensor:
+    return torch.full((len(items),), seed, dtype=torch.int64)
+
+
+def _finite(answer: Tensor, field: str) -> Tensor:
+    """The answer (N, ...), or WrongValue for the first item that has none: it lies too far from all data."""
+    bad = ~answer.isfinite().flatten(1).all(dim=1) if answer.ndim > 1 else ~answer.isfinite()
+    if bool(bad.any()):
+        first = int(bad.nonzero()[0])
+        raise WrongValue(f"the model has no finite answer for item {first}", f"{field}[{first}]")
+    return answer

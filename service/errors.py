@@ -1,0 +1,122 @@
+"""Every refusal as a problem document (RFC 9457), in one place; none tells a path or a traceback."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+logger = logging.getLogger("sluice")
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Problem(Exception):
+    """A request that cannot be answered, with its status; ``field`` names the parameter or part at fault."""
+
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+
+    def __init__(self, detail: str, field: str | None = None, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.detail, self.field, self.headers = detail, field, headers
+
+
+class Malformed(Problem):
+    status = HTTPStatus.BAD_REQUEST
+
+
+class Unknown(Problem):
+    status = HTTPStatus.NOT_FOUND
+
+
+class NotAcceptable(Problem):
+    status = HTTPStatus.NOT_ACCEPTABLE
+
+
+class TooLarge(Problem):
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
+class WrongType(Problem):
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+
+
+class WrongValue(Problem):
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+class QueueFull(Problem):
+    """``retry_after``: seconds until, at the measured pace, the queue has room."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__("the queue is full; try again later", headers={"Retry-After": str(retry_after)})
+
+
+class Unavailable(Problem):
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+
+
+class DeadlinePassed(Problem):
+    status = HTTPStatus.GATEWAY_TIMEOUT
+
+    def __init__(self) -> None:
+        super().__init__("the deadline passed before the answer was ready")
+
+
+class ProblemDocument(BaseModel):
+    """The body of every error answer."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    error: str
+    """The same as ``detail``, for clients that look for this member."""
+    field: str | None = None
+
+
+def problem_response(
+    status: int, detail: str, field: str | None = None, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    document = ProblemDocument(title=HTTPStatus(status).phrase, status=status, detail=detail, error=detail, field=field)
+    return JSONResponse(
+        document.model_dump(exclude_none=True), status, headers=dict(headers or {}), media_type=MEDIA_TYPE
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Answer every exception that leaves a handler with a problem document."""
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+async def _problem(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Problem)
+    return problem_response(error.status, error.detail, error.field, error.headers)
+
+
+async def _http_exception(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    return problem_response(error.status_code, str(error.detail), headers=error.headers)
+
+
+async def _validation_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"][1:]) or None
+    return problem_response(HTTPStatus.UNPROCESSABLE_ENTITY, f"{field}: {first['msg']}", field)
+
+
+async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, "an unexpected error; the log says more")

@@ -1,0 +1,88 @@
+"""A job: one request's rows on their way through the device. Its future may be cancelled at any moment."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from service.admission import Ticket
+from service.columns import Columns, padded
+from service.errors import DeadlinePassed
+from service.programs import AnyProgram
+
+
+class Job:
+    """Rows of one request for one program. ``future`` gets their results as columns in the order sent.
+
+    ``deadline`` is a reading of time.monotonic(). Cancelling the future is how a client leaves: the rows are dropped at
+    the next tick, and nothing is ever set on a cancelled future.
+    """
+
+    def __init__(self, program: AnyProgram, columns: Columns, ticket: Ticket, deadline: float) -> None:
+        self.program, self.columns, self.ticket, self.deadline = program, columns, ticket, deadline
+        self.future: Future[Columns] = Future()
+        self._results: list[tuple[Tensor, Columns]] = []
+        self._arrived = 0
+
+    def pieces(self, largest: int) -> Iterator[Piece]:
+        """The job cut into pieces of at most ``largest`` rows."""
+        for start in range(0, len(self.columns), largest):
+            stop = min(start + largest, len(self.columns))
+            yield Piece(self, torch.arange(start, stop), self.columns.rows(start, stop), started=False)
+
+    def over(self) -> bool:
+        """Whether the rows need no more ticks: answered, failed, left by the client, or too late (which fails it)."""
+        if not self.future.done() and time.monotonic() > self.deadline:
+            self.fail(DeadlinePassed())
+        return self.future.done()
+
+    def deliver(self, index: Tensor, results: Columns) -> None:
+        """Results of the rows ``index``; with the last of them the job is done."""
+        self._results.append((index, results))
+        self._arrived += len(index)
+        if self._arrived == len(self.columns):
+            order = torch.cat([index for index, _ in self._results]).argsort()
+            whole = Columns.cat([results for _, results in self._results]).select(order)
+            self._settle(lambda: self.future.set_result(whole))
+
+    def fail(self, error: BaseException) -> None:
+        self._settle(lambda: self.future.set_exception(error))
+
+    def _settle(self, settle: Callable[[], None]) -> None:
+        # Once it is marked as running nobody can cancel it; a future that was cancelled before refuses the mark.
+        if not self.future.done() and self.future.set_running_or_notify_cancel():
+            settle()
+        self.ticket.close()
+
+
+@dataclass
+class Piece:
+    """Some rows of a job that travel together: a job larger than a batch is cut, and rows that end early leave."""
+
+    job: Job
+    index: Tensor
+    """(B,) int64: which rows of the job."""
+    rows: Any
+    """What the job's program works on; the columns that were sent, before it has started."""
+    started: bool
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def start(self) -> None:
+        if not self.started:
+            started = self.job.program.start(padded(self.rows))
+            self.rows, self.started = started.select(torch.arange(len(self))), True
+
+    def select(self, rows: Tensor) -> Piece:
+        return replace(self, index=self.index[rows], rows=self.rows.select(rows))
+
+    def split(self, count: int) -> tuple[Piece, Piece]:
+        """The first ``count`` rows, and the others."""
+        return self.select(torch.arange(count)), self.select(torch.arange(count, len(self)))

@@ -1,0 +1,174 @@
+"""What one tick does to a batch of rows: a program for each kind of work that a flow can do."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from flows import Flow, inpainting, noise
+from flows.inpainting import Climb
+from model_store import LoadedModel
+from service.columns import Columns, Rows
+
+R = TypeVar("R", bound=Rows)
+
+
+@dataclass(frozen=True)
+class Program(ABC, Generic[R]):
+    """One kind of work on one model. Rows of programs with equal keys share a batch, and know nothing of each other."""
+
+    kind: ClassVar[str]
+    iterative: ClassVar[bool] = False
+    """Whether a row needs many ticks. Such rows alternate with those that need one."""
+
+    model: LoadedModel
+
+    @property
+    def key(self) -> Hashable:
+        return self.kind, self.model.reference
+
+    @property
+    def flow(self) -> Flow:
+        return self.model.flow
+
+    @property
+    def ticks(self) -> int:
+        """The most ticks that a row takes."""
+        return 1
+
+    @abstractmethod
+    def start(self, columns: Columns) -> R:
+        """What a request sent, to rows on the device; part of a row's first tick."""
+
+    @abstractmethod
+    def step(self, rows: R) -> R:
+        """One tick; the rows that come in are left as they are."""
+
+    @abstractmethod
+    def done(self, rows: R) -> Tensor:
+        """(B,) bool: the rows that need no further tick."""
+
+    @abstractmethod
+    def result(self, rows: R) -> Columns:
+        """What the request gets of its finished rows."""
+
+
+class OneTick(Program[Columns]):
+    """Rows that are done after their first tick."""
+
+    def start(self, columns: Columns) -> Columns:
+        return columns.to(self.flow.device)
+
+    def done(self, rows: Columns) -> Tensor:
+        return torch.ones(len(rows), dtype=torch.bool)
+
+    def result(self, rows: Columns) -> Columns:
+        return rows
+
+    def continuous(self, rows: Columns) -> Tensor:
+        """items (B, *S) -> x (B, *S), dequantised with each row's own seed."""
+        items, seeds = rows["items"], rows["seed"]
+        first = int(seeds[0])
+        if bool((seeds == first).all()):
+            return self.flow.to_continuous(items, first)
+        x = items.new_empty(items.shape, dtype=self.flow.dtype)
+        for seed in set(seeds.tolist()):
+            x[seeds == seed] = self.flow.to_continuous(items[seeds == seed], seed)
+        return x
+
+
+class Sample(OneTick):
+    """key (B,) int64, temperature (B,) -> items (B, *S), as a user gets them."""
+
+    kind = "sample"
+
+    def step(self, rows: Columns) -> Columns:
+        prior = self.flow.prior
+        z = prior.quantile(noise.uniform(rows["key"], prior.shape))
+        z = z * rows["temperature"].reshape(-1, *[1] * len(prior.shape))
+        return Columns(items=self.flow.to_items(self.flow.decode(z.to(self.flow.dtype))[0]))
+
+
+class Score(OneTick):
+    """items (B, *S), seed (B,) -> log_likelihood (B,) in nats."""
+
+    kind = "score"
+
+    def step(self, rows: Columns) -> Columns:
+        return Columns(log_likelihood=self.flow.log_prob(self.continuous(rows)))
+
+
+class Encode(OneTick):
+    """items (B, *S), seed (B,) -> latents (B, *Z), log_abs_det (B,) of data to latent."""
+
+    kind = "encode"
+
+    def step(self, rows: Columns) -> Columns:
+        latents, log_abs_det = self.flow.encode(self.continuous(rows))
+        return Columns(latents=latents, log_abs_det=log_abs_det)
+
+
+class Decode(OneTick):
+    """latents (B, *Z) -> items (B, *S), log_abs_det (B,) of latent to data."""
+
+    kind = "decode"
+
+    def step(self, rows: Columns) -> Columns:
+        x, log_abs_det = self.flow.decode(rows["latents"])
+        return Columns(items=self.flow.to_items(x), log_abs_det=log_abs_det)
+
+
+@dataclass(frozen=True)
+class Inpaint(Program[Climb]):
+    """items (B, *S) with anything in hidden places, hidden (B, *S) bool, key (B,), seed (B,) -> completions."""
+
+    kind = "inpaint"
+    iterative = True
+
+    method: str
+    steps: int
+    temperature: float
+
+    @property
+    def key(self) -> Hashable:
+        return self.kind, self.model.reference, self.method
+
+    @property
+    def ticks(self) -> int:
+        return self.steps
+
+    def start(self, columns: Columns) -> Climb:
+        columns = columns.to(self.flow.device)
+        # One request, one seed. What stands in the hidden places must not reach the noise of the known ones.
+        known = columns["items"].masked_fill(columns["hidden"], 0)
+        return inpainting.start(
+            self.flow,
+            self.flow.to_continuous(known, int(columns["seed"][0])),
+            columns["hidden"],
+            columns["key"],
+            method=self.method,
+            steps=self.steps,
+            temperature=self.temperature,
+        )
+
+    def step(self, rows: Climb) -> Climb:
+        return inpainting.step(self.flow, rows)
+
+    def done(self, rows: Climb) -> Tensor:
+        return rows.done
+
+    def result(self, rows: Climb) -> Columns:
+        return Columns(
+            items=self.flow.to_items(rows.result()),
+            before=rows.start_log_prob,
+            after=rows.log_prob if rows.samples else rows.best_log_prob,
+            steps=rows.step,
+        )
+
+
+AnyProgram = Program[Any]

@@ -1,0 +1,1 @@
+"""Thin translation between HTTP and the engine: a file for each family of addresses."""

@@ -1,0 +1,200 @@
+"""The scheduler: one thread owns the device and takes, tick by tick, what waits. Jobs join and leave between ticks."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Hashable, Sequence
+
+import torch
+
+from service.admission import Admission
+from service.columns import padded
+from service.errors import Unavailable
+from service.jobs import Job, Piece
+from service.metrics import Metrics
+
+logger = logging.getLogger("sluice")
+
+
+class Scheduler:
+    """Continuous batching over programs: pieces of jobs whose programs have equal keys share a batch.
+
+    Whenever the device is free it takes what is there, at most ``max_rows`` rows; there is no timed wait. Work of many
+    ticks and work of one tick alternate, so that a long inpainting delays a score by one tick at most; among programs
+    of the same sort the one that has waited longest goes first.
+    """
+
+    def __init__(self, admission: Admission, max_rows: int, metrics: Metrics) -> None:
+        self._admission, self._max_rows, self._metrics = admission, max_rows, metrics
+        self._changed = threading.Condition()
+        self._waiting: dict[Hashable, deque[Piece]] = {}
+        self._since: dict[Hashable, int] = {}
+        self._served = {True: 0, False: 0}
+        self._ticks = 0
+        self._limits: dict[Hashable, int] = {}
+        self._stopping = False
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="sluice-device", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread after the tick it is in; what still waits fails with Unavailable."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        self._thread.join()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread that owns the device runs."""
+        return self._thread.is_alive() and self._failure is None
+
+    def submit(self, job: Job) -> None:
+        """Let a job join at the next tick. Raises Unavailable when no tick will come."""
+        with self._changed:
+            if self._stopping or not self.alive:
+                raise Unavailable("the service no longer computes")
+            self._enqueue(list(job.pieces(self._max_rows)))
+            self._changed.notify()
+
+    def _run(self) -> None:
+        pieces: list[Piece] = []
+        try:
+            while pieces := self._take():
+                self._tick(pieces)
+        except BaseException as error:
+            logger.critical("the device thread died", exc_info=error)
+            self._failure = error
+        with self._changed:
+            self._stopping = True
+            left = [piece for queue in self._waiting.values() for piece in queue]
+            self._waiting.clear()
+        for piece in (*pieces, *left):
+            piece.job.fail(Unavailable("the service no longer computes"))
+
+    def _take(self) -> list[Piece]:
+        """The next batch, waiting until there is one; empty when the scheduler stops."""
+        with self._changed:
+            while not self._stopping:
+                while self._waiting and not self._stopping:
+                    if pieces := self._batch(self._next()):
+                        return pieces
+                self._changed.wait_for(lambda: self._waiting or self._stopping)
+            return []
+
+    def _next(self) -> Hashable:
+        def rank(key: Hashable) -> tuple[int, int]:
+            return self._served[self._waiting[key][0].job.program.iterative], self._since[key]
+
+        return min(self._waiting, key=rank)
+
+    def _batch(self, key: Hashable) -> list[Piece]:
+        """Whole pieces as they come, the last one cut to fit; pieces of jobs that are over are dropped."""
+        queue = self._waiting[key]
+        iterative = queue[0].job.program.iterative
+        pieces: list[Piece] = []
+        room = self._limits.get(key, self._max_rows)
+        while queue and room:
+            piece = queue.popleft()
+            if piece.job.over():
+                continue
+            if len(piece) > room:
+                piece, rest = piece.split(room)
+                queue.appendleft(rest)
+            pieces.append(piece)
+            room -= len(piece)
+        if pieces:
+            self._ticks += 1
+            self._served[iterative] = self._since[key] = self._ticks
+        if not queue:
+            del self._waiting[key]
+        return pieces
+
+    def _enqueue(self, pieces: Sequence[Piece]) -> None:
+        for piece in pieces:
+            key = piece.job.program.key
+            if key not in self._waiting:
+                self._waiting[key] = deque()
+                self._since[key] = self._ticks
+            self._waiting[key].append(piece)
+
+    def _tick(self, pieces: list[Piece]) -> None:
+        program, rows = pieces[0].job.program, sum(map(len, pieces))
+        began = time.perf_counter()
+        # An ascent needs a gradient, which inference mode forbids; its weights ask for none, so nothing is recorded.
+        with torch.inference_mode(not program.iterative):
+            unfinished = self._advance(pieces)
+        seconds = time.perf_counter() - began
+        self._admission.measure(rows, seconds)
+        self._metrics.tick(program.kind, program.model.reference, rows, seconds)
+        with self._changed:
+            self._enqueue(unfinished)
+
+    def _advance(self, pieces: list[Piece]) -> list[Piece]:
+        """One tick for every piece; returns the pieces that need more. One that cannot be computed fails alone."""
+        key, rows = pieces[0].job.program.key, sum(map(len, pieces))
+        try:
+            return _step(pieces)
+        except torch.OutOfMemoryError:
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            self._metrics.out_of_memory.inc()
+            if rows == 1:
+                pieces[0].job.fail(Unavailable("not enough memory for a single item"))
+                return []
+            self._limits[key] = rows // 2
+            halves = _halves_by_rows(pieces)
+        except torch.AcceleratorError:
+            raise  # the device is lost for the whole process: the thread ends, and liveness says so
+        except Exception as error:
+            if len(pieces) == 1:
+                pieces[0].job.fail(error)
+                return []
+            halves = pieces[: len(pieces) // 2], pieces[len(pieces) // 2 :]
+        return [piece for half in halves for piece in self._advance(half)]
+
+
+def _step(pieces: list[Piece]) -> list[Piece]:
+    program = pieces[0].job.program
+    for piece in pieces:
+        piece.start()
+    rows = type(pieces[0].rows).cat([piece.rows for piece in pieces])
+    count = len(rows)
+    rows = program.step(padded(rows))
+    done = program.done(rows).cpu()[:count]
+    results = program.result(rows.select(done.nonzero().flatten())).to("cpu") if bool(done.any()) else None
+
+    unfinished, first, arrived = [], 0, 0
+    for piece in pieces:
+        mine = torch.arange(first, first + len(piece))
+        first += len(piece)
+        ended = done[mine]
+        if results is not None and (ends := int(ended.sum())):
+            piece.job.deliver(piece.index[ended], results.rows(arrived, arrived + ends))
+            arrived += ends
+        piece.job.ticket.spend(len(piece))
+        if not bool(ended.all()):
+            unfinished.append(Piece(piece.job, piece.index[~ended], rows.select(mine[~ended]), started=True))
+    return unfinished
+
+
+def _halves_by_rows(pieces: list[Piece]) -> tuple[list[Piece], list[Piece]]:
+    half = sum(map(len, pieces)) // 2
+    left: list[Piece] = []
+    right: list[Piece] = []
+    for piece in pieces:
+        if len(piece) <= half:
+            left.append(piece)
+        elif half:
+            head, tail = piece.split(half)
+            left.append(head)
+            right.append(tail)
+        else:
+            right.append(piece)
+        half = max(half - len(piece), 0)
+    return left, right

@@ -1,0 +1,54 @@
+"""What can be set from the environment: every field is read from SLUICE_<FIELD>."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from model_store import default_root
+
+Count = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Settings(BaseSettings):
+    """The service's settings; limits bound what one request, and all waiting requests together, may ask for."""
+
+    model_config = SettingsConfigDict(env_prefix="SLUICE_", frozen=True)
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    store: Path = Field(default_factory=default_root)
+    default_model: str | None = None
+    """The model of a request that names none; unset, the store's own default."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: Count | None = None
+    """Threads of one operation on the CPU; unset, what PyTorch takes."""
+    decoders: Count = 2
+    """Threads that decode bodies and encode answers."""
+
+    max_body_bytes: Count = 64 * 2**20
+    max_items: Count = 10_000
+    """Items of one request to score, encode or decode."""
+    max_n: Count = 1024
+    """Items of one request to sample, and completions of one request to inpaint."""
+    max_steps: Count = 2000
+    max_batch_rows: Count = 256
+    """Rows of one tick."""
+    queue_item_ticks: Count = 4_000_000
+    """How much admitted work may wait, in item-ticks; more is answered with 429."""
+    deadline: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
+    """Seconds after which a request is given up with 504. A request may ask for less, not for more."""
+    drain_delay: Seconds = 2.0
+    """Seconds between "not ready" and closed listeners, so that a load balancer has noticed."""
+
+    def torch_device(self) -> torch.device:
+        """The device to compute on: the only place that asks whether there is a GPU."""
+        if self.device == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device(self.device)

@@ -1,0 +1,90 @@
+"""What surrounds every computing request: a bounded body, a deadline, and an eye on the client.
+
+FastAPI does not stop a handler whose client has left, so the route does: it cancels the handler, which cancels the
+job, and the scheduler drops its rows at the next tick.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from starlette.requests import ClientDisconnect
+from starlette.types import Message
+
+from service.errors import DeadlinePassed, TooLarge
+
+CLIENT_LEFT = 499
+"""Nobody reads this status but the log and the metrics."""
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class WatchedRoute(APIRoute):
+    """A route whose handler ends when the client leaves or the deadline passes.
+
+    A handler may move the deadline: it is ``request.state.timeout``.
+    """
+
+    def get_route_handler(self) -> Handler:
+        handler = super().get_route_handler()
+
+        async def watched(request: Request) -> Response:
+            settings = request.app.state.engine.settings
+            body = _BoundedBody(request, settings.max_body_bytes)
+            timeout = asyncio.timeout(settings.deadline)
+            request.state.timeout = timeout
+            leaving = asyncio.create_task(_end_when_left(body, timeout))
+            try:
+                async with timeout:
+                    return await handler(Request(request.scope, body.receive))
+            except ClientDisconnect:
+                return Response(status_code=CLIENT_LEFT)
+            except TimeoutError:
+                if body.client_has_left:
+                    return Response(status_code=CLIENT_LEFT)
+                if timeout.expired():
+                    raise DeadlinePassed from None
+                raise
+            finally:
+                leaving.cancel()
+
+        return watched
+
+
+async def _end_when_left(body: _BoundedBody, timeout: asyncio.Timeout) -> None:
+    await body.client_left()
+    timeout.reschedule(asyncio.get_running_loop().time())
+
+
+class _BoundedBody:
+    """Passes the request's messages on while they carry the body, and looks for the client's departure after it."""
+
+    def __init__(self, request: Request, limit: int) -> None:
+        self._request, self._limit = request, limit
+        self._length, self._whole = 0, asyncio.Event()
+        self.client_has_left = False
+
+    async def receive(self) -> Message:
+        announced = self._request.headers.get("content-length", "")
+        if announced.isdecimal() and int(announced) > self._limit:
+            raise self._refusal()
+        message = await self._request.receive()
+        self._length += len(message.get("body", b""))
+        if self._length > self._limit:
+            raise self._refusal()
+        if not message.get("more_body", False):
+            self._whole.set()
+        return message
+
+    async def client_left(self) -> None:
+        await self._whole.wait()
+        while (await self._request.receive())["type"] != "http.disconnect":
+            pass
+        self.client_has_left = True
+
+    def _refusal(self) -> TooLarge:
+        return TooLarge(f"a body may hold {self._limit} bytes", "body")
