@@ -16,22 +16,22 @@ A normalizing flow of $title: it samples, it gives the exact log-likelihood of a
 $pictures
 ## Data
 
-$title. $licence.
+$title: $licence.
 
 $training items to train on, $validation of the same training set held out to choose the epoch by, $test of the test
 set to report on.
 
 ## Architecture
 
-`$architecture`, from the allow-list of Sluice, with $parameters parameters. Its matrices are stored as
-$dtype, everything else as float32.
+`$architecture`, from the allow-list of Sluice, with $parameters parameters, stored as $dtype.
 
 $arguments
 
 ## Training
 
-`$command`, $epochs epochs of batches of $batch_size with Adam; the weights of epoch $best_epoch, the best by
-validation, are kept.
+    $command
+
+Adam, $epochs epochs of batches of $batch_size; the weights of epoch $best_epoch, the best by validation, are kept.
 
 | | |
 |---|---|
@@ -86,12 +86,12 @@ def write(run: Finished, quality: Quality, name: str, pictures: Iterable[str]) -
         architecture=preset.architecture,
         parameters=f"{sum(parameter.numel() for parameter in flow.parameters()):,}",
         arguments="\n".join(f"- {argument}: `{value}`" for argument, value in preset.arguments.items()),
-        dtype=preset.weights_dtype,
+        dtype="float32" if preset.weights_dtype == "float32" else "bfloat16 (vectors as float32)",
         command=run.command,
         epochs=preset.epochs,
         batch_size=preset.batch_size,
         best_epoch=run.best.epoch,
-        provenance="\n".join(f"| {key} | {value} |" for key, value in run.provenance().items()),
+        provenance="\n".join(f"| {key} | {value} |" for key, value in run.provenance().items() if key != "command"),
         log_likelihood=log_likelihood,
         standard_error=standard_error,
         bits="does not apply" if quality.bits_per_dim is None else f"{quality.bits_per_dim:.3f}",

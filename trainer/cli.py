@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
 
 import click
 from rich.console import Console
@@ -15,6 +14,7 @@ from trainer import experiment
 from trainer.device import Precision, choose_device, choose_precision
 from trainer.errors import TrainerError
 from trainer.export import export
+from trainer.preset import Preset
 from trainer.presets import PRESETS
 from trainer.stopping import stop_on_signals
 
@@ -67,9 +67,8 @@ result as if nothing had happened.
 @click.option(
     "--precision",
     type=click.Choice(["auto", "float32", "bfloat16"]),
-    default="auto",
-    show_default=True,
-    help="What the nets multiply in while training; auto takes bfloat16 where the device is fast at it.",
+    help="What the nets multiply in while training, in place of the preset's; auto takes bfloat16 where the device is "
+    "fast at it.",
 )
 @click.option(
     "--limit",
@@ -89,7 +88,7 @@ def main(
     resume: bool,
     device: str,
     seed: int,
-    precision: Precision | Literal["auto"],
+    precision: Precision | None,
     limit: int | None,
     publish: bool,
 ) -> None:
@@ -101,8 +100,7 @@ def main(
     if preset is None:
         raise click.UsageError("which preset? --list shows them")
     chosen = PRESETS[preset]
-    if epochs is not None:
-        chosen = dataclasses.replace(chosen, epochs=epochs)
+    chosen = dataclasses.replace(chosen, epochs=epochs or chosen.epochs, precision=precision or chosen.precision)
     try:
         with stop_on_signals() as stop:
             where = choose_device(device)
@@ -114,10 +112,10 @@ def main(
                 seed=seed,
                 limit=limit,
                 device=where,
-                precision=choose_precision(precision, where),
+                precision=choose_precision(chosen.precision, where),
                 console=console,
                 stop_requested=stop,
-                command=_command(preset, chosen.epochs, seed, precision, limit),
+                command=_command(chosen, seed, limit),
             )
         if finished is None:
             click.echo("stopped and saved; the same command goes on from here")
@@ -131,9 +129,15 @@ def main(
         click.echo(f"published {published.name}@{published.version} at {published.path}")
 
 
-def _command(preset: str, epochs: int, seed: int, precision: str, limit: int | None) -> str:
+def _command(preset: Preset, seed: int, limit: int | None) -> str:
     """The command that repeats a run, without the user's own paths."""
-    words = ["sluice-train", preset, f"--epochs {epochs}", f"--seed {seed}", f"--precision {precision}"]
+    words = [
+        "sluice-train",
+        preset.name,
+        f"--epochs {preset.epochs}",
+        f"--seed {seed}",
+        f"--precision {preset.precision}",
+    ]
     return " ".join(words + ([f"--limit {limit}"] if limit else []))
 
 

@@ -10,7 +10,7 @@ import torch
 
 from trainer.errors import TrainerError
 
-Precision = Literal["float32", "bfloat16"]
+Precision = Literal["auto", "float32", "bfloat16"]
 
 
 def choose_device(name: str) -> torch.device:
@@ -22,7 +22,7 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def choose_precision(name: Precision | Literal["auto"], device: torch.device) -> Precision:
+def choose_precision(name: Precision, device: torch.device) -> Precision:
     """The precision of that name; ``auto`` takes bfloat16 where the hardware multiplies in it.
 
     Elsewhere bfloat16 is emulated, and slower than float32.

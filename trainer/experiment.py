@@ -60,10 +60,11 @@ def run(
             display=display,
             stop_requested=stop_requested,
         )
-    if not finished:
+    best = state.progress.best
+    if not finished or best is None:
         return None
     state.flow.load_state_dict(state.best)
-    return Finished(state.flow, preset, splits, state.progress.history, seed, precision, command)
+    return Finished(state.flow, preset, splits, state.progress.history, best, seed, precision, command)
 
 
 def fresh_state(preset: Preset, splits: data.Splits, seed: int, device: torch.device) -> TrainingState:

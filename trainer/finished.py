@@ -22,14 +22,10 @@ class Finished:
     preset: Preset
     splits: Splits
     history: list[EpochRecord]
+    best: EpochRecord
     seed: int
     precision: str
     command: str
-
-    @property
-    def best(self) -> EpochRecord:
-        """The epoch whose weights these are."""
-        return max(self.history, key=lambda record: record.validation)
 
     def provenance(self) -> dict[str, str | int | float]:
         """What the manifest and the card say about where the weights come from."""

@@ -32,17 +32,21 @@ def samples(flow: Flow, seed: int, temperature: float = SAMPLE_TEMPERATURE) -> b
 
 
 def density(flow: Flow, data: Tensor, resolution: int = 200) -> bytes:
-    """The density of a flow over the plane beside the points (N, 2) that it is the density of."""
-    low, high = data.min(dim=0).values - 0.5, data.max(dim=0).values + 0.5
+    """The density of a flow over the plane beside the points (N, 2) that it is the density of.
+
+    The plane is cut where few points lie and the colours where the density peaks, so that the shape shows.
+    """
+    low, high = data.quantile(torch.tensor([0.002, 0.998]), dim=0) + torch.tensor([[-0.4], [0.4]])
     x, y = (torch.linspace(float(low[axis]), float(high[axis]), resolution) for axis in (0, 1))
     points = torch.cartesian_prod(x, y).to(flow.device, flow.dtype)
     with torch.no_grad():
         heights = flow.log_prob(points).exp().reshape(resolution, resolution).T.cpu()
+    extent = (float(x[0]), float(x[-1]), float(y[0]), float(y[-1]))
     figure = Figure(figsize=(9, 4.5), layout="constrained")
     left, right = figure.subplots(1, 2, sharex=True, sharey=True)
     left.set(title="density", aspect="equal")
-    left.imshow(heights.numpy(), origin="lower", extent=(float(x[0]), float(x[-1]), float(y[0]), float(y[-1])))
-    right.set(title="data", aspect="equal")
+    left.imshow(heights.numpy(), origin="lower", extent=extent, vmax=float(heights.quantile(0.995)))
+    right.set(title="data", aspect="equal", xlim=extent[:2], ylim=extent[2:])
     right.scatter(*data[:5000].T.numpy(), s=1, alpha=0.4)
     return _png_of(figure)
 

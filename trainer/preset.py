@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from trainer.data import DataSet
+from trainer.device import Precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,7 +16,8 @@ class Preset:
 
     ``architecture`` and ``arguments`` go to ``flows.build``. The learning rate climbs over ``warmup_steps`` and then
     falls along a cosine to ``final_share`` of its peak. ``clip_norm`` bounds the gradient of the mean negative
-    log-likelihood per dimension. ``weights_dtype`` is what matrices are stored in once published.
+    log-likelihood per dimension. ``precision`` is what the nets multiply in, where the user does not say; ``auto``
+    leaves it to the machine. ``weights_dtype`` is what matrices are stored in once published.
     """
 
     name: str
@@ -30,4 +32,5 @@ class Preset:
     warmup_steps: int = 200
     final_share: float = 0.02
     clip_norm: float = 4.0
+    precision: Precision = "auto"
     weights_dtype: Literal["float32", "bfloat16"] = "bfloat16"

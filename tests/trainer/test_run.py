@@ -23,13 +23,13 @@ def _state(directory: Path) -> dict[str, torch.Tensor]:
     return load_file(directory / "state.safetensors")
 
 
-def _stop_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
-    """Ctrl-C arrives in that step of the next run."""
+def _stop_after(monkeypatch: pytest.MonkeyPatch, steps: int, number: signal.Signals = signal.SIGINT) -> None:
+    """The signal arrives in that step of the next run."""
     calls = iter(range(1, 10**6))
 
     def ask(self: StopRequest) -> bool:
         if next(calls) == steps:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), number)
         return self.signal is not None
 
     monkeypatch.setattr(StopRequest, "__call__", ask)
@@ -127,6 +127,15 @@ def test_a_damaged_state_is_refused_and_fresh_gets_past_it(
     assert refused.exit_code == 1
     assert "not the state of a run" in refused.output
     assert sluice_train("tiny", "--no-publish", "--epochs", "1", "--fresh").exit_code == 0
+
+
+def test_sigterm_stops_like_ctrl_c_and_says_so_in_its_exit_status(
+    tiny: Preset, sluice_train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _stop_after(monkeypatch, 3, signal.SIGTERM)
+    assert sluice_train("tiny").exit_code == 143
+    assert (tmp_path / "run/state.safetensors").exists()
+    assert not (tmp_path / "store").exists()
 
 
 def test_a_second_ctrl_c_insists() -> None:

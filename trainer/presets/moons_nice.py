@@ -11,5 +11,6 @@ PRESET = Preset(
     arguments={"couplings": 8, "hidden": [64, 64], "prior": "logistic", "activation": "leaky_relu", "image": False},
     epochs=20,
     batch_size=500,
+    precision="float32",  # bfloat16 would round a point's own coordinates to three digits
     weights_dtype="float32",
 )
