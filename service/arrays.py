@@ -25,7 +25,7 @@ def npy_header(data: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
     stream = io.BytesIO(data)
     try:
         shape, fortran, dtype = _HEADERS[np.lib.format.read_magic(stream)](stream)
-    except (ValueError, KeyError) as error:
+    except Exception as error:  # numpy parses the header as Python and raises what Python's parser raises
         raise Malformed("the body is not a readable npy array") from error
     if dtype.kind not in "iufb":
         raise WrongValue("an npy array must hold numbers", "items")

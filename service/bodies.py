@@ -8,7 +8,7 @@ from fastapi import Request
 from starlette.datastructures import UploadFile
 
 from service.arrays import npy_header
-from service.errors import TooLarge, WrongType, WrongValue
+from service.errors import Malformed, TooLarge, WrongType, WrongValue
 from service.negotiation import JPEG, JSON, NPY, PNG
 
 MULTIPART = "multipart/form-data"
@@ -56,6 +56,8 @@ async def read_body(request: Request, accepted: tuple[str, ...], most_files: int
         raise WrongType(f"the body must be {', '.join(accepted)}", "Content-Type")
     if found != MULTIPART:
         return Body(found, [Part("body", found, await request.body())])
+    if not (await request.body()).rstrip().endswith(b"--"):  # the parser would leave a cut-off last part out
+        raise Malformed("the multipart body lacks its closing boundary")
     parts = []
     # One file more than allowed is read, so that too many are told from a damaged body.
     async with request.form(max_files=most_files + 1, max_fields=_MOST_FIELDS) as form:

@@ -12,6 +12,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
+from flows import FlowError
+
 logger = logging.getLogger("sluice")
 
 MEDIA_TYPE = "application/problem+json"
@@ -95,6 +97,7 @@ def problem_response(
 def install(app: FastAPI) -> None:
     """Answer every exception that leaves a handler with a problem document."""
     app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(FlowError, _flow_error)
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(Exception, _unexpected)
@@ -103,6 +106,10 @@ def install(app: FastAPI) -> None:
 async def _problem(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Problem)
     return problem_response(error.status, error.detail, error.field, error.headers)
+
+
+async def _flow_error(_: Request, error: Exception) -> JSONResponse:
+    return problem_response(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
 
 
 async def _http_exception(_: Request, error: Exception) -> JSONResponse:

@@ -23,23 +23,26 @@ _MODES = {(): "L", (1,): "L", (3,): "RGB", (4,): "RGBA"}
 def open_picture(data: bytes, field: str) -> Image.Image:
     """A decoded picture. Raises Malformed for anything but a whole PNG or JPEG, TooLarge for a vast one."""
     try:
+        # Decoding alone lets a PNG without its end pass; verifying reads every chunk, and leaves no picture to decode.
+        Image.open(io.BytesIO(data), formats=_FORMATS).verify()
         picture = Image.open(io.BytesIO(data), formats=_FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise TooLarge(f"{field}: the picture has too many pixels", field) from error
     except Exception as error:  # Pillow's decoders raise almost anything on damaged files
-        raise Malformed(f"{field} is not a PNG or JPEG picture", field) from error
+        raise Malformed(f"{field} is not a whole PNG or JPEG picture", field) from error
     if picture.width * picture.height > LARGEST:
         raise TooLarge(f"{field}: the picture has more than {LARGEST} pixels", field)
     try:
         picture.load()
     except Exception as error:
-        raise Malformed(f"{field} is a damaged or truncated picture", field) from error
+        raise Malformed(f"{field} is a damaged picture", field) from error
     return picture
 
 
 def to_pixels(picture: Image.Image, shape: Sequence[int], fit: bool, field: str) -> Pixels:
     """uint8 pixels of the shape (H, W) or (H, W, C). Raises WrongValue for another size or mode, unless ``fit``."""
-    size, mode = (shape[1], shape[0]), _mode(shape, field)
+    mode = _mode(shape, field)
+    size = (shape[1], shape[0])
     if not fit and (picture.size != size or picture.mode != mode):
         raise WrongValue(
             f"{field} is {picture.width}x{picture.height} in mode {picture.mode}; the model takes {size[0]}x{size[1]} "

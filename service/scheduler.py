@@ -7,11 +7,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from service.admission import Admission
-from service.columns import padded
+from service.columns import Columns, padded
 from service.errors import Unavailable
 from service.jobs import Job, Piece
 from service.metrics import Metrics
@@ -127,26 +129,30 @@ class Scheduler:
         program, rows = pieces[0].job.program, sum(map(len, pieces))
         began = time.perf_counter()
         # An ascent needs a gradient, which inference mode forbids; its weights ask for none, so nothing is recorded.
+        outcomes: list[Outcome] = []
         with torch.inference_mode(not program.iterative):
-            unfinished = self._advance(pieces)
+            self._advance(pieces, outcomes)
         seconds = time.perf_counter() - began
         self._admission.measure(rows, seconds)
         self._metrics.tick(program.kind, program.model.reference, rows, seconds)
+        for outcome in outcomes:
+            outcome.settle()
         with self._changed:
-            self._enqueue(unfinished)
+            self._enqueue([outcome.unfinished for outcome in outcomes if outcome.unfinished])
 
-    def _advance(self, pieces: list[Piece]) -> list[Piece]:
-        """One tick for every piece; returns the pieces that need more. One that cannot be computed fails alone."""
+    def _advance(self, pieces: list[Piece], outcomes: list[Outcome]) -> None:
+        """One tick for every piece, its outcome appended. A piece that cannot be computed fails alone."""
         key, rows = pieces[0].job.program.key, sum(map(len, pieces))
         try:
-            return _step(pieces)
+            outcomes += _step(pieces)
+            return
         except torch.OutOfMemoryError:
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
             self._metrics.out_of_memory.inc()
             if rows == 1:
                 pieces[0].job.fail(Unavailable("not enough memory for a single item"))
-                return []
+                return
             self._limits[key] = rows // 2
             halves = _halves_by_rows(pieces)
         except torch.AcceleratorError:
@@ -154,12 +160,28 @@ class Scheduler:
         except Exception as error:
             if len(pieces) == 1:
                 pieces[0].job.fail(error)
-                return []
+                return
             halves = pieces[: len(pieces) // 2], pieces[len(pieces) // 2 :]
-        return [piece for half in halves for piece in self._advance(half)]
+        for half in halves:
+            self._advance(half, outcomes)
 
 
-def _step(pieces: list[Piece]) -> list[Piece]:
+@dataclass(frozen=True)
+class Outcome:
+    """What a tick made of a piece: results of the rows that ended, and the piece of those that did not."""
+
+    piece: Piece
+    ended: Tensor
+    results: Columns | None
+    unfinished: Piece | None
+
+    def settle(self) -> None:
+        self.piece.job.ticket.spend(len(self.piece))
+        if self.results is not None:
+            self.piece.job.deliver(self.piece.index[self.ended], self.results)
+
+
+def _step(pieces: list[Piece]) -> list[Outcome]:
     program = pieces[0].job.program
     for piece in pieces:
         piece.start()
@@ -169,18 +191,22 @@ def _step(pieces: list[Piece]) -> list[Piece]:
     done = program.done(rows).cpu()[:count]
     results = program.result(rows.select(done.nonzero().flatten())).to("cpu") if bool(done.any()) else None
 
-    unfinished, first, arrived = [], 0, 0
+    outcomes, first, taken = [], 0, 0
     for piece in pieces:
         mine = torch.arange(first, first + len(piece))
         first += len(piece)
         ended = done[mine]
-        if results is not None and (ends := int(ended.sum())):
-            piece.job.deliver(piece.index[ended], results.rows(arrived, arrived + ends))
-            arrived += ends
-        piece.job.ticket.spend(len(piece))
-        if not bool(ended.all()):
-            unfinished.append(Piece(piece.job, piece.index[~ended], rows.select(mine[~ended]), started=True))
-    return unfinished
+        mine, ends = mine[~ended], int(ended.sum())
+        outcomes.append(
+            Outcome(
+                piece,
+                ended,
+                results.rows(taken, taken + ends) if results is not None and ends else None,
+                replace(piece, index=piece.index[~ended], rows=rows.select(mine)) if len(mine) else None,
+            )
+        )
+        taken += ends
+    return outcomes
 
 
 def _halves_by_rows(pieces: list[Piece]) -> tuple[list[Piece], list[Piece]]:

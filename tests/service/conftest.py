@@ -1,0 +1,125 @@
+"""A running service over small published models, reached through its ASGI door."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import torch
+from fastapi import FastAPI
+
+from flows import Flow, build
+from model_store import publish
+from service.app import create_app
+from service.engine import Engine
+from service.settings import Settings
+
+DIGITS, POINTS = (8, 8), (2,)
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+def publish_small(store: Path, name: str, shape: tuple[int, ...], seed: int = 0) -> Flow:
+    """A NICE with random weights, wide enough that a matrix product's kernel depends on its rows."""
+    image = len(shape) > 1
+    arguments = {"couplings": 4, "hidden": [64, 64], "image": image}
+    generator = torch.Generator().manual_seed(seed)
+    flow = build("nice", shape, arguments)
+    with torch.no_grad():
+        for parameter in flow.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
+    pixels = torch.randint(0, 256, (4, *shape), generator=generator, dtype=torch.uint8)
+    publish(
+        store,
+        name,
+        flow,
+        architecture="nice",
+        arguments=arguments,
+        golden_items=pixels if image else torch.randn(4, *shape, generator=generator),
+        provenance={"seed": seed},
+        quality={"test": {"log_likelihood": 1.5}},
+        card=f"# {name}\n",
+        pictures={"samples.png": b"\x89PNG picture"},
+    )
+    return flow
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two models, `digits` (8x8 images, the default) and `points` (vectors of two)."""
+    root = tmp_path_factory.mktemp("store")
+    publish_small(root, "digits", DIGITS)
+    publish_small(root, "points", POINTS)
+    return root
+
+
+@dataclass
+class Running:
+    """A service and a client of it."""
+
+    app: FastAPI
+    http: httpx.AsyncClient
+
+    @property
+    def engine(self) -> Engine:
+        engine: Engine = self.app.state.engine
+        return engine
+
+    async def post_json(self, url: str, headers: dict[str, str] | None = None, **options: Any) -> Any:
+        answer = await self.http.post(url, headers={"accept": "application/json", **(headers or {})}, **options)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def still_good(self) -> bool:
+        """Whether the next good request is answered."""
+        return (await self.http.post("/score", json={"items": [[[0] * 8] * 8]})).status_code == 200
+
+
+Start = Callable[..., AbstractAsyncContextManager[Running]]
+
+
+@asynccontextmanager
+async def running(store: Path, **settings: Any) -> AsyncIterator[Running]:
+    app = create_app(Settings(store=store, device="cpu", **settings))
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://sluice") as http,
+    ):
+        while app.state.engine.registry.loading:
+            await asyncio.sleep(0.002)
+        yield Running(app, http)
+
+
+@pytest.fixture
+def start(store: Path) -> Start:
+    """Starts a service over the two models; keyword arguments are settings."""
+    return lambda store=store, **settings: running(store, **settings)
+
+
+@pytest.fixture
+async def service(store: Path) -> AsyncIterator[Running]:
+    async with running(store) as started:
+        yield started
+
+
+def assert_problem(answer: httpx.Response, status: int, field: str | None = None) -> dict[str, Any]:
+    """The answer is a problem document of this status that names this field, and tells no path."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem: dict[str, Any] = answer.json()
+    assert problem["status"] == status
+    assert problem.get("field") == field
+    assert problem["error"] == problem["detail"] != ""
+    assert "/tmp" not in answer.text
+    assert "Traceback" not in answer.text
+    return problem
