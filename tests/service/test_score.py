@@ -199,6 +199,7 @@ async def test_too_much_is_refused_before_it_is_decoded(start: Start) -> None:
         assert await service.still_good()
 
 
+@pytest.mark.filterwarnings("ignore")  # numpy parses headers as Python, with its warnings
 @given(st.binary(max_size=200), st.integers(0, 120))
 def test_damaged_npy_is_read_or_refused_and_never_crashes(noise: bytes, place: int) -> None:
     whole = npy(images(1))

@@ -1,0 +1,176 @@
+"""Queue, deadline, readiness and death, seen from outside."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import torch
+
+from service.engine import Engine
+from service.programs import Score
+from tests.service.conftest import Running, Start, assert_problem, publish_small
+from tests.service.test_inpaint import multipart
+from tests.service.test_score import NPY, images, npy
+
+pytestmark = pytest.mark.anyio
+
+
+async def until(condition: Any) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+async def test_a_full_queue_answers_429_and_recovers(start: Start) -> None:
+    async with start(queue_item_ticks=400) as service:
+        long = asyncio.create_task(service.http.post("/inpaint?steps=400", **multipart(images(1)[0])))
+        await until(lambda: service.engine.admission.waiting > 300)
+        answer = await service.http.post("/score", content=npy(images(350)), headers=NPY)
+        assert_problem(answer, 429)
+        assert int(answer.headers["retry-after"]) >= 1
+        assert (await long).status_code == 200
+        assert (await service.http.post("/score", content=npy(images(350)), headers=NPY)).status_code == 200
+        assert_problem(await service.http.post("/inpaint?steps=400&n=2", **multipart(images(1)[0])), 413)
+
+
+async def test_a_passed_deadline_answers_504_and_frees_the_queue(start: Start) -> None:
+    async with start(max_steps=10**6) as service:
+        slow = {"X-Deadline-Ms": "50"}
+        answer = await service.http.post("/inpaint?steps=1000000&n=2", headers=slow, **multipart(images(1)[0]))
+        assert_problem(answer, 504)
+        assert service.engine.admission.waiting == 0
+        assert await service.still_good()
+        for wrong in ("0", "-5", "soon"):
+            refused = await service.http.post("/sample", headers={"X-Deadline-Ms": wrong})
+            assert_problem(refused, 422, "x-deadline-ms")
+    async with start(max_steps=10**6, deadline=0.05) as service:
+        later = {"X-Deadline-Ms": "60000"}
+        answer = await service.http.post("/inpaint?steps=1000000&n=2", headers=later, **multipart(images(1)[0]))
+        assert_problem(answer, 504)
+
+
+async def test_a_score_is_answered_while_an_inpainting_climbs(start: Start) -> None:
+    async with start(max_steps=10**6) as service:
+        climb = asyncio.create_task(service.http.post("/inpaint?steps=1000000", **multipart(images(1)[0])))
+        await until(lambda: service.engine.admission.waiting > 1)
+        for _ in range(5):
+            assert await service.still_good()
+        assert not climb.done()
+        climb.cancel()
+
+
+async def test_a_model_that_fails_on_one_request_fails_it_alone(
+    service: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Score.step
+
+    def step(self: Score, rows: Any) -> Any:
+        if (rows["items"].flatten(1).sum(dim=1) == 64 * 255).any():
+            raise ArithmeticError("at /tmp/secret")
+        return original(self, rows)
+
+    monkeypatch.setattr(Score, "step", step)
+    bodies = [torch.full((1, 8, 8), 255 if i == 7 else i, dtype=torch.uint8).numpy() for i in range(16)]
+    answers = await asyncio.gather(*(service.http.post("/score", content=npy(body), headers=NPY) for body in bodies))
+    for index, answer in enumerate(answers):
+        if index == 7:
+            assert_problem(answer, 500)
+        else:
+            assert answer.status_code == 200
+
+
+async def test_a_dead_device_thread_is_told_by_liveness(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(self: Score, rows: Any) -> Any:
+        raise torch.AcceleratorError("lost")
+
+    assert (await service.http.get("/health/live")).status_code == 200
+    monkeypatch.setattr(Score, "step", die)
+    assert_problem(await service.http.post("/score", content=npy(images(1)), headers=NPY), 503)
+    assert_problem(await service.http.get("/health/live"), 503)
+    assert_problem(await service.http.get("/health/ready"), 503)
+    assert_problem(await service.http.post("/sample"), 503)
+
+
+async def test_a_refused_model_is_listed_and_the_others_serve(tmp_path: Path, start: Start) -> None:
+    for name in ("bad", "good"):
+        publish_small(tmp_path, name, (8, 8))
+    weights = tmp_path / "bad" / "1" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    async with start(tmp_path) as service:
+        listed = (await service.http.get("/models")).json()
+        assert [model["name"] for model in listed["models"]] == ["good"]
+        assert [(model["name"], model["version"]) for model in listed["refused"]] == [("bad", 1)]
+        assert "sha256" in listed["refused"][0]["reason"]
+        assert str(tmp_path) not in json.dumps(listed)
+        assert (await service.http.get("/health/ready")).status_code == 200
+        assert_problem(await service.http.post("/sample?model=bad"), 503, "model")
+        assert (await service.http.post("/sample?model=good")).status_code == 200
+    shutil.rmtree(tmp_path / "good")
+    async with start(tmp_path) as service:
+        problem = assert_problem(await service.http.get("/health/ready"), 503)
+        assert "bad@1" in problem["detail"]
+        assert (await service.http.get("/health/live")).status_code == 200
+
+
+async def test_an_empty_store_is_alive_and_not_ready(tmp_path: Path, start: Start) -> None:
+    async with start(tmp_path / "nowhere") as service:
+        assert_problem(await service.http.get("/health/ready"), 503)
+        assert_problem(await service.http.post("/sample"), 503)
+        assert (await service.http.get("/health/live")).status_code == 200
+
+
+async def test_while_models_load_the_service_is_alive_and_not_ready(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with start() as service:
+        service.engine.registry.loading = True
+        assert (await service.http.get("/health/live")).json() == {"state": "starting"}
+        assert_problem(await service.http.get("/health/ready"), 503)
+        assert_problem(await service.http.post("/sample"), 503)
+
+
+async def test_draining_is_not_ready_and_still_answers(service: Running) -> None:
+    service.engine.drain()
+    assert_problem(await service.http.get("/health/ready"), 503)
+    answer = await service.http.post("/sample")
+    assert answer.status_code == 200
+    assert answer.headers["connection"] == "close"
+
+
+async def test_metrics_move(service: Running) -> None:
+    def value(name: str, **labels: str) -> float:
+        return service.engine.metrics.registry.get_sample_value(name, labels) or 0.0
+
+    await service.http.post("/score", content=npy(images(5)), headers=NPY)
+    await service.http.post("/sample?n=0")
+    await service.http.get("/models/nobody")
+    await service.http.get("/no/such/address")
+    assert value("sluice_requests_total", route="/score", status="200") == 1
+    assert value("sluice_requests_total", route="/sample", status="422") == 1
+    assert value("sluice_requests_total", route="/models/{name}", status="404") == 1
+    assert value("sluice_requests_total", route="unknown", status="404") == 1
+    assert value("sluice_item_ticks_total", kind="score", model="digits@1") == 5
+    assert value("sluice_models_loaded") == 2
+    exposition = (await service.http.get("/metrics")).text
+    assert 'sluice_item_ticks_total{kind="score",model="digits@1"} 5.0' in exposition
+
+
+async def test_unforeseen_errors_and_wrong_addresses_are_problems_too(
+    service: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert_problem(await service.http.get("/no/such/address"), 404)
+    assert_problem(await service.http.get("/sample"), 405)
+
+    async def broken(*_: object) -> None:
+        raise RuntimeError("in /tmp/secret")
+
+    monkeypatch.setattr(Engine, "sample", broken)
+    answer: httpx.Response = await service.http.post("/sample")
+    assert_problem(answer, 500)
+    assert "secret" not in answer.text
