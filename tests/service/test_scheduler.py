@@ -104,10 +104,10 @@ MODEL: Any = SimpleNamespace(reference="toy@1")
 
 
 def submit(
-    scheduler: Scheduler, device: Device, values: list[int], length: int = 1, seconds: float = WAIT
+    scheduler: Scheduler, device: Device, values: list[int], length: int = 1, seconds: float = WAIT, model: Any = MODEL
 ) -> Future[Columns]:
     ticket = scheduler._admission.admit(len(values) * length)
-    job = Job(Double(MODEL, device, length), Columns(value=torch.tensor(values)), ticket, time.monotonic() + seconds)
+    job = Job(Double(model, device, length), Columns(value=torch.tensor(values)), ticket, time.monotonic() + seconds)
     scheduler.submit(job)
     return job.future
 
@@ -163,6 +163,21 @@ def test_long_and_short_work_alternate(scheduler: Scheduler, device: Device) -> 
         "long",
         "long",
     ]
+
+
+def test_however_many_long_programs_there_are_a_short_one_waits_for_one_tick(
+    scheduler: Scheduler, device: Device
+) -> None:
+    models = [SimpleNamespace(reference=f"toy@{version}") for version in (1, 2, 3)]
+    longs = [submit(scheduler, device, [1], length=4, model=model) for model in models]
+    device.next_tick()
+    short = submit(scheduler, device, [3])
+    device.gate.set()
+    assert values(short) == [6]
+    assert [values(long) for long in longs] == [[16]] * 3
+    assert device.ticks[1] == ("short", [3])
+    after = [rows for kind, rows in device.ticks if kind == "long"]
+    assert after == [[1 << step] for step in range(4) for _ in models], "the long ones take turns"
 
 
 def test_jobs_join_and_leave_a_long_batch_between_ticks(scheduler: Scheduler, device: Device) -> None:
