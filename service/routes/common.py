@@ -20,10 +20,10 @@ from service.media import items_of
 from service.negotiation import JPEG, JSON, NPY, PNG
 
 T = TypeVar("T")
-Shape = dict[int | str, dict[str, Any]]
+Responses = dict[int | str, dict[str, Any]]
 
 
-def problems(*statuses: int) -> Shape:
+def problems(*statuses: int) -> Responses:
     """OpenAPI of the refusals that a route may answer with."""
     content = {MEDIA_TYPE: {"schema": ProblemDocument.model_json_schema()}}
     return {status: {"content": content} for status in (*statuses, 404, 422, 429, 503, 504)}
