@@ -6,7 +6,7 @@ import math
 import threading
 from types import TracebackType
 
-from service.errors import QueueFull, TooLarge
+from service.errors import Problem, QueueFull, TooLarge
 
 _LONGEST_WAIT = 3600
 _MEMORY = 0.9
@@ -19,13 +19,19 @@ class Admission:
     def __init__(self, bound: int) -> None:
         self.bound = bound
         self.waiting = 0
+        self.requests = 0
+        """Requests that hold a ticket."""
         self._pace: float | None = None
         self._lock = threading.Lock()
 
     def admit(self, cost: int) -> Ticket:
         """A ticket for ``cost`` item-ticks. Raises QueueFull, or TooLarge when no empty queue would ever hold it."""
         ticket = Ticket(self)
-        ticket.resize(cost)
+        try:
+            ticket.resize(cost)
+        except Problem:
+            ticket.close()
+            raise
         return ticket
 
     def measure(self, item_ticks: int, seconds: float) -> None:
@@ -40,6 +46,10 @@ class Admission:
             return 1
         return min(max(math.ceil(self.waiting / self._pace), 1), _LONGEST_WAIT)
 
+    def _count(self, difference: int) -> None:
+        with self._lock:
+            self.requests += difference
+
     def _change(self, difference: int) -> None:
         with self._lock:
             if difference > 0 and self.waiting + difference > self.bound:
@@ -48,13 +58,17 @@ class Admission:
 
 
 class Ticket:
-    """One request's share of the queue. Used as a context, it gives back at the end whatever is left of it."""
+    """One request's share of the queue, at first of none of it.
+
+    Used as a context, it gives back at the end whatever is left.
+    """
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
         self._lock = threading.Lock()
         self._held = 0
         self._closed = False
+        admission._count(+1)
 
     def resize(self, cost: int) -> None:
         """Hold ``cost`` item-ticks from now on: a better estimate than the last. Raises QueueFull, TooLarge."""
@@ -76,6 +90,7 @@ class Ticket:
         with self._lock:
             if not self._closed:
                 self._admission._change(-self._held)
+                self._admission._count(-1)
                 self._held, self._closed = 0, True
 
     def __enter__(self) -> Ticket:

@@ -10,7 +10,7 @@ import click
 from model_store import Store, StoreError
 from service.app import create_app
 from service.server import serve as run
-from service.settings import Settings
+from service.settings import Settings, UnusableToken
 
 
 @click.group()
@@ -33,7 +33,10 @@ def serve(**options: object) -> None:
     settings = Settings.model_validate(
         {**Settings().model_dump(), **{key: value for key, value in options.items() if value is not None}}
     )
-    app = create_app(settings)
+    try:
+        app = create_app(settings)
+    except UnusableToken as error:
+        raise click.ClickException(str(error)) from error
     run(app, settings, app.state.engine)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from flows import bits_per_dim, inpainting, noise
 from model_store import LoadedModel, Store
+from service import memory
 from service.admission import Admission, Ticket
 from service.columns import Columns
 from service.errors import TooLarge, WrongValue
@@ -31,6 +33,8 @@ logger = logging.getLogger("sluice")
 T = TypeVar("T")
 
 LARGEST_SEED = 2**63 - 1
+DEFAULT_METHOD = "ascent"
+"""Of inpainting: see ``flows.inpainting``."""
 _DRAWN_SEED_BITS = 53  # so that a seed survives a JSON number in any language
 _TRIVIAL = 16 * 1024
 
@@ -40,6 +44,7 @@ class State(Enum):
 
     STARTING = "starting"
     READY = "ready"
+    EMPTY = "no model"
     DRAINING = "draining"
     FAILED = "failed"
 
@@ -57,24 +62,25 @@ class Engine:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.admin_token = settings.admin_token()
+        self.device = settings.torch_device()
         self.metrics = Metrics()
         self.admission = Admission(settings.queue_item_ticks)
-        self.registry = Registry(Store(settings.store), settings.torch_device(), settings.default_model)
         self.scheduler = Scheduler(self.admission, settings.max_batch_rows, self.metrics)
+        self.registry = Registry(
+            Store(settings.store), self.device, self.metrics, self._warm_up, settings.default_model
+        )
         self._pool = ThreadPoolExecutor(settings.decoders, "sluice-decode")
         self._draining = False
         self._loading: asyncio.Task[None] | None = None
-        self.metrics.watch("sluice_queue_item_ticks", "Admitted work that waits", lambda: self.admission.waiting)
-        self.metrics.watch("sluice_models_loaded", "Models being served", lambda: len(self.registry.models))
-        self.metrics.watch("sluice_models_refused", "Models refused", lambda: len(self.registry.refused))
-        self.metrics.watch("sluice_ready", "1 while ready", lambda: self.state is State.READY)
+        self._tell()
 
     async def start(self) -> None:
         """Start the device thread and begin to load; probes answer meanwhile."""
         if self.settings.threads is not None:
             torch.set_num_threads(self.settings.threads)
         self.scheduler.start()
-        self._loading = asyncio.create_task(asyncio.to_thread(self.registry.load))
+        self._loading = asyncio.create_task(asyncio.to_thread(self.registry.load_all))
 
     async def stop(self) -> None:
         if self._loading is not None:
@@ -93,7 +99,9 @@ class Engine:
             return State.FAILED
         if self._draining:
             return State.DRAINING
-        return State.STARTING if self.registry.unready() else State.READY
+        if self.registry.loading:
+            return State.STARTING
+        return State.EMPTY if self.registry.unready() else State.READY
 
     async def compute(self, work: Callable[[], T], size: int) -> T:
         """Decoding and encoding of ``size`` bytes: beside the event loop unless it is trivial."""
@@ -156,7 +164,49 @@ class Engine:
         job = Job(program, columns, call.ticket, call.deadline)
         self.scheduler.submit(job)
         # A task that is cancelled here cancels the job's future, and the scheduler drops its rows.
-        return await asyncio.wrap_future(job.future)
+        found = await asyncio.wrap_future(job.future)
+        if isinstance(program, Score):
+            self.metrics.scored_items.labels(program.model.reference).inc(len(found))
+        return found
+
+    def _warm_up(self, model: LoadedModel) -> None:
+        """One small batch of every kind of pass, on the device's own thread: a first pass loads kernels and plans."""
+        zeros = torch.zeros((1, *model.flow.item_shape), dtype=torch.uint8 if model.flow.is_image else model.flow.dtype)
+        one = torch.ones(1, dtype=torch.int64)
+        climbing = Columns(items=zeros, hidden=torch.ones_like(zeros, dtype=torch.bool), key=one, seed=one)
+        for program, columns in (
+            (Sample(model), Columns(key=one, temperature=one.double())),
+            (Score(model), Columns(items=zeros, seed=one)),
+            (Inpaint(model, DEFAULT_METHOD, 1, 1.0), climbing),
+        ):
+            job = Job(program, columns, Ticket(self.admission), time.monotonic() + self.settings.deadline)
+            self.scheduler.submit(job)
+            job.future.result()
+
+    def _tell(self) -> None:
+        """The gauges that ask the engine."""
+        watch, watch_each = self.metrics.watch, self.metrics.watch_each
+        watch("sluice_queue_item_ticks", "Admitted work that waits", lambda: self.admission.waiting)
+        watch("sluice_queue_item_ticks_bound", "The most work that may wait", lambda: self.admission.bound)
+        watch("sluice_queue_jobs", "Admitted requests whose work is not done", lambda: self.admission.requests)
+        watch("sluice_models_loaded", "Models being served", lambda: len(self.registry.models))
+        watch("sluice_models_refused", "Models refused", lambda: len(self.registry.refused))
+        watch("sluice_ready", "1 while ready", lambda: self.state is State.READY)
+        watch_each(
+            "sluice_model_info",
+            "1 for each model that is served",
+            ("model", "architecture", "prior", "device"),
+            lambda: (
+                ((model.reference, model.manifest.architecture.name, model.manifest.prior, str(self.device)), 1)
+                for model in self.registry.models
+            ),
+        )
+        watch_each(
+            "sluice_device_memory_bytes",
+            "Of a GPU: held by tensors, and all of it. On the CPU: the process's, and the machine's or the container's",
+            ("kind",),
+            lambda: [(("used",), memory.used_bytes(self.device)), (("total",), memory.total_bytes(self.device))],
+        )
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import ClassVar
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -33,6 +34,21 @@ class Malformed(Problem):
     status = HTTPStatus.BAD_REQUEST
 
 
+class NotAuthenticated(Problem):
+    """No token, or a wrong one; ``supplied`` tells which (RFC 6750, section 3)."""
+
+    status = HTTPStatus.UNAUTHORIZED
+
+    def __init__(self, supplied: bool) -> None:
+        challenge = 'Bearer realm="sluice"' + (', error="invalid_token"' if supplied else "")
+        detail = "the token is not that of the administrator" if supplied else "administration asks for a bearer token"
+        super().__init__(detail, headers={"WWW-Authenticate": challenge})
+
+
+class Forbidden(Problem):
+    status = HTTPStatus.FORBIDDEN
+
+
 class Unknown(Problem):
     status = HTTPStatus.NOT_FOUND
 
@@ -41,7 +57,14 @@ class NotAcceptable(Problem):
     status = HTTPStatus.NOT_ACCEPTABLE
 
 
-class TooLarge(Problem):
+class Rejected(Problem):
+    """A request for which there is no room or no model; ``reason`` is what the metrics call it."""
+
+    reason: ClassVar[str]
+
+
+class TooLarge(Rejected):
+    reason = "too_large"
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 
 
@@ -53,16 +76,18 @@ class WrongValue(Problem):
     status = HTTPStatus.UNPROCESSABLE_ENTITY
 
 
-class QueueFull(Problem):
+class QueueFull(Rejected):
     """``retry_after``: seconds until, at the measured pace, the queue has room."""
 
+    reason = "queue_full"
     status = HTTPStatus.TOO_MANY_REQUESTS
 
     def __init__(self, retry_after: int) -> None:
         super().__init__("the queue is full; try again later", headers={"Retry-After": str(retry_after)})
 
 
-class Unavailable(Problem):
+class Unavailable(Rejected):
+    reason = "unavailable"
     status = HTTPStatus.SERVICE_UNAVAILABLE
 
 

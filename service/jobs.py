@@ -27,6 +27,7 @@ class Job:
     def __init__(self, program: AnyProgram, columns: Columns, ticket: Ticket, deadline: float) -> None:
         self.program, self.columns, self.ticket, self.deadline = program, columns, ticket, deadline
         self.future: Future[Columns] = Future()
+        self.submitted = time.monotonic()
         self._results: list[tuple[Tensor, Columns]] = []
         self._arrived = 0
 

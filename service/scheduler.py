@@ -127,6 +127,9 @@ class Scheduler:
 
     def _tick(self, pieces: list[Piece]) -> None:
         program, rows = pieces[0].job.program, sum(map(len, pieces))
+        for piece in pieces:
+            if not piece.started:
+                self._metrics.waited(program.kind, time.monotonic() - piece.job.submitted)
         began = time.perf_counter()
         # An ascent needs a gradient, which inference mode forbids; its weights ask for none, so nothing is recorded.
         outcomes: list[Outcome] = []

@@ -6,13 +6,17 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from model_store import default_root
 
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class UnusableToken(ValueError):
+    """The administrator's token cannot be read, or is empty."""
 
 
 class Settings(BaseSettings):
@@ -25,6 +29,9 @@ class Settings(BaseSettings):
     store: Path = Field(default_factory=default_root)
     default_model: str | None = None
     """The model of a request that names none; unset, the store's own default."""
+
+    admin_token_file: Path | None = None
+    """The file that holds the administrator's token; unset, nobody may load and unload models."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Count | None = None
@@ -52,3 +59,15 @@ class Settings(BaseSettings):
         if self.device == "auto":
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
         return torch.device(self.device)
+
+    def admin_token(self) -> SecretStr | None:
+        """The administrator's token, read anew. Raises UnusableToken."""
+        if self.admin_token_file is None:
+            return None
+        try:
+            token = self.admin_token_file.read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UnusableToken(f"the admin token file {self.admin_token_file} cannot be read: {error}") from error
+        if not token:
+            raise UnusableToken(f"the admin token file {self.admin_token_file} is empty")
+        return SecretStr(token)

@@ -15,7 +15,7 @@ from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
-from service.errors import DeadlinePassed, TooLarge
+from service.errors import DeadlinePassed, Rejected, TooLarge
 
 CLIENT_LEFT = 499
 """Nobody reads this status but the log and the metrics."""
@@ -33,26 +33,45 @@ class WatchedRoute(APIRoute):
         handler = super().get_route_handler()
 
         async def watched(request: Request) -> Response:
-            settings = request.app.state.engine.settings
+            settings, metrics = request.app.state.engine.settings, request.app.state.engine.metrics
             body = _BoundedBody(request, settings.max_body_bytes)
             timeout = asyncio.timeout(settings.deadline)
             request.state.timeout = timeout
             leaving = asyncio.create_task(_end_when_left(body, timeout))
             try:
-                async with timeout:
-                    return await handler(Request(request.scope, body.receive))
-            except ClientDisconnect:
+                return await _ended(handler(Request(request.scope, body.receive)), timeout, body)
+            except _ClientLeft:
+                metrics.cancelled.labels("client_left").inc()
                 return Response(status_code=CLIENT_LEFT)
-            except TimeoutError:
-                if body.client_has_left:
-                    return Response(status_code=CLIENT_LEFT)
-                if timeout.expired():
-                    raise DeadlinePassed from None
+            except DeadlinePassed:
+                metrics.cancelled.labels("deadline").inc()
+                raise
+            except Rejected as refusal:
+                metrics.rejected.labels(refusal.reason).inc()
                 raise
             finally:
                 leaving.cancel()
 
         return watched
+
+
+class _ClientLeft(Exception):
+    """Nobody waits for the answer any more."""
+
+
+async def _ended(handling: Coroutine[Any, Any, Response], timeout: asyncio.Timeout, body: _BoundedBody) -> Response:
+    """The handler's answer. Raises _ClientLeft, or DeadlinePassed, when one of them ended it."""
+    try:
+        async with timeout:
+            return await handling
+    except ClientDisconnect:
+        raise _ClientLeft from None
+    except TimeoutError:
+        if body.client_has_left:
+            raise _ClientLeft from None
+        if timeout.expired():
+            raise DeadlinePassed from None
+        raise
 
 
 async def _end_when_left(body: _BoundedBody, timeout: asyncio.Timeout) -> None:

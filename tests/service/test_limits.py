@@ -147,6 +147,9 @@ async def test_metrics_move(service: Running) -> None:
     def value(name: str, **labels: str) -> float:
         return service.engine.metrics.registry.get_sample_value(name, labels) or 0.0
 
+    warmed = {kind: value("sluice_item_ticks_total", kind=kind, model="digits@1") for kind in ("score", "inpaint")}
+    assert warmed == {"score": 1, "inpaint": 1}
+    waits = value("sluice_queue_wait_seconds_count", kind="score")
     await service.http.post("/score", content=npy(images(5)), headers=NPY)
     await service.http.post("/sample?n=0")
     await service.http.get("/models/nobody")
@@ -155,10 +158,36 @@ async def test_metrics_move(service: Running) -> None:
     assert value("sluice_requests_total", route="/sample", status="422") == 1
     assert value("sluice_requests_total", route="/models/{name}", status="404") == 1
     assert value("sluice_requests_total", route="unknown", status="404") == 1
-    assert value("sluice_item_ticks_total", kind="score", model="digits@1") == 5
+    assert value("sluice_item_ticks_total", kind="score", model="digits@1") == 6
+    assert value("sluice_scored_items_total", model="digits@1") == 5
+    assert value("sluice_queue_wait_seconds_count", kind="score") == waits + 1
+    assert value("sluice_queue_item_ticks_bound") == service.engine.admission.bound
+    assert value("sluice_queue_jobs") == 0
+    info = {"model": "digits@1", "architecture": "nice", "prior": "logistic", "device": "cpu"}
+    assert value("sluice_model_info", **info) == 1
+    assert 0 < value("sluice_device_memory_bytes", kind="used") < value("sluice_device_memory_bytes", kind="total")
     assert value("sluice_models_loaded") == 2
     exposition = (await service.http.get("/metrics")).text
-    assert 'sluice_item_ticks_total{kind="score",model="digits@1"} 5.0' in exposition
+    assert 'sluice_item_ticks_total{kind="score",model="digits@1"} 6.0' in exposition
+
+
+async def test_what_is_refused_and_what_is_given_up_is_counted_with_its_reason(start: Start) -> None:
+    async with start(queue_item_ticks=400, max_steps=10**6) as service:
+
+        def value(name: str, reason: str) -> float:
+            return service.engine.metrics.registry.get_sample_value(f"sluice_{name}_total", {"reason": reason}) or 0.0
+
+        long = asyncio.create_task(service.http.post("/inpaint?steps=400", **multipart(images(1)[0])))
+        await until(lambda: service.engine.admission.waiting > 300)
+        assert service.engine.metrics.registry.get_sample_value("sluice_queue_jobs") == 1
+        await service.http.post("/score", content=npy(images(350)), headers=NPY)
+        await long
+        await service.http.post("/inpaint?steps=401", **multipart(images(1)[0]))
+        await service.http.post("/inpaint?steps=400", headers={"X-Deadline-Ms": "1"}, **multipart(images(1)[0]))
+        service.engine.registry.unload("digits")
+        await service.http.post("/sample")
+        counted = [value("rejected", reason) for reason in ("queue_full", "too_large", "unavailable")]
+        assert (counted, value("cancelled", "deadline")) == ([1, 1, 1], 1)
 
 
 async def test_unforeseen_errors_and_wrong_addresses_are_problems_too(

@@ -69,6 +69,7 @@ def test_a_client_that_hangs_up_frees_the_queue(store: Path) -> None:
             httpx.post(f"{address}/inpaint?model=points&n=1&{LONG}", timeout=0.5, **points)
         wait_until(lambda: metric(address, "sluice_queue_item_ticks") == 0)
         wait_until(lambda: metric(address, 'sluice_requests_total{route="/inpaint",status="499"}') == 1)
+        assert metric(address, 'sluice_cancelled_total{reason="client_left"}') == 1
         assert httpx.post(f"{address}/sample").status_code == 200
 
 

@@ -1,0 +1,32 @@
+"""How much memory the service computes in, and how much of it is taken."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+
+_CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+_STATM = Path("/proc/self/statm")
+
+
+def used_bytes(device: torch.device) -> int:
+    """Bytes of a GPU that hold tensors; on the CPU, those of the process that are in memory.
+
+    What torch keeps cached on a GPU counts as free, since it is given back before anything runs out.
+    """
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def total_bytes(device: torch.device) -> int:
+    """Bytes of the GPU; on the CPU, those of the machine or of the container's limit, whichever is less."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        return min(machine, int(_CGROUP_LIMIT.read_text()))
+    except (OSError, ValueError):  # no such control group, or no limit in it
+        return machine
