@@ -55,6 +55,15 @@ class Golden(_Strict):
     round_trip_tolerance: Annotated[float, Field(gt=0)]
 
 
+class CalibrationNote(_Strict):
+    """What the p-values rest on: held-out items that no weight was trained on, in two parts (see flows.anomaly)."""
+
+    source: str
+    statistics: list[str]
+    fit: int
+    reference: int
+
+
 class FileEntry(_Strict):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     size: Annotated[int, Field(ge=0)]
@@ -72,4 +81,5 @@ class Manifest(_Strict):
     provenance: dict[str, str | int | float]
     quality: dict[str, dict[str, float]]
     golden: Golden
+    calibration: CalibrationNote | None
     files: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")], FileEntry]

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from flows import Flow
+from flows.anomaly import Calibration
 from flows.priors import PRIORS
 from model_store import manifest as m
 from model_store import selftest
@@ -42,14 +43,15 @@ def publish(
     provenance: Mapping[str, str | int | float],
     quality: Mapping[str, Mapping[str, float]],
     card: str,
-    calibration: Mapping[str, Tensor] | None = None,
+    calibration: Calibration | None = None,
+    calibrated_on: str = "",
     pictures: Mapping[str, bytes] | None = None,
     weights_dtype: m.Dtype = "float32",
 ) -> Published:
     """Publish a trained flow as the next version of ``name`` and point the alias `default` at it.
 
     ``golden_items`` (N, ...) are a few held-out items, as a user would send them; ``quality`` maps a split to its
-    figures; ``pictures`` maps file names to PNG bytes. Raises StoreError when the name is no name, or when the version
+    figures; ``pictures`` maps file names to PNG bytes; ``calibrated_on`` says where the calibration's items come from. Raises StoreError when the name is no name, or when the version
     as a reader would load it fails its own self-test; the store is then as it was.
     """
     if not is_name(name):
@@ -74,6 +76,7 @@ def publish(
         provenance=dict(provenance),
         quality={split: dict(figures) for split, figures in quality.items()},
         golden=golden,
+        calibration=_note(calibration, calibrated_on),
         files={},
     )
     served = flow_from_bytes(draft, weights)
@@ -88,7 +91,7 @@ def publish(
         **(pictures or {}),
     }
     if calibration is not None:
-        files[m.CALIBRATION] = to_bytes(calibration)
+        files[m.CALIBRATION] = to_bytes(calibration.tensors())
     return _write(store, draft, files)
 
 
@@ -126,6 +129,15 @@ def _claim(temporary: Path, draft: m.Manifest, directory: Path) -> int:
             raise
         return 0
     return version
+
+
+def _note(calibration: Calibration | None, source: str) -> m.CalibrationNote | None:
+    if calibration is None:
+        return None
+    names = [name for test in calibration.tests for name in test.statistics]
+    return m.CalibrationNote(
+        source=source, statistics=names, fit=len(calibration.fit), reference=len(calibration.reference)
+    )
 
 
 def _prior_of(flow: Flow) -> str:

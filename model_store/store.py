@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from flows import Flow
+from flows.anomaly import Calibration, names_of, tests_of
 from model_store import manifest as m
 from model_store import reference, selftest
 from model_store.errors import ModelRefused, UnknownModel
@@ -38,7 +39,7 @@ class LoadedModel:
     version: int
     manifest: m.Manifest
     flow: Flow
-    calibration: Mapping[str, Tensor] | None
+    calibration: Calibration | None
     deviation: selftest.Deviation
     directory: Path = field(repr=False)
 
@@ -150,7 +151,7 @@ class Store:
             if flow.is_image != (manifest.item.dtype == "uint8"):
                 raise DamagedTensors(f"items of {manifest.item.dtype} do not fit this architecture")
             deviation = _self_test(flow, manifest, from_bytes(data[m.GOLDEN]))
-            calibration = from_bytes(data[m.CALIBRATION]) if m.CALIBRATION in data else None
+            calibration = _calibration(flow, manifest.calibration, data)
         except (DamagedFile, DamagedTensors) as error:
             raise ModelRefused(name, version, str(error)) from error
         return LoadedModel(name, version, manifest, flow, calibration, deviation, directory)
@@ -180,6 +181,23 @@ class Store:
         except (DamagedFile, ValueError):
             return {}
         return found if isinstance(found, dict) else {}
+
+
+def _calibration(flow: Flow, note: m.CalibrationNote | None, data: Mapping[str, bytes]) -> Calibration | None:
+    if note is None:
+        return None
+    if m.CALIBRATION not in data:
+        raise DamagedFile(f"the manifest lists no {m.CALIBRATION}")
+    if tuple(note.statistics) != names_of(flow):
+        raise DamagedTensors("the calibration is of other statistics than this version of Sluice computes")
+    tensors = from_bytes(data[m.CALIBRATION])
+    sizes = {key: len(tensor) for key, tensor in tensors.items()}
+    if sizes != {"fit": note.fit, "reference": note.reference}:
+        raise DamagedTensors(f"{m.CALIBRATION} does not hold the items that the manifest says")
+    try:
+        return Calibration(tests_of(flow), **tensors)
+    except ValueError as error:
+        raise DamagedTensors(f"{m.CALIBRATION}: {error}") from error
 
 
 def _self_test(flow: Flow, manifest: m.Manifest, golden: Mapping[str, Tensor]) -> selftest.Deviation:

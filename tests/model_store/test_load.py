@@ -156,6 +156,7 @@ def test_bytes_that_are_no_safetensors_are_refused_and_never_executed(
         (lambda m: m["golden"].update(count=3), "does not hold 3 items"),
         (lambda m: m["golden"].update(round_trip_tolerance=1e-30), "round trip"),
         (lambda m: m["files"].pop("model.safetensors"), "lists no model.safetensors"),
+        (lambda m: m.update(calibration={"source": "", "statistics": [], "fit": 9, "reference": 9}), "lists no calib"),
         (lambda m: m["files"].update({"../../etc": {"sha256": "0" * 64, "size": 1}}), "manifest: files"),
         (lambda m: m["files"]["README.md"].update(size=10**15), "README.md has 9 bytes"),
     ],

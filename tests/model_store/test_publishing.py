@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import flows
+from flows import anomaly
 from model_store import Published, Store, StoreError, publish, round_weights
 from tests.conftest import Digits
 
@@ -51,11 +52,18 @@ def test_bfloat16_halves_the_file_and_serves_what_was_measured(
     assert torch.equal(store.load("digits", 2).flow.log_prob(x), measured.log_prob(x))
 
 
-def test_calibration_travels(publish_digits: Publish, store: Store) -> None:
-    publish_digits(calibration={"scores": torch.arange(5.0)})
-    calibration = store.load("digits", 1).calibration
-    assert calibration is not None
-    assert torch.equal(calibration["scores"], torch.arange(5.0))
+def test_a_calibration_travels(publish_digits: Publish, store: Store, digits: Digits) -> None:
+    publish_digits()
+    flow = store.load("digits", 1).flow
+    held_out = anomaly.statistics(flow, flow.to_continuous(digits.test))
+    calibration = anomaly.Calibration(anomaly.tests_of(flow), held_out[:100], held_out[100:])
+    publish_digits(calibration=calibration, calibrated_on="400 held-out digits")
+    loaded = store.load("digits", 2)
+    assert loaded.calibration is not None
+    assert torch.equal(loaded.calibration.judge(held_out).p_value, calibration.judge(held_out).p_value)
+    assert loaded.manifest.calibration is not None
+    assert loaded.manifest.calibration.source == "400 held-out digits"
+    assert (loaded.manifest.calibration.fit, loaded.manifest.calibration.reference) == (100, 400)
 
 
 @pytest.mark.parametrize("name", ["", "Digits", "../digits", "a/b", ".hidden", "a b", "a@1", "x" * 65, "digits-"])

@@ -1,0 +1,156 @@
+"""From statistics to verdicts: conformal p-values whose false-alarm promise survives being combined.
+
+Held-out items are split in two. The first part fits the densities; the second, which no fit has seen, says how strange
+ordinary items look. p = (1 + #{held-out at least as strange}) / (n + 1) is then valid for any strangeness, however bad
+the flow or the densities are (Vovk, Gammerman & Shafer 2005, "Algorithmic learning in a random world", section 2.2).
+The tests are combined before that last step, not after it, so the combination needs no correction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from flows.anomaly.density import KernelDensity
+from flows.anomaly.statistics import Test
+
+LEAST = 20
+"""Fewer held-out items in either part could not even reach p = 0.05."""
+
+
+class Verdict(NamedTuple):
+    """p-values of B items, float64. Small means strange."""
+
+    p_value: Tensor
+    """The combined verdict (B,)."""
+    tests: dict[str, Tensor]
+    """Each test on its own (B,)."""
+
+
+class GroupVerdict(NamedTuple):
+    """Is a batch, taken together, one that the calibration set could have been?"""
+
+    p_value: float
+    statistic: float
+    """Chi-square distributed with ``degrees`` degrees of freedom when the batch is ordinary."""
+    degrees: int
+
+
+@dataclass(frozen=True)
+class _TestReference:
+    """One test's density, and how strange ordinary items look to it (both sorted)."""
+
+    columns: slice
+    density: KernelDensity
+    fit: Tensor
+    held_out: Tensor
+
+
+class Calibration:
+    """Made from the statistics (N, K) of held-out items: ``fit`` for the densities, ``reference`` for the p-values.
+
+    Both parts are all that it needs, so ``tensors`` gives exactly them to keep.
+    """
+
+    def __init__(self, tests: Sequence[Test], fit: Tensor, reference: Tensor) -> None:
+        columns = sum(len(test.statistics) for test in tests)
+        for part in (fit, reference):
+            if part.ndim != 2 or part.shape[1] != columns or len(part) < LEAST or not bool(part.isfinite().all()):
+                raise ValueError(f"a calibration needs two tables of at least {LEAST} rows of {columns} finite numbers")
+        self.tests, self.fit, self.reference = tuple(tests), fit.double(), reference.double()
+        self._parts: list[_TestReference] = []
+        first = 0
+        for test in tests:
+            span = slice(first, first + len(test.statistics))
+            density = KernelDensity(self.fit[:, span])
+            left_out, held_out = density.strangeness_left_out(), density.strangeness(self.reference[:, span])
+            self._parts.append(_TestReference(span, density, left_out.sort().values, held_out.sort().values))
+            first = span.stop
+        self._strangeness = self._combined(self._strange(self.reference)).sort().values
+        self._columns = self.reference.T.contiguous().sort(dim=1).values
+        scores = self._normal_scores(self.reference)
+        self._precision = torch.linalg.inv(torch.corrcoef(scores.T).reshape(columns, columns) + _ridge(columns))
+
+    @property
+    def size(self) -> int:
+        """n of the p-values: none is ever below 1 / (n + 1)."""
+        return len(self.reference)
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {"fit": self.fit, "reference": self.reference}
+
+    def judge(self, statistics: Tensor) -> Verdict:
+        """Statistics (B, K) of items -> p-values. A row that is not finite is stranger than anything: 1 / (n + 1)."""
+        strange = self._strange(statistics)
+        tests = {
+            test.name: _p_value(part.held_out, column)
+            for test, part, column in zip(self.tests, self._parts, strange, strict=True)
+        }
+        return Verdict(_p_value(self._strangeness, self._combined(strange)), tests)
+
+    def judge_group(self, statistics: Tensor) -> GroupVerdict:
+        """Statistics (M, K) of a whole batch -> whether its mean sits where means of M ordinary items do.
+
+        Each statistic is taken to its normal score among the held-out items, so that a mean is near normal even for a
+        small batch and no single item decides; Hotelling's quadratic form over the means is then chi-square.
+        """
+        scores = self._normal_scores(statistics)
+        mean = scores.mean(dim=0)
+        statistic = float(mean @ self._precision @ mean) / (1 / len(statistics) + 1 / self.size)
+        degrees = len(mean)
+        tail = torch.special.gammaincc(torch.tensor(degrees / 2.0), torch.tensor(statistic / 2).double())
+        return GroupVerdict(float(tail), statistic, degrees)
+
+    def _strange(self, statistics: Tensor) -> list[Tensor]:
+        return [part.density.strangeness(statistics[:, part.columns].double()) for part in self._parts]
+
+    def _combined(self, strange: Sequence[Tensor]) -> Tensor:
+        """The most extreme test decides: strangeness is comparable once it is a rank among the fitted items.
+
+        Beyond the strangest of them ranks are equal; the strangeness itself then tells how far beyond.
+        """
+        ranks = torch.stack(
+            [_p_value(part.fit, column).log().neg() for part, column in zip(self._parts, strange, strict=True)]
+        )
+        beyond = torch.stack(
+            [
+                (column - part.fit[-1]).clamp(0, 1e9) / part.fit[-1].abs().clamp_min(1)
+                for part, column in zip(self._parts, strange, strict=True)
+            ]
+        )
+        return (ranks + beyond).amax(dim=0)
+
+    def _normal_scores(self, statistics: Tensor) -> Tensor:
+        values = statistics.double().nan_to_num(nan=torch.inf).T.contiguous()
+        below = torch.searchsorted(self._columns, values) + torch.searchsorted(self._columns, values, right=True)
+        scores: Tensor = torch.special.ndtri((below.T + 1).double() / (2 * (self.size + 1)))
+        return scores
+
+
+def benjamini_hochberg(p_values: Tensor, rate: float) -> Tensor:
+    """Which of M items to flag (M,) bool, so that in expectation at most a share ``rate`` of the flags is false.
+
+    Benjamini & Hochberg 1995; valid for conformal p-values of one calibration set too (Bates et al. 2023, "Testing for
+    outliers with conformal p-values", theorem 2).
+    """
+    order = p_values.argsort()
+    allowed = rate * torch.arange(1, len(p_values) + 1, dtype=p_values.dtype) / len(p_values)
+    passing = (p_values[order] <= allowed).nonzero()
+    flags = torch.zeros(len(p_values), dtype=torch.bool)
+    if len(passing):
+        flags[order[: int(passing[-1]) + 1]] = True
+    return flags
+
+
+def _p_value(ordinary: Tensor, strangeness: Tensor) -> Tensor:
+    """(1 + #{ordinary at least as strange}) / (n + 1); ``ordinary`` is sorted."""
+    at_least = len(ordinary) - torch.searchsorted(ordinary, strangeness.contiguous())
+    return (1 + at_least).double() / (len(ordinary) + 1)
+
+
+def _ridge(size: int) -> Tensor:
+    return 1e-6 * torch.eye(size, dtype=torch.float64)
