@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
+from torch.nn import Parameter
 
 import flows
+from flows import DiagonalScaling, Flow
 from trainer import data
 from trainer.device import Precision
 from trainer.display import display_on
@@ -73,4 +76,17 @@ def fresh_state(preset: Preset, splits: data.Splits, seed: int, device: torch.de
         torch.manual_seed(seed)
         flow = flows.build(preset.architecture, splits.item_shape, preset.arguments).to(device)
     flow.initialise(flow.to_continuous(splits.train[:INITIAL_ITEMS], seed))
-    return TrainingState(flow, torch.optim.Adam(flow.parameters(), lr=preset.learning_rate, betas=preset.betas))
+    return TrainingState(flow, torch.optim.Adam(parameter_groups(flow, preset), betas=preset.betas))
+
+
+def parameter_groups(flow: Flow, preset: Preset) -> list[dict[str, Any]]:
+    """The parameters of diagonal scalings, and all others, each with what multiplies their learning rate.
+
+    A log-scale has whole units to go while couplings take the variance out of the data, and Adam moves a parameter by
+    no more than about one learning rate a step: at the rate that suits a net's weights it would hold up everything.
+    """
+    scalings = {id(m.log_scale) for m in flow.modules() if isinstance(m, DiagonalScaling)}
+    groups: tuple[list[Parameter], list[Parameter]] = ([], [])
+    for parameter in flow.parameters():
+        groups[id(parameter) in scalings].append(parameter)
+    return [{"params": groups[0], "boost": 1.0}, {"params": groups[1], "boost": preset.scaling_boost}]

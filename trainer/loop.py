@@ -50,8 +50,9 @@ def train(
             display.epoch_begins(progress, steps)
             while progress.step < steps:
                 began = perf_counter()
+                rate = learning_rate(preset, progress.epoch * steps + progress.step, preset.epochs * steps)
                 for group in optimiser.param_groups:
-                    group["lr"] = learning_rate(preset, progress.epoch * steps + progress.step, preset.epochs * steps)
+                    group["lr"] = group["boost"] * rate
 
                 rows = order[progress.step * preset.batch_size :][: preset.batch_size].to(flow.device)
                 x = dequantise(flow, items[rows], seed, progress.epoch, progress.step)

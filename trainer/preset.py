@@ -15,9 +15,10 @@ class Preset:
     """One experiment, whole: with the seed it fixes every number of a run on one machine.
 
     ``architecture`` and ``arguments`` go to ``flows.build``. The learning rate climbs over ``warmup_steps`` and then
-    falls along a cosine to ``final_share`` of its peak. ``clip_norm`` bounds the gradient of the mean negative
-    log-likelihood per dimension. ``precision`` is what the nets multiply in, where the user does not say; ``auto``
-    leaves it to the machine. ``weights_dtype`` is what matrices are stored in once published.
+    falls along a cosine to ``final_share`` of its peak; that of a diagonal scaling is ``scaling_boost`` times as high.
+    ``clip_norm`` bounds the gradient of the mean negative log-likelihood per dimension. ``precision`` is what the nets
+    multiply in where the user does not say; ``auto`` leaves it to the machine. ``weights_dtype`` is what matrices are
+    stored in once published.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Preset:
     batch_size: int = 200
     learning_rate: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.99)
+    scaling_boost: float = 10.0
     warmup_steps: int = 200
     final_share: float = 0.02
     clip_norm: float = 4.0

@@ -1,4 +1,4 @@
-"""Two concentric circles in the plane, bent out of one logistic hill by volume-preserving couplings."""
+"""Two concentric circles in the plane, bent out of one normal hill by volume-preserving couplings."""
 
 from trainer.data import CIRCLES
 from trainer.preset import Preset
@@ -8,9 +8,10 @@ PRESET = Preset(
     model="circles",
     data=CIRCLES,
     architecture="nice",
-    arguments={"couplings": 8, "hidden": [64, 64], "prior": "logistic", "activation": "leaky_relu", "image": False},
-    epochs=20,
+    arguments={"couplings": 16, "hidden": [128], "prior": "normal", "activation": "leaky_relu", "image": False},
+    epochs=30,
     batch_size=500,
+    learning_rate=5e-3,
     precision="float32",  # bfloat16 would round a point's own coordinates to three digits
     weights_dtype="float32",
 )

@@ -8,6 +8,7 @@ PRESET = Preset(
     model="fashion-mnist-nice",
     data=FASHION_MNIST,
     architecture="nice",
-    arguments={"couplings": 4, "hidden": [320] * 3, "prior": "logistic", "activation": "relu"},
+    arguments={"couplings": 8, "hidden": [260] * 2, "prior": "logistic", "activation": "relu"},
     epochs=20,
+    learning_rate=2e-3,
 )
