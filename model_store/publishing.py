@@ -51,8 +51,9 @@ def publish(
     """Publish a trained flow as the next version of ``name`` and point the alias `default` at it.
 
     ``golden_items`` (N, ...) are a few held-out items, as a user would send them; ``quality`` maps a split to its
-    figures; ``pictures`` maps file names to PNG bytes; ``calibrated_on`` says where the calibration's items come from. Raises StoreError when the name is no name, or when the version
-    as a reader would load it fails its own self-test; the store is then as it was.
+    figures; ``pictures`` maps file names to PNG bytes; ``calibrated_on`` says where the calibration's items come from.
+    Raises StoreError when the name is no name, or when the version as a reader would load it fails its own self-test;
+    the store is then as it was.
     """
     if not is_name(name):
         raise StoreError(f"{name!r} cannot name a model: lower-case letters and digits, joined by '.', '_' or '-'")

@@ -10,12 +10,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
 from flows import bits_per_dim, inpainting, noise
+from flows.anomaly import GroupVerdict, Verdict
 from model_store import LoadedModel, Store
 from service import memory
 from service.admission import Admission, Ticket
@@ -55,6 +56,23 @@ class Call:
 
     ticket: Ticket
     deadline: float
+
+
+class Judged(NamedTuple):
+    """What a calibrated model says of N items beyond their likelihood."""
+
+    statistics: Tensor
+    """(N, K), columns as ``flows.anomaly.names_of`` says."""
+    verdict: Verdict
+    group: GroupVerdict
+
+
+class Scored(NamedTuple):
+    """log_likelihood (N,) in nats, float64, not finite where an item lies beyond what the model can represent."""
+
+    log_likelihood: Tensor
+    judged: Judged | None
+    """None for a model that was published without calibration."""
 
 
 class Engine:
@@ -126,10 +144,18 @@ class Engine:
         items = (await self._run(Sample(model), columns, call))["items"]
         return _finite(items, "temperature")
 
-    async def score(self, model: LoadedModel, items: Tensor, seed: int, call: Call) -> Tensor:
-        """Log-likelihoods (N,) in nats, float64."""
+    async def score(self, model: LoadedModel, items: Tensor, seed: int, call: Call) -> Scored:
+        """Log-likelihoods of items (N, *S) and, where the model is calibrated, verdicts."""
         found = await self._run(Score(model), Columns(items=items, seed=_seeds(items, seed)), call)
-        return _finite(found["log_likelihood"].double(), "items")
+        calibration = model.calibration
+        if calibration is None:
+            return Scored(found["log_likelihood"], None)
+        statistics = found["statistics"]
+        judged = await self.compute(
+            lambda: Judged(statistics, calibration.judge(statistics), calibration.judge_group(statistics)),
+            statistics.nbytes,
+        )
+        return Scored(found["log_likelihood"], judged)
 
     async def encode(self, model: LoadedModel, items: Tensor, seed: int, call: Call) -> Columns:
         """latents (N, *Z) and log_abs_det (N,)."""

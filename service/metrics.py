@@ -35,6 +35,7 @@ class Metrics:
         self._rows = self._counter("item_ticks", "Rows times ticks", "kind", "model")
         self.out_of_memory = self._counter("out_of_memory", "Ticks that had to be halved")
         self.scored_items = self._counter("scored_items", "Items that got a score", "model")
+        self.anomalous_items = self._counter("anomalous_items", "Scored items whose p-value was at most alpha", "model")
         self.load_failures = self._counter("model_load_failures", "Versions refused when they were loaded")
 
     def tick(self, kind: str, model: str, rows: int, seconds: float) -> None:

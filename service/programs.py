@@ -10,7 +10,8 @@ from typing import Any, ClassVar, Generic, TypeVar
 import torch
 from torch import Tensor
 
-from flows import Flow, inpainting, noise
+from flows import Flow, anomaly, inpainting, noise
+from flows.anomaly import names_of
 from flows.inpainting import Climb
 from model_store import LoadedModel
 from service.columns import Columns, Rows
@@ -95,12 +96,16 @@ class Sample(OneTick):
 
 
 class Score(OneTick):
-    """items (B, *S), seed (B,) -> log_likelihood (B,) in nats."""
+    """items (B, *S), seed (B,) -> log_likelihood (B,) in nats, and the statistics (B, K) that a verdict needs."""
 
     kind = "score"
 
     def step(self, rows: Columns) -> Columns:
-        return Columns(log_likelihood=self.flow.log_prob(self.continuous(rows)))
+        x = self.continuous(rows)
+        if self.model.calibration is None:
+            return Columns(log_likelihood=self.flow.log_prob(x).double())
+        found = anomaly.statistics(self.flow, x)
+        return Columns(log_likelihood=found[:, names_of(self.flow).index("log_likelihood")], statistics=found)
 
 
 class Encode(OneTick):

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
+from flows.anomaly import STATISTICS
 from model_store import LoadedModel, StoreError
 from service.errors import Unknown
 from service.routes.common import TheEngine, problems
@@ -39,7 +40,18 @@ class ModelList(BaseModel):
     refused: list[RefusedModel]
 
 
+class Calibrated(BaseModel):
+    """What the p-values rest on: held-out items, ``fit`` of them for the densities, ``reference`` for the p-values."""
+
+    source: str
+    statistics: dict[str, str]
+    """Names and meanings."""
+    fit: int
+    reference: int
+
+
 class ModelDetails(ModelSummary):
+    calibration: Calibrated | None
     arguments: dict[str, Any]
     prior: str
     parameters: int
@@ -66,6 +78,7 @@ async def describe(name: str, engine: TheEngine) -> ModelDetails:
     manifest = model.manifest
     return ModelDetails(
         **_summary(model, engine.registry.default),
+        calibration=_calibrated(model),
         arguments=manifest.architecture.arguments,
         prior=manifest.prior,
         parameters=manifest.weights.parameters,
@@ -96,6 +109,14 @@ async def _file(model: LoadedModel, file: str) -> bytes:
         return await asyncio.to_thread(model.read, file)
     except StoreError as error:
         raise Unknown("the model has no such file, or not as it was published", "file") from error
+
+
+def _calibrated(model: LoadedModel) -> Calibrated | None:
+    note = model.manifest.calibration
+    if note is None:
+        return None
+    meanings = {name: STATISTICS[name] for name in note.statistics}
+    return Calibrated(source=note.source, statistics=meanings, fit=note.fit, reference=note.reference)
 
 
 def _summary(model: LoadedModel, default: str | None) -> dict[str, Any]:

@@ -42,6 +42,22 @@ def images(count: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (count, 8, 8), dtype=np.uint8)
 
 
+def assert_alike(found: Any, expected: Any) -> None:
+    """Equal but for the last bits that a matrix product's kernel, chosen by the size of the batch, may change."""
+    if isinstance(expected, dict):
+        assert found.keys() == expected.keys()
+        for key in expected:
+            assert_alike(found[key], expected[key])
+    elif isinstance(expected, list):
+        assert len(found) == len(expected)
+        for one, other in zip(found, expected, strict=True):
+            assert_alike(one, other)
+    elif isinstance(expected, float):
+        assert found == pytest.approx(expected, rel=1e-5, abs=2e-3 if 0 < expected <= 1 else 1e-5)
+    else:
+        assert found == expected
+
+
 async def scores(service: Running, model: str = "digits", **options: Any) -> list[float]:
     found = await service.post_json(f"/score?model={model}", **options)
     return [item["log_likelihood"] for item in found["items"]]
@@ -83,7 +99,7 @@ async def test_gathered_requests_equal_the_same_done_one_by_one(start: Start) ->
         ]
         alone = [(await service.http.post("/score", **request)).json() for request in requests]
         together = await asyncio.gather(*(service.http.post("/score", **request) for request in requests))
-        assert [answer.json() for answer in together] == alone
+        assert_alike([answer.json() for answer in together], alone)
 
 
 async def test_a_vector_has_no_bits_per_dim(service: Running) -> None:
@@ -179,8 +195,15 @@ async def test_a_picture_for_vectors_and_vectors_out_of_reach_are_refused(servic
     for far in (1e39, np.inf):
         body = npy(np.array([[0.0, 1.0], [far, 0.0]]))
         assert_problem(await service.http.post("/score?model=points", content=body, headers=NPY), 422, "items[1]")
-    nearly = npy(np.array([[0.0, 1.0], [3e38, 3e38]]))
-    assert_problem(await service.http.post("/score?model=points", content=nearly, headers=NPY), 422, "items[1]")
+
+
+async def test_a_vector_whose_likelihood_overflows_says_so_and_leaves_its_neighbours_alone(service: Running) -> None:
+    body = npy(np.array([[0.0, 1.0], [3e38, 3e38]]))
+    near, far = (await service.post_json("/score?model=points", content=body, headers=NPY))["items"]
+    assert math.isfinite(near["log_likelihood"])
+    assert near["reason"] is None
+    assert far["log_likelihood"] is None
+    assert "not finite" in far["reason"]
 
 
 async def test_too_much_is_refused_before_it_is_decoded(start: Start) -> None:

@@ -1,0 +1,145 @@
+"""POST /score on calibrated models: p-values that keep their promise through the public door."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from flows import Flow, anomaly
+from model_store import Store, publish
+from tests.service.conftest import DIGITS, POINTS, Running, assert_problem, publish_small, running
+from tests.service.test_score import NPY, assert_alike, npy
+
+pytestmark = pytest.mark.anyio
+
+REFERENCE = 1000
+LEAST = 1 / (REFERENCE + 1)
+
+
+def ordinary(flow: Flow, count: int, seed: int) -> np.ndarray:
+    """What this flow calls ordinary: draws of its own."""
+    items = flow.to_items(flow.sample(count, torch.Generator().manual_seed(seed)))
+    return items.detach().numpy()
+
+
+def calibrate(root: Path, name: str, shape: tuple[int, ...]) -> None:
+    """Publish a version whose p-values rest on the flow's own samples."""
+    flow = publish_small(root, name, shape)
+    held_out = torch.from_numpy(ordinary(flow, 300 + REFERENCE, seed=1))
+    found = anomaly.statistics(flow, flow.to_continuous(held_out)).detach()
+    publish(
+        root,
+        name,
+        flow,
+        architecture="nice",
+        arguments=Store(root).manifest(name, 1).architecture.arguments,
+        golden_items=held_out[:4],
+        provenance={},
+        quality={},
+        card="",
+        calibration=anomaly.Calibration(anomaly.tests_of(flow), found[:300], found[300:]),
+        calibrated_on="the flow's own samples",
+    )
+
+
+@pytest.fixture(scope="module")
+def calibrated_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("calibrated")
+    calibrate(root, "digits", DIGITS)
+    calibrate(root, "points", POINTS)
+    publish_small(root, "uncalibrated", DIGITS)
+    return root
+
+
+@pytest.fixture
+async def judge(calibrated_store: Path) -> AsyncIterator[Running]:
+    async with running(calibrated_store) as service:
+        yield service
+
+
+async def score(service: Running, items: np.ndarray, query: str = "") -> Any:
+    return await service.post_json(f"/score?{query}", content=npy(items), headers=NPY)
+
+
+@pytest.mark.parametrize("model", ["digits", "points"])
+async def test_p_values_of_2000_fresh_ordinary_items_are_uniform(judge: Running, model: str) -> None:
+    flow = judge.engine.registry.get(model).flow
+    found = await score(judge, ordinary(flow, 2000, seed=2), f"model={model}&alpha=0.1")
+    p_values = np.sort([item["p_value"] for item in found["items"]])
+    distance = np.abs(p_values - np.arange(1, 2001) / 2000).max()
+    assert distance < 1.95 * math.sqrt(1 / 2000 + 1 / REFERENCE), "Kolmogorov-Smirnov, two samples, p < 0.001"
+    alarms = np.mean([item["anomalous"] for item in found["items"]])
+    assert 0.05 < alarms < 0.15
+    assert found["group"]["p_value"] > 1e-3
+
+
+async def test_a_foreign_set_is_found(judge: Running) -> None:
+    foreign = np.random.default_rng(0).integers(0, 256, (200, *DIGITS), dtype=np.uint8) // 32 * 32
+    found = await score(judge, foreign, "fdr=0.05")
+    assert np.mean([item["anomalous"] for item in found["items"]]) > 0.9
+    assert np.mean([item["discovery"] for item in found["items"]]) > 0.9
+    assert found["group"]["anomalous"]
+
+
+async def test_an_item_is_judged_alike_alone_and_in_a_batch(judge: Running) -> None:
+    items = ordinary(judge.engine.registry.get("digits").flow, 20, seed=3)
+    together = (await score(judge, items, "seed=4"))["items"]
+    alone = await asyncio.gather(*(score(judge, item[None], "seed=4") for item in items))
+    assert_alike([answer["items"][0] for answer in alone], together)
+
+
+async def test_an_item_tells_its_statistics_test_by_test(judge: Running) -> None:
+    found = await score(judge, np.zeros((1, *DIGITS), np.uint8))
+    assert found["calibrated"]
+    tests = found["items"][0]["tests"]
+    assert {name: list(test["statistics"]) for name, test in tests.items()} == {
+        test.name: list(test.statistics) for test in anomaly.tests_of(judge.engine.registry.get("digits").flow)
+    }
+    assert tests["complexity"]["statistics"]["log_likelihood"] == pytest.approx(found["items"][0]["log_likelihood"])
+
+
+async def test_a_model_without_calibration_gives_no_verdict_rather_than_a_guess(judge: Running) -> None:
+    found = await score(judge, np.zeros((2, *DIGITS), np.uint8), "model=uncalibrated")
+    assert not found["calibrated"]
+    assert found["group"]["p_value"] is None
+    for item in found["items"]:
+        assert (item["p_value"], item["anomalous"], item["tests"]) == (None, None, {})
+    assert (await judge.http.get("/models/uncalibrated")).json()["calibration"] is None
+
+
+async def test_what_lies_beyond_the_model_gets_the_least_p_value_and_a_reason(judge: Running) -> None:
+    items = np.array([[0.1, 0.2], [3e38, -3e38], [1e30, 0.0]], dtype=np.float32)
+    near, *far = (await score(judge, items, "model=points"))["items"]
+    assert near["p_value"] > LEAST
+    assert near["reason"] is None
+    for item in far:
+        assert item["p_value"] == pytest.approx(LEAST)
+    assert "not finite" in far[0]["reason"]
+
+
+@pytest.mark.parametrize("query", ["alpha=0", "alpha=1", "alpha=nan", "alpha=-1", "alpha=x", "fdr=0", "fdr=1.5"])
+async def test_rates_outside_the_open_unit_interval_are_refused(judge: Running, query: str) -> None:
+    items = np.zeros((1, *DIGITS), np.uint8)
+    answer = await judge.http.post(f"/score?{query}", content=npy(items), headers=NPY)
+    assert_problem(answer, 422, query.split("=")[0])
+    assert (await score(judge, items))["calibrated"]
+
+
+async def test_the_model_tells_what_it_was_calibrated_on(judge: Running) -> None:
+    told = (await judge.http.get("/models/digits")).json()["calibration"]
+    assert (told["source"], told["fit"], told["reference"]) == ("the flow's own samples", 300, REFERENCE)
+    assert all(told["statistics"].values())
+
+
+async def test_anomalies_are_counted(judge: Running) -> None:
+    await score(judge, np.random.default_rng(0).integers(0, 256, (10, *DIGITS), dtype=np.uint8) // 32 * 32)
+    exposition = (await judge.http.get("/metrics")).text
+    counted = next(line for line in exposition.splitlines() if line.startswith("sluice_anomalous_items_total{"))
+    assert float(counted.split()[-1]) >= 8
