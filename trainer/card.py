@@ -18,8 +18,8 @@ $pictures
 
 $title: $licence.
 
-$training items to train on, $validation of the same training set held out to choose the epoch by, $test of the test
-set to report on.
+$training items to train on, $validation of the same training set held out to choose the epoch and to calibrate
+verdicts by, $test of the test set to report on.
 
 ## Architecture
 

@@ -1,0 +1,84 @@
+"""Images that a model should not take for its own, made from its own: what a detector is measured against everywhere.
+
+Each takes images (N, H, W) or (N, H, W, C), uint8, and gives as many back. They are fixed before any model is seen and
+are no part of any training or calibration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+_SEED = 20
+_PATCH = 8
+
+
+def corruptions(images: Tensor) -> dict[str, Tensor]:
+    """Every corruption of these images, by name; the same on every machine."""
+    return {name: corrupt(images, torch.Generator().manual_seed(_SEED)) for name, corrupt in CORRUPTIONS.items()}
+
+
+def _noise(images: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.randint(0, 256, images.shape, generator=generator, dtype=torch.uint8)
+
+
+def _constant(images: Tensor, generator: torch.Generator) -> Tensor:
+    grey = torch.randint(0, 256, (len(images), *[1] * (images.ndim - 1)), generator=generator, dtype=torch.uint8)
+    return grey.expand_as(images).clone()
+
+
+def _inverted(images: Tensor, _: torch.Generator) -> Tensor:
+    return 255 - images
+
+
+def _turned(images: Tensor, _: torch.Generator) -> Tensor:
+    return torch.rot90(images, 1, (1, 2)).contiguous()
+
+
+def _shuffled(images: Tensor, generator: torch.Generator) -> Tensor:
+    """One order of the pixels for all images: every pixel keeps its value, and no neighbour."""
+    flat = images.flatten(1, 2)
+    return flat[:, torch.randperm(flat.shape[1], generator=generator)].reshape(images.shape)
+
+
+def _blurred(images: Tensor, _: torch.Generator) -> Tensor:
+    """A binomial kernel of 5x5, twice."""
+    weights = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0])
+    kernel = (weights[:, None] * weights / weights.sum() ** 2)[None, None]
+    planes = images[..., None] if images.ndim == 3 else images
+    channels = planes.movedim(-1, 1).flatten(0, 1)[:, None].float()
+    for _repeat in range(2):
+        channels = functional.conv2d(functional.pad(channels, (2, 2, 2, 2), mode="replicate"), kernel)
+    blurred = channels.reshape(len(images), -1, *images.shape[1:3]).movedim(1, -1)
+    return blurred.reshape(images.shape).round().to(torch.uint8)
+
+
+def _low_contrast(images: Tensor, _: torch.Generator) -> Tensor:
+    """Half the contrast around mid-grey."""
+    return (images // 2 + 64).to(torch.uint8)
+
+
+def _patched(images: Tensor, generator: torch.Generator) -> Tensor:
+    """A square of eight pixels of one random grey level, pasted at a random place."""
+    patched = images.clone()
+    height, width = images.shape[1] - _PATCH, images.shape[2] - _PATCH
+    for image in patched:
+        row = int(torch.randint(0, height + 1, (1,), generator=generator))
+        column = int(torch.randint(0, width + 1, (1,), generator=generator))
+        image[row : row + _PATCH, column : column + _PATCH] = int(torch.randint(0, 256, (1,), generator=generator))
+    return patched
+
+
+CORRUPTIONS: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
+    "uniform noise": _noise,
+    "constant": _constant,
+    "inverted": _inverted,
+    "turned by 90 degrees": _turned,
+    "shuffled pixels": _shuffled,
+    "blurred": _blurred,
+    "low contrast": _low_contrast,
+    "pasted square": _patched,
+}
