@@ -5,20 +5,26 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from flows import Flow
-from flows.anomaly import Calibration, statistics, tests_of
-from flows.anomaly.calibration import LEAST
+from flows import Flow, anomaly
+
+_BATCH = 500
+_FIT_SHARE = 1 / 3
 
 
-def calibrate(flow: Flow, held_out: Tensor, batch_size: int = 1000) -> Calibration | None:
-    """Held-out items (N, *item_shape), as a user sends them, half to fit the densities and half for the p-values.
+@torch.no_grad()
+def statistics(flow: Flow, items: Tensor) -> Tensor:
+    """What the service measures of items (N, *item_shape), as a user sends them, at seed 0: (N, K) float64."""
+    batches = torch.split(items, _BATCH)
+    return torch.cat([anomaly.statistics(flow, flow.to_continuous(batch)) for batch in batches])
+
+
+def calibrate(flow: Flow, held_out: Tensor) -> anomaly.Calibration | None:
+    """Held-out items (N, *item_shape), as a user sends them: a third fits the densities, the rest gives the p-values.
 
     None when there are too few of them to promise anything, as in a quick try with a limit.
     """
-    if len(held_out) < 2 * LEAST:
+    fit = int(len(held_out) * _FIT_SHARE)
+    if fit < anomaly.LEAST:
         return None
-    batches = (held_out[first : first + batch_size] for first in range(0, len(held_out), batch_size))
-    with torch.no_grad():
-        table = torch.cat([statistics(flow, flow.to_continuous(batch)) for batch in batches])
-    half = len(table) // 2
-    return Calibration(tests_of(flow), table[:half], table[half:])
+    found = statistics(flow, held_out)
+    return anomaly.Calibration(anomaly.tests_of(flow), found[:fit], found[fit:])

@@ -10,8 +10,8 @@ from flows import Flow
 from flows.anomaly import Calibration
 from model_store import Published, publish, round_weights
 from trainer import card, pictures
-from trainer.calibration import calibrate
-from trainer.detection import calibrate, detection, statistics
+from trainer.calibration import calibrate, statistics
+from trainer.detection import detection
 from trainer.evaluation import Quality, log_likelihoods
 from trainer.finished import Finished
 from trainer.foreign import corruptions
@@ -48,8 +48,6 @@ def export(run: Finished, store: Path | None, name: str) -> tuple[Quality, Publi
         provenance=run.provenance(),
         quality={"test": quality.figures(), **_detected(flow, calibration, run.splits.test)},
         card=card.write(run, quality, name, pictures=drawn.keys()),
-        calibration=calibrate(flow, run.splits.validation),
-        calibrated_on=f"{preset.data.title}, {len(run.splits.validation):,} held-out items of the training set",
         pictures=drawn,
         calibration=calibration,
         calibrated_on=f"{len(run.splits.validation):,} items of {preset.data.title} that no weight was trained on",

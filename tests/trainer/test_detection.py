@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 import flows
 from tests.conftest import Digits
-from trainer.detection import calibrate, detection
+from trainer.calibration import calibrate
+from trainer.detection import detection
 from trainer.foreign import CORRUPTIONS, corruptions
 
 
