@@ -61,7 +61,7 @@ def test_the_published_model_serves_the_figure_in_its_card(tiny: Preset, sluice_
     stated = loaded.manifest.quality["test"]["log_likelihood"]
     assert served == pytest.approx(stated, abs=1e-2)
     assert loaded.calibration is not None
-    assert loaded.calibration.size == 50
+    assert loaded.calibration.size == 67
     version = tmp_path / "store/tiny-digits/1"
     assert f"{stated:.2f} nats" in (version / "README.md").read_text()
     for picture in ("samples.png", "loss.png", "scores.png"):
