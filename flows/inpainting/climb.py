@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import cast
 
 import torch
 from torch import Tensor
@@ -50,8 +49,10 @@ class Climb:
     """(B,) bool: converged, or at its limit. Further steps leave the row as it is."""
     converged: Tensor
     """(B,) bool: done because nothing more was to be gained, rather than out of steps."""
+    proposed: Tensor
+    """(B,) int64: proposals that a Metropolis test judged; none in a method that has no such test."""
     accepted: Tensor
-    """(B,) int64: steps on which the row moved. A method without rejection accepts every one."""
+    """(B,) int64: those of them that it let pass."""
     samples: bool = False
     """Whether the answer is where the row stands, a draw, or the likeliest point that it came by."""
     state: dict[str, Tensor] = field(default_factory=dict)
@@ -63,12 +64,14 @@ class Climb:
     @property
     def grad_norm(self) -> Tensor:
         """(B,) the Euclidean norm of the gradient at x over the hidden entries."""
-        return self.gradient.flatten(1).norm(dim=1)
+        norm: Tensor = torch.linalg.vector_norm(self.gradient.flatten(1), dim=1)
+        return norm
 
     @property
     def acceptance(self) -> Tensor:
-        """(B,) the share of steps on which the row moved; 1 before the first."""
-        return torch.where(self.step > 0, self.accepted / self.step.clamp_min(1), 1.0)
+        """(B,) accepted over proposed; 1 while nothing has been proposed."""
+        rate: Tensor = torch.where(self.proposed > 0, self.accepted / self.proposed.clamp_min(1), 1.0)
+        return rate
 
     def result(self) -> Tensor:
         """x (B, *S): the completions, with the known entries as they were given."""
@@ -101,8 +104,8 @@ class Climb:
         yield from (f"state.{name}" for name in self.state)
 
     def _tensor(self, name: str) -> Tensor:
-        value = self.state[name[6:]] if name.startswith("state.") else getattr(self, name)
-        return cast(Tensor, value)
+        tensor: Tensor = self.state[name[6:]] if name.startswith("state.") else getattr(self, name)
+        return tensor
 
     def _with(self, tensor: Callable[[str], Tensor]) -> Climb:
         made = {name: tensor(name) for name in self._names()}

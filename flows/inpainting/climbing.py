@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import torch
@@ -9,11 +10,13 @@ from torch import Tensor
 
 from flows.errors import FlowError, InputOutsideDomain, ShapeMismatch
 from flows.flow import Flow
-from flows.inpainting.ascent import Ascent
+from flows.inpainting.ascent import Ascent, Map, PaperAscent
 from flows.inpainting.climb import Climb
+from flows.inpainting.langevin import Langevin
+from flows.inpainting.latent import Latent
 from flows.inpainting.method import Method, evaluate, fill
 
-METHODS: dict[str, Method] = {method.name: method for method in (Ascent(),)}
+METHODS: dict[str, Method] = {method.name: method for method in (Ascent(), PaperAscent(), Map(), Langevin(), Latent())}
 
 
 def start(
@@ -33,12 +36,13 @@ def start(
     decoded zero latent. A row that hides nothing, or may take no step, is done at once.
 
     Raises ShapeMismatch, InputOutsideDomain (a known entry that is not finite or lies off an image's [0, 1]) and
-    FlowError (an unknown method, a negative number of steps, step size or temperature).
+    FlowError (an unknown method, a negative number of steps, step size or
+    temperature, or one that is not finite).
     """
     if method not in METHODS:
         raise FlowError(f"unknown method {method!r}; known: {', '.join(METHODS)}")
-    if steps < 0 or step_size < 0 or temperature < 0:
-        raise FlowError("steps, step_size and temperature must not be negative")
+    if steps < 0 or not 0 <= step_size < math.inf or not 0 <= temperature < math.inf:  # also true for NaN
+        raise FlowError("steps, step_size and temperature must be finite and not negative")
     if tuple(x.shape[1:]) != flow.item_shape or hidden.shape != x.shape or keys.shape != x.shape[:1]:
         raise ShapeMismatch(
             f"expected x and hidden (B, {', '.join(map(str, flow.item_shape))}) and keys (B,), "
@@ -72,6 +76,7 @@ def start(
         start_log_prob=real,
         done=complete if steps else ~none,
         converged=complete,
+        proposed=whole,
         accepted=whole,
         samples=METHODS[method].samples,
     )

@@ -1,4 +1,4 @@
-"""What the methods share: the gradient, the bounds of an image, and the bookkeeping of one step."""
+"""What the methods share: the gradient, the bounds of an image, the unit of length, and keeping the best point."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from flows import noise
 from flows.flow import Flow
 from flows.inpainting.climb import Climb, spread
 
@@ -23,7 +24,7 @@ class Method:
         raise NotImplementedError
 
     def advance(self, flow: Flow, climb: Climb) -> Climb:
-        """Every row one step on, done or not; ``step`` counts and keeps the rows that are done as they were."""
+        """Every row one step on; ``step`` counts, and keeps the rows that are done as they were."""
         raise NotImplementedError
 
 
@@ -40,19 +41,27 @@ def evaluate(flow: Flow, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
     return log_prob.detach(), torch.where(hidden, gradient, 0.0)
 
 
+def below_one(x: Tensor) -> float:
+    """The largest number under 1 of x's dtype: pixels live in [0, 1), and 1 itself belongs to no grey level."""
+    return 1 - torch.finfo(x.dtype).eps / 2
+
+
 def fill(flow: Flow, climb: Climb, proposal: Tensor) -> Tensor:
     """The proposal (B, *S) at the hidden entries, clipped to [0, 1) for an image, and the known ones untouched."""
     if flow.is_image:
-        # The largest number below 1 of the dtype: 1 itself belongs to no grey level.
-        proposal = proposal.clamp(0, 1 - torch.finfo(proposal.dtype).eps / 2)
+        proposal = proposal.clamp(0, below_one(proposal))
     return torch.where(climb.hidden, proposal, climb.x)
 
 
 def arrive(flow: Flow, climb: Climb, x: Tensor, **state: Tensor) -> Climb:
-    """The climb at x, evaluated there. A row whose new point has no finite density stays where it was."""
+    """The climb at x (B, *S), evaluated there. A row whose new point has no finite density stays where it was."""
     log_prob, gradient = evaluate(flow, x, climb.hidden)
-    sound = log_prob.isfinite() & gradient.flatten(1).isfinite().all(dim=1)
-    return move(climb, x, log_prob, gradient, sound, **state)
+    return move(climb, x, log_prob, gradient, sound(log_prob, gradient), **state)
+
+
+def sound(log_prob: Tensor, gradient: Tensor) -> Tensor:
+    """Rows (B,) whose log-likelihood and gradient are finite."""
+    return log_prob.isfinite() & gradient.flatten(1).isfinite().all(dim=1)
 
 
 def move(climb: Climb, x: Tensor, log_prob: Tensor, gradient: Tensor, accept: Tensor, **state: Tensor) -> Climb:
@@ -65,6 +74,21 @@ def move(climb: Climb, x: Tensor, log_prob: Tensor, gradient: Tensor, accept: Te
         gradient=torch.where(spread(accept, x), gradient, climb.gradient),
         best=torch.where(spread(better, x), x, climb.best),
         best_log_prob=torch.where(better, log_prob, climb.best_log_prob),
-        accepted=climb.accepted + accept,
         state={**climb.state, **state},
     )
+
+
+def widths(flow: Flow, x: Tensor) -> Tensor:
+    """The unit of length of each entry, (B, *S) beside x (B, *S): what makes one step size fit any data.
+
+    1 for pixels. A vector's entries come in units of their own: there it is the central 95 % of the flow's own
+    samples, from 256 draws that are always the same.
+    """
+    if flow.is_image:
+        return torch.ones_like(x)
+    uniform = noise.uniform(noise.keys(0, 256, x.device), flow.prior.shape)
+    with torch.no_grad():
+        samples = flow.decode(flow.prior.quantile(uniform).to(x.dtype))[0]
+    low, high = samples.quantile(torch.tensor([0.025, 0.975], dtype=x.dtype, device=x.device), dim=0)
+    width: Tensor = (high - low).clamp_min(torch.finfo(x.dtype).tiny)
+    return width.expand_as(x)

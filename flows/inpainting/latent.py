@@ -1,0 +1,54 @@
+"""Inpainting by a search in latent space, with the known entries as a constraint."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from flows.flow import Flow
+from flows.inpainting.adam import direction, remember
+from flows.inpainting.climb import Climb, spread
+from flows.inpainting.method import Method, arrive, fill, widths
+
+
+class Latent(Method):
+    """Adam on z: maximise log prior(z) - |(decode(z) - x)_known / w|^2 / (2 s_i^2), a penalty that hardens.
+
+    s_i falls geometrically from 0.1 to 0.002, half a grey level (w is 1 for pixels, the flow's own spread for
+    vectors). Adam's rate is 0.1 step_size (1 - i / steps), in units of the prior's standard deviation. The completion
+    is decode(z) at the hidden entries and what was given at the known ones; it is scored, and the best one kept, as a
+    whole. A step costs a decoding and an encoding, each with its backward pass. Temperature and keys play no part.
+    """
+
+    name = "latent"
+    first_rate = 0.1
+    tolerances = (0.1, 0.002)
+
+    def begin(self, flow: Flow, climb: Climb) -> Climb:
+        with torch.no_grad():
+            z, _ = flow.encode(climb.x)
+        return remember(replace(climb, state={"width": widths(flow, climb.x), "z": z}), z)
+
+    def advance(self, flow: Flow, climb: Climb) -> Climb:
+        passed = climb.step / climb.steps.clamp_min(1)
+        loose, tight = self.tolerances
+        tolerance = loose * (tight / loose) ** passed
+        gradient = self.pull(flow, climb, spread(tolerance, climb.x) * climb.state["width"])
+        towards, moments = direction(climb, gradient)
+        rate = self.first_rate * flow.prior.std * climb.step_size * (1 - passed)
+        z = climb.state["z"] + spread(rate, towards) * towards
+        with torch.no_grad():
+            x, _ = flow.decode(z)
+        return arrive(flow, climb, fill(flow, climb, x), z=z, **moments)
+
+    def pull(self, flow: Flow, climb: Climb, tolerance: Tensor) -> Tensor:
+        """The gradient (B, *prior.shape) of the objective at z."""
+        with torch.inference_mode(False), torch.enable_grad():
+            z = climb.state["z"].clone().requires_grad_()
+            known, hidden = climb.x.clone(), climb.hidden.clone()
+            error = torch.where(hidden, 0.0, (flow.decode(z)[0] - known) / tolerance.clone())
+            objective = flow.prior.log_prob(z).sum() - error.square().sum() / 2
+            (gradient,) = torch.autograd.grad(objective, z)
+        return gradient
