@@ -31,7 +31,7 @@ $arguments
 
     $command
 
-Adam, $epochs epochs of batches of $batch_size; the weights of epoch $best_epoch, the best by validation, are kept.
+AdamW, $epochs epochs of batches of $batch_size; the weights of epoch $best_epoch, the best by validation, are kept.
 
 | | |
 |---|---|

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from torch.nn import Parameter
 
 import flows
 from flows import DiagonalScaling, Flow
@@ -76,17 +75,22 @@ def fresh_state(preset: Preset, splits: data.Splits, seed: int, device: torch.de
         torch.manual_seed(seed)
         flow = flows.build(preset.architecture, splits.item_shape, preset.arguments).to(device)
     flow.initialise(flow.to_continuous(splits.train[:INITIAL_ITEMS], seed))
-    return TrainingState(flow, torch.optim.Adam(parameter_groups(flow, preset), betas=preset.betas))
+    return TrainingState(flow, torch.optim.AdamW(parameter_groups(flow, preset), betas=preset.betas))
 
 
 def parameter_groups(flow: Flow, preset: Preset) -> list[dict[str, Any]]:
-    """The parameters of diagonal scalings, and all others, each with what multiplies their learning rate.
+    """Every parameter of a flow, in groups that differ in decay and in what multiplies their learning rate.
 
-    A log-scale has whole units to go while couplings take the variance out of the data, and Adam moves a parameter by
-    no more than about one learning rate a step: at the rate that suits a net's weights it would hold up everything.
+    Matrices decay; vectors do not. The log-scales of diagonal scalings learn faster: they have whole units to go while
+    couplings take the variance out of the data, and Adam moves a parameter by no more than about one learning rate a
+    step, so at the rate that suits a net's weights they would hold up everything.
     """
-    scalings = {id(m.log_scale) for m in flow.modules() if isinstance(m, DiagonalScaling)}
-    groups: tuple[list[Parameter], list[Parameter]] = ([], [])
-    for parameter in flow.parameters():
-        groups[id(parameter) in scalings].append(parameter)
-    return [{"params": groups[0], "boost": 1.0}, {"params": groups[1], "boost": preset.scaling_boost}]
+    scales = {
+        id(module.log_scale): module.log_scale for module in flow.modules() if isinstance(module, DiagonalScaling)
+    }
+    others = [parameter for parameter in flow.parameters() if id(parameter) not in scales]
+    return [
+        {"params": [p for p in others if p.ndim > 1], "boost": 1.0, "weight_decay": preset.weight_decay},
+        {"params": [p for p in others if p.ndim <= 1], "boost": 1.0, "weight_decay": 0.0},
+        {"params": list(scales.values()), "boost": preset.scaling_boost, "weight_decay": 0.0},
+    ]

@@ -56,7 +56,7 @@ class TrainingState:
     """A run in memory. ``best`` holds the weights of the epoch with the highest validation likelihood so far."""
 
     flow: Flow
-    optimiser: torch.optim.Adam
+    optimiser: torch.optim.AdamW
     progress: Progress = field(default_factory=Progress)
     best: dict[str, Tensor] = field(default_factory=dict)
 

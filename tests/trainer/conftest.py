@@ -59,6 +59,7 @@ def tiny(digits: IdxImages, monkeypatch: pytest.MonkeyPatch) -> Preset:
         arguments={"couplings": 2, "hidden": [32]},
         epochs=2,
         batch_size=90,
+        weight_decay=0.1,
         warmup_steps=5,
     )
     monkeypatch.setitem(PRESETS, "tiny", preset)

@@ -30,11 +30,16 @@ def test_a_start_follows_from_its_seed_and_leaves_the_global_generator_alone(tin
     assert not all(one[name].equal(tensor) for name, tensor in other.items())
 
 
-def test_every_parameter_is_optimised_and_only_scalings_at_the_higher_rate(tiny: Preset, tmp_path: Path) -> None:
+def test_every_parameter_is_optimised_and_only_matrices_decay_and_only_scalings_learn_faster(
+    tiny: Preset, tmp_path: Path
+) -> None:
     flow = fresh_state(tiny, data.load(tiny.data, tmp_path / "data", seed=0), 0, CPU).flow
-    usual, boosted = parameter_groups(flow, tiny)
-    assert {id(p) for p in usual["params"]} | {id(p) for p in boosted["params"]} == {id(p) for p in flow.parameters()}
-    assert [id(p) for p in boosted["params"]] == [
+    matrices, vectors, scales = parameter_groups(flow, tiny)
+    grouped = [id(p) for group in (matrices, vectors, scales) for p in group["params"]]
+    assert sorted(grouped) == sorted(id(p) for p in flow.parameters())
+    assert [id(p) for p in scales["params"]] == [
         id(m.log_scale) for m in flow.modules() if isinstance(m, DiagonalScaling)
     ]
-    assert boosted["boost"] / usual["boost"] == tiny.scaling_boost
+    assert scales["boost"] / matrices["boost"] == tiny.scaling_boost
+    assert (matrices["weight_decay"], vectors["weight_decay"], scales["weight_decay"]) == (tiny.weight_decay, 0, 0)
+    assert all(p.ndim == 2 for p in matrices["params"])
