@@ -40,3 +40,17 @@ lock:
 
 clean:
 	rm -rf $(VENV) $(VENV)-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+
+# An engine is brought up for the while where there is none and tests/containers/with-engine.sh can.
+.PHONY: lint-containers test-containers
+
+lint-containers: $(VENV)-containers/.installed
+	tests/containers/with-engine.sh tests/containers/lint.sh $(VENV)-containers/bin
+
+test-containers: install
+	SLUICE_TEST_CONTAINERS=1 tests/containers/with-engine.sh $(BIN)/python -m pytest tests/containers -o timeout=900 -rs -v --durations=10
+
+$(VENV)-containers/.installed: tests/containers/lint-requirements.txt
+	$(PYTHON) -m venv $(VENV)-containers
+	$(VENV)-containers/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
