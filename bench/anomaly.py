@@ -55,9 +55,8 @@ def false_alarms(model: LoadedModel, p_values: Tensor) -> None:
     for alpha in ALPHAS:
         share = float((p_values <= alpha).double().mean())
         low, high = binomial_band(alpha, len(p_values))
-        print(
-            f"| {alpha:.2f} | {share:.4f} | {low:.4f} to {high:.4f} | {'inside' if low <= share <= high else 'OUTSIDE'} |"
-        )
+        verdict = "inside" if low <= share <= high else "OUTSIDE"
+        print(f"| {alpha:.2f} | {share:.4f} | {low:.4f} to {high:.4f} | {verdict} |")
 
 
 def table(model: LoadedModel, home: str, sets: dict[str, Tensor]) -> None:
@@ -78,9 +77,8 @@ def table(model: LoadedModel, home: str, sets: dict[str, Tensor]) -> None:
         raw = detection(-ordinary[:, likelihood], -found[:, likelihood])
         size = detection(sizes, code_length(images)).auroc
         near = " (near)" if (home, name) in NEAR else ""
-        print(
-            f"| {name}{near} | {ours.auroc:.4f} | {ours.fpr_at_95_tpr:.4f} | {raw.auroc:.4f} | {max(size, 1 - size):.4f} |"
-        )
+        figures = (ours.auroc, ours.fpr_at_95_tpr, raw.auroc, max(size, 1 - size))
+        print(f"| {name}{near} | " + " | ".join(f"{figure:.4f}" for figure in figures) + " |")
 
 
 def cost(model: LoadedModel, items: Tensor) -> None:
@@ -89,9 +87,8 @@ def cost(model: LoadedModel, items: Tensor) -> None:
     flow, batch = model.flow, items[:COST_BATCH]
     bare = _fastest(lambda: flow.log_prob(flow.to_continuous(batch)))
     judged = _fastest(lambda: calibration.judge(anomaly.statistics(flow, flow.to_continuous(batch))))
-    print(
-        f"\n{model.reference}: likelihood and verdict take {judged / bare:.2f} times the bare likelihood at {COST_BATCH}."
-    )
+    ratio = judged / bare
+    print(f"\n{model.reference}: likelihood and verdict take {ratio:.2f} times the bare likelihood at {COST_BATCH}.")
 
 
 def _fastest(work: Callable[[], object], repeats: int = 30) -> float:
