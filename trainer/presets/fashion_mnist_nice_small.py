@@ -11,4 +11,5 @@ PRESET = Preset(
     arguments={"couplings": 8, "hidden": [260] * 2, "prior": "logistic", "activation": "relu"},
     epochs=20,
     learning_rate=2e-3,
+    weight_decay=0.3,
 )

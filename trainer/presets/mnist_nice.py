@@ -10,4 +10,5 @@ PRESET = Preset(
     architecture="nice",
     arguments={"couplings": 4, "hidden": [1000] * 5, "prior": "logistic", "activation": "relu"},
     epochs=12,
+    weight_decay=0.3,
 )
