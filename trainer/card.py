@@ -7,6 +7,7 @@ from string import Template
 
 from trainer.evaluation import Quality
 from trainer.finished import Finished
+from trainer.pictures import SAMPLE_TEMPERATURE
 
 _CARD = Template("""\
 # $name
@@ -68,7 +69,10 @@ _VECTOR_LIMITATIONS = """\
 - A toy: made to be looked at."""
 
 
-_CAPTIONS = {"samples.png": "Samples", "density.png": "The density beside the data"}
+_CAPTIONS = {
+    "samples.png": f"Samples at temperature {SAMPLE_TEMPERATURE}",
+    "density.png": "The density beside the data",
+}
 
 
 def write(run: Finished, quality: Quality, name: str, pictures: Iterable[str]) -> str:

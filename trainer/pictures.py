@@ -57,6 +57,7 @@ def curve(history: Sequence[EpochRecord], best: EpochRecord) -> bytes:
     epochs = [record.epoch for record in history]
     axes.plot(epochs, [record.train for record in history], marker=".", label="training, while it went on")
     axes.plot(epochs, [record.validation for record in history], marker=".", label="validation")
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.axvline(best.epoch, color="grey", linestyle=":", label="kept")
     axes.legend()
     return _png_of(figure)
