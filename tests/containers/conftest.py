@@ -10,7 +10,8 @@ import pytest
 
 from tests.containers.stack import ROOT, Stack, run
 
-collect_ignore = [] if os.environ.get("SLUICE_TEST_CONTAINERS") else ["test_image.py", "test_stack.py", "test_gpu.py"]
+ENGINE_NEEDED = ["test_image.py", "test_stack.py", "test_stack_gpu.py"]
+collect_ignore = [] if os.environ.get("SLUICE_TEST_CONTAINERS") else ENGINE_NEEDED
 
 
 @pytest.fixture(scope="session")
