@@ -78,6 +78,13 @@ class Ticket:
             self._admission._change(cost - self._held)
             self._held = cost
 
+    def hand_over(self) -> Ticket:
+        """A ticket that holds what this one held, and outlives it."""
+        heir = Ticket(self._admission)
+        with self._lock:
+            heir._held, self._held = self._held, 0
+        return heir
+
     def spend(self, item_ticks: int) -> None:
         """Give back what the device has worked off."""
         with self._lock:

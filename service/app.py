@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from service import errors
 from service.engine import Engine
-from service.routes import health, inpaint, latents, models, repository, sample, score
+from service.routes import health, inpaint, inpaint_tasks, latents, models, repository, sample, score
 from service.server import Door
 from service.settings import Settings
 
@@ -34,6 +34,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.engine = engine
     errors.install(app)
     app.add_middleware(Door, engine=engine)
-    for module in (sample, score, inpaint, latents, models, repository, health):
+    for module in (sample, score, inpaint, inpaint_tasks, latents, models, repository, health):
         app.include_router(module.router)
     return app

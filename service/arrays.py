@@ -62,12 +62,29 @@ def parse_json(data: bytes) -> dict[str, Any]:
 
 def from_json(document: dict[str, Any], field: str) -> Array:
     """The numbers, nested in lists of equal lengths, that a document holds under ``field``."""
+    return _numbers(_lists(document, field), field)
+
+
+def from_json_with_gaps(document: dict[str, Any], field: str) -> tuple[Array, NDArray[np.bool_]]:
+    """The same where some numbers are null: 0 in their places, and which those are."""
+    array = _lists(document, field)
+    if array.dtype.kind != "O":
+        return _numbers(array, field), np.zeros(array.shape, dtype=bool)
+    missing = np.array([number is None for number in array.flat], dtype=bool).reshape(array.shape)
+    # Whole numbers stay whole beside a gap: they are levels, and fractions are something else.
+    return _numbers(np.asarray(np.where(missing, 0, array).tolist()), field), missing
+
+
+def _lists(document: dict[str, Any], field: str) -> Array:
     if field not in document:
         raise WrongValue(f"the JSON object lacks {field!r}", field)
     try:
-        array = np.asarray(document[field])
+        return np.asarray(document[field])
     except (ValueError, OverflowError) as error:
         raise WrongValue(f"{field} must be lists of equal lengths", field) from error
+
+
+def _numbers(array: Array, field: str) -> Array:
     if array.dtype.kind not in "iufb":
         raise WrongValue(f"{field} must hold numbers only", field)
     return array

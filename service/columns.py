@@ -43,6 +43,10 @@ class Columns:
         """The rows from ``start`` up to ``stop``, without a copy."""
         return Columns(**{name: tensor[start:stop] for name, tensor in self._tensors.items()})
 
+    def joined(self, **tensors: Tensor) -> Columns:
+        """These columns and others."""
+        return Columns(**self._tensors, **tensors)
+
     def to(self, device: torch.device | str) -> Columns:
         return Columns(**{name: tensor.to(device) for name, tensor in self._tensors.items()})
 

@@ -15,19 +15,22 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from flows import bits_per_dim, inpainting, noise
+from flows import bits_per_dim, noise
 from flows.anomaly import GroupVerdict, Verdict
 from model_store import LoadedModel, Store
 from service import memory
 from service.admission import Admission, Ticket
 from service.columns import Columns
 from service.errors import TooLarge, WrongValue
+from service.inpainting import Asked, Inpainting
 from service.jobs import Job
 from service.metrics import Metrics
 from service.programs import AnyProgram, Decode, Encode, Inpaint, Sample, Score
+from service.progress import Progress
 from service.registry import Registry
 from service.scheduler import Scheduler
 from service.settings import Settings
+from service.tasks import Tasks
 
 logger = logging.getLogger("sluice")
 
@@ -88,6 +91,7 @@ class Engine:
         self.registry = Registry(
             Store(settings.store), self.device, self.metrics, self._warm_up, settings.default_model
         )
+        self.tasks = Tasks(settings.max_tasks, settings.task_kept, self.admission.retry_after)
         self._pool = ThreadPoolExecutor(settings.decoders, "sluice-decode")
         self._draining = False
         self._loading: asyncio.Task[None] | None = None
@@ -171,20 +175,22 @@ class Engine:
         _finite(found["log_abs_det"], "latents")
         return found
 
-    async def inpaint(
-        self, model: LoadedModel, item: Tensor, hidden: Tensor, n: int, seed: int, climb: InpaintOptions, call: Call
-    ) -> Columns:
-        """n completions of one item (1, *S): items (n, *S), before and after (n,) in nats, steps (n,)."""
+    def inpaint(self, asked: Asked, ticket: Ticket, deadline: float, watched: bool) -> Inpainting:
+        """Begin to complete an item n times. Call it on the event loop; ``watched`` keeps snapshots of the way."""
+        n, flow, options = asked.n, asked.model.flow, asked.options
         rows = Columns(
-            items=item.expand(n, *item.shape[1:]),
-            hidden=hidden.expand(n, *hidden.shape[1:]),
-            key=noise.keys(seed, n),
-            seed=_seeds(item, seed).expand(n),
+            items=asked.item.expand(n, *asked.item.shape[1:]),
+            hidden=asked.hidden.expand(n, *asked.hidden.shape[1:]),
+            key=noise.keys(asked.seed, n),
+            seed=_seeds(asked.item, asked.seed).expand(n),
         )
-        program = Inpaint(model, climb.method, climb.steps, climb.temperature)
-        found = await self._run(program, rows, call)
-        _finite(found["after"], "image")
-        return found
+        program = Inpaint(asked.model, options.method, options.steps, options.step_size, options.temperature)
+        progress = Progress(n, options.steps, flow.item_shape if flow.is_image else None) if watched else None
+        job = Job(program, rows, ticket, deadline, progress)
+        if progress is not None:
+            job.future.add_done_callback(lambda _: progress.wake())
+        self.scheduler.submit(job)
+        return Inpainting(asked, job, progress)
 
     async def _run(self, program: AnyProgram, columns: Columns, call: Call) -> Columns:
         job = Job(program, columns, call.ticket, call.deadline)
@@ -203,7 +209,7 @@ class Engine:
         for program, columns in (
             (Sample(model), Columns(key=one, temperature=one.double())),
             (Score(model), Columns(items=zeros, seed=one)),
-            (Inpaint(model, DEFAULT_METHOD, 1, 1.0), climbing),
+            (Inpaint(model, DEFAULT_METHOD, 1, 1.0, 1.0), climbing),
         ):
             job = Job(program, columns, Ticket(self.admission), time.monotonic() + self.settings.deadline)
             self.scheduler.submit(job)
@@ -233,19 +239,6 @@ class Engine:
             ("kind",),
             lambda: [(("used",), memory.used_bytes(self.device)), (("total",), memory.total_bytes(self.device))],
         )
-
-
-@dataclass(frozen=True)
-class InpaintOptions:
-    """How to climb: see ``flows.inpainting``."""
-
-    method: str
-    steps: int
-    temperature: float
-
-    def __post_init__(self) -> None:
-        if self.method not in inpainting.METHODS:
-            raise WrongValue(f"method must be one of {', '.join(inpainting.METHODS)}", "method")
 
 
 def draw_seed() -> int:

@@ -18,6 +18,7 @@ from flows import FlowError
 logger = logging.getLogger("sluice")
 
 MEDIA_TYPE = "application/problem+json"
+_UNEXPECTED = "an unexpected error; the log says more"
 
 
 class Problem(Exception):
@@ -55,6 +56,10 @@ class Unknown(Problem):
 
 class NotAcceptable(Problem):
     status = HTTPStatus.NOT_ACCEPTABLE
+
+
+class Conflict(Problem):
+    status = HTTPStatus.CONFLICT
 
 
 class Rejected(Problem):
@@ -110,12 +115,28 @@ class ProblemDocument(BaseModel):
     field: str | None = None
 
 
+def problem_of(error: Exception) -> ProblemDocument:
+    """The document of an error that is told within an answer, when its status has long been sent."""
+    if isinstance(error, Problem):
+        return _document(error.status, error.detail, error.field)
+    if isinstance(error, FlowError):
+        return _document(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
+    logger.error("an answer broke off", exc_info=error)
+    return _document(HTTPStatus.INTERNAL_SERVER_ERROR, _UNEXPECTED)
+
+
+def _document(status: int, detail: str, field: str | None = None) -> ProblemDocument:
+    return ProblemDocument(title=HTTPStatus(status).phrase, status=status, detail=detail, error=detail, field=field)
+
+
 def problem_response(
     status: int, detail: str, field: str | None = None, headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
-    document = ProblemDocument(title=HTTPStatus(status).phrase, status=status, detail=detail, error=detail, field=field)
     return JSONResponse(
-        document.model_dump(exclude_none=True), status, headers=dict(headers or {}), media_type=MEDIA_TYPE
+        _document(status, detail, field).model_dump(exclude_none=True),
+        status,
+        headers=dict(headers or {}),
+        media_type=MEDIA_TYPE,
     )
 
 
@@ -151,4 +172,4 @@ async def _validation_error(_: Request, error: Exception) -> JSONResponse:
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, "an unexpected error; the log says more")
+    return problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, _UNEXPECTED)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -17,6 +17,16 @@ from service.errors import DeadlinePassed
 from service.programs import AnyProgram
 
 
+class Observer(Protocol):
+    """Somebody who wants to see a job's rows between ticks. The device thread calls, and must not be kept waiting."""
+
+    def due(self, ticks: int) -> bool:
+        """Whether rows are to be shown after so many ticks."""
+
+    def show(self, index: Tensor, ticks: int, results: Columns) -> None:
+        """What the request would get now of its rows ``index``."""
+
+
 class Job:
     """Rows of one request for one program. ``future`` gets their results as columns in the order sent.
 
@@ -24,10 +34,20 @@ class Job:
     the next tick, and nothing is ever set on a cancelled future.
     """
 
-    def __init__(self, program: AnyProgram, columns: Columns, ticket: Ticket, deadline: float) -> None:
+    def __init__(
+        self,
+        program: AnyProgram,
+        columns: Columns,
+        ticket: Ticket,
+        deadline: float,
+        observer: Observer | None = None,
+    ) -> None:
         self.program, self.columns, self.ticket, self.deadline = program, columns, ticket, deadline
+        self.observer = observer
         self.future: Future[Columns] = Future()
         self.submitted = time.monotonic()
+        self.begun = False
+        self.stopping = False
         self._results: list[tuple[Tensor, Columns]] = []
         self._arrived = 0
 
@@ -36,6 +56,10 @@ class Job:
         for start in range(0, len(self.columns), largest):
             stop = min(start + largest, len(self.columns))
             yield Piece(self, torch.arange(start, stop), self.columns.rows(start, stop), started=False)
+
+    def stop(self) -> None:
+        """Be content with what the rows are after their next tick."""
+        self.stopping = True
 
     def over(self) -> bool:
         """Whether the rows need no more ticks: answered, failed, left by the client, or too late (which fails it)."""
@@ -56,10 +80,10 @@ class Job:
         self._settle(lambda: self.future.set_exception(error))
 
     def _settle(self, settle: Callable[[], None]) -> None:
+        self.ticket.close()  # first: whoever sees the answer sees the queue without it
         # Once it is marked as running nobody can cancel it; a future that was cancelled before refuses the mark.
         if not self.future.done() and self.future.set_running_or_notify_cancel():
             settle()
-        self.ticket.close()
 
 
 @dataclass
@@ -72,6 +96,8 @@ class Piece:
     rows: Any
     """What the job's program works on; the columns that were sent, before it has started."""
     started: bool
+    ticks: int = 0
+    """That its rows have had, all of them the same number."""
 
     def __len__(self) -> int:
         return len(self.index)
@@ -80,6 +106,11 @@ class Piece:
         if not self.started:
             started = self.job.program.start(padded(self.rows))
             self.rows, self.started = started.select(torch.arange(len(self))), True
+            self.job.begun = True
+
+    def watched(self) -> bool:
+        """Whether its rows are to be shown after the tick that comes."""
+        return self.job.observer is not None and self.job.observer.due(self.ticks + 1)
 
     def select(self, rows: Tensor) -> Piece:
         return replace(self, index=self.index[rows], rows=self.rows.select(rows))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from flows import Flow
-from service.arrays import Array, from_json, from_npy, parse_json
+from service.arrays import Array, from_json, from_json_with_gaps, from_npy, parse_json
 from service.bodies import Body, Part
 from service.errors import WrongType, WrongValue
 from service.negotiation import JSON, NPY
@@ -39,14 +39,14 @@ def latents_of(body: Body, flow: Flow) -> Tensor:
 def inpainting_of(body: Body, flow: Flow, fit: bool) -> tuple[Tensor, Tensor]:
     """One item (1, *S) with nothing to rely on in its hidden places, and which those are (1, *S) bool.
 
-    A npy body marks them by NaN; JSON and multipart bring a mask beside the image, and a picture may be transparent.
+    A npy body marks them by NaN, JSON by null unless it has a mask; multipart brings a mask beside the image, or a
+    picture that is partly transparent.
     """
     if body.type == NPY:
         array = from_npy(body.parts[0].data)
         hidden = np.isnan(array) if array.dtype.kind == "f" else np.zeros(array.shape, dtype=bool)
     elif body.type == JSON:
-        document = parse_json(body.parts[0].data)
-        array, hidden = from_json(document, "image"), from_json(document, "mask").astype(bool)
+        array, hidden = _item_and_mask(parse_json(body.parts[0].data))
     else:
         array, hidden = _picture_and_mask(body, flow, fit)
     if hidden.ndim == 2 and len(flow.item_shape) == 3:
@@ -97,6 +97,18 @@ def _pixels(part: Part, flow: Flow, fit: bool, field: str) -> Any:
     if part.type == NPY:
         raise WrongType("a multipart body holds PNG or JPEG files; send a npy batch as the whole body", field)
     return to_pixels(open_picture(part.data, field), flow.item_shape, fit, field)
+
+
+def _item_and_mask(document: dict[str, Any]) -> tuple[Array, Array]:
+    array, missing = from_json_with_gaps(document, "image")
+    if "mask" not in document:
+        if not missing.any():
+            raise WrongValue("send a mask, or null where the image is unknown", "mask")
+        return array, missing
+    hidden = from_json(document, "mask").astype(bool)
+    if hidden.shape == missing.shape and (missing & ~hidden).any():
+        raise WrongValue("image is null at a place that the mask calls known", "image")
+    return array, hidden
 
 
 def _picture_and_mask(body: Body, flow: Flow, fit: bool) -> tuple[Array, Array]:

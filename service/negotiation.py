@@ -10,6 +10,9 @@ PNG = "image/png"
 JPEG = "image/jpeg"
 NPY = "application/x-npy"
 JSON = "application/json"
+WEBP = "image/webp"
+GIF = "image/gif"
+EVENTS = "text/event-stream"
 
 
 def negotiate(accept: str | None, offers: Sequence[str]) -> str:

@@ -137,6 +137,7 @@ class Inpaint(Program[Climb]):
 
     method: str
     steps: int
+    step_size: float
     temperature: float
 
     @property
@@ -158,6 +159,7 @@ class Inpaint(Program[Climb]):
             columns["key"],
             method=self.method,
             steps=self.steps,
+            step_size=self.step_size,
             temperature=self.temperature,
         )
 
@@ -172,7 +174,10 @@ class Inpaint(Program[Climb]):
             items=self.flow.to_items(rows.result()),
             before=rows.start_log_prob,
             after=rows.log_prob if rows.samples else rows.best_log_prob,
+            grad_norm=rows.grad_norm,
+            acceptance=rows.acceptance,
             steps=rows.step,
+            converged=rows.converged,
         )
 
 

@@ -6,8 +6,9 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from service.columns import Columns, padded
 from service.errors import Unavailable
 from service.jobs import Job, Piece
 from service.metrics import Metrics
+from service.programs import AnyProgram
 
 logger = logging.getLogger("sluice")
 
@@ -177,8 +179,12 @@ class Outcome:
     ended: Tensor
     results: Columns | None
     unfinished: Piece | None
+    shown: Columns | None
+    """What an observer wants to see of all the rows."""
 
     def settle(self) -> None:
+        if self.shown is not None and self.piece.job.observer is not None:
+            self.piece.job.observer.show(self.piece.index, self.piece.ticks + 1, self.shown)
         self.piece.job.ticket.spend(len(self.piece))
         if self.results is not None:
             self.piece.job.deliver(self.piece.index[self.ended], self.results)
@@ -191,25 +197,38 @@ def _step(pieces: list[Piece]) -> list[Outcome]:
     rows = type(pieces[0].rows).cat([piece.rows for piece in pieces])
     count = len(rows)
     rows = program.step(padded(rows))
-    done = program.done(rows).cpu()[:count]
-    results = program.result(rows.select(done.nonzero().flatten())).to("cpu") if bool(done.any()) else None
+    done = program.done(rows).cpu()[:count] | _of_each(pieces, lambda piece: piece.job.stopping)
+    watched = _of_each(pieces, Piece.watched)
+    results, shown = _results(program, rows, done), _results(program, rows, watched)
 
-    outcomes, first, taken = [], 0, 0
+    outcomes, first, taken, seen = [], 0, 0, 0
     for piece in pieces:
         mine = torch.arange(first, first + len(piece))
+        ended, sees = done[mine], len(piece) if watched[first] else 0
         first += len(piece)
-        ended = done[mine]
         mine, ends = mine[~ended], int(ended.sum())
         outcomes.append(
             Outcome(
                 piece,
                 ended,
                 results.rows(taken, taken + ends) if results is not None and ends else None,
-                replace(piece, index=piece.index[~ended], rows=rows.select(mine)) if len(mine) else None,
+                replace(piece, index=piece.index[~ended], rows=rows.select(mine), ticks=piece.ticks + 1)
+                if len(mine)
+                else None,
+                shown.rows(seen, seen + sees) if shown is not None and sees else None,
             )
         )
-        taken += ends
+        taken, seen = taken + ends, seen + sees
     return outcomes
+
+
+def _of_each(pieces: list[Piece], property_of: Callable[[Piece], bool]) -> Tensor:
+    """(B,) bool: for every row, a property of its piece."""
+    return torch.cat([torch.full((len(piece),), property_of(piece)) for piece in pieces])
+
+
+def _results(program: AnyProgram, rows: Any, which: Tensor) -> Columns | None:
+    return program.result(rows.select(which.nonzero().flatten())).to("cpu") if bool(which.any()) else None
 
 
 def _halves_by_rows(pieces: list[Piece]) -> tuple[list[Piece], list[Piece]]:

@@ -51,6 +51,12 @@ class Settings(BaseSettings):
     """How much admitted work may wait, in item-ticks; more is answered with 429."""
     deadline: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
     """Seconds after which a request is given up with 504. A request may ask for less, not for more."""
+    max_tasks: Count = 100
+    """Inpaintings kept beyond their request; when all of them still run, one more is answered with 429."""
+    task_deadline: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 3600.0
+    """Seconds after which such an inpainting is given up."""
+    task_kept: Seconds = 600.0
+    """Seconds for which its result is kept."""
     drain_delay: Seconds = 2.0
     """Seconds between "not ready" and closed listeners, so that a load balancer has noticed."""
 

@@ -2,105 +2,62 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import time
+from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request, Response
-from pydantic import BaseModel
+from fastapi import APIRouter, Depends, Request, Response
 
-from flows.inpainting import METHODS
-from service.arrays import to_json
-from service.bodies import MULTIPART, read_body
-from service.engine import InpaintOptions, draw_seed
-from service.media import inpainting_of
-from service.negotiation import JSON, NPY, negotiate
-from service.routes.common import Fit, Seed, TheCall, TheEngine, TheModel, answer, answers, decoded, problems
-from service.routes.sample import encoded, forms_of
+from service.negotiation import EVENTS, NPY, PNG, negotiate
+from service.routes.asked import INPAINT_BODY, INPAINTED, Accept, Streamed, TheAsked, completed
+from service.routes.common import TheCall, TheEngine, TheModel, problems
+from service.routes.completions import inpainting_forms
+from service.routes.events import own_events
+from service.routes.inpaint_tasks import ACCEPTED, accepted
 from service.watch import WatchedRoute
 
 router = APIRouter(tags=["inference"], route_class=WatchedRoute, responses=problems(400, 406, 413, 415))
 
-_FILE = {"type": "string", "format": "binary"}
-_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            MULTIPART: {"schema": {"type": "object", "properties": {"image": _FILE, "mask": _FILE}}},
-            JSON: {
-                "schema": {"type": "object", "required": ["image", "mask"]},
-                "examples": {
-                    "point": {"summary": "the second number is unknown", "value": {"image": [0.5, 0], "mask": [0, 1]}}
-                },
-            },
-            NPY: {"schema": _FILE},
-        },
-    }
-}
+_NO_WAY = (PNG, NPY)
+"""The forms that tell nothing of how the climb went: nobody needs to watch it."""
 
 
-class Completion(BaseModel):
-    pixels: list[Any]
-    """The whole item; what was known is as it was sent."""
-    log_likelihood_before: float
-    """Nats, where the search set out."""
-    log_likelihood: float
-    """Nats, where it ended."""
-    steps: int
+async def acceptable(model: TheModel, accept: Accept = None) -> str:
+    """The answer's form, refused before the body is read."""
+    return negotiate(accept, inpainting_forms(model.flow))
 
 
-class Completions(BaseModel):
-    model: str
-    seed: int
-    method: str
-    items: list[Completion]
-
-
-@router.post(
-    "/inpaint",
-    responses={200: answers("image/png", NPY) | {"model": Completions}},
-    openapi_extra=_BODY,
-    response_class=Response,
-)
+@router.post("/inpaint", responses=INPAINTED | ACCEPTED, openapi_extra=INPAINT_BODY, response_class=Response)
 async def inpaint(
     request: Request,
     engine: TheEngine,
-    model: TheModel,
+    form: Annotated[str, Depends(acceptable)],
     call: TheCall,
-    n: Annotated[int, Query(description="Independent completions")] = 1,
-    steps: Annotated[int, Query(description="The most steps of the ascent", examples=[200])] = 200,
-    method: Annotated[str, Query(json_schema_extra={"enum": sorted(METHODS)})] = "ascent",
-    temperature: Annotated[float, Query(ge=0, le=10, description="Of the methods that draw")] = 1.0,
-    seed: Seed = None,
-    fit: Fit = False,
-    accept: Annotated[str | None, Header()] = None,
+    asked: TheAsked,
 ) -> Response:
     """Ascend the model's likelihood over the hidden part; the known part comes back exactly.
 
-    Multipart `image` and `mask` (white, 128 or more, is filled in; so is a transparent pixel of the image), JSON with
-    `image` and `mask` (anything but 0 is filled in), or one npy array of floats with NaN where to fill in.
+    Multipart `image` and `mask` (white, 128 or more, is filled in; so is a pixel of the image that is more transparent
+    than opaque), JSON with `image` and `mask` (anything but 0 is filled in) or with null where the image is unknown, or
+    one npy array of floats with NaN there. Where nothing is hidden the item comes back after 0 steps.
+
+    The answer is a PNG (a grid when `n` is more than 1, the likeliest first), JSON, npy, or by `Accept` an animation
+    of the climb (`image/webp`, `image/gif`: of the first 16 draws) or `text/event-stream`: `progress` events with
+    `step`, `log_likelihood` and a `preview`, then one `result` as in JSON, or one `problem`. With `Prefer:
+    respond-async` it is 202 with the `Location` of an inpainting that goes on without the client.
     """
-    engine.bound("n", n, engine.settings.max_n)
-    engine.bound("steps", steps, engine.settings.max_steps)
-    options = InpaintOptions(method, steps, temperature)
-    form = negotiate(accept, forms_of(model.flow))
-    body = await read_body(request, (MULTIPART, JSON, NPY), most_files=2)
-    call.ticket.resize(n * steps)
-    seed = draw_seed() if seed is None else seed
-    item, hidden = await decoded(engine, body, lambda: inpainting_of(body, model.flow, fit), fit)
-    found = await engine.inpaint(model, item, hidden, n, seed, options, call)
+    if _prefers_async(request):
+        deadline = time.monotonic() + engine.settings.task_deadline
+        task = engine.tasks.add(lambda: engine.inpaint(asked, call.ticket.hand_over(), deadline, watched=True))
+        response = accepted(task)
+        response.headers["Preference-Applied"] = "respond-async"
+        return response
+    inpainting = engine.inpaint(asked, call.ticket, call.deadline, watched=form not in _NO_WAY)
+    if form == EVENTS:
+        return Streamed(own_events(engine, inpainting))
+    return await completed(engine, inpainting, form)
 
-    def encode() -> bytes:
-        if form != JSON:
-            return encoded(found["items"], model.flow, form)
-        names = ("items", "before", "after", "steps")
-        keys = ("pixels", "log_likelihood_before", "log_likelihood", "steps")
-        rows = zip(*(found[name].tolist() for name in names), strict=True)
-        return to_json(
-            {
-                "model": model.reference,
-                "seed": seed,
-                "method": method,
-                "items": [dict(zip(keys, row, strict=True)) for row in rows],
-            }
-        )
 
-    return answer(await engine.compute(encode, found["items"].nbytes), form, model, seed)
+def _prefers_async(request: Request) -> bool:
+    """Whether any Prefer header (RFC 7240) asks to be answered before the work is done."""
+    preferences = ",".join(request.headers.getlist("prefer")).split(",")
+    return any(preference.split(";")[0].strip().lower() == "respond-async" for preference in preferences)

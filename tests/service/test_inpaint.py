@@ -43,8 +43,102 @@ async def test_the_known_part_comes_back_exactly_and_the_rest_is_likelier(servic
         np.testing.assert_array_equal(pixels[:, :4], image[:, :4])
         assert item["steps"] <= 30
         if not METHODS[method].samples:
-            # The raw form of the paper may find nothing better than where it set out.
-            assert item["log_likelihood"] >= item["log_likelihood_before"]
+            # The paper's own form may find nothing better than where it set out: see flows.inpainting.
+            worse = item["log_likelihood"] < item["log_likelihood_before"]
+            assert not worse
+            assert method not in ("ascent", "map") or item["log_likelihood"] > item["log_likelihood_before"]
+
+
+async def test_json_tells_how_the_climb_went(service: Running) -> None:
+    found = await service.post_json("/inpaint?steps=100&seed=1&n=3", **multipart(images(1)[0]))
+    assert found["state"] == "done"
+    for item in found["items"]:
+        steps, values = zip(*item["trace"], strict=True)
+        assert steps[0] == 0
+        assert values[0] == item["log_likelihood_before"]
+        assert (steps[-1], values[-1]) == (item["steps"], item["log_likelihood"])
+        assert list(steps) == sorted(set(steps))
+        assert list(values) == sorted(values), "the best so far never gets worse"
+        assert 10 <= len(steps) <= 50
+        assert item["gradient_norm"] > 0
+        assert 0 <= item["acceptance"] <= 1
+        assert item["converged"] == (item["steps"] < 100)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 47, 48, 49, 400])
+async def test_the_trace_is_bounded_and_ends_where_the_climb_does(service: Running, steps: int) -> None:
+    body = {"image": [0.5, None]}
+    trace = (await service.post_json(f"/inpaint?model=points&steps={steps}", json=body))["items"][0]["trace"]
+    assert 2 <= len(trace) <= 50
+    assert trace[0][0] == 0
+    assert trace[-1][0] <= steps
+
+
+async def test_completions_are_ranked_and_a_draw_is_the_same_whatever_n(service: Running) -> None:
+    image = images(1)[0]
+    few, many = [await service.post_json(f"/inpaint?steps=8&seed=3&n={n}", **multipart(image)) for n in (3, 9)]
+    for found in (few, many):
+        likelihoods = [item["log_likelihood"] for item in found["items"]]
+        assert likelihoods == sorted(likelihoods, reverse=True)
+        assert len(set(likelihoods)) > 1
+
+    def draws(found: Any) -> dict[int, Any]:
+        return {item["draw"]: item["pixels"] for item in found["items"] if item["draw"] < 3}
+
+    assert draws(few) == draws(many)
+    ranked = [item["pixels"] for item in many["items"]]
+    np.testing.assert_array_equal(await completions(service, "steps=8&seed=3&n=9", **multipart(image)), ranked)
+
+
+async def test_step_size_temperature_and_seed_change_the_climb_and_nothing_else_does(service: Running) -> None:
+    async def climb(query: str) -> bytes:
+        return (await completions(service, f"steps=6&{query}", **multipart(images(1)[0]))).tobytes()
+
+    base = await climb("seed=1")
+    assert await climb("seed=1&step_size=1&temperature=1&method=ascent") == base
+    others = [await climb(q) for q in ("seed=2", "seed=1&step_size=0.25", "seed=1&temperature=0")]
+    assert len({base, *others}) == 4
+
+
+async def test_a_mask_hides_from_128_on(service: Running) -> None:
+    image, mask = images(1)[0], np.zeros((8, 8), np.uint8)
+    mask[0, :], mask[1, :], mask[2, :] = 127, 128, 255
+    expected = await completions(
+        service, "steps=5&seed=1", **multipart(image, np.where(mask >= 128, 255, 0).astype(np.uint8))
+    )
+    found = await completions(service, "steps=5&seed=1", **multipart(image, mask))
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(found[0][[0, *range(3, 8)]], image[[0, *range(3, 8)]])
+    assert (found[0][1:3] != image[1:3]).any()
+
+
+async def test_everything_may_be_unknown(service: Running) -> None:
+    everything = multipart(images(1)[0], np.full((8, 8), 255, np.uint8))
+    found = await service.post_json("/inpaint?steps=20&method=langevin&n=2&seed=1", **everything)
+    one, other = found["items"]
+    assert (one["steps"], other["steps"]) == (20, 20)
+    assert one["pixels"] != other["pixels"]
+
+
+async def test_missing_numbers_are_imputed_n_times(service: Running) -> None:
+    options = "/inpaint?model=points&steps=40&seed=2&n=5&method=langevin"
+    by_null = await service.post_json(options, json={"image": [None, 0.25]})
+    headers = {"content-type": "application/x-npy"}
+    by_nan = await service.post_json(options, headers=headers, content=npy(np.array([np.nan, 0.25], np.float32)))
+    assert by_null == by_nan
+    rows = np.array([item["pixels"] for item in by_null["items"]])
+    assert (rows[:, 1] == 0.25).all()
+    assert len(set(rows[:, 0].tolist())) == 5
+
+
+async def test_null_hides_a_pixel_of_an_image_too(service: Running) -> None:
+    image = images(1)[0]
+    gaps = [
+        [None if hidden else int(level) for level, hidden in zip(*row, strict=True)]
+        for row in zip(image, HALF, strict=True)
+    ]
+    found = await completions(service, "steps=5&seed=1", json={"image": gaps})
+    np.testing.assert_array_equal(found, await completions(service, "steps=5&seed=1", **multipart(image)))
 
 
 async def test_what_stands_under_the_mask_changes_nothing(service: Running) -> None:
@@ -91,7 +185,38 @@ async def test_a_vector_can_be_completed(service: Running) -> None:
 
 async def test_nothing_hidden_returns_the_item(service: Running) -> None:
     image = images(1)[0]
-    np.testing.assert_array_equal((await completions(service, "", **multipart(image, HALF * 0)))[0], image)
+    item = (await service.post_json("/inpaint", **multipart(image, HALF * 0)))["items"][0]
+    np.testing.assert_array_equal(item["pixels"], image)
+    assert (item["steps"], item["converged"]) == (0, True)
+    assert item["trace"] == [[0, item["log_likelihood"]]]
+
+
+@pytest.mark.parametrize("form", ["image/webp", "image/gif"])
+@pytest.mark.parametrize("n", [1, 20])
+async def test_an_animation_shows_the_climb_and_ends_with_the_result(service: Running, form: str, n: int) -> None:
+    image = images(1)[0]
+    options = f"/inpaint?steps=100&seed=1&n={n}"
+    answer = await service.http.post(options, headers={"accept": form}, **multipart(image))
+    assert answer.headers["content-type"] == form
+    film = Image.open(io.BytesIO(answer.content))
+    frames = getattr(film, "n_frames", 1)
+    assert 10 <= frames <= 50
+    film.seek(frames - 1)
+    last = np.asarray(film.convert("L"))
+    found = await service.post_json(options, **multipart(image))
+    best = next(item for item in found["items"] if item["draw"] < 16)
+    np.testing.assert_array_equal(last[8:128:16, 8:128:16], best["pixels"])
+    assert last.shape == ((128, 128) if n == 1 else (4 * 128 + 6, 4 * 128 + 6))
+    film.seek(0)
+    first = np.asarray(film.convert("L"))[8:128:16, 8:128:16]
+    np.testing.assert_array_equal(first, np.where(HALF > 0, 128, image))
+
+
+async def test_a_vector_has_no_animation(service: Running) -> None:
+    answer = await service.http.post(
+        "/inpaint?model=points", headers={"accept": "image/webp"}, json={"image": [0.5, None]}
+    )
+    assert_problem(answer, 406, "Accept")
 
 
 async def test_inpaintings_that_join_and_leave_a_batch_equal_those_alone(start: Start) -> None:
@@ -116,6 +241,25 @@ async def test_inpaintings_that_join_and_leave_a_batch_equal_those_alone(start: 
         ("steps=1000000", multipart(images(1)[0]), 422, "steps"),
         ("n=0", multipart(images(1)[0]), 422, "n"),
         ("method=guess", multipart(images(1)[0]), 422, "method"),
+        ("step_size=-1", multipart(images(1)[0]), 422, "step_size"),
+        ("step_size=nan", multipart(images(1)[0]), 422, "step_size"),
+        ("temperature=11", multipart(images(1)[0]), 422, "temperature"),
+        ("model=points", {"json": {"image": [None, 1], "mask": [0, 1]}}, 422, "image"),
+        ("model=points", {"json": {"image": [1, 2]}}, 422, "mask"),
+        ("model=points", {"json": {"image": [None, "1"]}}, 422, "image"),
+        ("model=points", {"json": {"image": [None, [1]]}}, 422, "image"),
+        ("model=points", {"json": {"image": [None]}}, 422, "image"),
+        (
+            "model=points",
+            {
+                "files": {
+                    "image": ("i", npy(np.array([np.nan, 1.0])), "application/x-npy"),
+                    "mask": ("m", npy(np.array([0, 1])), "application/x-npy"),
+                }
+            },
+            422,
+            "image[0]",
+        ),
         ("", {"json": {"image": images(1)[0].tolist()}}, 422, "mask"),
         ("", {"json": {"image": images(1)[0].tolist(), "mask": [1, 0]}}, 422, "mask"),
         ("", {"json": {"image": images(2).tolist(), "mask": HALF.tolist()}}, 422, "image"),
