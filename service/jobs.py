@@ -23,8 +23,8 @@ class Observer(Protocol):
     def due(self, ticks: int) -> bool:
         """Whether rows are to be shown after so many ticks."""
 
-    def show(self, index: Tensor, ticks: int, results: Columns) -> None:
-        """What the request would get now of its rows ``index``."""
+    def show(self, index: Tensor, ticks: int, view: Columns) -> None:
+        """The program's view of the rows ``index`` after so many ticks."""
 
 
 class Job:

@@ -58,6 +58,10 @@ class Program(ABC, Generic[R]):
     def result(self, rows: R) -> Columns:
         """What the request gets of its finished rows."""
 
+    def view(self, rows: R) -> Columns:
+        """What an observer sees of rows in flight: by default what the request would get of them now."""
+        return self.result(rows)
+
 
 class OneTick(Program[Columns]):
     """Rows that are done after their first tick."""
@@ -168,6 +172,10 @@ class Inpaint(Program[Climb]):
 
     def done(self, rows: Climb) -> Tensor:
         return rows.done
+
+    def view(self, rows: Climb) -> Columns:
+        # Where they stand: the best so far may lie far back, and stay the same for most of the way.
+        return Columns(items=self.flow.to_items(rows.x), log_likelihood=rows.log_prob)
 
     def result(self, rows: Climb) -> Columns:
         return Columns(

@@ -26,7 +26,7 @@ class Snapshot:
     step: int
     """Of the row that is furthest."""
     log_likelihood: float
-    """Of the likeliest completion so far, in nats."""
+    """Of the likeliest row, in nats."""
     items: Tensor | None
     """(K, *S) uint8, K at most PICTURED; None for vectors."""
 
@@ -51,14 +51,14 @@ class Progress:
         """Whether rows are to be shown after so many ticks."""
         return ticks % self._stride == 0
 
-    def show(self, index: Tensor, ticks: int, results: Columns) -> None:
-        """The rows ``index``, as their request would get them now. Called by the device thread."""
+    def show(self, index: Tensor, ticks: int, view: Columns) -> None:
+        """Where the rows ``index`` stand: log_likelihood and items. Called by the device thread."""
         at = ticks // self._stride - 1
         with self._lock:
-            self._log_likelihood[at, index] = results["after"].double()
+            self._log_likelihood[at, index] = view["log_likelihood"].double()
             if self._items is not None:
                 kept = index < PICTURED
-                self._items[at, index[kept]] = results["items"][kept]
+                self._items[at, index[kept]] = view["items"][kept]
             self._taken[index] = at + 1
         self.wake()
 

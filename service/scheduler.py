@@ -18,7 +18,6 @@ from service.columns import Columns, padded
 from service.errors import Unavailable
 from service.jobs import Job, Piece
 from service.metrics import Metrics
-from service.programs import AnyProgram
 
 logger = logging.getLogger("sluice")
 
@@ -199,7 +198,7 @@ def _step(pieces: list[Piece]) -> list[Outcome]:
     rows = program.step(padded(rows))
     done = program.done(rows).cpu()[:count] | _of_each(pieces, lambda piece: piece.job.stopping)
     watched = _of_each(pieces, Piece.watched)
-    results, shown = _results(program, rows, done), _results(program, rows, watched)
+    results, shown = _of_those(program.result, rows, done), _of_those(program.view, rows, watched)
 
     outcomes, first, taken, seen = [], 0, 0, 0
     for piece in pieces:
@@ -227,8 +226,8 @@ def _of_each(pieces: list[Piece], property_of: Callable[[Piece], bool]) -> Tenso
     return torch.cat([torch.full((len(piece),), property_of(piece)) for piece in pieces])
 
 
-def _results(program: AnyProgram, rows: Any, which: Tensor) -> Columns | None:
-    return program.result(rows.select(which.nonzero().flatten())).to("cpu") if bool(which.any()) else None
+def _of_those(columns: Callable[[Any], Columns], rows: Any, which: Tensor) -> Columns | None:
+    return columns(rows.select(which.nonzero().flatten())).to("cpu") if bool(which.any()) else None
 
 
 def _halves_by_rows(pieces: list[Piece]) -> tuple[list[Piece], list[Piece]]:

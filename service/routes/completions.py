@@ -34,7 +34,8 @@ class Completion(BaseModel):
     log_likelihood_before: float
     """Nats, where the search set out."""
     trace: list[tuple[int, float]]
-    """Steps taken and the log-likelihood there, from the first step to the last; at most 50 pairs."""
+    """Steps taken, and the log-likelihood of where the search stood then; at the end that of the answer, which in a
+    method that climbs is the best point it came by. At most 50 pairs."""
     gradient_norm: float
     """Nats per unit, over what was filled in, where the search ended."""
     acceptance: float

@@ -37,7 +37,7 @@ class TaskState(BaseModel):
     step: int
     """That of the furthest completion when it was last looked at; 0 before the first look."""
     log_likelihood: float | None
-    """Of the likeliest completion then, in nats."""
+    """Of where the likeliest completion stood then, in nats."""
 
 
 ACCEPTED: Responses = {202: {"model": TaskState, "description": "It goes on; `Location` tells where"}}

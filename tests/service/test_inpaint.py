@@ -58,7 +58,8 @@ async def test_json_tells_how_the_climb_went(service: Running) -> None:
         assert values[0] == item["log_likelihood_before"]
         assert (steps[-1], values[-1]) == (item["steps"], item["log_likelihood"])
         assert list(steps) == sorted(set(steps))
-        assert list(values) == sorted(values), "the best so far never gets worse"
+        assert len(set(values)) > 5
+        assert values[-1] == max(values), "an ascent answers with the best that it came by"
         assert 10 <= len(steps) <= 50
         assert item["gradient_norm"] > 0
         assert 0 <= item["acceptance"] <= 1

@@ -17,7 +17,7 @@ from torch import Tensor
 from service.admission import Admission
 from service.columns import Columns
 from service.errors import DeadlinePassed, Unavailable
-from service.jobs import Job
+from service.jobs import Job, Observer
 from service.metrics import Metrics
 from service.programs import Program
 from service.scheduler import Scheduler
@@ -106,10 +106,34 @@ MODEL: Any = SimpleNamespace(reference="toy@1")
 def submit(
     scheduler: Scheduler, device: Device, values: list[int], length: int = 1, seconds: float = WAIT, model: Any = MODEL
 ) -> Future[Columns]:
+    return submit_job(scheduler, device, values, length, seconds, model).future
+
+
+def submit_job(
+    scheduler: Scheduler,
+    device: Device,
+    values: list[int],
+    length: int,
+    seconds: float = WAIT,
+    model: Any = MODEL,
+    observer: Observer | None = None,
+) -> Job:
     ticket = scheduler._admission.admit(len(values) * length)
-    job = Job(Double(model, device, length), Columns(value=torch.tensor(values)), ticket, time.monotonic() + seconds)
+    columns = Columns(value=torch.tensor(values))
+    job = Job(Double(model, device, length), columns, ticket, time.monotonic() + seconds, observer)
     scheduler.submit(job)
-    return job.future
+    return job
+
+
+@dataclass
+class EverySecondTick:
+    seen: list[tuple[int, list[int], list[int]]] = field(default_factory=list)
+
+    def due(self, ticks: int) -> bool:
+        return ticks % 2 == 0
+
+    def show(self, index: Tensor, ticks: int, view: Columns) -> None:
+        self.seen.append((ticks, index.tolist(), view["value"].tolist()))
 
 
 def values(future: Future[Columns]) -> list[int]:
@@ -303,4 +327,43 @@ def test_tickets_are_given_back_by_ticks(scheduler: Scheduler, device: Device, a
     assert admission.waiting == 20
     device.gate.set()
     assert values(job) == [1024, 2048]
+    assert admission.waiting == 0
+
+
+def test_an_observer_sees_its_own_rows_at_the_ticks_that_it_wants(scheduler: Scheduler, device: Device) -> None:
+    first = submit(scheduler, device, [1], length=9)
+    device.next_tick()
+    one, other = EverySecondTick(), EverySecondTick()
+    jobs = [
+        submit_job(scheduler, device, [3, 5], 5, observer=one),
+        submit_job(scheduler, device, [7], 2, observer=other),
+    ]
+    device.gate.set()
+    assert [values(job.future) for job in jobs] == [[96, 160], [28]]
+    assert values(first) == [512]
+    assert one.seen == [(2, [0, 1], [12, 20]), (4, [0, 1], [48, 80])]
+    assert other.seen == [(2, [0], [28])]
+
+
+def test_an_observer_of_a_job_larger_than_a_batch_sees_every_row(scheduler: Scheduler, device: Device) -> None:
+    observer = EverySecondTick()
+    device.gate.set()
+    numbers = list(range(1, 41))
+    values(submit_job(scheduler, device, numbers, 3, observer=observer).future)
+    seen = {row: value for _, index, view in observer.seen for row, value in zip(index, view, strict=True)}
+    assert seen == {row: 4 * value for row, value in enumerate(numbers)}
+
+
+def test_a_stopped_job_is_answered_after_one_more_tick_and_its_neighbour_goes_on(
+    scheduler: Scheduler, device: Device, admission: Admission
+) -> None:
+    running, neighbour = submit_job(scheduler, device, [1], 1000), submit_job(scheduler, device, [3], 4)
+    device.next_tick()
+    waiting = submit_job(scheduler, device, [5] * 40, 100)
+    running.stop()
+    waiting.stop()
+    device.gate.set()
+    assert values(running.future) in ([2], [4])
+    assert values(waiting.future) == [10] * 40
+    assert values(neighbour.future) == [48]
     assert admission.waiting == 0
