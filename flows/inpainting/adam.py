@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from flows.inpainting.climb import Climb, spread
+from flows.inpainting.climb import Climb, along
 
 _DECAY = 0.9
 """Of both moments. The size of the gradient falls by orders of magnitude in a climb; the paper's 0.999 for the second
@@ -24,6 +24,6 @@ def direction(climb: Climb, gradient: Tensor) -> tuple[Tensor, dict[str, Tensor]
     """The preconditioned gradient (B, ...), entries near 1 in size while gradients agree, and the new moments."""
     momentum = _DECAY * climb.state["momentum"] + (1 - _DECAY) * gradient
     power = _DECAY * climb.state["power"] + (1 - _DECAY) * gradient.square()
-    correction = 1 - _DECAY ** spread(climb.step + 1, gradient).to(gradient.dtype)
+    correction = 1 - _DECAY ** along(climb.step + 1, gradient).to(gradient.dtype)
     towards = (momentum / correction) / ((power / correction).sqrt() + torch.finfo(gradient.dtype).tiny)
     return towards, {"momentum": momentum, "power": power}

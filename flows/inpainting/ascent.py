@@ -10,8 +10,8 @@ from torch import Tensor
 from flows import noise
 from flows.flow import Flow
 from flows.inpainting.adam import direction, remember
-from flows.inpainting.climb import Climb, spread
-from flows.inpainting.method import Method, arrive, fill, widths
+from flows.inpainting.climb import Climb, along
+from flows.inpainting.method import Method, arrive, fill, width
 
 _NEGLIGIBLE = 1e-3
 """Nats. A climb that can gain no more than this has converged."""
@@ -25,31 +25,31 @@ def paper_rate(climb: Climb) -> Tensor:
 class Ascent(Method):
     """The ascent of NICE (section 5.2) with a preconditioned and annealed step; ends at a mode of the conditional.
 
-    x_h <- clip(x_h + alpha_i w (d_i + 0.3 temperature a_i noise)), with alpha_i = step_size * 10 / (100 + i) * a_i, and
+    x_h <- clip(x_h + alpha_i (w d_i + temperature a_i s noise)), with alpha_i = step_size * 10 / (100 + i) * a_i, and
     a_i = 1 - i / steps, which takes step and noise to zero at the limit. d_i is the gradient over its own running size,
     entry by entry (Adam): pixels that hardly vary give the likelihood a curvature near 1e6 and others one near 1, so
-    that no single step suits both. w is the unit of length: 1 for pixels, the flow's own spread for vectors.
-    Stops early when the path that is left, at today's gradient, leads up by less than 0.001 nats.
+    that no single step suits both. The noise is in units of s, the spread of the flow's own samples, for the same
+    reason. w is the unit of length: 1 for pixels, 4 s for vectors. A row sets out from the mean of the flow's samples,
+    moved a little towards a draw of its own, so that several completions differ. Stops early when the path that is
+    left, at today's gradient, leads up by less than 0.001 nats.
     """
 
     name = "ascent"
-    noise_size = 0.3
+    dispersion = 0.3
 
-    def begin(self, flow: Flow, climb: Climb) -> Climb:
-        return remember(replace(climb, state={"width": widths(flow, climb.x)}), climb.x)
+    def begin(self, flow: Flow, climb: Climb) -> Climb:  # noqa: ARG002
+        return remember(climb, climb.x)
 
     def advance(self, flow: Flow, climb: Climb) -> Climb:
         towards, moments = direction(climb, climb.gradient)
+        towards = width(flow, climb) * towards
         annealing = 1 - climb.step / climb.steps.clamp_min(1)
         rate = paper_rate(climb) * annealing
         draws = noise.normal(noise.derive(climb.keys, climb.step), climb.x.shape[1:]).to(climb.x.dtype)
-        draws = self.noise_size * spread(climb.temperature * annealing, draws) * draws
-        width = climb.state["width"]
-        ahead = arrive(
-            flow, climb, fill(flow, climb, climb.x + spread(rate, draws) * width * (towards + draws)), **moments
-        )
+        jitter = along(climb.temperature * annealing, draws) * climb.spread * draws
+        ahead = arrive(flow, climb, fill(flow, climb, climb.x + along(rate, draws) * (towards + jitter)), **moments)
         path_left = rate * (climb.steps - climb.step) / 2
-        gain = (ahead.gradient.abs() * width).flatten(1).sum(dim=1) * path_left
+        gain = (ahead.gradient.abs() * width(flow, climb)).flatten(1).sum(dim=1) * path_left
         return replace(ahead, converged=gain < _NEGLIGIBLE)
 
 
@@ -68,8 +68,8 @@ class PaperAscent(Method):
 
     def advance(self, flow: Flow, climb: Climb) -> Climb:
         draws = noise.normal(noise.derive(climb.keys, climb.step), climb.x.shape[1:]).to(climb.x.dtype)
-        uphill = climb.gradient + spread(climb.temperature, draws) * draws
-        return arrive(flow, climb, fill(flow, climb, climb.x + spread(paper_rate(climb), draws) * uphill))
+        uphill = climb.gradient + along(climb.temperature, draws) * draws
+        return arrive(flow, climb, fill(flow, climb, climb.x + along(paper_rate(climb), draws) * uphill))
 
 
 class Map(Method):
@@ -86,9 +86,8 @@ class Map(Method):
     first_rate = 0.1
     last_rate = 1e-4
 
-    def begin(self, flow: Flow, climb: Climb) -> Climb:
+    def begin(self, flow: Flow, climb: Climb) -> Climb:  # noqa: ARG002
         state = {
-            "width": widths(flow, climb.x),
             "rate": self.first_rate * climb.step_size,
             "waited": torch.zeros_like(climb.step),
             "beaten": climb.best_log_prob,
@@ -98,7 +97,7 @@ class Map(Method):
     def advance(self, flow: Flow, climb: Climb) -> Climb:
         towards, moments = direction(climb, climb.gradient)
         rate = climb.state["rate"]
-        x = fill(flow, climb, climb.x + spread(rate, climb.x) * climb.state["width"] * towards)
+        x = fill(flow, climb, climb.x + along(rate, climb.x) * width(flow, climb) * towards)
         ahead = arrive(flow, climb, x, **moments)
         waited = climb.state["waited"] + 1
         judged = waited >= self.patience

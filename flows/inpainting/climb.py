@@ -25,6 +25,8 @@ class Climb:
     """(B, *S) where the rows stand; the known entries are those given, bit for bit."""
     hidden: Tensor
     """(B, *S) bool: the entries to fill in."""
+    spread: Tensor
+    """(B, *S) the standard deviation of each entry in the flow's own samples: a length that suits it."""
     keys: Tensor
     """(B,) int64: each row's stream of noise."""
     step: Tensor
@@ -95,7 +97,7 @@ class Climb:
 
         def choose(name: str) -> Tensor:
             mine = self._tensor(name)
-            return torch.where(spread(rows, mine), mine, other._tensor(name))
+            return torch.where(along(rows, mine), mine, other._tensor(name))
 
         return self._with(choose)
 
@@ -113,6 +115,6 @@ class Climb:
         return replace(self, state=state, **made)  # type: ignore[arg-type]
 
 
-def spread(rows: Tensor, like: Tensor) -> Tensor:
+def along(rows: Tensor, like: Tensor) -> Tensor:
     """Values (B,) shaped (B, 1, ..., 1), to broadcast against (B, ...)."""
     return rows.reshape(-1, *[1] * (like.dim() - 1))

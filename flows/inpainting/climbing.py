@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from flows import noise
 from flows.errors import FlowError, InputOutsideDomain, ShapeMismatch
 from flows.flow import Flow
 from flows.inpainting.ascent import Ascent, Map, PaperAscent
@@ -32,8 +33,8 @@ def start(
 ) -> Climb:
     """Rows ready for their first step: x (B, *S) continuous, hidden (B, *S) bool, keys (B,) of ``flows.noise``.
 
-    What x holds at the hidden entries, NaN included, counts for nothing: they start from the flow's own centre, the
-    decoded zero latent. A row that hides nothing, or may take no step, is done at once.
+    What x holds at the hidden entries, NaN included, counts for nothing: they start from the mean of the flow's own
+    samples, in a method of chance a little moved. A row that hides nothing, or may take no step, is done at once.
 
     Raises ShapeMismatch, InputOutsideDomain (a known entry that is not finite or lies off an image's [0, 1]) and
     FlowError (an unknown method, a negative number of steps, step size or
@@ -57,13 +58,13 @@ def start(
     whole = torch.zeros(count, dtype=torch.int64, device=x.device)
     real = torch.zeros(count, dtype=x.dtype, device=x.device)
     none = torch.zeros(count, dtype=torch.bool, device=x.device)
-    with torch.no_grad():
-        centre = flow.decode(torch.zeros((1, *flow.prior.shape), dtype=x.dtype, device=x.device))[0]
+    mean, spread = survey(flow)
     complete = ~hidden.flatten(1).any(dim=1)
     climb = Climb(
         method=method,
         x=x,
         hidden=hidden,
+        spread=spread.expand_as(x),
         keys=keys,
         step=whole,
         steps=whole + steps,
@@ -80,12 +81,27 @@ def start(
         accepted=whole,
         samples=METHODS[method].samples,
     )
-    x = fill(flow, climb, centre.expand_as(x))
+    away = METHODS[method].dispersion * temperature
+    x = fill(flow, climb, mean + away * (draw(flow, noise.derive(keys, -1)) - mean) if away else mean.expand_as(x))
     log_prob, gradient = evaluate(flow, x, hidden)
     climb = replace(
         climb, x=x, gradient=gradient, log_prob=log_prob, best=x, best_log_prob=log_prob, start_log_prob=log_prob
     )
     return METHODS[method].begin(flow, climb)
+
+
+def survey(flow: Flow, count: int = 64) -> tuple[Tensor, Tensor]:
+    """The mean and the standard deviation of each entry (*S) in draws from the flow that are always the same."""
+    draws = draw(flow, noise.keys(0, count, flow.device))
+    return draws.mean(dim=0), draws.std(dim=0)
+
+
+def draw(flow: Flow, keys: Tensor) -> Tensor:
+    """One sample of the flow for each key (B,), continuous (B, *S), within [0, 1] for an image."""
+    latents = flow.prior.quantile(noise.uniform(keys, flow.prior.shape)).to(flow.dtype)
+    with torch.no_grad():
+        x, _ = flow.decode(latents)
+    return x.clamp(0, 1) if flow.is_image else x
 
 
 def step(flow: Flow, climb: Climb) -> Climb:

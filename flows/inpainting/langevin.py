@@ -11,8 +11,8 @@ from flows import noise
 from flows.flow import Flow
 from flows.inpainting.adam import direction, remember
 from flows.inpainting.ascent import paper_rate
-from flows.inpainting.climb import Climb, spread
-from flows.inpainting.method import Method, below_one, evaluate, fill, move, sound, widths
+from flows.inpainting.climb import Climb, along
+from flows.inpainting.method import Method, below_one, evaluate, fill, move, sound, width
 
 
 class Langevin(Method):
@@ -31,35 +31,33 @@ class Langevin(Method):
 
     name = "langevin"
     samples = True
+    dispersion = 0.3
     first_scale = 0.3
     wanted_acceptance = 0.574
     adaptation = 0.3
 
     def begin(self, flow: Flow, climb: Climb) -> Climb:
-        width = widths(flow, climb.x)
         # Where the flow puts no curvature at all, the width keeps the proposal from running away.
-        precision = curvature(flow, climb.x, climb.keys) + width**-2
+        precision = curvature(flow, climb.x, climb.keys) + width(flow, climb) ** -2
         scale = (self.first_scale * climb.step_size).clamp_min(torch.finfo(climb.x.dtype).tiny).log()
-        return remember(
-            replace(climb, state={"width": width, "spread": precision.rsqrt(), "log_scale": scale}), climb.x
-        )
+        return remember(replace(climb, state={"deviation": precision.rsqrt(), "log_scale": scale}), climb.x)
 
     def advance(self, flow: Flow, climb: Climb) -> Climb:
         climbing = 4 * climb.step < climb.steps
         adapting = ~climbing & (2 * climb.step < climb.steps)
         towards, moments = direction(climb, climb.gradient)
         rate = paper_rate(climb) * (1 - 4 * climb.step / climb.steps.clamp_min(1))
-        uphill = fill(flow, climb, climb.x + spread(rate, towards) * climb.state["width"] * towards)
+        uphill = fill(flow, climb, climb.x + along(rate, towards) * width(flow, climb) * towards)
 
         key = noise.derive(climb.keys, climb.step)
         draws = noise.normal(key, climb.x.shape[1:]).to(climb.x.dtype)
-        scale = spread(climb.state["log_scale"].exp(), draws) * climb.state["spread"]
+        scale = along(climb.state["log_scale"].exp(), draws) * climb.state["deviation"]
         temperature = climb.temperature.clamp_min(torch.finfo(draws.dtype).eps)
-        deviation = scale * spread(temperature, draws).sqrt()
+        deviation = scale * along(temperature, draws).sqrt()
         proposal = climb.x + scale.square() / 2 * climb.gradient + deviation * draws
         mirrored, sign = mirror(proposal) if flow.is_image else (proposal, torch.ones_like(proposal))
 
-        x = torch.where(spread(climbing, draws), uphill, torch.where(climb.hidden, mirrored, climb.x))
+        x = torch.where(along(climbing, draws), uphill, torch.where(climb.hidden, mirrored, climb.x))
         log_prob, gradient = evaluate(flow, x, climb.hidden)
         back = (climb.x - proposal - scale.square() / 2 * sign * gradient) / deviation
         gap = torch.where(climb.hidden, draws.square() - back.square(), 0.0).flatten(1).sum(dim=1) / 2
@@ -92,7 +90,7 @@ def curvature(flow: Flow, x: Tensor, keys: Tensor, probes: int = 8) -> Tensor:
         total = torch.zeros_like(point)
         z, _ = flow.encode(point)
         for probe in range(probes):
-            uniform = noise.uniform(noise.derive(keys, -1 - probe), flow.prior.shape)
+            uniform = noise.uniform(noise.derive(keys, -2 - probe), flow.prior.shape)
             draw = flow.prior.quantile(uniform).to(x.dtype).clone().requires_grad_()
             (score,) = torch.autograd.grad(flow.prior.log_prob(draw).sum(), draw)
             (pulled,) = torch.autograd.grad(z, point, score, retain_graph=probe + 1 < probes)

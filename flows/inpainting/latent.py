@@ -9,17 +9,17 @@ from torch import Tensor
 
 from flows.flow import Flow
 from flows.inpainting.adam import direction, remember
-from flows.inpainting.climb import Climb, spread
-from flows.inpainting.method import Method, arrive, fill, widths
+from flows.inpainting.climb import Climb, along
+from flows.inpainting.method import Method, arrive, fill, width
 
 
 class Latent(Method):
     """Adam on z: maximise log prior(z) - |(decode(z) - x)_known / w|^2 / (2 s_i^2), a penalty that hardens.
 
-    s_i falls geometrically from 0.1 to 0.002, half a grey level (w is 1 for pixels, the flow's own spread for
-    vectors). Adam's rate is 0.1 step_size (1 - i / steps), in units of the prior's standard deviation. The completion
-    is decode(z) at the hidden entries and what was given at the known ones; it is scored, and the best one kept, as a
-    whole. A step costs a decoding and an encoding, each with its backward pass. Temperature and keys play no part.
+    s_i falls geometrically from 0.1 to 0.002, half a grey level, and w is the unit of ``ascent``. Adam's rate is
+    0.1 step_size (1 - i / steps), in units of the prior's standard deviation. The completion is decode(z) at the hidden
+    entries and what was given at the known ones; it is scored, and the best one kept, as a whole. A step costs a
+    decoding and an encoding, each with its backward pass. Temperature and keys play no part.
     """
 
     name = "latent"
@@ -29,16 +29,16 @@ class Latent(Method):
     def begin(self, flow: Flow, climb: Climb) -> Climb:
         with torch.no_grad():
             z, _ = flow.encode(climb.x)
-        return remember(replace(climb, state={"width": widths(flow, climb.x), "z": z}), z)
+        return remember(replace(climb, state={"z": z}), z)
 
     def advance(self, flow: Flow, climb: Climb) -> Climb:
         passed = climb.step / climb.steps.clamp_min(1)
         loose, tight = self.tolerances
         tolerance = loose * (tight / loose) ** passed
-        gradient = self.pull(flow, climb, spread(tolerance, climb.x) * climb.state["width"])
+        gradient = self.pull(flow, climb, along(tolerance, climb.x) * width(flow, climb))
         towards, moments = direction(climb, gradient)
         rate = self.first_rate * flow.prior.std * climb.step_size * (1 - passed)
-        z = climb.state["z"] + spread(rate, towards) * towards
+        z = climb.state["z"] + along(rate, towards) * towards
         with torch.no_grad():
             x, _ = flow.decode(z)
         return arrive(flow, climb, fill(flow, climb, x), z=z, **moments)

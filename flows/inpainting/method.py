@@ -7,9 +7,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from flows import noise
 from flows.flow import Flow
-from flows.inpainting.climb import Climb, spread
+from flows.inpainting.climb import Climb, along
 
 
 class Method:
@@ -18,6 +17,8 @@ class Method:
     name: str
     samples: bool = False
     """Whether a completion is a draw (the answer is the last point) or the most likely one (the best point)."""
+    dispersion: float = 0.0
+    """How far from the mean towards a draw of its own a row sets out, at temperature 1."""
 
     def begin(self, flow: Flow, climb: Climb) -> Climb:
         """The climb with what the method needs to remember, at its first point."""
@@ -69,26 +70,18 @@ def move(climb: Climb, x: Tensor, log_prob: Tensor, gradient: Tensor, accept: Te
     better = accept & (log_prob > climb.best_log_prob)
     return replace(
         climb,
-        x=torch.where(spread(accept, x), x, climb.x),
+        x=torch.where(along(accept, x), x, climb.x),
         log_prob=torch.where(accept, log_prob, climb.log_prob),
-        gradient=torch.where(spread(accept, x), gradient, climb.gradient),
-        best=torch.where(spread(better, x), x, climb.best),
+        gradient=torch.where(along(accept, x), gradient, climb.gradient),
+        best=torch.where(along(better, x), x, climb.best),
         best_log_prob=torch.where(better, log_prob, climb.best_log_prob),
         state={**climb.state, **state},
     )
 
 
-def widths(flow: Flow, x: Tensor) -> Tensor:
-    """The unit of length of each entry, (B, *S) beside x (B, *S): what makes one step size fit any data.
+def width(flow: Flow, climb: Climb) -> Tensor:
+    """The unit of length of each entry (B, *S): 1 for pixels, four standard deviations of a vector's own entries.
 
-    1 for pixels. A vector's entries come in units of their own: there it is the central 95 % of the flow's own
-    samples, from 256 draws that are always the same.
+    It is what makes one step size fit data of any unit.
     """
-    if flow.is_image:
-        return torch.ones_like(x)
-    uniform = noise.uniform(noise.keys(0, 256, x.device), flow.prior.shape)
-    with torch.no_grad():
-        samples = flow.decode(flow.prior.quantile(uniform).to(x.dtype))[0]
-    low, high = samples.quantile(torch.tensor([0.025, 0.975], dtype=x.dtype, device=x.device), dim=0)
-    width: Tensor = (high - low).clamp_min(torch.finfo(x.dtype).tiny)
-    return width.expand_as(x)
+    return torch.ones_like(climb.spread) if flow.is_image else 4 * climb.spread
