@@ -8,7 +8,12 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from torch import Tensor
+
+# How long an example takes depends on who else uses the machine.
+settings.register_profile("sluice", deadline=None)
+settings.load_profile("sluice")
 
 DATA = Path(__file__).parent / "data"
 

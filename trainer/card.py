@@ -8,6 +8,7 @@ from string import Template
 from trainer.evaluation import Quality
 from trainer.finished import Finished
 from trainer.pictures import SAMPLE_TEMPERATURE
+from trainer.preset import Preset
 
 _CARD = Template("""\
 # $name
@@ -32,7 +33,8 @@ $arguments
 
     $command
 
-AdamW, $epochs epochs of batches of $batch_size; the weights of epoch $best_epoch, the best by validation, are kept.
+AdamW, $epochs epochs of batches of $batch_size, $optimisation.
+The weights of epoch $best_epoch, the best by validation, are kept.
 
 | | |
 |---|---|
@@ -92,8 +94,9 @@ def write(run: Finished, quality: Quality, name: str, pictures: Iterable[str]) -
         arguments="\n".join(f"- {argument}: `{value}`" for argument, value in preset.arguments.items()),
         dtype="float32" if preset.weights_dtype == "float32" else "bfloat16 (vectors as float32)",
         command=run.command,
-        epochs=preset.epochs,
+        epochs=len(run.history),
         batch_size=preset.batch_size,
+        optimisation=_optimisation(preset),
         best_epoch=run.best.epoch,
         provenance="\n".join(f"| {key} | {value} |" for key, value in run.provenance().items() if key != "command"),
         log_likelihood=log_likelihood,
@@ -106,3 +109,13 @@ def write(run: Finished, quality: Quality, name: str, pictures: Iterable[str]) -
         ),
         limitations=_IMAGE_LIMITATIONS if flow.is_image else _VECTOR_LIMITATIONS,
     )
+
+
+def _optimisation(preset: Preset) -> str:
+    rate = f"learning rate {preset.learning_rate:g}"
+    if preset.schedule == "cosine":
+        rate += f" along a cosine to {preset.learning_rate * preset.final_share:g}"
+    parts = [f"{rate} after {preset.warmup_steps} steps of warm-up", f"gradients clipped at norm {preset.clip_norm:g}"]
+    if preset.ema_decay:
+        parts.append(f"weights averaged with decay {preset.ema_decay:g}")
+    return ", ".join(parts)

@@ -22,6 +22,10 @@ class Display(Protocol):
     def epoch_begins(self, progress: Progress, steps: int) -> None: ...
     def step_done(self, progress: Progress) -> None: ...
     def epoch_done(self, record: EpochRecord) -> None: ...
+    def stopped_early(self, progress: Progress, patience: int) -> None: ...
+
+
+_FIELDS = ("likelihood", "speed", "left", "skipped")
 
 
 class Lines:
@@ -48,8 +52,13 @@ class Lines:
             f"{timedelta(seconds=round(left))} left",
         ]
         if record.skipped:
-            parts.append(f"{record.skipped} non-finite steps skipped")
+            parts.append(_skipped(record.skipped))
         self.console.print("  ".join(parts), highlight=False, soft_wrap=True)
+
+    def stopped_early(self, progress: Progress, patience: int) -> None:
+        if progress.best is not None:
+            text = f"stopped early: no better validation in {patience} epochs, epoch {progress.best.epoch} is kept"
+            self.console.print(text, highlight=False, soft_wrap=True)
 
     def _likelihood(self, nats: float) -> str:
         if not self.flow.is_image:
@@ -63,7 +72,7 @@ class LiveBar(Lines):
     def __init__(self, console: Console, flow: Flow, preset: Preset, bar: Bar) -> None:
         super().__init__(console, flow, preset)
         self.bar = bar
-        self.task = bar.add_task("", likelihood="", speed="", left="")
+        self.task = bar.add_task("", likelihood="", speed="", left="", skipped="")
 
     def epoch_begins(self, progress: Progress, steps: int) -> None:
         super().epoch_begins(progress, steps)
@@ -80,7 +89,12 @@ class LiveBar(Lines):
             likelihood=self._likelihood(progress.log_likelihood_sum / finite) if finite else "",
             speed=f"{self.batch_size / seconds_a_step:,.0f} items/s",
             left=f"{timedelta(seconds=round(steps_left * seconds_a_step))} left",
+            skipped=_skipped(progress.skipped) if progress.skipped else "",
         )
+
+
+def _skipped(steps: int) -> str:
+    return f"{steps} non-finite steps skipped"
 
 
 @contextmanager
@@ -89,6 +103,6 @@ def display_on(console: Console, flow: Flow, preset: Preset) -> Iterator[Display
     if not console.is_terminal:
         yield Lines(console, flow, preset)
         return
-    fields = [TextColumn(f"{{task.fields[{name}]}}") for name in ("likelihood", "speed", "left")]
+    fields = [TextColumn(f"{{task.fields[{name}]}}") for name in _FIELDS]
     with Bar(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), *fields, console=console) as bar:
         yield LiveBar(console, flow, preset, bar)

@@ -14,4 +14,4 @@ class RunStateError(TrainerError):
 
 
 class Diverged(TrainerError):
-    """A whole epoch passed without one finite step: the weights are lost, and going on cannot mend them."""
+    """Many steps in a row, or a validation, were not finite: the weights are lost, and going on cannot mend them."""

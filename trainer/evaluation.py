@@ -12,7 +12,7 @@ from flows import Flow, bits_per_dim
 
 
 @torch.no_grad()
-def log_likelihoods(flow: Flow, items: Tensor, batch_size: int = 1000) -> Tensor:
+def log_likelihoods(flow: Flow, items: Tensor, batch_size: int = 500) -> Tensor:
     """Items (N, *item_shape) as a user sends them -> nats (N,), float64 on the CPU, nets in the flow's own dtype.
 
     Images get the dequantisation noise that the service gives them at seed 0, so the figure is the one it will answer.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import torch
 from rich.console import Console
+from torch import nn
 
 import flows
 from flows import DiagonalScaling, Flow
@@ -19,9 +21,6 @@ from trainer.finished import Finished
 from trainer.loop import train
 from trainer.preset import Preset
 from trainer.state import FILE, TrainingState
-
-INITIAL_ITEMS = 10_000
-"""Training items that data-dependent parameters start from."""
 
 
 def run(
@@ -74,23 +73,28 @@ def fresh_state(preset: Preset, splits: data.Splits, seed: int, device: torch.de
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         flow = flows.build(preset.architecture, splits.item_shape, preset.arguments).to(device)
-    flow.initialise(flow.to_continuous(splits.train[:INITIAL_ITEMS], seed))
-    return TrainingState(flow, torch.optim.AdamW(parameter_groups(flow, preset), betas=preset.betas))
+    if preset.channels_last:
+        flow = flow.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch types three ways of four
+    flow.initialise(flow.to_continuous(splits.train[: preset.initial_items], seed))
+    optimiser = torch.optim.AdamW(parameter_groups(flow, preset), betas=preset.betas)
+    return TrainingState(flow, optimiser, copy.deepcopy(flow) if preset.ema_decay else None)
 
 
 def parameter_groups(flow: Flow, preset: Preset) -> list[dict[str, Any]]:
     """Every parameter of a flow, in groups that differ in decay and in what multiplies their learning rate.
 
-    Matrices decay; vectors do not. The log-scales of diagonal scalings learn faster: they have whole units to go while
-    couplings take the variance out of the data, and Adam moves a parameter by no more than about one learning rate a
-    step, so at the rate that suits a net's weights they would hold up everything.
+    The matrices and kernels of nets decay; biases, and what transforms hold themselves, do not. The log-scales of
+    diagonal scalings learn faster: they have whole units to go while couplings take the variance out of the data, and
+    Adam moves a parameter by no more than about one learning rate a step, so at the rate that suits a net's weights
+    they would hold up everything.
     """
     scales = {
         id(module.log_scale): module.log_scale for module in flow.modules() if isinstance(module, DiagonalScaling)
     }
+    matrices = {id(layer.weight) for layer in flow.modules() if isinstance(layer, nn.Linear | nn.Conv2d)}
     others = [parameter for parameter in flow.parameters() if id(parameter) not in scales]
     return [
-        {"params": [p for p in others if p.ndim > 1], "boost": 1.0, "weight_decay": preset.weight_decay},
-        {"params": [p for p in others if p.ndim <= 1], "boost": 1.0, "weight_decay": 0.0},
+        {"params": [p for p in others if id(p) in matrices], "boost": 1.0, "weight_decay": preset.weight_decay},
+        {"params": [p for p in others if id(p) not in matrices], "boost": 1.0, "weight_decay": 0.0},
         {"params": list(scales.values()), "boost": preset.scaling_boost, "weight_decay": 0.0},
     ]

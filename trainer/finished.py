@@ -34,7 +34,7 @@ class Finished:
             "preset": self.preset.name,
             "data": self.preset.data.name,
             "seed": self.seed,
-            "epochs": self.preset.epochs,
+            "epochs": len(self.history),
             "kept_epoch": self.best.epoch,
             "training_items": len(self.splits.train),
             "training_seconds": round(sum(record.seconds for record in self.history), 1),

@@ -44,6 +44,7 @@ class Progress:
     log_likelihood_sum: float = 0.0
     seconds: float = 0.0
     skipped: int = 0
+    skipped_in_a_row: int = 0
     history: list[EpochRecord] = field(default_factory=list)
 
     @property
@@ -53,26 +54,44 @@ class Progress:
 
 @dataclass
 class TrainingState:
-    """A run in memory. ``best`` holds the weights of the epoch with the highest validation likelihood so far."""
+    """A run in memory.
+
+    ``average`` is a second flow whose weights are the moving average of the first's, where the experiment wants one.
+    ``best`` holds the evaluated weights of the epoch with the highest validation likelihood so far.
+    """
 
     flow: Flow
     optimiser: torch.optim.AdamW
+    average: Flow | None = None
     progress: Progress = field(default_factory=Progress)
     best: dict[str, Tensor] = field(default_factory=dict)
 
+    @property
+    def evaluated(self) -> Flow:
+        """The flow whose likelihood counts: the average where there is one."""
+        return self.flow if self.average is None else self.average
+
+    def update_average(self, decay: float) -> None:
+        """average <- decay * average + (1 - decay) * flow, for every parameter."""
+        if self.average is not None:
+            with torch.no_grad():
+                torch._foreach_lerp_(list(self.average.parameters()), list(self.flow.parameters()), 1 - decay)
+
     def keep_best(self) -> None:
-        self.best = {name: tensor.clone() for name, tensor in self.flow.state_dict().items()}
+        self.best = {name: tensor.clone() for name, tensor in self.evaluated.state_dict().items()}
 
     def save(self, directory: Path, experiment: Mapping[str, Any]) -> None:
         """Write the state of that experiment into the run directory, in place of the one before."""
         tensors = {f"flow/{name}": tensor for name, tensor in self.flow.state_dict().items()}
         tensors |= {f"best/{name}": tensor for name, tensor in self.best.items()}
+        if self.average is not None:
+            tensors |= {f"average/{name}": tensor for name, tensor in self.average.state_dict().items()}
         for index, moments in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser/{index}/{name}": tensor for name, tensor in moments.items()}
         header = {"experiment": json.dumps(experiment), "progress": json.dumps(asdict(self.progress))}
         directory.mkdir(parents=True, exist_ok=True)
         temporary = directory / f".{FILE}.partial"
-        save_file(tensors, temporary, header)
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, header)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(directory / FILE)
@@ -96,6 +115,8 @@ class TrainingState:
         history = [EpochRecord(**record) for record in progress.pop("history")]
         self.progress = Progress(**progress, history=history)
         self.flow.load_state_dict(_below("flow/", tensors))
+        if self.average is not None:
+            self.average.load_state_dict(_below("average/", tensors))
         self.best = _below("best/", tensors)
         moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in _below("optimiser/", tensors).items():

@@ -61,11 +61,17 @@ def tiny(digits: IdxImages, monkeypatch: pytest.MonkeyPatch) -> Preset:
         batch_size=90,
         weight_decay=0.1,
         warmup_steps=5,
+        ema_decay=0.9,
     )
-    monkeypatch.setitem(PRESETS, "tiny", preset)
+    know(preset, monkeypatch)
+    return preset
+
+
+def know(preset: Preset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a preset known to the command by its name, for the length of a test."""
+    monkeypatch.setitem(PRESETS, preset.name, preset)
     choices = next(parameter.type for parameter in main.params if parameter.name == "preset")
     monkeypatch.setattr(choices, "choices", tuple(PRESETS))
-    return preset
 
 
 @pytest.fixture

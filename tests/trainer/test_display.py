@@ -38,3 +38,13 @@ def test_the_bar_follows_the_step_at_hand() -> None:
     assert "1690.0 nats" in output.getvalue()
     assert "2,700 items/s" in output.getvalue()
     assert "0:00:18 left" in output.getvalue()
+    assert "skipped" not in output.getvalue()
+
+
+def test_the_bar_shows_steps_left_out_at_once() -> None:
+    output = io.StringIO()
+    flow = nice((28, 28), couplings=1, hidden=[4])
+    with display_on(Console(file=output, force_terminal=True, width=200), flow, PRESETS["mnist-nice"]) as display:
+        display.epoch_begins(Progress(), steps=270)
+        display.step_done(Progress(step=27, seconds=2.0, log_likelihood_sum=0.0, skipped=3))
+    assert "3 non-finite steps skipped" in output.getvalue()

@@ -1,12 +1,13 @@
 """Every preset describes a flow that can be built on its data's shape and stored in the space it claims."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
 import flows
 from trainer.data import IdxImages
-from trainer.loop import learning_rate
+from trainer.loop import ema_decay, learning_rate
 from trainer.preset import Preset
 from trainer.presets import PRESETS
 
@@ -30,3 +31,10 @@ def test_the_learning_rate_climbs_to_its_peak_and_falls_to_its_final_share() -> 
     assert all(math.isfinite(rate) and rate > 0 for rate in rates)
     assert rates[-1] == pytest.approx(preset.learning_rate * preset.final_share, rel=0.01)
     assert rates[400:] == sorted(rates[400:], reverse=True)
+
+
+def test_the_average_forgets_its_first_weights_and_then_decays_as_the_preset_says() -> None:
+    preset = replace(PRESETS["mnist-nice"], ema_decay=0.99)
+    assert ema_decay(preset, 0) == pytest.approx(0.1)
+    assert ema_decay(preset, 10_000) == 0.99
+    assert ema_decay(PRESETS["mnist-nice"], 10_000) == 0

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,13 @@ from click.testing import Result
 from safetensors.torch import load_file
 
 from model_store import Store
+from tests.trainer.conftest import know
 from trainer.preset import Preset
+from trainer.state import TrainingState
 from trainer.stopping import StopRequest
 
 Train = Callable[..., Result]
+BIAS = "transforms.steps.2.net.layers.2.bias"
 
 
 def _state(directory: Path) -> dict[str, torch.Tensor]:
@@ -178,5 +182,83 @@ def test_an_epoch_without_a_finite_step_ends_the_run(
     _spoil_gradients(monkeypatch, set(range(10)))
     result = sluice_train("tiny")
     assert result.exit_code == 1
-    assert "finite" in result.output
+    assert "10 steps in a row had no finite gradient, up to step 10 of epoch 1" in result.output
     assert not (tmp_path / "store").exists()
+
+
+def test_skipped_steps_in_a_row_are_counted_across_epochs_and_end_the_run(
+    tiny: Preset, sluice_train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _spoil_gradients(monkeypatch, set(range(5, 15)))
+    result = sluice_train("tiny")
+    assert result.exit_code == 1
+    assert "10 steps in a row had no finite gradient, up to step 5 of epoch 2" in result.output
+
+
+def test_a_finite_step_between_them_starts_the_count_anew(
+    tiny: Preset, sluice_train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _spoil_gradients(monkeypatch, set(range(20)) - {4, 13})
+    assert sluice_train("tiny", "--no-publish").exit_code == 0
+
+
+def test_the_kept_weights_are_the_average_of_those_that_were_stepped_through(
+    tiny: Preset, sluice_train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert sluice_train("tiny", "--epochs", "1", "--no-publish").exit_code == 0
+    run = _state(tmp_path / "run")
+
+    seen: list[torch.Tensor] = []
+    real = TrainingState.update_average
+
+    def watch(self: TrainingState, decay: float) -> None:
+        seen.append(self.flow.state_dict()[BIAS].clone())
+        real(self, decay)
+
+    monkeypatch.setattr(TrainingState, "update_average", watch)
+    assert sluice_train("tiny", "--epochs", "1", "--no-publish", "--fresh").exit_code == 0
+    average = torch.zeros_like(seen[0])  # the biases start at zero
+    for step, weights in enumerate(seen):
+        decay = min(tiny.ema_decay, (1 + step) / (10 + step))
+        average = decay * average + (1 - decay) * weights
+    assert len(seen) == 10
+    torch.testing.assert_close(run[f"best/{BIAS}"], average, atol=1e-7, rtol=1e-5)
+    assert run[f"average/{BIAS}"].equal(run[f"best/{BIAS}"])
+    assert not run[f"flow/{BIAS}"].equal(run[f"best/{BIAS}"])
+
+
+@pytest.mark.parametrize("stop_at", [None, 27])
+def test_a_run_out_of_patience_ends_and_keeps_its_best_epoch(
+    tiny: Preset, sluice_train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int | None
+) -> None:
+    # Nothing moves, so that no epoch is better than the first.
+    still = replace(tiny, name="still", epochs=9, learning_rate=0.0, patience=2)
+    know(still, monkeypatch)
+    if stop_at:
+        with monkeypatch.context() as patch:
+            _stop_after(patch, stop_at)
+            assert sluice_train("still").exit_code == 130
+    result = sluice_train("still")
+    assert result.exit_code == 0, result.output
+    provenance = json.loads((tmp_path / "store/tiny-digits/1/manifest.json").read_text())["provenance"]
+    assert (provenance["kept_epoch"], provenance["epochs"]) == (1, 3)
+    kept = "stopped early: no better validation in 2 epochs, epoch 1 is kept"
+    assert kept in result.output
+    assert kept in sluice_train("still", "--no-publish").output, "a finished run stays finished"
+
+
+def test_the_optimiser_sees_the_constant_rate_after_the_warm_up(
+    tiny: Preset, sluice_train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    know(replace(tiny, name="steady", schedule="constant"), monkeypatch)
+    rates: list[float] = []
+    real = torch.optim.AdamW.step
+
+    def watch(self: torch.optim.AdamW) -> None:
+        rates.append(self.param_groups[0]["lr"])
+        real(self)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", watch)
+    assert sluice_train("steady", "--no-publish").exit_code == 0
+    assert rates[:5] == pytest.approx([2e-4, 4e-4, 6e-4, 8e-4, 1e-3])
+    assert rates[5:] == [1e-3] * 15
