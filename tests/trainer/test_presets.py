@@ -6,19 +6,20 @@ from dataclasses import replace
 import pytest
 
 import flows
-from trainer.data import IdxImages
+from trainer.data import Cifar10, IdxImages, Toy
 from trainer.loop import ema_decay, learning_rate
 from trainer.preset import Preset
 from trainer.presets import PRESETS
 
 SHIPPED_BYTES = 5_000_000
+SHAPES: dict[type, tuple[int, ...]] = {IdxImages: (28, 28), Cifar10: (32, 32, 3), Toy: (2,)}
 
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
 def test_a_preset_builds_on_its_data(preset: Preset) -> None:
-    shape = (28, 28) if isinstance(preset.data, IdxImages) else (2,)
+    shape = SHAPES[type(preset.data)]
     flow = flows.build(preset.architecture, shape, preset.arguments)
-    assert flow.is_image == isinstance(preset.data, IdxImages)
+    assert flow.is_image == (not isinstance(preset.data, Toy))
     if preset.name.endswith("-small"):
         assert sum(parameter.numel() for parameter in flow.parameters()) * 2 < SHIPPED_BYTES - 200_000
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import pooch
 from torch import Tensor
 
 from trainer.data import files, idx
@@ -32,10 +31,7 @@ class IdxImages:
         return self._images(_TRAIN, self.train_md5, data_dir), self._images(_TEST, self.test_md5, data_dir)
 
     def _images(self, file: str, md5: str, data_dir: Path | None) -> Tensor:
-        if data_dir is not None:
-            path = files.find(file, md5, [data_dir / self.name, data_dir])
-        else:
-            path = files.download(self.url + file, md5, Path(pooch.os_cache("sluice")) / self.name)
+        path = files.obtain(self.url + file, f"md5:{md5}", self.name, data_dir)
         images = idx.read(path)
         if images.ndim != 3:
             raise DataError(f"{path}: not images: its shape is {tuple(images.shape)}, not (N, H, W)")
