@@ -98,7 +98,7 @@ def _sheet(path: Path) -> Pixels:
 CIFAR10 = Cifar10(
     name="cifar10",
     title="CIFAR-10",
-    licence="A. Krizhevsky 2009 (Learning multiple layers of features from tiny images); no licence text, citation asked",
+    licence="A. Krizhevsky 2009 (Learning multiple layers of features from tiny images); citation asked",
     url="https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
     checksum="md5:c32a1d4ab5d03f1284b67883e8d87530",
     sheets=(
