@@ -1,0 +1,112 @@
+"""A mixture of logistics on the unit interval, as a change of variables: the elementwise heart of a strong coupling.
+
+A density of this form can put a sharp mode at every grey level that is likely and next to nothing between, which no
+affine map of a pixel can. Its distribution function takes the pixel to (0, 1), and the logit of that to a latent with
+a standard logistic density, so that a coupling with it is exact and has an inverse: Ho, Chen, Srinivas, Duan & Abbeel,
+"Flow++", 2019 (arXiv:1902.00275), section 3.2. The interval's two ends get a component of their own, one grey level
+wide and flat, because in images the pixels that are wholly black or white are many: what the end bins are in Salimans,
+Karpathy, Chen & Kingma, "PixelCNN++", 2017 (arXiv:1701.05517), section 2.1.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+LEVELS = 256
+
+# From a fraction of one grey level to the whole interval; narrower modes would only memorise dequantisation noise.
+_NARROWEST, _WIDEST = math.log(0.15 / LEVELS), 0.0
+
+
+class UnitMixture:
+    """One density on [0, 1] for every entry of a batch: K truncated logistics, and a flat step at either end.
+
+    Made from a net's raw answer (B, ``parameters(K)``, ...), whatever it is: weights go through a softmax, means and
+    log-scales through a sigmoid, so that every entry has a proper density.
+    """
+
+    def __init__(self, raw: Tensor, components: int) -> None:
+        weights, means, scales = raw.split([components + 2, components, components], dim=1)
+        self._log_weights = functional.log_softmax(weights, dim=1)
+        self._mean = means.sigmoid()
+        self._log_scale = _NARROWEST + (_WIDEST - _NARROWEST) * scales.sigmoid()
+        self._rate = (-self._log_scale).exp()
+        self._log_left = functional.logsigmoid(self._mean * self._rate)
+        self._log_right = functional.logsigmoid((1 - self._mean) * self._rate)
+        self._log_span = _log1mexp(self._rate)
+
+    @staticmethod
+    def parameters(components: int) -> int:
+        """How many numbers an entry's density takes."""
+        return 3 * components + 2
+
+    @staticmethod
+    def start(components: int) -> Tensor:
+        """Raw numbers (parameters,) of a good first density: wide modes all over the interval, some mass on black."""
+        raw = torch.zeros(UnitMixture.parameters(components))
+        raw[0] = 2.0
+        raw[components + 2 : 2 * components + 2] = torch.linspace(0.05, 0.95, components).logit()
+        raw[2 * components + 2 :] = 1.0
+        return raw
+
+    def to_latent(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """u (B, ...) in [0, 1] -> z = logit F(u) (B, ...) and log dz/du (B, ...).
+
+        The ends themselves are moved inwards by one unit in the last place of 1: there F is 0 or 1, and z infinite.
+        """
+        eps = torch.finfo(u.dtype).eps
+        u = u.clamp(eps, 1 - eps).unsqueeze(1)
+        from_mean = (u - self._mean) * self._rate
+        above, below = functional.logsigmoid(from_mean), functional.logsigmoid(-from_mean)
+        # With s the sigmoid, s(a) - s(b) = s(a) s(-b) (1 - exp(b - a)): each of the three stays a sum of logarithms.
+        density = above + below - self._log_scale - self._log_left - self._log_right - self._log_span
+        under = above - self._log_right + _log1mexp(u * self._rate) - self._log_span
+        over = below - self._log_left + _log1mexp((1 - u) * self._rate) - self._log_span
+
+        log_density = self._mix(_step_density(u), _step_density(1 - u), density)
+        log_under = self._mix(_step_share(u), _step_share(u - 1 + 1 / LEVELS), under)
+        log_over = self._mix(_step_share(1 / LEVELS - u), _step_share(1 - u), over)
+        return log_under - log_over, log_density - log_under - log_over
+
+    def from_latent(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """z (B, ...) -> u (B, ...) with F(u) = sigmoid(z), and log du/dz (B, ...).
+
+        F has no closed inverse but grows, so bisection finds u to the last place; one Newton step that adds nothing to
+        the value carries the gradient, with respect to z and to the mixture.
+        """
+        with torch.no_grad():
+            low, high = torch.zeros_like(z), torch.ones_like(z)
+            for _ in range(2 - round(math.log2(torch.finfo(z.dtype).eps))):
+                middle = (low + high) / 2
+                too_low = self.to_latent(middle)[0] < z
+                low, high = torch.where(too_low, middle, low), torch.where(too_low, high, middle)
+            u = (low + high) / 2
+        found, log_slope = self.to_latent(u)
+        if torch.is_grad_enabled():
+            newton = (z - found) * (-log_slope.detach()).exp()
+            u = u + (newton - newton.detach())
+            log_slope = self.to_latent(u)[1]
+        return u, -log_slope
+
+    def _mix(self, black: Tensor, white: Tensor, logistics: Tensor) -> Tensor:
+        """log of the weighted sum of each component's value, given as logarithms (B, 1 or K, ...)."""
+        return torch.logsumexp(self._log_weights + torch.cat([black, white, logistics], dim=1), dim=1)
+
+
+def _step_density(distance: Tensor) -> Tensor:
+    """The log-density of the step at an end, at this distance from it. A very small number stands for none."""
+    return torch.full_like(distance, math.log(LEVELS)).masked_fill(distance > 1 / LEVELS, -1e4)
+
+
+def _step_share(width: Tensor) -> Tensor:
+    """The logarithm of the share of a step that so much of its width holds."""
+    return (width * LEVELS).clamp(1e-30, 1).log()
+
+
+def _log1mexp(x: Tensor) -> Tensor:
+    """log(1 - exp(-x)) for x > 0, to full precision at both ends."""
+    return (-torch.expm1(-x)).log()
