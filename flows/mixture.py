@@ -30,7 +30,7 @@ class UnitMixture:
     """
 
     def __init__(self, raw: Tensor, components: int) -> None:
-        weights, means, scales = raw.split([components + 2, components, components], dim=1)
+        weights, means, scales = torch.split(raw, [components + 2, components, components], dim=1)
         self._log_weights = functional.log_softmax(weights, dim=1)
         self._mean = means.sigmoid()
         self._log_scale = _NARROWEST + (_WIDEST - _NARROWEST) * scales.sigmoid()
