@@ -48,7 +48,7 @@ lint-containers: $(VENV)-containers/.installed
 	tests/containers/with-engine.sh tests/containers/lint.sh $(VENV)-containers/bin
 
 test-containers: install
-	SLUICE_TEST_CONTAINERS=1 tests/containers/with-engine.sh $(BIN)/python -m pytest tests/containers -o timeout=900 -rs -v --durations=10
+	SLUICE_TEST_CONTAINERS=1 tests/containers/with-engine.sh $(BIN)/python -m pytest tests/containers -o timeout=900 -rs -vv --durations=10
 
 $(VENV)-containers/.installed: tests/containers/lint-requirements.txt
 	$(PYTHON) -m venv $(VENV)-containers

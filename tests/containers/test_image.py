@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,9 @@ def test_the_image_runs_as_nobody_in_particular_and_stops_on_sigterm(cpu_image: 
     assert config["StopSignal"] == "SIGTERM"
     assert config["Entrypoint"] == ["sluice"]
     assert config["Healthcheck"]["Test"][0] == "CMD"
-    assert config["Labels"]["org.opencontainers.image.title"] == "Sluice"
+    labels = {name.rpartition(".")[2]: value for name, value in config["Labels"].items()}
+    assert labels["title"] == "Sluice"
+    assert labels["version"] == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 
 
 def test_the_environment_is_that_of_the_lock_and_holds_no_installer(cpu_image: str) -> None:
