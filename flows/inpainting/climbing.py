@@ -16,6 +16,7 @@ from flows.inpainting.climb import Climb
 from flows.inpainting.langevin import Langevin
 from flows.inpainting.latent import Latent
 from flows.inpainting.method import Method, evaluate, fill
+from flows.inpainting.survey import draw, survey
 
 METHODS: dict[str, Method] = {method.name: method for method in (Ascent(), PaperAscent(), Map(), Langevin(), Latent())}
 
@@ -88,20 +89,6 @@ def start(
         climb, x=x, gradient=gradient, log_prob=log_prob, best=x, best_log_prob=log_prob, start_log_prob=log_prob
     )
     return METHODS[method].begin(flow, climb)
-
-
-def survey(flow: Flow, count: int = 64) -> tuple[Tensor, Tensor]:
-    """The mean and the standard deviation of each entry (*S) in draws from the flow that are always the same."""
-    draws = draw(flow, noise.keys(0, count, flow.device))
-    return draws.mean(dim=0), draws.std(dim=0)
-
-
-def draw(flow: Flow, keys: Tensor) -> Tensor:
-    """One sample of the flow for each key (B,), continuous (B, *S), within [0, 1] for an image."""
-    latents = flow.prior.quantile(noise.uniform(keys, flow.prior.shape)).to(flow.dtype)
-    with torch.no_grad():
-        x, _ = flow.decode(latents)
-    return x.clamp(0, 1) if flow.is_image else x
 
 
 def step(flow: Flow, climb: Climb) -> Climb:

@@ -359,3 +359,17 @@ def test_climbs_of_different_methods_do_not_batch() -> None:
 def test_every_method_says_what_it_does() -> None:
     assert all(name == method.name and method.__doc__ for name, method in METHODS.items())
     assert {"ascent", "nice", "map", "langevin", "latent"} <= METHODS.keys()
+
+
+def test_a_climb_sets_out_by_the_weights_of_today() -> None:
+    """What is remembered of a flow's samples goes with the weights that they were drawn from."""
+    flow = gaussian()
+    hidden, keys = torch.ones(2, DIMENSIONS, dtype=torch.bool), noise.keys(0, 2)
+    x = torch.zeros(2, DIMENSIONS, dtype=torch.float64)
+    before = inpainting.start(flow, x, hidden, keys, method="map", steps=1)
+    again = inpainting.start(flow, x, hidden, keys, method="map", steps=1)
+    assert torch.equal(before.x, again.x)
+    with torch.no_grad():
+        next(t for t in flow.transforms if isinstance(t, flows.Centre)).mean.add_(5)
+    after = inpainting.start(flow, x, hidden, keys, method="map", steps=1)
+    torch.testing.assert_close(after.x, before.x + 5)
