@@ -10,6 +10,7 @@ from flows.preprocessing import Centre, Dequantise, Flatten
 from flows.priors import Prior, StandardLogistic, StandardNormal
 from flows.scaling import DiagonalScaling
 from flows.transform import Compose, Transform
+from flows.whitening import Standardise, Whitening
 
 __all__ = [
     "ARCHITECTURES",
@@ -30,7 +31,9 @@ __all__ = [
     "ShapeMismatch",
     "StandardLogistic",
     "StandardNormal",
+    "Standardise",
     "Transform",
+    "Whitening",
     "bits_per_dim",
     "build",
     "nice",

@@ -11,6 +11,7 @@ from flows.flow import Flow
 from flows.nets import ACTIVATIONS
 from flows.nice import nice
 from flows.priors import PRIORS
+from flows.whitening import WHITENINGS
 
 ARCHITECTURES: dict[str, Callable[..., Flow]] = {"nice": nice}
 
@@ -18,7 +19,7 @@ ARCHITECTURES: dict[str, Callable[..., Flow]] = {"nice": nice}
 _MOST_LAYERS = 1_000
 _WIDEST = 100_000
 
-_CHOICES: dict[str, Mapping[str, object]] = {"prior": PRIORS, "activation": ACTIVATIONS}
+_CHOICES: dict[str, Mapping[str, object]] = {"prior": PRIORS, "activation": ACTIVATIONS, "whitening": WHITENINGS}
 
 
 def build(name: str, item_shape: Sequence[int], arguments: Mapping[str, Any]) -> Flow:
