@@ -20,7 +20,7 @@ $pictures
 
 $title: $licence.
 
-$training items to train on, $validation of the same training set held out to choose the epoch and to calibrate
+$columns$training items to train on, $validation of the same training set held out to choose the epoch and to calibrate
 verdicts by, $test of the test set to report on.
 
 ## Architecture
@@ -66,9 +66,11 @@ _IMAGE_LIMITATIONS = """\
 - Items of another size, inverted ink or another centring are outside the data that it was trained on."""
 
 _VECTOR_LIMITATIONS = """\
-- A flow maps the plane onto itself without tearing, so pieces that the data leave apart stay joined by thin bridges
+- A flow maps space onto itself without tearing, so pieces that the data leave apart stay joined by thin bridges
   of density.
-- A toy: made to be looked at."""
+- A high density does not mean that an item is of the kind trained on. Use the calibrated verdict rather than the bare
+  number.
+- Where a column takes few values only, a density over it has no upper bound, and its size says little."""
 
 
 _CAPTIONS = {
@@ -86,6 +88,9 @@ def write(run: Finished, quality: Quality, name: str, pictures: Iterable[str]) -
         title=preset.data.title,
         licence=preset.data.licence,
         pictures="".join(f"![{_CAPTIONS[file]}]({file})\n" for file in pictures if file in _CAPTIONS),
+        columns=f"A vector's entries: {', '.join(f'`{name}`' for name in splits.columns)}.\n\n"
+        if splits.columns
+        else "",
         training=f"{len(splits.train):,}",
         validation=f"{len(splits.validation):,}",
         test=f"{len(splits.test):,}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from pathlib import Path
 
 import click
@@ -10,7 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 import model_store
+from flows import FlowError
 from trainer import experiment
+from trainer.data import OwnData
 from trainer.device import Precision, choose_device, choose_precision
 from trainer.errors import TrainerError
 from trainer.export import export
@@ -24,6 +27,8 @@ Examples:
   sluice-train moons-nice
   sluice-train mnist-nice-small --data-dir ~/data --store models
   sluice-train mnist-nice --limit 2000 --epochs 2 --no-publish
+  sluice-train table-nice --data measurements.csv
+  sluice-train images-nice --data folder-of-pictures --name my-pictures
 
 Ctrl-C (or SIGTERM) finishes the step at hand and saves the run; the same command goes on from there, to the same
 result as if nothing had happened.
@@ -38,7 +43,14 @@ result as if nothing had happened.
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder with the original files, in DIR/<data set>/ or in DIR itself. Without it they are downloaded once.",
 )
+@click.option(
+    "--data",
+    "own_path",
+    type=click.Path(exists=True, path_type=Path),
+    help="Your own data in place of the preset's: a folder of pictures, or a .npy, .npz, .csv or .parquet file.",
+)
 @click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training set, in place of the preset's.")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Items a step, in place of the preset's.")
 @click.option(
     "--store",
     type=click.Path(file_okay=False, path_type=Path),
@@ -46,7 +58,7 @@ result as if nothing had happened.
     show_envvar=True,
     help="Store to publish into.  [default: the one that ships]",
 )
-@click.option("--name", help="Name to publish under, in place of the preset's.")
+@click.option("--name", help="Name to publish under, in place of the preset's or your data's.")
 @click.option(
     "--run-dir", type=click.Path(file_okay=False, path_type=Path), help="Where the run's state is kept.  [runs/PRESET]"
 )
@@ -81,7 +93,9 @@ def main(
     preset: str | None,
     list_presets: bool,
     data_dir: Path | None,
+    own_path: Path | None,
     epochs: int | None,
+    batch_size: int | None,
     store: Path | None,
     name: str | None,
     run_dir: Path | None,
@@ -100,14 +114,22 @@ def main(
     if preset is None:
         raise click.UsageError("which preset? --list shows them")
     chosen = PRESETS[preset]
-    chosen = dataclasses.replace(chosen, epochs=epochs or chosen.epochs, precision=precision or chosen.precision)
+    chosen = dataclasses.replace(
+        chosen,
+        epochs=epochs or chosen.epochs,
+        batch_size=batch_size or chosen.batch_size,
+        precision=precision or chosen.precision,
+    )
+    if own_path is not None:
+        own = OwnData(own_path)
+        chosen = dataclasses.replace(chosen, data=own, model=own.name)
     try:
         with stop_on_signals() as stop:
             where = choose_device(device)
             finished = experiment.run(
                 chosen,
                 data_dir=data_dir,
-                run_dir=run_dir or Path("runs") / preset,
+                run_dir=run_dir or Path("runs") / (preset if own_path is None else f"{preset}-{chosen.data.name}"),
                 resume=resume,
                 seed=seed,
                 limit=limit,
@@ -122,7 +144,7 @@ def main(
             raise SystemExit(128 + (stop.signal or 0))
         target = (store or model_store.default_root()) if publish else None
         quality, published = export(finished, target, name or chosen.model)
-    except (TrainerError, model_store.StoreError) as error:
+    except (TrainerError, FlowError, model_store.StoreError) as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"test: {quality}")
     if published:
@@ -131,14 +153,16 @@ def main(
 
 def _command(preset: Preset, seed: int, limit: int | None) -> str:
     """The command that repeats a run, without the user's own paths."""
-    words = [
-        "sluice-train",
-        preset.name,
-        f"--epochs {preset.epochs}",
-        f"--seed {seed}",
-        f"--precision {preset.precision}",
-    ]
-    return " ".join(words + ([f"--limit {limit}"] if limit else []))
+    words = ["sluice-train", preset.name]
+    if isinstance(preset.data, OwnData):
+        words.append(f"--data {shlex.quote(preset.data.title)}")
+    words.append(f"--epochs {preset.epochs}")
+    if preset.batch_size != PRESETS[preset.name].batch_size:
+        words.append(f"--batch-size {preset.batch_size}")
+    words += [f"--seed {seed}", f"--precision {preset.precision}"]
+    if limit:
+        words.append(f"--limit {limit}")
+    return " ".join(words)
 
 
 def _table() -> Table:

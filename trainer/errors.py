@@ -15,3 +15,8 @@ class RunStateError(TrainerError):
 
 class Diverged(TrainerError):
     """Many steps in a row, or a validation, were not finite: the weights are lost, and going on cannot mend them."""
+
+
+def missing_extra(purpose: str, package: str, extra: str) -> TrainerError:
+    """The error of a package that is not installed because few need it."""
+    return TrainerError(f"{purpose}, {package} is needed: pip install 'sluice[{extra}]'")

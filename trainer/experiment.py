@@ -17,6 +17,7 @@ from flows import DiagonalScaling, Flow
 from trainer import data
 from trainer.device import Precision
 from trainer.display import display_on
+from trainer.errors import DataError
 from trainer.finished import Finished
 from trainer.loop import train
 from trainer.preset import Preset
@@ -42,7 +43,13 @@ def run(
     Raises DataError, RunStateError or Diverged.
     """
     splits = data.load(preset.data, data_dir, seed=seed, limit=limit)
-    experiment = {**asdict(preset), "data": preset.data.name, "seed": seed, "limit": limit, "precision": precision}
+    experiment = {
+        **asdict(preset),
+        "data": [preset.data.name, splits.digest()],
+        "seed": seed,
+        "limit": limit,
+        "precision": precision,
+    }
     state = fresh_state(preset, splits, seed, device)
     if resume and (run_dir / FILE).exists():
         state.restore(run_dir, experiment)
@@ -73,6 +80,9 @@ def fresh_state(preset: Preset, splits: data.Splits, seed: int, device: torch.de
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         flow = flows.build(preset.architecture, splits.item_shape, preset.arguments).to(device)
+    if flow.is_image != splits.are_images:
+        held, wanted = ("images", "vectors") if splits.are_images else ("vectors", "images")
+        raise DataError(f"{preset.data.name}: holds {held}, and {preset.name} is a flow of {wanted}")
     if preset.channels_last:
         flow = flow.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch types three ways of four
     flow.initialise(flow.to_continuous(splits.train[: preset.initial_items], seed))

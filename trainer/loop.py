@@ -46,7 +46,8 @@ def train(
     items, validation = splits.train.to(flow.device), splits.validation.to(flow.device)
     steps = len(items) // preset.batch_size
     if steps == 0:
-        raise DataError(f"{preset.data.name}: {len(items)} training items do not fill a batch of {preset.batch_size}")
+        count = f"{len(items)} training items"
+        raise DataError(f"{preset.data.name}: {count} do not fill a batch of {preset.batch_size}; see --batch-size")
 
     with tf32():
         while progress.epoch < preset.epochs and not out_of_patience(preset, progress):

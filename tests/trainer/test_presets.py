@@ -6,20 +6,28 @@ from dataclasses import replace
 import pytest
 
 import flows
-from trainer.data import Cifar10, IdxImages, Toy
+from trainer.data import Cifar10, IdxImages, Svhn, TorontoFaces, Toy
 from trainer.loop import ema_decay, learning_rate
 from trainer.preset import Preset
 from trainer.presets import PRESETS
 
 SHIPPED_BYTES = 5_000_000
-SHAPES: dict[type, tuple[int, ...]] = {IdxImages: (28, 28), Cifar10: (32, 32, 3), Toy: (2,)}
+SHAPES: dict[type, tuple[int, ...]] = {
+    IdxImages: (28, 28),
+    Cifar10: (32, 32, 3),
+    Svhn: (32, 32, 3),
+    TorontoFaces: (48, 48),
+    Toy: (2,),
+}
+OWN: dict[str, tuple[int, ...]] = {"table-nice": (5,), "images-nice": (9, 7)}
+"""Presets for data of any shape, and one that they might find."""
 
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
 def test_a_preset_builds_on_its_data(preset: Preset) -> None:
-    shape = SHAPES[type(preset.data)]
+    shape = OWN.get(preset.name) or SHAPES[type(preset.data)]
     flow = flows.build(preset.architecture, shape, preset.arguments)
-    assert flow.is_image == (not isinstance(preset.data, Toy))
+    assert flow.is_image == (len(shape) > 1)
     if preset.name.endswith("-small"):
         assert sum(parameter.numel() for parameter in flow.parameters()) * 2 < SHIPPED_BYTES - 200_000
 

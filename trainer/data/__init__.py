@@ -3,6 +3,9 @@
 from trainer.data.cifar10 import CIFAR10, Cifar10
 from trainer.data.dataset import DataSet, Splits, load
 from trainer.data.images import FASHION_MNIST, KMNIST, MNIST, IdxImages
+from trainer.data.own import OwnData
+from trainer.data.svhn import SVHN, Svhn
+from trainer.data.tfd import TFD, TorontoFaces
 from trainer.data.toys import CIRCLES, MOONS, PARABOLA, SPIRALS, Toy
 
 __all__ = [
@@ -14,10 +17,15 @@ __all__ = [
     "MOONS",
     "PARABOLA",
     "SPIRALS",
+    "SVHN",
+    "TFD",
     "Cifar10",
     "DataSet",
     "IdxImages",
+    "OwnData",
     "Splits",
+    "Svhn",
+    "TorontoFaces",
     "Toy",
     "load",
 ]

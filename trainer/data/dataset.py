@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -9,6 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from trainer.data.own import OwnData
 from trainer.errors import DataError
 
 HELD_OUT_SHARE = 0.1
@@ -18,8 +20,7 @@ HELD_OUT_SHARE = 0.1
 class DataSet(Protocol):
     """Items of one shape with a fixed division into training and test sets.
 
-    A new source (CIFAR-10, somebody's own .npy file) is a class with these members; nothing else in the trainer
-    asks where items come from.
+    A new source is a class with these members; nothing else in the trainer asks where items come from.
     """
 
     @property
@@ -53,6 +54,8 @@ class Splits:
     train: Tensor
     validation: Tensor
     test: Tensor
+    columns: tuple[str, ...] = ()
+    """The names of a vector's entries, where the data have such."""
 
     @property
     def item_shape(self) -> tuple[int, ...]:
@@ -61,6 +64,10 @@ class Splits:
     @property
     def are_images(self) -> bool:
         return not self.train.is_floating_point()
+
+    def digest(self) -> str:
+        """A hash of what is trained on, so that a run is not resumed on other data of the same name."""
+        return hashlib.sha256(self.train.numpy().data).hexdigest()
 
 
 def load(dataset: DataSet, data_dir: Path | None, *, seed: int, limit: int | None = None) -> Splits:
@@ -74,4 +81,5 @@ def load(dataset: DataSet, data_dir: Path | None, *, seed: int, limit: int | Non
     if held_out == 0 or len(test) == 0:
         raise DataError(f"{dataset.name}: {len(items)} training and {len(test)} test items are too few to split")
     order = torch.randperm(len(items), generator=torch.Generator().manual_seed(seed))
-    return Splits(items[order[held_out:]], items[order[:held_out]], test)
+    columns = dataset.columns if isinstance(dataset, OwnData) else ()
+    return Splits(items[order[held_out:]], items[order[:held_out]], test, columns)

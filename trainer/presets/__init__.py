@@ -1,25 +1,13 @@
-"""The experiments that ``sluice-train`` knows by name: one small file each, with the figure it reaches."""
+"""The experiments that ``sluice-train`` knows by name: one small file each, with the figure it reaches.
+
+A file in this folder is known by being here: it defines ``PRESET``.
+"""
+
+from importlib import import_module
+from pkgutil import iter_modules
 
 from trainer.preset import Preset
-from trainer.presets import (
-    circles_nice,
-    fashion_mnist_nice_small,
-    mnist_nice,
-    mnist_nice_small,
-    moons_nice,
-    parabola_nice,
-    spirals_nice,
-)
 
-PRESETS: dict[str, Preset] = {
-    preset.name: preset
-    for preset in (
-        mnist_nice.PRESET,
-        mnist_nice_small.PRESET,
-        fashion_mnist_nice_small.PRESET,
-        moons_nice.PRESET,
-        circles_nice.PRESET,
-        spirals_nice.PRESET,
-        parabola_nice.PRESET,
-    )
-}
+_FOUND: list[Preset] = [import_module(f"{__name__}.{module.name}").PRESET for module in iter_modules(__path__)]
+
+PRESETS: dict[str, Preset] = {preset.name: preset for preset in _FOUND}

@@ -1,0 +1,49 @@
+"""NumPy's own files: images as integers from 0 to 255, vectors as numbers."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from trainer.data import tables
+from trainer.errors import DataError
+
+Array = npt.NDArray[Any]
+
+
+def read(path: Path) -> dict[str, Array]:
+    """The arrays of a .npy (under the name "") or .npz file. Raises DataError when it is none, or holds objects."""
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return {"": loaded}
+        with loaded:
+            return {name: loaded[name] for name in loaded.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: not a readable array: {error}") from error
+
+
+def items(array: Array, where: str) -> Tensor:
+    """(N, D) numbers -> float32; (N, H, W), (N, H, W, 1) or (N, H, W, 3) integers from 0 to 255 -> uint8 images.
+
+    Raises DataError, naming the place, for anything else.
+    """
+    if array.ndim == 2:
+        if array.dtype.kind not in "iuf":
+            raise DataError(f"{where}: its values are {array.dtype}, not numbers")
+        columns = [str(index) for index in range(array.shape[1])]
+        return tables.vectors(tables.Table(columns, array.astype(np.float64)), where)
+    if array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[3] not in (1, 3)):
+        raise DataError(f"{where}: its shape {array.shape} is neither (N, D) nor (N, H, W) nor (N, H, W, 3)")
+    if array.dtype.kind not in "iu":
+        raise DataError(f"{where}: images must be integers from 0 to 255, not {array.dtype}")
+    if array.size and (array.min() < 0 or array.max() > 255):
+        raise DataError(f"{where}: its integers run from {array.min()} to {array.max()}, not from 0 to 255")
+    pixels = torch.from_numpy(np.ascontiguousarray(array.astype(np.uint8)))
+    return pixels.squeeze(3) if pixels.ndim == 4 and pixels.shape[3] == 1 else pixels

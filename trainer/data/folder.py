@@ -1,0 +1,57 @@
+"""A folder of pictures, all of one size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from trainer.errors import DataError
+
+_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm"})
+_GREY = frozenset({"1", "L"})
+_COLOUR = frozenset({"RGB", "P", "CMYK", "YCbCr", "HSV", "LAB"})
+
+
+def read(folder: Path) -> Tensor:
+    """Every picture in the folder and below it, in the order of their paths: (N, H, W) uint8 where all of them are
+    grey, else (N, H, W, 3).
+
+    Raises DataError, naming the file, when one is damaged, transparent, deeper than 8 bits, or of another size.
+    """
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file())
+    if not paths:
+        raise DataError(f"{folder}: holds no pictures ({', '.join(sorted(_SUFFIXES))})")
+    pictures = [_picture(path) for path in paths]
+    width, height = pictures[0].size
+    for path, picture in zip(paths, pictures, strict=True):
+        if picture.size != (width, height):
+            raise DataError(
+                f"{path}: is {picture.width}x{picture.height} where {paths[0].name} is {width}x{height}; "
+                "a flow needs all of one size"
+            )
+    mode = "L" if all(picture.mode == "L" for picture in pictures) else "RGB"
+    return torch.from_numpy(np.stack([np.asarray(picture.convert(mode)) for picture in pictures]))
+
+
+def _picture(path: Path) -> Image.Image:
+    """The picture as L where it is grey, else as RGB."""
+    try:
+        with Image.open(path) as file:
+            file.load()
+            picture = file.copy()
+    except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path}: not a readable picture: {error}") from error
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        if np.asarray(picture.getchannel("A")).min() < 255:
+            raise DataError(f"{path}: is transparent in places; lay it on a background first")
+        return picture.convert("RGB")
+    if picture.mode in _GREY:
+        return picture.convert("L")
+    if picture.mode not in _COLOUR:
+        raise DataError(f"{path}: its mode {picture.mode} is not one of 8 bits")
+    return picture.convert("RGB")
