@@ -1,0 +1,26 @@
+"""The NICE paper's TFD experiment (Dinh, Krueger & Bengio 2014): approximate whitening, normal prior, 4x5000.
+
+Its table states 5514.71 nats. Not run: the Toronto Face Database is given out on request only.
+"""
+
+from trainer.data import TFD
+from trainer.preset import Preset
+
+PRESET = Preset(
+    name="tfd-nice",
+    model="tfd-nice",
+    data=TFD,
+    architecture="nice",
+    arguments={
+        "couplings": 4,
+        "hidden": [5000] * 4,
+        "prior": "normal",
+        "activation": "relu",
+        "whitening": "approximate",
+    },
+    initial_items=50_000,  # a covariance of 2304 dimensions wants many items
+    epochs=50,
+    weight_decay=0.3,
+    ema_decay=0.999,
+    patience=10,
+)
