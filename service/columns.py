@@ -59,7 +59,12 @@ class Columns:
 R = TypeVar("R", bound=Rows)
 
 
+def padded_length(count: int) -> int:
+    """The multiple of ROWS_MULTIPLE that so many rows are filled up to."""
+    return -(-count // ROWS_MULTIPLE) * ROWS_MULTIPLE
+
+
 def padded(rows: R) -> R:
     """The rows (B, ...) with the last one repeated until B is a multiple of ROWS_MULTIPLE."""
-    whole = -(-len(rows) // ROWS_MULTIPLE) * ROWS_MULTIPLE
+    whole = padded_length(len(rows))
     return rows if whole == len(rows) else rows.select(torch.arange(whole).clamp(max=len(rows) - 1))

@@ -183,8 +183,11 @@ class Engine:
             hidden=asked.hidden.expand(n, *asked.hidden.shape[1:]),
             key=noise.keys(asked.seed, n),
             seed=_seeds(asked.item, asked.seed).expand(n),
+            steps=torch.full((n,), options.steps),
+            step_size=torch.full((n,), options.step_size),
+            temperature=torch.full((n,), options.temperature),
         )
-        program = Inpaint(asked.model, options.method, options.steps, options.step_size, options.temperature)
+        program = Inpaint(asked.model, options.method)
         progress = Progress(n, options.steps, flow.item_shape if flow.is_image else None) if watched else None
         job = Job(program, rows, ticket, deadline, progress)
         if progress is not None:
@@ -205,11 +208,14 @@ class Engine:
         """One small batch of every kind of pass, on the device's own thread: a first pass loads kernels and plans."""
         zeros = torch.zeros((1, *model.flow.item_shape), dtype=torch.uint8 if model.flow.is_image else model.flow.dtype)
         one = torch.ones(1, dtype=torch.int64)
-        climbing = Columns(items=zeros, hidden=torch.ones_like(zeros, dtype=torch.bool), key=one, seed=one)
+        all_hidden = torch.ones_like(zeros, dtype=torch.bool)
+        climbing = Columns(
+            items=zeros, hidden=all_hidden, key=one, seed=one, steps=one, step_size=one.float(), temperature=one.float()
+        )
         for program, columns in (
             (Sample(model), Columns(key=one, temperature=one.double())),
             (Score(model), Columns(items=zeros, seed=one)),
-            (Inpaint(model, DEFAULT_METHOD, 1, 1.0, 1.0), climbing),
+            (Inpaint(model, DEFAULT_METHOD), climbing),
         ):
             job = Job(program, columns, Ticket(self.admission), time.monotonic() + self.settings.deadline)
             self.scheduler.submit(job)

@@ -6,14 +6,15 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from service.admission import Ticket
-from service.columns import Columns, padded
+from service.columns import Columns
 from service.errors import DeadlinePassed
+from service.parts import Part
 from service.programs import AnyProgram
 
 
@@ -55,7 +56,8 @@ class Job:
         """The job cut into pieces of at most ``largest`` rows."""
         for start in range(0, len(self.columns), largest):
             stop = min(start + largest, len(self.columns))
-            yield Piece(self, torch.arange(start, stop), self.columns.rows(start, stop), started=False)
+            rows = Part(self.columns.rows(start, stop), stop - start, range(stop - start))
+            yield Piece(self, torch.arange(start, stop), rows, started=False)
 
     def stop(self) -> None:
         """Be content with what the rows are after their next tick."""
@@ -93,20 +95,14 @@ class Piece:
     job: Job
     index: Tensor
     """(B,) int64: which rows of the job."""
-    rows: Any
-    """What the job's program works on; the columns that were sent, before it has started."""
+    rows: Part
+    """Of what the job's program works on; of the columns that were sent, before it has started."""
     started: bool
     ticks: int = 0
     """That its rows have had, all of them the same number."""
 
     def __len__(self) -> int:
         return len(self.index)
-
-    def start(self) -> None:
-        if not self.started:
-            started = self.job.program.start(padded(self.rows))
-            self.rows, self.started = started.select(torch.arange(len(self))), True
-            self.job.begun = True
 
     def watched(self) -> bool:
         """Whether its rows are to be shown after the tick that comes."""

@@ -37,11 +37,6 @@ class Program(ABC, Generic[R]):
     def flow(self) -> Flow:
         return self.model.flow
 
-    @property
-    def ticks(self) -> int:
-        """The most ticks that a row takes."""
-        return 1
-
     @abstractmethod
     def start(self, columns: Columns) -> R:
         """What a request sent, to rows on the device; part of a row's first tick."""
@@ -75,16 +70,16 @@ class OneTick(Program[Columns]):
     def result(self, rows: Columns) -> Columns:
         return rows
 
-    def continuous(self, rows: Columns) -> Tensor:
-        """items (B, *S) -> x (B, *S), dequantised with each row's own seed."""
-        items, seeds = rows["items"], rows["seed"]
-        first = int(seeds[0])
-        if bool((seeds == first).all()):
-            return self.flow.to_continuous(items, first)
-        x = items.new_empty(items.shape, dtype=self.flow.dtype)
-        for seed in set(seeds.tolist()):
-            x[seeds == seed] = self.flow.to_continuous(items[seeds == seed], seed)
-        return x
+
+def continuous(flow: Flow, items: Tensor, seeds: Tensor) -> Tensor:
+    """items (B, *S), seeds (B,) -> x (B, *S), dequantised with each row's own seed."""
+    first = int(seeds[0])
+    if bool((seeds == first).all()):
+        return flow.to_continuous(items, first)
+    x = items.new_empty(items.shape, dtype=flow.dtype)
+    for seed in set(seeds.tolist()):
+        x[seeds == seed] = flow.to_continuous(items[seeds == seed], seed)
+    return x
 
 
 class Sample(OneTick):
@@ -105,7 +100,7 @@ class Score(OneTick):
     kind = "score"
 
     def step(self, rows: Columns) -> Columns:
-        x = self.continuous(rows)
+        x = continuous(self.flow, rows["items"], rows["seed"])
         if self.model.calibration is None:
             return Columns(log_likelihood=self.flow.log_prob(x).double())
         found = anomaly.statistics(self.flow, x)
@@ -118,7 +113,7 @@ class Encode(OneTick):
     kind = "encode"
 
     def step(self, rows: Columns) -> Columns:
-        latents, log_abs_det = self.flow.encode(self.continuous(rows))
+        latents, log_abs_det = self.flow.encode(continuous(self.flow, rows["items"], rows["seed"]))
         return Columns(latents=latents, log_abs_det=log_abs_det)
 
 
@@ -134,37 +129,34 @@ class Decode(OneTick):
 
 @dataclass(frozen=True)
 class Inpaint(Program[Climb]):
-    """items (B, *S) with anything in hidden places, hidden (B, *S) bool, key (B,), seed (B,) -> completions."""
+    """Climbs of one method; every row brings its own schedule.
+
+    items (B, *S) with anything in hidden places, hidden (B, *S) bool, key (B,), seed (B,), steps (B,) int64,
+    step_size (B,), temperature (B,) -> completions.
+    """
 
     kind = "inpaint"
     iterative = True
 
     method: str
-    steps: int
-    step_size: float
-    temperature: float
 
     @property
     def key(self) -> Hashable:
         return self.kind, self.model.reference, self.method
 
-    @property
-    def ticks(self) -> int:
-        return self.steps
-
     def start(self, columns: Columns) -> Climb:
         columns = columns.to(self.flow.device)
-        # One request, one seed. What stands in the hidden places must not reach the noise of the known ones.
+        # What stands in the hidden places must not reach the noise of the known ones.
         known = columns["items"].masked_fill(columns["hidden"], 0)
         return inpainting.start(
             self.flow,
-            self.flow.to_continuous(known, int(columns["seed"][0])),
+            continuous(self.flow, known, columns["seed"]),
             columns["hidden"],
             columns["key"],
             method=self.method,
-            steps=self.steps,
-            step_size=self.step_size,
-            temperature=self.temperature,
+            steps=columns["steps"],
+            step_size=columns["step_size"],
+            temperature=columns["temperature"],
         )
 
     def step(self, rows: Climb) -> Climb:

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,10 +14,12 @@ import torch
 from torch import Tensor
 
 from service.admission import Admission
-from service.columns import Columns, padded
+from service.columns import Columns
 from service.errors import Unavailable
 from service.jobs import Job, Piece
 from service.metrics import Metrics
+from service.parts import Part, join
+from service.programs import AnyProgram
 
 logger = logging.getLogger("sluice")
 
@@ -175,7 +177,8 @@ class Outcome:
     """What a tick made of a piece: results of the rows that ended, and the piece of those that did not."""
 
     piece: Piece
-    ended: Tensor
+    ended: Tensor | None
+    """Which of its rows have ended, if any."""
     results: Columns | None
     unfinished: Piece | None
     shown: Columns | None
@@ -185,49 +188,71 @@ class Outcome:
         if self.shown is not None and self.piece.job.observer is not None:
             self.piece.job.observer.show(self.piece.index, self.piece.ticks + 1, self.shown)
         self.piece.job.ticket.spend(len(self.piece))
-        if self.results is not None:
+        if self.ended is not None and self.results is not None:
             self.piece.job.deliver(self.piece.index[self.ended], self.results)
 
 
 def _step(pieces: list[Piece]) -> list[Outcome]:
     program = pieces[0].job.program
-    for piece in pieces:
-        piece.start()
-    rows = type(pieces[0].rows).cat([piece.rows for piece in pieces])
-    count = len(rows)
-    rows = program.step(padded(rows))
-    done = program.done(rows).cpu()[:count] | _of_each(pieces, lambda piece: piece.job.stopping)
-    watched = _of_each(pieces, Piece.watched)
-    results, shown = _of_those(program.result, rows, done), _of_those(program.view, rows, watched)
+    _start(program, [piece for piece in pieces if not piece.started])
+    rows = program.step(join([piece.rows for piece in pieces]))
+    done = program.done(rows).tolist()
+    parts = _parts(rows, pieces)
+    spans = [part.places for part in parts]
+    ends = [
+        span if piece.job.stopping else [place for place in span if done[place]]
+        for piece, span in zip(pieces, spans, strict=True)
+    ]
+    sees = [span if piece.watched() else range(0) for piece, span in zip(pieces, spans, strict=True)]
+    results, shown = _of_those(program.result, rows, ends), _of_those(program.view, rows, sees)
+    return [
+        _outcome(piece, part, end, result, view)
+        for piece, part, end, result, view in zip(pieces, parts, ends, results, shown, strict=True)
+    ]
 
-    outcomes, first, taken, seen = [], 0, 0, 0
+
+def _start(program: AnyProgram, pieces: list[Piece]) -> None:
+    """The first thing in a piece's first tick, for all that begin with it together."""
+    if not pieces:
+        return
+    rows = program.start(join([piece.rows for piece in pieces]))
+    for piece, part in zip(pieces, _parts(rows, pieces), strict=True):
+        piece.rows, piece.started, piece.job.begun = part, True, True
+
+
+def _parts(rows: Any, pieces: Sequence[Piece]) -> list[Part]:
+    """Each piece's part in the batch that they make up in this order."""
+    parts, first, members = [], 0, sum(map(len, pieces))
     for piece in pieces:
-        mine = torch.arange(first, first + len(piece))
-        ended, sees = done[mine], len(piece) if watched[first] else 0
+        parts.append(Part(rows, members, range(first, first + len(piece))))
         first += len(piece)
-        mine, ends = mine[~ended], int(ended.sum())
-        outcomes.append(
-            Outcome(
-                piece,
-                ended,
-                results.rows(taken, taken + ends) if results is not None and ends else None,
-                replace(piece, index=piece.index[~ended], rows=rows.select(mine), ticks=piece.ticks + 1)
-                if len(mine)
-                else None,
-                shown.rows(seen, seen + sees) if shown is not None and sees else None,
-            )
-        )
-        taken, seen = taken + ends, seen + sees
-    return outcomes
+    return parts
 
 
-def _of_each(pieces: list[Piece], property_of: Callable[[Piece], bool]) -> Tensor:
-    """(B,) bool: for every row, a property of its piece."""
-    return torch.cat([torch.full((len(piece),), property_of(piece)) for piece in pieces])
+def _outcome(piece: Piece, rows: Part, ended: Sequence[int], results: Columns | None, shown: Columns | None) -> Outcome:
+    """What became of a piece whose rows are now these; those at the places ``ended`` of their batch are done."""
+    gone = set(ended)
+    left = [i for i, place in enumerate(rows.places) if place not in gone]
+    unfinished = replace(piece, rows=rows, ticks=piece.ticks + 1)
+    if gone:
+        over = torch.tensor([i for i, place in enumerate(rows.places) if place in gone])
+        return Outcome(piece, over, results, unfinished.select(torch.tensor(left)) if left else None, shown)
+    return Outcome(piece, None, None, unfinished, shown)
 
 
-def _of_those(columns: Callable[[Any], Columns], rows: Any, which: Tensor) -> Columns | None:
-    return columns(rows.select(which.nonzero().flatten())).to("cpu") if bool(which.any()) else None
+def _of_those(
+    columns: Callable[[Any], Columns], rows: Any, places: Sequence[Sequence[int]]
+) -> Iterator[Columns | None]:
+    """For each piece, columns of the rows at its places, on the CPU; computed for all of them together."""
+    every = [place for those in places for place in those]
+    if not every:
+        yield from (None for _ in places)
+        return
+    whole = columns(rows if len(every) == len(rows) else rows.select(torch.tensor(every))).to("cpu")
+    first = 0
+    for those in places:
+        yield whole.rows(first, first + len(those)) if those else None
+        first += len(those)
 
 
 def _halves_by_rows(pieces: list[Piece]) -> tuple[list[Piece], list[Piece]]:

@@ -12,7 +12,7 @@ from flows import noise
 from flows.errors import FlowError, InputOutsideDomain, ShapeMismatch
 from flows.flow import Flow
 from flows.inpainting.ascent import Ascent, Map, PaperAscent
-from flows.inpainting.climb import Climb
+from flows.inpainting.climb import Climb, along
 from flows.inpainting.langevin import Langevin
 from flows.inpainting.latent import Latent
 from flows.inpainting.method import Method, evaluate, fill
@@ -28,11 +28,13 @@ def start(
     keys: Tensor,
     *,
     method: str = "ascent",
-    steps: int,
-    step_size: float = 1.0,
-    temperature: float = 1.0,
+    steps: int | Tensor,
+    step_size: float | Tensor = 1.0,
+    temperature: float | Tensor = 1.0,
 ) -> Climb:
     """Rows ready for their first step: x (B, *S) continuous, hidden (B, *S) bool, keys (B,) of ``flows.noise``.
+
+    ``steps``, ``step_size`` and ``temperature`` are one for all rows or one a row, (B,).
 
     What x holds at the hidden entries, NaN included, counts for nothing: they start from the mean of the flow's own
     samples, in a method of chance a little moved. A row that hides nothing, or may take no step, is done at once.
@@ -43,22 +45,24 @@ def start(
     """
     if method not in METHODS:
         raise FlowError(f"unknown method {method!r}; known: {', '.join(METHODS)}")
-    if steps < 0 or not 0 <= step_size < math.inf or not 0 <= temperature < math.inf:  # also true for NaN
-        raise FlowError("steps, step_size and temperature must be finite and not negative")
     if tuple(x.shape[1:]) != flow.item_shape or hidden.shape != x.shape or keys.shape != x.shape[:1]:
         raise ShapeMismatch(
             f"expected x and hidden (B, {', '.join(map(str, flow.item_shape))}) and keys (B,), "
             f"got {tuple(x.shape)}, {tuple(hidden.shape)} and {tuple(keys.shape)}"
         )
+    count, device = len(x), flow.device
+    steps = torch.as_tensor(steps, dtype=torch.int64, device=device).expand(count)
+    step_size = torch.as_tensor(step_size, dtype=flow.dtype, device=device).expand(count)
+    temperature = torch.as_tensor(temperature, dtype=flow.dtype, device=device).expand(count)
+    if not all(bool(((each >= 0) & (each < math.inf)).all()) for each in (steps, step_size, temperature)):
+        raise FlowError("steps, step_size and temperature must be finite and not negative")
     x, hidden, keys = x.to(flow.device, flow.dtype), hidden.to(flow.device), keys.to(flow.device)
     sound = x.isfinite() & ((x >= 0) & (x <= 1) if flow.is_image else True)
     if not bool((hidden | sound).all()):
         raise InputOutsideDomain("a known entry is not finite, or no pixel in [0, 1]")
 
-    count = len(x)
-    whole = torch.zeros(count, dtype=torch.int64, device=x.device)
-    real = torch.zeros(count, dtype=x.dtype, device=x.device)
-    none = torch.zeros(count, dtype=torch.bool, device=x.device)
+    whole = torch.zeros(count, dtype=torch.int64, device=device)
+    real = torch.zeros(count, dtype=x.dtype, device=device)
     mean, spread = survey(flow)
     complete = ~hidden.flatten(1).any(dim=1)
     climb = Climb(
@@ -68,22 +72,23 @@ def start(
         spread=spread.expand_as(x),
         keys=keys,
         step=whole,
-        steps=whole + steps,
-        step_size=real + step_size,
-        temperature=real + temperature,
+        steps=steps,
+        step_size=step_size,
+        temperature=temperature,
         log_prob=real,
         gradient=torch.zeros_like(x),
         best=x,
         best_log_prob=real,
         start_log_prob=real,
-        done=complete if steps else ~none,
+        done=complete | (steps == 0),
         converged=complete,
         proposed=whole,
         accepted=whole,
         samples=METHODS[method].samples,
     )
-    away = METHODS[method].dispersion * temperature
-    x = fill(flow, climb, mean + away * (draw(flow, noise.derive(keys, -1)) - mean) if away else mean.expand_as(x))
+    away = METHODS[method].dispersion * along(temperature, x)
+    own = draw(flow, noise.derive(keys, -1)) if bool((away > 0).any()) else mean
+    x = fill(flow, climb, mean + away * (own - mean))
     log_prob, gradient = evaluate(flow, x, hidden)
     climb = replace(
         climb, x=x, gradient=gradient, log_prob=log_prob, best=x, best_log_prob=log_prob, start_log_prob=log_prob

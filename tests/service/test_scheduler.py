@@ -68,7 +68,7 @@ class Double(Program[Columns]):
         return self.length > 1
 
     def start(self, columns: Columns) -> Columns:
-        return Columns(value=columns["value"], left=torch.full((len(columns),), self.length))
+        return Columns(value=columns["value"], left=columns["length"])
 
     def step(self, rows: Columns) -> Columns:
         self.device.tick(self.kind, rows["value"])
@@ -119,7 +119,7 @@ def submit_job(
     observer: Observer | None = None,
 ) -> Job:
     ticket = scheduler._admission.admit(len(values) * length)
-    columns = Columns(value=torch.tensor(values))
+    columns = Columns(value=torch.tensor(values), length=torch.full((len(values),), length))
     job = Job(Double(model, device, length), columns, ticket, time.monotonic() + seconds, observer)
     scheduler.submit(job)
     return job

@@ -1,0 +1,59 @@
+"""Parts of a batch: joined again they are the rows that they were, and nothing is copied that need not be."""
+
+from __future__ import annotations
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.columns import ROWS_MULTIPLE, Columns, padded
+from service.parts import Part, join
+
+
+def batch(values: list[int]) -> Columns:
+    return padded(Columns(value=torch.tensor(values)))
+
+
+def values(rows: Columns) -> list[int]:
+    found: list[int] = rows["value"].tolist()
+    return found
+
+
+def test_the_same_members_are_the_same_batch() -> None:
+    rows = batch([1, 2, 3, 4, 5])
+    assert join([Part(rows, 5, [0, 1]), Part(rows, 5, [2]), Part(rows, 5, [3, 4])]) is rows
+
+
+def test_who_left_is_not_taken_along_as_padding() -> None:
+    rows = batch([1, 2, 3, 4, 5])
+    assert values(join([Part(rows, 5, [0, 1]), Part(rows, 5, [2])])) == [1, 2, 3, 3, 3, 3, 3, 3]
+
+
+def test_an_unpadded_batch_is_padded() -> None:
+    assert values(join([Part(Columns(value=torch.tensor([7, 8])), 2, range(2))])) == [7, *[8] * 7]
+
+
+@given(
+    batches=st.lists(
+        st.integers(1, 20).flatmap(
+            lambda n: st.tuples(
+                st.just(n), st.lists(st.lists(st.integers(0, n - 1), min_size=1, max_size=9), min_size=1)
+            )
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_any_parts_of_any_batches_join_in_order(batches: list[tuple[int, list[list[int]]]]) -> None:
+    parts, expected = [], []
+    for number, (count, picks) in enumerate(batches):
+        rows = batch([100 * number + i for i in range(count)])
+        for places in picks:
+            parts.append(Part(rows, count, places))
+            expected += [100 * number + i for i in places]
+    joined = join(parts)
+    assert values(joined)[: len(expected)] == expected
+    assert len(joined) % ROWS_MULTIPLE == 0
+    assert [values(join([part.select(torch.tensor([0]))]))[0] for part in parts] == [
+        values(part.batch)[part.places[0]] for part in parts
+    ]
