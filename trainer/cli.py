@@ -17,6 +17,7 @@ from trainer.data import OwnData
 from trainer.device import Precision, choose_device, choose_precision
 from trainer.errors import TrainerError
 from trainer.export import export
+from trainer.parallel import Ranks, joined
 from trainer.preset import Preset
 from trainer.presets import PRESETS
 from trainer.stopping import stop_on_signals
@@ -29,6 +30,7 @@ Examples:
   sluice-train mnist-nice --limit 2000 --epochs 2 --no-publish
   sluice-train table-nice --data measurements.csv
   sluice-train images-nice --data folder-of-pictures --name my-pictures
+  torchrun --nproc-per-node 8 --no-python sluice-train cifar10-nice
 
 Ctrl-C (or SIGTERM) finishes the step at hand and saves the run; the same command goes on from there, to the same
 result as if nothing had happened.
@@ -124,8 +126,8 @@ def main(
         own = OwnData(own_path)
         chosen = dataclasses.replace(chosen, data=own, model=own.name)
     try:
-        with stop_on_signals() as stop:
-            where = choose_device(device)
+        with stop_on_signals() as stop, joined(choose_device(device)) as ranks:
+            console.quiet = not ranks.leads
             finished = experiment.run(
                 chosen,
                 data_dir=data_dir,
@@ -133,15 +135,17 @@ def main(
                 resume=resume,
                 seed=seed,
                 limit=limit,
-                device=where,
-                precision=choose_precision(chosen.precision, where),
+                ranks=ranks,
+                precision=choose_precision(chosen.precision, ranks.device),
                 console=console,
                 stop_requested=stop,
-                command=_command(chosen, seed, limit),
+                command=_command(chosen, seed, limit, ranks),
             )
         if finished is None:
-            click.echo("stopped and saved; the same command goes on from here")
+            console.print("stopped and saved; the same command goes on from here")
             raise SystemExit(128 + (stop.signal or 0))
+        if not ranks.leads:
+            return
         target = (store or model_store.default_root()) if publish else None
         quality, published = export(finished, target, name or chosen.model)
     except (TrainerError, FlowError, model_store.StoreError) as error:
@@ -151,9 +155,11 @@ def main(
         click.echo(f"published {published.name}@{published.version} at {published.path}")
 
 
-def _command(preset: Preset, seed: int, limit: int | None) -> str:
+def _command(preset: Preset, seed: int, limit: int | None, ranks: Ranks) -> str:
     """The command that repeats a run, without the user's own paths."""
     words = ["sluice-train", preset.name]
+    if ranks.count > 1:
+        words.insert(0, f"torchrun --nproc-per-node {ranks.count} --no-python")
     if isinstance(preset.data, OwnData):
         words.append(f"--data {shlex.quote(preset.data.title)}")
     words.append(f"--epochs {preset.epochs}")

@@ -17,7 +17,7 @@ def log_likelihoods(flow: Flow, items: Tensor, batch_size: int = 500) -> Tensor:
 
     Images get the dequantisation noise that the service gives them at seed 0, so the figure is the one it will answer.
     """
-    batches = (items[first : first + batch_size] for first in range(0, len(items), batch_size))
+    batches = (items[first : first + batch_size] for first in range(0, max(1, len(items)), batch_size))
     return torch.cat([flow.log_prob(flow.to_continuous(batch)).double().cpu() for batch in batches])
 
 

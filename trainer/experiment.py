@@ -20,6 +20,7 @@ from trainer.display import display_on
 from trainer.errors import DataError
 from trainer.finished import Finished
 from trainer.loop import train
+from trainer.parallel import Ranks
 from trainer.preset import Preset
 from trainer.state import FILE, TrainingState
 
@@ -32,7 +33,7 @@ def run(
     resume: bool,
     seed: int,
     limit: int | None,
-    device: torch.device,
+    ranks: Ranks,
     precision: Precision,
     console: Console,
     stop_requested: Callable[[], bool],
@@ -50,7 +51,8 @@ def run(
         "limit": limit,
         "precision": precision,
     }
-    state = fresh_state(preset, splits, seed, device)
+    ranks.check(preset.batch_size)
+    state = fresh_state(preset, splits, seed, ranks.device)
     if resume and (run_dir / FILE).exists():
         state.restore(run_dir, experiment)
         console.print(
@@ -64,7 +66,8 @@ def run(
             preset,
             seed=seed,
             precision=precision,
-            save=lambda: state.save(run_dir, experiment),
+            ranks=ranks,
+            save=lambda: state.save(run_dir, experiment) if ranks.leads else None,
             display=display,
             stop_requested=stop_requested,
         )

@@ -13,8 +13,9 @@ from trainer.device import Precision, autocast, tf32
 from trainer.display import Display
 from trainer.errors import DataError, Diverged
 from trainer.evaluation import log_likelihoods
+from trainer.parallel import Ranks
 from trainer.preset import Preset
-from trainer.randomness import batch_order, dequantise
+from trainer.randomness import batch_order, dequantise, noise_keys
 from trainer.state import EpochRecord, Progress, TrainingState
 
 MOST_SKIPPED_IN_A_ROW = 20
@@ -28,6 +29,7 @@ def train(
     *,
     seed: int,
     precision: Precision,
+    ranks: Ranks,
     save: Callable[[], None],
     display: Display,
     stop_requested: Callable[[], bool] = lambda: False,
@@ -39,11 +41,14 @@ def train(
     gradient is not finite is left out and counted. ``stop_requested`` is asked after every step; when it says yes the
     state is saved, and resuming it gives the weights that an undisturbed run gives.
 
+    Several ranks each take their share of every batch, and come to the weights that one rank would come to.
+
     True when the last epoch is done or the preset's patience is at its end, False when stopped before. Raises Diverged
     when too many steps in a row are not finite, or when validation is not.
     """
     flow, optimiser, progress = state.flow, state.optimiser, state.progress
-    items, validation = splits.train.to(flow.device), splits.validation.to(flow.device)
+    model, validation = ranks.wrap(flow), ranks.share(splits.validation).to(flow.device)
+    items = splits.train.to(flow.device)
     steps = len(items) // preset.batch_size
     if steps == 0:
         count = f"{len(items)} training items"
@@ -61,15 +66,16 @@ def train(
                     group["lr"] = group["boost"] * rate
 
                 rows = order[progress.step * preset.batch_size :][: preset.batch_size].to(flow.device)
-                x = dequantise(flow, items[rows], seed, progress.epoch, progress.step)
+                keys = noise_keys(seed, progress.epoch, progress.step, len(rows), flow.device)
+                x = dequantise(flow, items[ranks.share(rows)], ranks.share(keys))
                 with autocast(flow.device, precision):
-                    log_likelihood = flow(x).mean()
+                    log_likelihood = model(x).mean()
                 optimiser.zero_grad()
                 (-log_likelihood / flow.dimensions).backward()
                 if clip_grad_norm_(flow.parameters(), preset.clip_norm).isfinite():
                     optimiser.step()
                     state.update_average(ema_decay(preset, step))
-                    progress.log_likelihood_sum += log_likelihood.item()
+                    progress.log_likelihood_sum += ranks.sum(log_likelihood).item() / ranks.count
                     progress.skipped_in_a_row = 0
                 else:
                     progress.skipped += 1
@@ -84,14 +90,15 @@ def train(
                         f"up to step {progress.step} of epoch {progress.epoch + 1}; "
                         "a lower learning rate may help, --fresh starts anew"
                     )
-                if stop_requested():
+                if ranks.any(stop_requested()):
                     save()
                     return False
 
+            validated = ranks.sum(log_likelihoods(state.evaluated, validation).sum()).item() / len(splits.validation)
             record = EpochRecord(
                 epoch=progress.epoch + 1,
                 train=progress.log_likelihood_sum / (steps - progress.skipped),
-                validation=float(log_likelihoods(state.evaluated, validation).mean()),
+                validation=validated,
                 seconds=progress.seconds,
                 skipped=progress.skipped,
             )

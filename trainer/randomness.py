@@ -17,13 +17,17 @@ def batch_order(seed: int, epoch: int, count: int) -> Tensor:
     return torch.randperm(count, generator=torch.Generator().manual_seed(int(key)))
 
 
-def dequantise(flow: Flow, items: Tensor, seed: int, epoch: int, step: int) -> Tensor:
-    """Items (B, *item_shape) as a flow's continuous points, with noise that is fresh in every step.
+def noise_keys(seed: int, epoch: int, step: int, count: int, device: torch.device) -> Tensor:
+    """The key (count,) of each row of a step's batch, which its noise follows from."""
+    return noise.derive(noise.derive(noise.keys(seed, count, device), epoch), step)
+
+
+def dequantise(flow: Flow, items: Tensor, keys: Tensor) -> Tensor:
+    """Items (B, *item_shape) as a flow's continuous points, with noise from keys (B,) that are fresh in every step.
 
     ``Flow.to_continuous`` would give an image the same noise in every epoch, and a flow can learn that by heart.
     """
     if flow.dequantise is None:
         return items.to(flow.dtype)
-    rows = noise.derive(noise.derive(noise.keys(seed, len(items), items.device), epoch), step)
-    draws = noise.uniform(rows, flow.item_shape).to(flow.dtype)
+    draws = noise.uniform(keys, flow.item_shape).to(flow.dtype)
     return flow.dequantise(items.to(flow.dtype), draws)[0]
