@@ -8,12 +8,22 @@ from typing import Any
 
 from flows.errors import ArchitectureError
 from flows.flow import Flow
+from flows.glow import glow
+from flows.lattice import lattice
 from flows.nets import ACTIVATIONS
 from flows.nice import nice
 from flows.priors import PRIORS
+from flows.realnvp import realnvp
+from flows.spline import spline
 from flows.whitening import WHITENINGS
 
-ARCHITECTURES: dict[str, Callable[..., Flow]] = {"nice": nice}
+ARCHITECTURES: dict[str, Callable[..., Flow]] = {
+    "glow": glow,
+    "lattice": lattice,
+    "nice": nice,
+    "realnvp": realnvp,
+    "spline": spline,
+}
 
 # No flow comes near these; a manifest that names more is damaged or hostile, and must not keep the builder busy.
 _MOST_LAYERS = 1_000
@@ -42,7 +52,7 @@ def build(name: str, item_shape: Sequence[int], arguments: Mapping[str, Any]) ->
 
 
 def _check(key: str, value: Any, default: Any) -> None:
-    """The value must be of the kind of the builder's default: a flag, a count, counts, or a word of a known list."""
+    """The value must be of the kind of the default: a flag, a count, counts, a share, or a word of a known list."""
     if key in _CHOICES:
         if not isinstance(value, str) or value not in _CHOICES[key]:
             raise ArchitectureError(f"{key} must be one of {', '.join(_CHOICES[key])}, got {value!r}")
@@ -52,6 +62,9 @@ def _check(key: str, value: Any, default: Any) -> None:
     elif isinstance(default, int):
         if not _is_count(value, _MOST_LAYERS):
             raise ArchitectureError(f"{key} must be an integer from 1 to {_MOST_LAYERS}, got {value!r}")
+    elif isinstance(default, float):
+        if not isinstance(value, float | int) or isinstance(value, bool) or not 0 < value < 1:
+            raise ArchitectureError(f"{key} must be a number between 0 and 1, got {value!r}")
     elif not _are_widths(value):
         raise ArchitectureError(f"{key} must be a list of integers from 1 to {_WIDEST}, got {value!r}")
 

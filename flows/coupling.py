@@ -1,9 +1,12 @@
 """Coupling layers: one part of the input decides how the other is changed, so the inverse is as cheap as the forward.
 
 Dinh, Krueger & Bengio, "NICE: Non-linear Independent Components Estimation", 2014 (arXiv:1410.8516), section 3.
+Dinh, Sohl-Dickstein & Bengio, "Density estimation using Real NVP", 2017 (arXiv:1605.08803), section 3.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +15,26 @@ from flows.errors import ShapeMismatch
 from flows.transform import Transform, no_volume_change
 
 
-class EvenOdd(nn.Module):
+class Split(nn.Module):
+    """Parts a batch in two, kept and changed, each with its entries or channels in dimension 1.
+
+    A subclass sets ``kept`` and ``changed``, the sizes of dimension 1.
+    """
+
+    __call__: Callable[..., tuple[Tensor, Tensor]]
+    kept: int
+    changed: int
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """x (B, ...) -> kept (B, kept, ...), changed (B, changed, ...)."""
+        raise NotImplementedError
+
+    def merge(self, kept: Tensor, changed: Tensor) -> Tensor:
+        """The inverse of the split."""
+        raise NotImplementedError
+
+
+class EvenOdd(Split):
     """Splits (B, D) vectors into every other entry: parity 0 keeps entries 0, 2, 4 ..., parity 1 keeps 1, 3, 5 ...
 
     Stacking couplings of alternating parity lets every entry be changed (NICE, section 3.2).
@@ -52,7 +74,7 @@ class Coupling(Transform):
     A subclass says what g is: ``couple`` and ``uncouple``, each answering with its own log-determinant.
     """
 
-    def __init__(self, split: EvenOdd, net: nn.Module) -> None:
+    def __init__(self, split: Split, net: nn.Module) -> None:
         super().__init__()
         self.split, self.net = split, net
 
@@ -72,6 +94,11 @@ class Coupling(Transform):
         changed, log_abs_det = self.uncouple(changed, self.net(kept))
         return self.split.merge(kept, changed), log_abs_det
 
+    @torch.no_grad()
+    def initialise(self, x: Tensor) -> Tensor:
+        # What a flow starts from may be thousands of items, and a net's activations are many times as large as they.
+        return torch.cat([self(part)[0] for part in torch.split(x, 500)])
+
 
 class AdditiveCoupling(Coupling):
     """g(x; m) = x + m: preserves volume, so its log-determinant is zero (NICE, section 3.2)."""
@@ -81,3 +108,25 @@ class AdditiveCoupling(Coupling):
 
     def uncouple(self, changed: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
         return changed - parameters, no_volume_change(changed)
+
+
+class AffineCoupling(Coupling):
+    """g(x; r, t) = x * exp(s) + t with s = b tanh(r / b); log|det| = sum of s (Real NVP, eqs. 4, 6 and 8).
+
+    The net answers with r and t, so with twice as many entries as it changes. The bound b on the log-scale is fixed,
+    where the paper's is learnt: no input and no weights can make one coupling stretch or shrink by more than e^b.
+    """
+
+    bound = 3.0
+
+    def couple(self, changed: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        log_scale, shift = self._scale_and_shift(parameters)
+        return changed * log_scale.exp() + shift, log_scale.flatten(1).sum(dim=1)
+
+    def uncouple(self, changed: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        log_scale, shift = self._scale_and_shift(parameters)
+        return (changed - shift) * (-log_scale).exp(), -log_scale.flatten(1).sum(dim=1)
+
+    def _scale_and_shift(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        raw, shift = parameters.chunk(2, dim=1)
+        return self.bound * (raw / self.bound).tanh(), shift

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from flows.errors import ShapeMismatch
+from flows.errors import ArchitectureError, InputOutsideDomain, ShapeMismatch
 from flows.transform import Transform, no_volume_change
 
 
@@ -43,6 +44,39 @@ class Dequantise(Transform):
 
     def extra_repr(self) -> str:
         return f"levels={self.levels}"
+
+
+class Logit(Transform):
+    """y = logit(alpha + (1 - 2 alpha) x): the unit interval to the line, where an unbounded prior can follow it.
+
+    log|dy/dx| = log(1 - 2 alpha) - log p - log(1 - p) with p what the logit is taken of. alpha keeps both ends at a
+    finite place (Dinh, Sohl-Dickstein & Bengio 2017, "Real NVP", arXiv:1605.08803, section 4.1, where one end has it).
+    """
+
+    def __init__(self, alpha: float = 0.05) -> None:
+        super().__init__()
+        if not 0 < alpha < 0.5:
+            raise ArchitectureError(f"alpha must lie between 0 and 0.5, got {alpha}")
+        self.alpha = alpha
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """x (B, ...) in [0, 1]. Raises InputOutsideDomain where the logit has no value; NaN passes."""
+        p = self.alpha + (1 - 2 * self.alpha) * x
+        if bool(((p <= 0) | (p >= 1)).any()):
+            raise InputOutsideDomain("a flow behind a logit knows values in [0, 1] only")
+        y = torch.logit(p)
+        return y, -self._log_slope(y)
+
+    def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        return (y.sigmoid() - self.alpha) / (1 - 2 * self.alpha), self._log_slope(y)
+
+    def _log_slope(self, y: Tensor) -> Tensor:
+        """log|det dx/dy| (B,), from the logits."""
+        slopes = -functional.softplus(y) - functional.softplus(-y) - math.log(1 - 2 * self.alpha)
+        return slopes.flatten(1).sum(dim=1)
+
+    def extra_repr(self) -> str:
+        return f"alpha={self.alpha}"
 
 
 class Flatten(Transform):

@@ -1,11 +1,16 @@
-"""The diagonal scaling that ends a NICE: which latent directions matter, and by how much."""
+"""Scalings entry by entry: the one that ends a NICE, and the one that keeps a deep flow's layers at unit size."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor, nn
 
 from flows.transform import Transform
+
+LEAST_STD = 1e-4
+"""What does not vary at all would ask for an infinite scale. Far below a grey level, 1/256."""
 
 
 class DiagonalScaling(Transform):
@@ -28,10 +33,47 @@ class DiagonalScaling(Transform):
 
     @torch.no_grad()
     def initialise(self, x: Tensor) -> Tensor:
-        # A dimension that does not vary at all would ask for an infinite scale; 1e-4 is far below a grey level (1/256).
-        std = x.std(dim=0).clamp_min(1e-4)
+        std = x.std(dim=0).clamp_min(LEAST_STD)
         self.log_scale.copy_((self.target_std / std).log())
         return self(x)[0]
 
     def extra_repr(self) -> str:
         return f"{self.log_scale.numel()}"
+
+
+class ActNorm(Transform):
+    """y = exp(s) * (x - m), entry by entry over (B, C) or channel by channel over (B, C, ...).
+
+    log|det| = the sum of s, times the places of a channel (Kingma & Dhariwal 2018, "Glow", arXiv:1807.03039, section
+    3.1). ``initialise`` makes one batch come out with mean 0 and standard deviation 1; from there on m and s are
+    learnt. In front of a flow it takes data of any units to where nets work.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.mean = nn.Parameter(torch.zeros(channels))
+        self.log_scale = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return (x - _along(self.mean, x)) * _along(self.log_scale.exp(), x), self._log_abs_det(x)
+
+    def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        return y * _along((-self.log_scale).exp(), y) + _along(self.mean, y), -self._log_abs_det(y)
+
+    def _log_abs_det(self, x: Tensor) -> Tensor:
+        return (self.log_scale.sum() * math.prod(x.shape[2:])).expand(x.shape[0])
+
+    @torch.no_grad()
+    def initialise(self, x: Tensor) -> Tensor:
+        values = x.transpose(0, 1).flatten(1)
+        self.mean.copy_(values.mean(dim=1))
+        self.log_scale.copy_(-values.std(dim=1).clamp_min(LEAST_STD).log())
+        return self(x)[0]
+
+    def extra_repr(self) -> str:
+        return f"{self.mean.numel()}"
+
+
+def _along(vector: Tensor, x: Tensor) -> Tensor:
+    """vector (C,) so that it spreads over x (B, C, ...)."""
+    return vector.reshape(-1, *[1] * (x.ndim - 2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
@@ -24,14 +25,59 @@ def _vectors(dimensions: int) -> Callable[[], Tensor]:
     return lambda: torch.randn(5, dimensions, dtype=torch.float64)
 
 
+def _images(*shape: int) -> Callable[[], Tensor]:
+    return lambda: torch.randn(5, *shape, dtype=torch.float64)
+
+
 def _coupling(dimensions: int, parity: int, activation: str = "relu") -> Transform:
     split = flows.EvenOdd(dimensions, parity)
     return flows.AdditiveCoupling(split, flows.MLP(split.kept, [16, 16], split.changed, activation))
 
 
+def _affine(dimensions: int, parity: int) -> Transform:
+    split = flows.EvenOdd(dimensions, parity)
+    return flows.AffineCoupling(split, flows.MLP(split.kept, [16, 16], 2 * split.changed))
+
+
+def _spline(dimensions: int, parity: int, bins: int) -> Transform:
+    split = flows.EvenOdd(dimensions, parity)
+    outputs = split.changed * flows.SplineCoupling.parameters_of(bins)
+    return flows.SplineCoupling(split, flows.MLP(split.kept, [16], outputs), bins)
+
+
+def _image_coupling(split: flows.Split, net: type[flows.ConvNet | flows.ResidualNet]) -> Transform:
+    return flows.AffineCoupling(split, net(split.kept, [5, 5], 2 * split.changed))
+
+
+def _two_scales() -> Transform:
+    """(3, 4, 4) -> (48,), with half of the channels done behind the first scale."""
+    scales = [flows.Compose([flows.Squeeze(), flows.InvertibleConvolution(12)]), flows.Compose([flows.Squeeze()])]
+    return flows.MultiScale(scales, [(12, 2, 2), (24, 1, 1)])
+
+
 TRANSFORMS: dict[str, TransformCase] = {
     "additive-even": TransformCase(lambda: _coupling(6, 0), _vectors(6)),
     "additive-odd-size": TransformCase(lambda: _coupling(7, 1, "leaky_relu"), _vectors(7)),
+    "affine-even": TransformCase(lambda: _affine(6, 0), _vectors(6)),
+    "affine-odd-size": TransformCase(lambda: _affine(7, 1), _vectors(7)),
+    "actnorm": TransformCase(lambda: flows.ActNorm(6), _vectors(6)),
+    "actnorm-channels": TransformCase(lambda: flows.ActNorm(3), _images(3, 2, 4)),
+    "spline-even": TransformCase(lambda: _spline(6, 0, bins=5), _vectors(6)),
+    "spline-odd-size": TransformCase(lambda: _spline(3, 1, bins=2), _vectors(3)),
+    "convolution": TransformCase(lambda: flows.InvertibleConvolution(4), _images(4, 2, 3)),
+    "convolution-vector": TransformCase(lambda: flows.InvertibleConvolution(5), _vectors(5)),
+    "planes": TransformCase(lambda: flows.Planes((2, 4, 3)), _images(2, 4, 3)),
+    "squeeze": TransformCase(flows.Squeeze, _images(3, 2, 4)),
+    "checkerboard-even": TransformCase(
+        lambda: _image_coupling(flows.Checkerboard(1, 0), flows.ResidualNet), _images(1, 4, 4)
+    ),
+    "checkerboard-odd": TransformCase(
+        lambda: _image_coupling(flows.Checkerboard(2, 1), flows.ConvNet), _images(2, 2, 4)
+    ),
+    "halves-even": TransformCase(lambda: _image_coupling(flows.Halves(4, 0), flows.ConvNet), _images(4, 2, 2)),
+    "halves-odd-size": TransformCase(lambda: _image_coupling(flows.Halves(3, 1), flows.ResidualNet), _images(3, 2, 2)),
+    "two-scales": TransformCase(_two_scales, _images(3, 4, 4)),
+    "logit": TransformCase(flows.Logit, lambda: torch.rand(5, 2, 3, dtype=torch.float64)),
     "scaling": TransformCase(lambda: flows.DiagonalScaling(6), _vectors(6)),
     "centre": TransformCase(lambda: flows.Centre(6), _vectors(6)),
     "standardise": TransformCase(lambda: flows.Standardise(6), _vectors(6)),
@@ -48,6 +94,8 @@ class FlowCase(NamedTuple):
     architecture: str
     item_shape: tuple[int, ...]
     arguments: dict[str, object]
+    round_trip: float = 1e-5
+    """How far decode may miss in float32, in data units: more where a density has valleys, in which z hardly moves."""
 
     def make(self) -> Flow:
         return flows.build(self.architecture, self.item_shape, self.arguments)
@@ -62,12 +110,34 @@ FLOWS: dict[str, FlowCase] = {
     "nice-image": FlowCase("nice", (4, 4), {"hidden": [16, 16]}),
     "nice-colour": FlowCase("nice", (3, 3, 3), {"hidden": [16], "couplings": 3, "prior": "normal"}),
     "nice-vector": FlowCase("nice", (5,), {"hidden": [16], "activation": "leaky_relu", "image": False}),
+    "lattice-image": FlowCase("lattice", (8, 4), {"width": 6, "blocks": 1, "components": 3}, round_trip=1e-4),
+    "lattice-colour": FlowCase("lattice", (4, 4, 3), {"width": 6, "blocks": 1, "components": 2}, round_trip=1e-4),
     "nice-zca": FlowCase("nice", (4, 4), {"hidden": [16], "whitening": "zca"}),
     "nice-approximate": FlowCase("nice", (4, 4), {"hidden": [16], "whitening": "approximate"}),
     "nice-table": FlowCase("nice", (3,), {"hidden": [16], "whitening": "standardise", "image": False}),
     "nice-plane": FlowCase("nice", (2,), {"hidden": [16, 16], "image": False}),
     "nice-plane-normal": FlowCase("nice", (2,), {"hidden": [16], "prior": "normal", "image": False}),
+    "realnvp-image": FlowCase("realnvp", (4, 4), {"hidden": [5, 5], "couplings": 1}),
+    "realnvp-colour": FlowCase("realnvp", (4, 8, 3), {"hidden": [5], "couplings": 2, "levels": 1, "prior": "logistic"}),
+    "realnvp-vector": FlowCase("realnvp", (5,), {"hidden": [16], "couplings": 4, "image": False}),
+    "realnvp-plane": FlowCase("realnvp", (2,), {"hidden": [16, 16], "couplings": 4, "image": False}),
+    "glow-image": FlowCase("glow", (4, 4), {"steps": 2, "hidden": [5, 5], "levels": 2}, round_trip=1e-4),
+    "glow-colour": FlowCase(
+        "glow", (2, 4, 3), {"steps": 2, "hidden": [5], "levels": 1, "alpha": 0.01}, round_trip=1e-4
+    ),
+    "spline-vector": FlowCase("spline", (5,), {"hidden": [16], "bins": 4, "couplings": 3}, round_trip=1e-4),
+    "spline-plane": FlowCase("spline", (2,), {"hidden": [16], "couplings": 2}, round_trip=1e-4),
 }
+
+
+EXTREMES = (0.0, 1e-30, -1e-30, 1e4, -1e4)
+
+
+def extremes(*shape: int) -> Tensor:
+    """Items of a shape at the edges of what float32 is good for: each extreme everywhere, and all of them in turn."""
+    everywhere = torch.tensor(EXTREMES).reshape(-1, *[1] * len(shape)).expand(-1, *shape)
+    in_turn = torch.tensor(EXTREMES)[torch.arange(math.prod(shape)) % len(EXTREMES)].reshape(1, *shape)
+    return torch.cat([everywhere, in_turn])
 
 
 def disturb(module: Module, scale: float = 0.2) -> Module:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 
 import pytest
@@ -10,7 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import flows
-from tests.flows.cases import TRANSFORMS, TransformCase, disturb
+from tests.flows.cases import TRANSFORMS, TransformCase, disturb, extremes
+
+
+class Constant(torch.nn.Module):
+    """A net that answers every row with the same numbers."""
+
+    def __init__(self, answer: list[float]) -> None:
+        super().__init__()
+        self.answer = torch.tensor([answer])
+
+    def forward(self, kept: torch.Tensor) -> torch.Tensor:
+        return self.answer.to(kept.dtype).expand(len(kept), -1)
+
 
 every_transform = pytest.mark.parametrize("case", TRANSFORMS.values(), ids=TRANSFORMS.keys())
 
@@ -58,6 +71,19 @@ def test_a_saved_state_restores_the_map(case: TransformCase) -> None:
 
 
 @every_transform
+@pytest.mark.parametrize("direction", ["forward", "inverse"])
+def test_extremes_give_finite_values_or_a_typed_error(case: TransformCase, direction: str) -> None:
+    transform = disturb(case.make())
+    x = case.points().float()
+    points = x if direction == "forward" else transform(x)[0]
+    for row in extremes(*points.shape[1:]):
+        with contextlib.suppress(flows.FlowError):
+            y, log_abs_det = getattr(transform, direction)(row[None])
+            assert bool(y.isfinite().all())
+            assert bool(log_abs_det.isfinite().all())
+
+
+@every_transform
 def test_an_empty_batch_passes(case: TransformCase) -> None:
     y, log_abs_det = case.make().double()(case.points()[:0])
     assert len(y) == 0
@@ -87,6 +113,25 @@ def test_scaling_starts_at_the_spread_of_the_data() -> None:
     scaled = scaling.initialise(x)
     torch.testing.assert_close(scaled[:, :5].std(dim=0), torch.full((5,), 2.0, dtype=torch.float64))
     assert bool(scaling.log_scale.isfinite().all()), "a constant dimension must not ask for an infinite scale"
+
+
+def test_actnorm_starts_at_the_units_of_the_data() -> None:
+    x = torch.randn(500, 3, 2, 2, dtype=torch.float64) * torch.tensor([1e-2, 1, 1e5])[:, None, None] + 7
+    x[:, 0] = 7
+    normed = flows.ActNorm(3).double().initialise(x)
+    torch.testing.assert_close(normed.mean(dim=(0, 2, 3)), torch.zeros(3, dtype=torch.float64), atol=1e-9, rtol=0)
+    torch.testing.assert_close(normed[:, 1:].std(dim=(0, 2, 3)), torch.ones(2, dtype=torch.float64))
+    assert bool(normed.isfinite().all()), "a constant channel must not ask for an infinite scale"
+
+
+@pytest.mark.parametrize("answer", [0.0, 1e-30, 3.0, 1e4, -1e4, 1e30, -1e30])
+def test_no_answer_of_its_net_makes_an_affine_coupling_stretch_without_bound(answer: float) -> None:
+    coupling = flows.AffineCoupling(flows.EvenOdd(2, 0), Constant([answer, 0.0]))
+    x = torch.tensor([[0.5, 2.0]])
+    y, log_abs_det = coupling(x)
+    assert abs(log_abs_det.item()) <= coupling.bound
+    torch.testing.assert_close(y[0, 1], 2 * log_abs_det.exp()[0])
+    torch.testing.assert_close(coupling.inverse(y)[0], x)
 
 
 def test_centre_subtracts_the_mean_of_what_it_was_shown() -> None:
