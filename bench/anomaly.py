@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from flows import anomaly
-from flows.anomaly.complexity import code_length
+from flows.anomaly.complexity import code_bits
 from model_store import LoadedModel, Store, default_root
 from trainer.calibration import statistics
 from trainer.data import idx
@@ -68,14 +68,14 @@ def table(model: LoadedModel, home: str, sets: dict[str, Tensor]) -> None:
     others = {name: images for name, images in sets.items() if name != home}
     foreign = {**others, **corruptions(sets[home])}
     likelihood = anomaly.names_of(model.flow).index("log_likelihood")
-    sizes = code_length(sets[home])
+    sizes = code_bits(sets[home])
     print(f"\n### What {model.reference} takes for foreign\n")
     print("| foreign set | AUROC | FPR at 95 % TPR | raw -log p | code length alone |\n|---|---|---|---|---|")
     for name, images in foreign.items():
         found = statistics(model.flow, images)
         ours = detection(-verdict.p_value, -calibration.judge(found).p_value)
         raw = detection(-ordinary[:, likelihood], -found[:, likelihood])
-        size = detection(sizes, code_length(images)).auroc
+        size = detection(sizes, code_bits(images)).auroc
         near = " (near)" if (home, name) in NEAR else ""
         figures = (ours.auroc, ours.fpr_at_95_tpr, raw.auroc, max(size, 1 - size))
         print(f"| {name}{near} | " + " | ".join(f"{figure:.4f}" for figure in figures) + " |")

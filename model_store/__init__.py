@@ -2,7 +2,7 @@
 
 from model_store.errors import ModelRefused, StoreError, UnknownModel
 from model_store.manifest import Manifest
-from model_store.publishing import Published, publish
+from model_store.publishing import Published, publish, recalibrate
 from model_store.store import LoadedModel, Store, default_root
 from model_store.weights import round_weights
 
@@ -16,5 +16,6 @@ __all__ = [
     "UnknownModel",
     "default_root",
     "publish",
+    "recalibrate",
     "round_weights",
 ]

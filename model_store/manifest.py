@@ -62,6 +62,8 @@ class CalibrationNote(_Strict):
     statistics: list[str]
     fit: int
     reference: int
+    detection: dict[str, dict[str, float]] = {}
+    """Figures of how well the verdict tells each foreign set from ordinary items, measured on none of the above."""
 
 
 class FileEntry(_Strict):

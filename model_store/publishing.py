@@ -22,7 +22,7 @@ from model_store import selftest
 from model_store.errors import StoreError
 from model_store.files import replace_durably, sync_directory, versions_in, write_durably
 from model_store.reference import is_name
-from model_store.store import DEFAULT, Store
+from model_store.store import DEFAULT, LoadedModel, Store
 from model_store.weights import flow_from_bytes, flow_to_bytes, to_bytes
 
 
@@ -45,13 +45,15 @@ def publish(
     card: str,
     calibration: Calibration | None = None,
     calibrated_on: str = "",
+    detection: Mapping[str, Mapping[str, float]] | None = None,
     pictures: Mapping[str, bytes] | None = None,
     weights_dtype: m.Dtype = "float32",
 ) -> Published:
     """Publish a trained flow as the next version of ``name`` and point the alias `default` at it.
 
     ``golden_items`` (N, ...) are a few held-out items, as a user would send them; ``quality`` maps a split to its
-    figures; ``pictures`` maps file names to PNG bytes; ``calibrated_on`` says where the calibration's items come from.
+    figures; ``pictures`` maps file names to PNG bytes; ``calibrated_on`` says where the calibration's items come from;
+    ``detection`` maps foreign sets to figures of how well the verdict finds them.
     Raises StoreError when the name is no name, or when the version as a reader would load it fails its own self-test;
     the store is then as it was.
     """
@@ -69,7 +71,7 @@ def publish(
         format=1,
         name=name,
         version=1,
-        published=datetime.now(UTC).isoformat(timespec="seconds"),
+        published=_now(),
         architecture=m.Architecture(name=architecture, arguments=dict(arguments)),
         item=m.Item(shape=list(flow.item_shape), dtype="uint8" if flow.is_image else "float32"),
         prior=_prior_of(flow),
@@ -77,7 +79,7 @@ def publish(
         provenance=dict(provenance),
         quality={split: dict(figures) for split, figures in quality.items()},
         golden=golden,
-        calibration=_note(calibration, calibrated_on),
+        calibration=_note(calibration, calibrated_on, detection or {}),
         files={},
     )
     served = flow_from_bytes(draft, weights)
@@ -94,6 +96,34 @@ def publish(
     if calibration is not None:
         files[m.CALIBRATION] = to_bytes(calibration.tensors())
     return _write(store, draft, files)
+
+
+def recalibrate(
+    store: Path,
+    model: LoadedModel,
+    calibration: Calibration,
+    *,
+    calibrated_on: str,
+    detection: Mapping[str, Mapping[str, float]],
+) -> Published:
+    """Publish a loaded model with another calibration as the next version of its name, all else as it is.
+
+    The provenance names the version that the weights come from. Raises ModelRefused when a file of the model was
+    damaged since it was loaded.
+    """
+    files = {file: model.read(file) for file in model.manifest.files if file != m.CALIBRATION}
+    draft = model.manifest.model_copy(
+        update={
+            "published": _now(),
+            "provenance": {**model.manifest.provenance, "weights_of": model.reference},
+            "calibration": _note(calibration, calibrated_on, detection),
+        }
+    )
+    return _write(store, draft, {**files, m.CALIBRATION: to_bytes(calibration.tensors())})
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _write(store: Path, draft: m.Manifest, files: Mapping[str, bytes]) -> Published:
@@ -132,12 +162,17 @@ def _claim(temporary: Path, draft: m.Manifest, directory: Path) -> int:
     return version
 
 
-def _note(calibration: Calibration | None, source: str) -> m.CalibrationNote | None:
+def _note(
+    calibration: Calibration | None, source: str, detection: Mapping[str, Mapping[str, float]]
+) -> m.CalibrationNote | None:
     if calibration is None:
         return None
-    names = [name for test in calibration.tests for name in test.statistics]
     return m.CalibrationNote(
-        source=source, statistics=names, fit=len(calibration.fit), reference=len(calibration.reference)
+        source=source,
+        statistics=[name for test in calibration.tests for name in test.statistics],
+        fit=len(calibration.fit),
+        reference=len(calibration.reference),
+        detection={foreign: dict(figures) for foreign, figures in detection.items()},
     )
 
 

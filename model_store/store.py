@@ -135,10 +135,10 @@ class Store:
             raise ModelRefused(name, version, f"its manifest is that of {manifest.name}@{manifest.version}")
         return manifest
 
-    def load(self, name: str, version: int, device: torch.device | str = "cpu") -> LoadedModel:
+    def load(self, name: str, version: int, device: torch.device | str = "cpu", calibrated: bool = True) -> LoadedModel:
         """Load with every check: hashes, keys, shapes, dtypes, finite values, round trip, golden log-likelihood.
 
-        Raises ModelRefused with the reason.
+        Without ``calibrated`` the calibration is left out: it is to be made anew. Raises ModelRefused with the reason.
         """
         manifest = self.manifest(name, version)
         directory = self._directory(name) / str(version)
@@ -151,7 +151,7 @@ class Store:
             if flow.is_image != (manifest.item.dtype == "uint8"):
                 raise DamagedTensors(f"items of {manifest.item.dtype} do not fit this architecture")
             deviation = _self_test(flow, manifest, from_bytes(data[m.GOLDEN]))
-            calibration = _calibration(flow, manifest.calibration, data)
+            calibration = _calibration(flow, manifest.calibration if calibrated else None, data)
         except (DamagedFile, DamagedTensors) as error:
             raise ModelRefused(name, version, str(error)) from error
         return LoadedModel(name, version, manifest, flow, calibration, deviation, directory)
@@ -189,7 +189,9 @@ def _calibration(flow: Flow, note: m.CalibrationNote | None, data: Mapping[str, 
     if m.CALIBRATION not in data:
         raise DamagedFile(f"the manifest lists no {m.CALIBRATION}")
     if tuple(note.statistics) != names_of(flow):
-        raise DamagedTensors("the calibration is of other statistics than this version of Sluice computes")
+        raise DamagedTensors(
+            "the calibration is of other statistics than this version of Sluice computes: sluice-calibrate renews it"
+        )
     tensors = from_bytes(data[m.CALIBRATION])
     sizes = {key: len(tensor) for key, tensor in tensors.items()}
     if sizes != {"fit": note.fit, "reference": note.reference}:

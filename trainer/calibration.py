@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from flows import Flow, anomaly
+from trainer.data import DataSet
 
 _BATCH = 500
 _FIT_SHARE = 1 / 3
@@ -28,3 +29,8 @@ def calibrate(flow: Flow, held_out: Tensor) -> anomaly.Calibration | None:
         return None
     found = statistics(flow, held_out)
     return anomaly.Calibration(anomaly.tests_of(flow), found[:fit], found[fit:])
+
+
+def source_of(held_out: Tensor, data: DataSet) -> str:
+    """What a manifest says of where a calibration comes from."""
+    return f"{len(held_out):,} items of {data.title} that no weight was trained on"

@@ -7,6 +7,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from flows import Flow
+from flows.anomaly import Calibration
+from trainer.calibration import statistics
+from trainer.foreign import corruptions
+
+_ITEMS = 2000
+
 
 class Detection(NamedTuple):
     """How two sets of scores overlap; a higher score means stranger."""
@@ -23,3 +30,18 @@ def detection(ordinary: Tensor, foreign: Tensor) -> Detection:
     below = torch.searchsorted(order, foreign) + torch.searchsorted(order, foreign, right=True)
     threshold = foreign.sort().values[int(0.05 * len(foreign))]
     return Detection(float(below.double().mean()) / (2 * len(order)), float((order >= threshold).double().mean()))
+
+
+def against_corruptions(flow: Flow, calibration: Calibration | None, fresh: Tensor) -> dict[str, dict[str, float]]:
+    """How well the combined verdict tells fresh items (N, *item_shape) from corrupted copies of them, by corruption.
+
+    The items are as a user sends them, and none of the calibration's. Without a calibration there is no verdict.
+    """
+    if calibration is None:
+        return {}
+    fresh = fresh[:_ITEMS]
+    ordinary = -calibration.judge(statistics(flow, fresh)).p_value
+    return {
+        name: detection(ordinary, -calibration.judge(statistics(flow, foreign)).p_value)._asdict()
+        for name, foreign in corruptions(fresh).items()
+    }

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from torch import Tensor
-
-from flows import Flow
-from flows.anomaly import Calibration
 from model_store import Published, publish, round_weights
 from trainer import card, pictures
-from trainer.calibration import calibrate, statistics
-from trainer.detection import detection
+from trainer.calibration import calibrate, source_of
+from trainer.detection import against_corruptions
 from trainer.evaluation import Quality, log_likelihoods
 from trainer.finished import Finished
-from trainer.foreign import corruptions
 
 GOLDEN_ITEMS = 8
-_DETECTED_ITEMS = 2000
 
 
 def export(run: Finished, store: Path | None, name: str) -> tuple[Quality, Published | None]:
@@ -46,23 +40,12 @@ def export(run: Finished, store: Path | None, name: str) -> tuple[Quality, Publi
         arguments=preset.arguments,
         golden_items=run.splits.test[:GOLDEN_ITEMS],
         provenance=run.provenance(),
-        quality={"test": quality.figures(), **_detected(flow, calibration, run.splits.test)},
+        quality={"test": quality.figures()},
         card=card.write(run, quality, name, pictures=drawn.keys()),
         pictures=drawn,
         calibration=calibration,
-        calibrated_on=f"{len(run.splits.validation):,} items of {preset.data.title} that no weight was trained on",
+        calibrated_on=source_of(run.splits.validation, preset.data),
+        detection=against_corruptions(flow, calibration, run.splits.test),
         weights_dtype=preset.weights_dtype,
     )
     return quality, published
-
-
-def _detected(flow: Flow, calibration: Calibration | None, test: Tensor) -> dict[str, dict[str, float]]:
-    """How well the combined verdict tells corrupted test images from the test images themselves."""
-    if calibration is None or not flow.is_image:
-        return {}
-    images = test[:_DETECTED_ITEMS]
-    ordinary = -calibration.judge(statistics(flow, images)).p_value
-    return {
-        f"against {name}": detection(ordinary, -calibration.judge(statistics(flow, foreign)).p_value)._asdict()
-        for name, foreign in corruptions(images).items()
-    }

@@ -1,7 +1,7 @@
-"""Images that a model should not take for its own, made from its own: what a detector is measured against everywhere.
+"""Items that a model should not take for its own, made from its own: what a detector is measured against everywhere.
 
-Each takes images (N, H, W) or (N, H, W, C), uint8, and gives as many back. They are fixed before any model is seen and
-are no part of any training or calibration.
+Each takes images (N, H, W) or (N, H, W, C), uint8, or vectors (N, D), and gives as many back. They are fixed before any
+model is seen and are no part of any training or calibration.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ _SEED = 20
 _PATCH = 8
 
 
-def corruptions(images: Tensor) -> dict[str, Tensor]:
-    """Every corruption of these images, by name; the same on every machine."""
-    return {name: corrupt(images, torch.Generator().manual_seed(_SEED)) for name, corrupt in CORRUPTIONS.items()}
+def corruptions(items: Tensor) -> dict[str, Tensor]:
+    """Every corruption of these images, or of these vectors, by name; the same on every machine."""
+    suitable = VECTOR_CORRUPTIONS if items.ndim == 2 else CORRUPTIONS
+    return {name: corrupt(items, torch.Generator().manual_seed(_SEED)) for name, corrupt in suitable.items()}
 
 
 def _noise(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -72,6 +73,23 @@ def _patched(images: Tensor, generator: torch.Generator) -> Tensor:
     return patched
 
 
+def _uniform(vectors: Tensor, generator: torch.Generator) -> Tensor:
+    """Uniform over the box that the vectors fill."""
+    low, high = vectors.amin(dim=0), vectors.amax(dim=0)
+    return low + (high - low) * torch.rand(vectors.shape, generator=generator, dtype=vectors.dtype)
+
+
+def _shuffled_columns(vectors: Tensor, generator: torch.Generator) -> Tensor:
+    """Each column in an order of its own: every value stays ordinary, and no two belong together."""
+    orders = torch.rand(vectors.shape, generator=generator).argsort(dim=0)
+    return vectors.gather(0, orders)
+
+
+def _stretched(vectors: Tensor, _: torch.Generator) -> Tensor:
+    """Twice as far from the mean."""
+    return 2 * vectors - vectors.mean(dim=0)
+
+
 CORRUPTIONS: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
     "uniform noise": _noise,
     "constant": _constant,
@@ -81,4 +99,9 @@ CORRUPTIONS: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
     "blurred": _blurred,
     "low contrast": _low_contrast,
     "pasted square": _patched,
+}
+VECTOR_CORRUPTIONS: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
+    "uniform in their box": _uniform,
+    "shuffled columns": _shuffled_columns,
+    "stretched twofold": _stretched,
 }

@@ -61,7 +61,8 @@ class Calibration:
         for part in (fit, reference):
             if part.ndim != 2 or part.shape[1] != columns or len(part) < LEAST or not bool(part.isfinite().all()):
                 raise ValueError(f"a calibration needs two tables of at least {LEAST} rows of {columns} finite numbers")
-        self.tests, self.fit, self.reference = tuple(tests), fit.double(), reference.double()
+        # In the precision that they are kept in, so that a calibration read back is the same one.
+        self.tests, self.fit, self.reference = tuple(tests), fit.float().double(), reference.float().double()
         self._parts: list[_TestReference] = []
         first = 0
         for test in tests:
@@ -81,7 +82,7 @@ class Calibration:
         return len(self.reference)
 
     def tensors(self) -> dict[str, Tensor]:
-        return {"fit": self.fit, "reference": self.reference}
+        return {"fit": self.fit.float(), "reference": self.reference.float()}
 
     def judge(self, statistics: Tensor) -> Verdict:
         """Statistics (B, K) of items -> p-values. A row that is not finite is stranger than anything: 1 / (n + 1)."""
@@ -109,9 +110,10 @@ class Calibration:
         return [part.density.strangeness(statistics[:, part.columns].double()) for part in self._parts]
 
     def _combined(self, strange: Sequence[Tensor]) -> Tensor:
-        """The most extreme test decides: strangeness is comparable once it is a rank among the fitted items.
+        """One very strange test, or several that are rather strange: the root of the sum of squares, as a distance.
 
-        Beyond the strangest of them ranks are equal; the strangeness itself then tells how far beyond.
+        Strangeness is comparable once it is a rank among the fitted items. Beyond the strangest of them ranks are
+        equal; the strangeness itself then tells how far beyond.
         """
         ranks = torch.stack(
             [_p_value(part.fit, column).log().neg() for part, column in zip(self._parts, strange, strict=True)]
@@ -122,7 +124,7 @@ class Calibration:
                 for part, column in zip(self._parts, strange, strict=True)
             ]
         )
-        return (ranks + beyond).amax(dim=0)
+        return (ranks + beyond).square().sum(dim=0).sqrt()
 
     def _normal_scores(self, statistics: Tensor) -> Tensor:
         values = statistics.double().nan_to_num(nan=torch.inf).T.contiguous()

@@ -12,7 +12,7 @@ import torch
 
 import flows
 from flows import anomaly
-from model_store import Published, Store, StoreError, publish, round_weights
+from model_store import Published, Store, StoreError, publish, recalibrate, round_weights
 from tests.conftest import Digits
 
 Publish = Callable[..., Published]
@@ -64,6 +64,27 @@ def test_a_calibration_travels(publish_digits: Publish, store: Store, digits: Di
     assert loaded.manifest.calibration is not None
     assert loaded.manifest.calibration.source == "400 held-out digits"
     assert (loaded.manifest.calibration.fit, loaded.manifest.calibration.reference) == (100, 400)
+
+
+def test_a_recalibrated_version_differs_in_nothing_else(publish_digits: Publish, store: Store, digits: Digits) -> None:
+    publish_digits(weights_dtype="bfloat16")
+    model = store.load("digits", 1)
+    found = anomaly.statistics(model.flow, model.flow.to_continuous(digits.test))
+    calibration = anomaly.Calibration(anomaly.tests_of(model.flow), found[:200], found[200:])
+    detection = {"noise": {"auroc": 0.75}}
+    published = recalibrate(store.root, model, calibration, calibrated_on="other digits", detection=detection)
+    assert (published.name, published.version) == ("digits", 2)
+    assert store.aliases("digits")["default"] == 2
+    renewed = store.load("digits", 2)
+    assert renewed.calibration is not None
+    assert torch.equal(renewed.calibration.judge(found).p_value, calibration.judge(found).p_value)
+    note = renewed.manifest.calibration
+    assert note is not None
+    assert (note.source, note.fit, note.reference, note.detection) == ("other digits", 200, 300, detection)
+    assert renewed.manifest.provenance == {**model.manifest.provenance, "weights_of": "digits@1"}
+    for file in model.manifest.files:
+        assert renewed.read(file) == model.read(file)
+    assert store.load("digits", 2, calibrated=False).calibration is None
 
 
 @pytest.mark.parametrize("name", ["", "Digits", "../digits", "a/b", ".hidden", "a b", "a@1", "x" * 65, "digits-"])

@@ -12,8 +12,8 @@ from torch import Tensor
 import flows
 from tests.conftest import DATA
 from trainer.calibration import calibrate
-from trainer.detection import detection
-from trainer.foreign import CORRUPTIONS, corruptions
+from trainer.detection import against_corruptions, detection
+from trainer.foreign import CORRUPTIONS, VECTOR_CORRUPTIONS, corruptions
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +51,26 @@ def test_corruptions_change_every_set_and_are_the_same_every_time(pixels: Tensor
         assert torch.equal(foreign, corruptions(images)[name]), name
     assert torch.equal(images, before)
     assert torch.equal(made["shuffled pixels"].flatten(1).sort().values, images.flatten(1).sort().values)
+
+
+def test_corrupted_vectors_keep_what_each_corruption_keeps() -> None:
+    vectors = torch.randn(200, 3, generator=torch.Generator().manual_seed(0)) + torch.tensor([5.0, 0.0, -5.0])
+    made = corruptions(vectors)
+    assert made.keys() == VECTOR_CORRUPTIONS.keys()
+    assert torch.equal(made["shuffled columns"].sort(dim=0).values, vectors.sort(dim=0).values)
+    assert bool((made["uniform in their box"] >= vectors.amin(dim=0)).all())
+    torch.testing.assert_close(made["stretched twofold"].mean(dim=0), vectors.mean(dim=0))
+    torch.testing.assert_close(made["stretched twofold"].std(dim=0), 2 * vectors.std(dim=0))
+
+
+def test_what_is_published_of_a_verdict_is_how_well_it_finds_each_corruption(pixels: Tensor) -> None:
+    flow = flows.nice((28, 28), hidden=[8]).requires_grad_(False)
+    flow.initialise(flow.to_continuous(pixels[:200]))
+    found = against_corruptions(flow, calibrate(flow, pixels[200:400]), pixels[400:])
+    assert found.keys() == CORRUPTIONS.keys()
+    assert found["uniform noise"]["auroc"] > 0.95
+    assert found["uniform noise"]["fpr_at_95_tpr"] < 0.05
+    assert against_corruptions(flow, None, pixels) == {}
 
 
 def test_calibration_splits_what_was_held_out_and_promises_nothing_from_too_little(pixels: Tensor) -> None:
