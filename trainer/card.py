@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from string import Template
 
-from trainer.evaluation import Quality
+from trainer.evaluation import Latents, Quality
 from trainer.finished import Finished
 from trainer.pictures import SAMPLE_TEMPERATURE
 from trainer.preset import Preset
@@ -54,6 +54,14 @@ $units
 
 ![Histogram of the test items' log-likelihoods](scores.png)
 
+Latents of $encoded test items, all dimensions together, beside the prior that they should follow:
+
+| | latents | prior |
+|---|---:|---:|
+$latents
+
+![Histogram of the latents](latents.png)
+
 ## Limitations
 
 $limitations
@@ -79,7 +87,7 @@ _CAPTIONS = {
 }
 
 
-def write(run: Finished, quality: Quality, name: str, pictures: Iterable[str]) -> str:
+def write(run: Finished, quality: Quality, latents: Latents, name: str, pictures: Iterable[str]) -> str:
     """The card in Markdown. ``pictures`` are the names of those that will lie beside it."""
     flow, preset, splits = run.flow, run.preset, run.splits
     log_likelihood, standard_error = quality.nats()
@@ -107,6 +115,10 @@ def write(run: Finished, quality: Quality, name: str, pictures: Iterable[str]) -
         log_likelihood=log_likelihood,
         standard_error=standard_error,
         bits="does not apply" if quality.bits_per_dim is None else f"{quality.bits_per_dim:.3f}",
+        encoded=f"{len(latents.values):,}",
+        latents="\n".join(
+            f"| {what} | {found:.4f} | {wanted:.4f} |" for what, (found, wanted) in latents.statistics().items()
+        ),
         units=(
             "The density is over pixels scaled to [0, 1], with uniform dequantisation noise."
             if flow.is_image

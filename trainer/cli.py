@@ -65,6 +65,11 @@ result as if nothing had happened.
     "--run-dir", type=click.Path(file_okay=False, path_type=Path), help="Where the run's state is kept.  [runs/PRESET]"
 )
 @click.option(
+    "--tensorboard",
+    is_flag=True,
+    help="Write the run's curves for TensorBoard into its directory.",
+)
+@click.option(
     "--resume/--fresh",
     default=True,
     show_default=True,
@@ -101,6 +106,7 @@ def main(
     store: Path | None,
     name: str | None,
     run_dir: Path | None,
+    tensorboard: bool,
     resume: bool,
     device: str,
     seed: int,
@@ -137,6 +143,7 @@ def main(
                 limit=limit,
                 ranks=ranks,
                 precision=choose_precision(chosen.precision, ranks.device),
+                events=tensorboard,
                 console=console,
                 stop_requested=stop,
                 command=_command(chosen, seed, limit, ranks),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Protocol
@@ -23,6 +23,29 @@ class Display(Protocol):
     def step_done(self, progress: Progress) -> None: ...
     def epoch_done(self, record: EpochRecord) -> None: ...
     def stopped_early(self, progress: Progress, patience: int) -> None: ...
+
+
+class Several:
+    """Tells several displays the same."""
+
+    def __init__(self, displays: Sequence[Display]) -> None:
+        self.displays = displays
+
+    def epoch_begins(self, progress: Progress, steps: int) -> None:
+        for display in self.displays:
+            display.epoch_begins(progress, steps)
+
+    def step_done(self, progress: Progress) -> None:
+        for display in self.displays:
+            display.step_done(progress)
+
+    def epoch_done(self, record: EpochRecord) -> None:
+        for display in self.displays:
+            display.epoch_done(record)
+
+    def stopped_early(self, progress: Progress, patience: int) -> None:
+        for display in self.displays:
+            display.stopped_early(progress, patience)
 
 
 _FIELDS = ("likelihood", "speed", "left", "skipped")

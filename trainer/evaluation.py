@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from flows import Flow, bits_per_dim
+from flows import Flow, Prior, bits_per_dim
 
 
 @torch.no_grad()
@@ -19,6 +19,36 @@ def log_likelihoods(flow: Flow, items: Tensor, batch_size: int = 500) -> Tensor:
     """
     batches = (items[first : first + batch_size] for first in range(0, max(1, len(items)), batch_size))
     return torch.cat([flow.log_prob(flow.to_continuous(batch)).double().cpu() for batch in batches])
+
+
+@dataclass(frozen=True)
+class Latents:
+    """How the latents of held-out items spread, all dimensions together, beside how draws of the prior do."""
+
+    values: Tensor
+    """(N, D), on the CPU."""
+    prior: Prior
+
+    @classmethod
+    @torch.no_grad()
+    def of(cls, flow: Flow, items: Tensor, batch_size: int = 500) -> Latents:
+        """From items (N, *item_shape) as a user sends them."""
+        batches = torch.split(items, batch_size)
+        values = torch.cat([flow.encode(flow.to_continuous(batch))[0].flatten(1).cpu() for batch in batches])
+        return cls(values, flow.prior)
+
+    def statistics(self) -> dict[str, tuple[float, float]]:
+        """What can be said of them in one number each: theirs and the prior's."""
+        spread = self.values.std(dim=0)
+        low, high = (float(self.prior.quantile(torch.tensor(q, dtype=torch.float64))) for q in (0.005, 0.995))
+        return {
+            "mean": (float(self.values.mean()), 0.0),
+            "standard deviation": (float(self.values.std()), self.prior.std),
+            "least standard deviation of a dimension": (float(spread.min()), self.prior.std),
+            "greatest standard deviation of a dimension": (float(spread.max()), self.prior.std),
+            f"share below {low:.2f}": (float((self.values < low).double().mean()), 0.005),
+            f"share above {high:.2f}": (float((self.values > high).double().mean()), 0.005),
+        }
 
 
 @dataclass(frozen=True)

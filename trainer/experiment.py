@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ import flows
 from flows import DiagonalScaling, Flow
 from trainer import data
 from trainer.device import Precision
-from trainer.display import display_on
+from trainer.display import Several, display_on
 from trainer.errors import DataError
+from trainer.events import events_in
 from trainer.finished import Finished
 from trainer.loop import train
 from trainer.parallel import Ranks
@@ -35,11 +37,14 @@ def run(
     limit: int | None,
     ranks: Ranks,
     precision: Precision,
+    events: bool,
     console: Console,
     stop_requested: Callable[[], bool],
     command: str,
 ) -> Finished | None:
     """Train a preset in a run directory, going on where a state lies if ``resume``. None when stopped before the end.
+
+    With ``events`` TensorBoard finds the run's curves below the run directory.
 
     Raises DataError, RunStateError or Diverged.
     """
@@ -59,7 +64,13 @@ def run(
             f"resuming {run_dir} behind epoch {state.progress.epoch}, step {state.progress.step}", markup=False
         )
 
-    with display_on(console, state.flow, preset) as display:
+    with ExitStack() as open_displays:
+        displays = [open_displays.enter_context(display_on(console, state.flow, preset))]
+        if events and ranks.leads:
+            steps_done = state.progress.epoch * (len(splits.train) // preset.batch_size) + state.progress.step
+            displays.append(
+                open_displays.enter_context(events_in(run_dir / "events", state.flow, preset, steps_done + 1))
+            )
         finished = train(
             state,
             splits,
@@ -68,7 +79,7 @@ def run(
             precision=precision,
             ranks=ranks,
             save=lambda: state.save(run_dir, experiment) if ranks.leads else None,
-            display=display,
+            display=Several(displays),
             stop_requested=stop_requested,
         )
     best = state.progress.best

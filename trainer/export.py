@@ -8,10 +8,11 @@ from model_store import Published, publish, round_weights
 from trainer import card, pictures
 from trainer.calibration import calibrate, source_of
 from trainer.detection import against_corruptions
-from trainer.evaluation import Quality, log_likelihoods
+from trainer.evaluation import Latents, Quality, log_likelihoods
 from trainer.finished import Finished
 
 GOLDEN_ITEMS = 8
+LATENT_ITEMS = 2000
 
 
 def export(run: Finished, store: Path | None, name: str) -> tuple[Quality, Published | None]:
@@ -27,7 +28,12 @@ def export(run: Finished, store: Path | None, name: str) -> tuple[Quality, Publi
     if store is None:
         return quality, None
     calibration = calibrate(flow, run.splits.validation)
-    drawn = {"loss.png": pictures.curve(run.history, run.best), "scores.png": pictures.histogram(scores)}
+    latents = Latents.of(flow, run.splits.test[:LATENT_ITEMS])
+    drawn = {
+        "loss.png": pictures.curve(run.history, run.best),
+        "scores.png": pictures.histogram(scores),
+        "latents.png": pictures.latents(latents),
+    }
     if flow.is_image:
         drawn["samples.png"] = pictures.samples(flow, run.seed)
     elif flow.dimensions == 2:
@@ -41,7 +47,7 @@ def export(run: Finished, store: Path | None, name: str) -> tuple[Quality, Publi
         golden_items=run.splits.test[:GOLDEN_ITEMS],
         provenance=run.provenance(),
         quality={"test": quality.figures()},
-        card=card.write(run, quality, name, pictures=drawn.keys()),
+        card=card.write(run, quality, latents, name, pictures=drawn.keys()),
         pictures=drawn,
         calibration=calibration,
         calibrated_on=source_of(run.splits.validation, preset.data),

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from flows import Flow
+from trainer.evaluation import Latents
 from trainer.state import EpochRecord
 
 GRID = 8
@@ -69,6 +70,18 @@ def histogram(scores: Tensor) -> bytes:
     values = scores.numpy()
     axes.hist(values[values >= np.quantile(values, 0.01)], bins=60)
     axes.axvline(float(scores.mean()), color="grey", linestyle=":", label="mean of all")
+    axes.legend()
+    return _png_of(figure)
+
+
+def latents(found: Latents) -> bytes:
+    """How the latents of test items spread, all dimensions together, beside the density that they should follow."""
+    figure, axes = _axes("latent", "density")
+    edges = found.prior.quantile(torch.tensor([1e-4, 1 - 1e-4], dtype=torch.float64))
+    grid = torch.linspace(float(edges[0]), float(edges[1]), 121)
+    counts = torch.histogram(found.values.flatten().float(), grid).hist
+    axes.stairs((counts / (found.values.numel() * grid.diff())).numpy(), grid.numpy(), fill=True, label="test items")
+    axes.plot(grid.numpy(), found.prior.log_density(grid).exp().numpy(), color="black", label="prior")
     axes.legend()
     return _png_of(figure)
 

@@ -2,6 +2,8 @@
 
 import gzip
 import hashlib
+import os
+import signal
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +16,7 @@ from trainer.cli import main
 from trainer.data import IdxImages
 from trainer.preset import Preset
 from trainer.presets import PRESETS
+from trainer.stopping import StopRequest
 
 SUBSET = Path(__file__).parents[1] / "data" / "mnist-subset.npz"
 
@@ -84,3 +87,15 @@ def sluice_train(tmp_path: Path) -> Callable[..., Result]:
         return CliRunner().invoke(main, [*arguments, *places])
 
     return invoke
+
+
+def stop_after(monkeypatch: pytest.MonkeyPatch, steps: int, number: signal.Signals = signal.SIGINT) -> None:
+    """The signal arrives in that step of the next run."""
+    calls = iter(range(1, 10**6))
+
+    def ask(self: StopRequest) -> bool:
+        if next(calls) == steps:
+            os.kill(os.getpid(), number)
+        return self.signal is not None
+
+    monkeypatch.setattr(StopRequest, "__call__", ask)

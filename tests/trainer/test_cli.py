@@ -28,7 +28,7 @@ def test_a_toy_goes_from_code_to_a_published_model_with_its_density_drawn(sluice
     assert result.exit_code == 0, result.output
     assert "bits/dim" not in result.output
     version = tmp_path / "store/my-moons/1"
-    assert {path.name for path in version.glob("*.png")} == {"density.png", "loss.png", "scores.png"}
+    assert {path.name for path in version.glob("*.png")} == {"density.png", "latents.png", "loss.png", "scores.png"}
     quality = json.loads((version / "manifest.json").read_text())["quality"]["test"]
     assert quality.keys() == {"count", "log_likelihood", "standard_error"}
     assert (version / "README.md").read_text().startswith("# my-moons\n")

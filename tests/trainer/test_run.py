@@ -1,7 +1,6 @@
 """Whole runs through the command: learning, publishing, stopping, resuming."""
 
 import json
-import os
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +13,7 @@ from click.testing import Result
 from safetensors.torch import load_file
 
 from model_store import Store
-from tests.trainer.conftest import know
+from tests.trainer.conftest import know, stop_after
 from trainer.preset import Preset
 from trainer.state import TrainingState
 from trainer.stopping import StopRequest
@@ -25,18 +24,6 @@ BIAS = "transforms.steps.2.net.layers.2.bias"
 
 def _state(directory: Path) -> dict[str, torch.Tensor]:
     return load_file(directory / "state.safetensors")
-
-
-def _stop_after(monkeypatch: pytest.MonkeyPatch, steps: int, number: signal.Signals = signal.SIGINT) -> None:
-    """The signal arrives in that step of the next run."""
-    calls = iter(range(1, 10**6))
-
-    def ask(self: StopRequest) -> bool:
-        if next(calls) == steps:
-            os.kill(os.getpid(), number)
-        return self.signal is not None
-
-    monkeypatch.setattr(StopRequest, "__call__", ask)
 
 
 def test_training_raises_the_held_out_likelihood_and_publishes_what_was_measured(
@@ -68,7 +55,7 @@ def test_the_published_model_serves_the_figure_in_its_card(tiny: Preset, sluice_
     assert loaded.calibration.size == 67
     version = tmp_path / "store/tiny-digits/1"
     assert f"{stated:.2f} nats" in (version / "README.md").read_text()
-    for picture in ("samples.png", "loss.png", "scores.png"):
+    for picture in ("samples.png", "loss.png", "scores.png", "latents.png"):
         assert (version / picture).read_bytes().startswith(b"\x89PNG")
 
 
@@ -80,7 +67,7 @@ def test_a_stopped_and_resumed_run_ends_in_the_very_weights_of_a_straight_one(
     straight = _state(tmp_path / "run")
 
     with monkeypatch.context() as patch:
-        _stop_after(patch, stop_at)
+        stop_after(patch, stop_at)
         stopped = sluice_train("tiny", "--no-publish", "--fresh")
     assert stopped.exit_code == 130
     assert "stopped and saved" in stopped.output
@@ -138,7 +125,7 @@ def test_a_damaged_state_is_refused_and_fresh_gets_past_it(
 def test_sigterm_stops_like_ctrl_c_and_says_so_in_its_exit_status(
     tiny: Preset, sluice_train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _stop_after(monkeypatch, 3, signal.SIGTERM)
+    stop_after(monkeypatch, 3, signal.SIGTERM)
     assert sluice_train("tiny").exit_code == 143
     assert (tmp_path / "run/state.safetensors").exists()
     assert not (tmp_path / "store").exists()
@@ -236,7 +223,7 @@ def test_a_run_out_of_patience_ends_and_keeps_its_best_epoch(
     know(still, monkeypatch)
     if stop_at:
         with monkeypatch.context() as patch:
-            _stop_after(patch, stop_at)
+            stop_after(patch, stop_at)
             assert sluice_train("still").exit_code == 130
     result = sluice_train("still")
     assert result.exit_code == 0, result.output
