@@ -63,6 +63,19 @@ class Flow(nn.Module):
         z, log_abs_det = self.encode(x)
         return self.prior.log_prob(z) + log_abs_det
 
+    @property
+    def has_sharp_modes(self) -> bool:
+        """Whether a search that follows the gradient of ``log_prob`` gets caught wherever it begins."""
+        return False
+
+    def smoothed_log_prob(self, x: Tensor, width: Tensor) -> Tensor:  # noqa: ARG002
+        """x (B, *item_shape), width (B,) in data units -> something like log_prob (B,) with modes at least so wide.
+
+        A landscape for searches that begin with a large width and end with a small one. It is no density, and where
+        modes are not sharp it is ``log_prob`` itself.
+        """
+        return self.log_prob(x)
+
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x (B, *item_shape), continuous -> latent z (B, *prior.shape) and log|det dz/dx| (B,)."""
         if tuple(x.shape[1:]) != self.item_shape:

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from flows.errors import ArchitectureError, InputOutsideDomain, ShapeMismatch
+from flows.errors import ArchitectureError, InputOutsideDomain
 from flows.flow import Flow
+from flows.images import Planes, Shape
 from flows.mixture import UnitMixture
 from flows.preprocessing import Dequantise, Flatten
 from flows.priors import StandardLogistic
@@ -51,7 +52,22 @@ def lattice(item_shape: Sequence[int], *, width: int = 56, blocks: int = 3, comp
         known = torch.stack([torch.zeros(cells.shape, dtype=torch.bool, device="cpu"), *orders[:index]]).any(dim=0)
         couplings.append(LatticeCoupling(known, orders[index], width, blocks, components))
     latent = StandardLogistic((math.prod(item_shape),))
-    return Flow(item_shape, [cells, *couplings, Flatten(cells.shape)], latent, Dequantise())
+    return LatticeFlow(item_shape, [cells, *couplings, Flatten(cells.shape)], latent, Dequantise())
+
+
+class LatticeFlow(Flow):
+    """A flow of lattice couplings: given what is known, a pixel is nearly sure of a few grey levels."""
+
+    @property
+    def has_sharp_modes(self) -> bool:
+        return True
+
+    def smoothed_log_prob(self, x: Tensor, width: Tensor) -> Tensor:
+        cells, *couplings = self.transforms
+        y, _ = cells(x)
+        # Every group looks at pixels, so that no coupling has to wait for another.
+        parts = [coupling.smoothed(y, width) for coupling in couplings if isinstance(coupling, LatticeCoupling)]
+        return torch.stack(parts).sum(dim=0)
 
 
 class Cells(Transform):
@@ -59,26 +75,19 @@ class Cells(Transform):
 
     def __init__(self, item_shape: Sequence[int]) -> None:
         super().__init__()
-        height, width, *colours = item_shape
-        self.item_shape = tuple(item_shape)
-        self.shape = (math.prod(colours) * CELL * CELL, height // CELL, width // CELL)
+        self.planes = Planes(item_shape)
+        channels, height, width = self.planes.shape
+        self.shape: Shape = (channels * CELL * CELL, height // CELL, width // CELL)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Raises InputOutsideDomain for values outside [0, 1], where the density is zero."""
-        if tuple(x.shape[1:]) != self.item_shape:
-            raise ShapeMismatch(f"expected items of shape {self.item_shape}, got {tuple(x.shape[1:])}")
+        planes, log_abs_det = self.planes(x)
         if not bool(((x >= 0) & (x <= 1)).all()):  # also false for NaN
             raise InputOutsideDomain("a lattice flow knows pixels in [0, 1] only")
-        planes = x.unsqueeze(1) if x.ndim == 3 else x.movedim(-1, 1)
-        return functional.pixel_unshuffle(planes, CELL), x.new_zeros(x.shape[0])
+        return functional.pixel_unshuffle(planes, CELL), log_abs_det
 
     def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        planes = functional.pixel_shuffle(y, CELL)
-        x = planes.squeeze(1) if len(self.item_shape) == 2 else planes.movedim(1, -1)
-        return x, y.new_zeros(y.shape[0])
-
-    def extra_repr(self) -> str:
-        return f"{self.item_shape}"
+        return self.planes.inverse(functional.pixel_shuffle(y, CELL))
 
 
 class LatticeCoupling(Transform):
@@ -105,6 +114,11 @@ class LatticeCoupling(Transform):
 
     def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
         return self._replace(y, *self._mixture(y).from_latent(y[:, self.channel]))
+
+    def smoothed(self, x: Tensor, width: Tensor) -> Tensor:
+        """The group's share (B,) of the smoothed log-density at pixels x (B, C, H, W) that nothing has changed."""
+        density = self._mixture(x).smoothed(x[:, self.channel], width)
+        return torch.where(self.group, density, 0).flatten(1).sum(dim=1)
 
     def _mixture(self, x: Tensor) -> UnitMixture:
         # Pixels go in from -1 to 1, and what is not known as 0.

@@ -72,6 +72,21 @@ class UnitMixture:
         log_over = self._mix(_step_share(1 / LEVELS - u), _step_share(1 - u), over)
         return log_under - log_over, log_density - log_under - log_over
 
+    def smoothed(self, u: Tensor, width: Tensor) -> Tensor:
+        """The log-density (B, ...) with every logistic widened by width (B,); the steps become logistics as well.
+
+        Its slope leads to a mode from far away, where that of the density itself is flat or leads to the nearest bump.
+        """
+        width = width.reshape(-1, *[1] * u.dim())
+        u = u.unsqueeze(1)
+        ends = torch.stack([torch.zeros_like(u[:, 0]), torch.ones_like(u[:, 0])], dim=1)
+        mean = torch.cat([ends, self._mean], dim=1)
+        step = torch.full_like(ends, 0.5 / LEVELS)
+        scale = torch.cat([step, self._log_scale.exp()], dim=1) + width
+        from_mean = (u - mean) / scale
+        bump = functional.logsigmoid(from_mean) + functional.logsigmoid(-from_mean) - scale.log()
+        return torch.logsumexp(self._log_weights + bump, dim=1)
+
     def from_latent(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """z (B, ...) -> u (B, ...) with F(u) = sigmoid(z), and log du/dz (B, ...).
 

@@ -11,7 +11,7 @@ from flows import noise
 from flows.flow import Flow
 from flows.inpainting.adam import direction, remember
 from flows.inpainting.climb import Climb, along
-from flows.inpainting.method import Method, arrive, fill, width
+from flows.inpainting.method import Method, arrive, fill, narrowing, width
 
 _NEGLIGIBLE = 1e-3
 """Nats. A climb that can gain no more than this has converged."""
@@ -30,8 +30,9 @@ class Ascent(Method):
     entry by entry (Adam): pixels that hardly vary give the likelihood a curvature near 1e6 and others one near 1, so
     that no single step suits both. The noise is in units of s, the spread of the flow's own samples, for the same
     reason. w is the unit of length: 1 for pixels, 4 s for vectors. A row sets out from the mean of the flow's samples,
-    moved a little towards a draw of its own, so that several completions differ. Stops early when the path that is
-    left, at today's gradient, leads up by less than 0.001 nats.
+    moved a little towards a draw of its own, so that several completions differ. On a flow with sharp modes the
+    gradient is that of a smoothed likelihood, less so with every step (graduated optimisation). Stops early when the
+    path that is left, at today's gradient, leads up by less than 0.001 nats.
     """
 
     name = "ascent"
@@ -47,7 +48,13 @@ class Ascent(Method):
         rate = paper_rate(climb) * annealing
         draws = noise.normal(noise.derive(climb.keys, climb.step), climb.x.shape[1:]).to(climb.x.dtype)
         jitter = along(climb.temperature * annealing, draws) * climb.spread * draws
-        ahead = arrive(flow, climb, fill(flow, climb, climb.x + along(rate, draws) * (towards + jitter)), **moments)
+        ahead = arrive(
+            flow,
+            climb,
+            fill(flow, climb, climb.x + along(rate, draws) * (towards + jitter)),
+            narrowing(climb),
+            **moments,
+        )
         path_left = rate * (climb.steps - climb.step) / 2
         gain = (ahead.gradient.abs() * width(flow, climb)).flatten(1).sum(dim=1) * path_left
         return replace(ahead, converged=gain < _NEGLIGIBLE)
@@ -77,7 +84,8 @@ class Map(Method):
 
     The rate starts at 0.1 step_size w (w as in ``ascent``) and halves when 10 steps bring the best point up by less
     than 0.01 nats each; the row has converged when it falls below w / 10,000. ``steps`` is a limit and no schedule,
-    and ``temperature`` and keys play no part.
+    and ``temperature`` and keys play no part. On a flow with sharp modes the gradient is that of the likelihood
+    smoothed by the rate.
     """
 
     name = "map"
@@ -98,7 +106,7 @@ class Map(Method):
         towards, moments = direction(climb, climb.gradient)
         rate = climb.state["rate"]
         x = fill(flow, climb, climb.x + along(rate, climb.x) * width(flow, climb) * towards)
-        ahead = arrive(flow, climb, x, **moments)
+        ahead = arrive(flow, climb, x, rate, **moments)
         waited = climb.state["waited"] + 1
         judged = waited >= self.patience
         plateau = judged & ~(ahead.best_log_prob - climb.state["beaten"] > self.patience * self.least_gain)

@@ -29,16 +29,22 @@ class Method:
         raise NotImplementedError
 
 
-def evaluate(flow: Flow, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+def evaluate(flow: Flow, x: Tensor, hidden: Tensor, blur: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """log p(x) (B,) and its gradient (B, *S), zero where nothing is hidden: one forward and one backward pass.
 
-    Inference mode is left for the time of the call, and x copied, since autograd takes no inference tensors. Weights
-    get no gradient, whether they ask for one or not.
+    Where the flow has sharp modes and ``blur`` (B,) is given, the gradient is that of the log-likelihood smoothed by so
+    much, which costs another forward pass. Inference mode is left for the time of the call, and x copied, since
+    autograd takes no inference tensors. Weights get no gradient, whether they ask for one or not.
     """
     with torch.inference_mode(False), torch.enable_grad():
         point = x.clone().requires_grad_()
-        log_prob = flow.log_prob(point)
-        (gradient,) = torch.autograd.grad(log_prob.sum(), point)
+        if blur is not None and flow.has_sharp_modes:
+            (gradient,) = torch.autograd.grad(flow.smoothed_log_prob(point, blur.clone()).sum(), point)
+            with torch.no_grad():
+                log_prob = flow.log_prob(point)
+        else:
+            log_prob = flow.log_prob(point)
+            (gradient,) = torch.autograd.grad(log_prob.sum(), point)
     return log_prob.detach(), torch.where(hidden, gradient, 0.0)
 
 
@@ -54,9 +60,12 @@ def fill(flow: Flow, climb: Climb, proposal: Tensor) -> Tensor:
     return torch.where(climb.hidden, proposal, climb.x)
 
 
-def arrive(flow: Flow, climb: Climb, x: Tensor, **state: Tensor) -> Climb:
-    """The climb at x (B, *S), evaluated there. A row whose new point has no finite density stays where it was."""
-    log_prob, gradient = evaluate(flow, x, climb.hidden)
+def arrive(flow: Flow, climb: Climb, x: Tensor, blur: Tensor | None = None, **state: Tensor) -> Climb:
+    """The climb at x (B, *S), evaluated there with a ``blur``.
+
+    A row whose new point has no finite density stays where it was.
+    """
+    log_prob, gradient = evaluate(flow, x, climb.hidden, blur)
     return move(climb, x, log_prob, gradient, sound(log_prob, gradient), **state)
 
 
@@ -77,6 +86,13 @@ def move(climb: Climb, x: Tensor, log_prob: Tensor, gradient: Tensor, accept: Te
         best_log_prob=torch.where(better, log_prob, climb.best_log_prob),
         state={**climb.state, **state},
     )
+
+
+def narrowing(climb: Climb) -> Tensor:
+    """A blur (B,) that falls geometrically from a tenth of an image's range to half a grey level at the last step."""
+    wide, narrow = 0.1, 0.002
+    blur: Tensor = wide * (narrow / wide) ** (climb.step / climb.steps.clamp_min(1)).to(climb.x.dtype)
+    return blur
 
 
 def width(flow: Flow, climb: Climb) -> Tensor:

@@ -1,0 +1,117 @@
+"""What is peculiar to a lattice flow: its order, its domain, its sharp modes."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import flows
+from flows import LatticeCoupling, UnitMixture, inpainting, noise
+from tests.flows.cases import disturb
+
+SMALL = {"width": 6, "blocks": 1, "components": 3}
+
+
+def small(*shape: int) -> flows.Flow:
+    return disturb(flows.lattice(shape, **SMALL).double())
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (8, 12), (28, 28), (8, 8, 3)])
+def test_every_pixel_comes_once_and_knows_only_those_before(shape: tuple[int, ...]) -> None:
+    couplings = [step for step in flows.lattice(shape, **SMALL).transforms if isinstance(step, LatticeCoupling)]
+    seen = torch.zeros_like(couplings[0].known)
+    for coupling in reversed(couplings):
+        assert torch.equal(coupling.known, seen)
+        assert not seen[coupling.channel][coupling.group].any()
+        seen = seen.clone()
+        seen[coupling.channel] |= coupling.group
+    assert bool(seen.all())
+
+
+def test_a_pixels_latent_depends_on_no_pixel_behind_it() -> None:
+    flow = small(8, 8)
+    x = torch.rand(1, 8, 8, dtype=torch.float64)
+    last = x.clone()
+    last[0, 3, 0] = 1 - x[0, 3, 0]  # of the last lattice
+    moved = (flow.encode(x)[0] != flow.encode(last)[0]).sum()
+    assert moved == 1
+    first = x.clone()
+    first[0, 0, 0] = 1 - x[0, 0, 0]
+    assert (flow.encode(x)[0] != flow.encode(first)[0]).sum() > 30
+
+
+@given(seed=st.integers(0, 2**31), components=st.integers(1, 8), size=st.floats(0.1, 1e4))
+def test_a_mixture_is_a_density_whatever_the_net_says(seed: int, components: int, size: float) -> None:
+    """Its distribution function rises from 0 to 1 and the density is its slope."""
+    generator = torch.Generator().manual_seed(seed)
+    raw = size * torch.randn(1, UnitMixture.parameters(components), 1, dtype=torch.float64, generator=generator)
+    mixture = UnitMixture(raw, components)
+    # Fine where the steps end; a component may be a fraction of a grey level wide, so that no sum could stand for it.
+    u = torch.rand(4000, dtype=torch.float64, generator=generator).sort().values[None]
+    z, log_slope = mixture.to_latent(u)
+    assert bool(z.isfinite().all())
+    assert bool(log_slope.isfinite().all())
+    assert bool((z.diff() >= -1e-9).all())
+    low, high = (mixture.to_latent(torch.tensor([[end]], dtype=torch.float64))[0].item() for end in (0.0, 1.0))
+    assert low < -20
+    assert high > 20
+
+
+def test_a_mixture_integrates_to_one() -> None:
+    raw = torch.randn(1, UnitMixture.parameters(4), 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    u = (torch.arange(1_000_000, dtype=torch.float64) + 0.5)[None] / 1_000_000
+    z, log_slope = UnitMixture(raw, 4).to_latent(u)
+    density = (flows.StandardLogistic((1,)).log_density(z) + log_slope).exp()
+    assert density.mean().item() == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 1e-30, 1 / 256, 255 / 256, 0.5])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_flat_images_have_a_finite_likelihood(value: float, dtype: torch.dtype) -> None:
+    flow = small(4, 4).to(dtype)
+    assert bool(flow.log_prob(torch.full((1, 4, 4), value, dtype=dtype)).isfinite().all())
+
+
+@pytest.mark.parametrize("bad", [-0.1, 1.5, 1e4, math.nan, math.inf])
+def test_what_is_no_pixel_is_a_typed_error(bad: float) -> None:
+    x = torch.full((2, 4, 4), 0.5, dtype=torch.float64)
+    x[1, 2, 3] = bad
+    with pytest.raises(flows.InputOutsideDomain):
+        small(4, 4).log_prob(x)
+
+
+@pytest.mark.parametrize("shape", [(6, 8), (8, 6), (16,), (4, 4, 3, 2)])
+def test_other_sizes_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(flows.ArchitectureError, match="multiples of 4"):
+        flows.build("lattice", shape, {})
+
+
+def test_smoothing_widens_modes_until_nothing_is_left_of_them() -> None:
+    flow = small(4, 4)
+    x = torch.rand(3, 4, 4, dtype=torch.float64)
+    narrow, wide = (flow.smoothed_log_prob(x, torch.full((3,), width)) for width in (1e-3, 1e3))
+    assert not torch.allclose(narrow, wide)
+    spread = flow.smoothed_log_prob(torch.rand(50, 4, 4, dtype=torch.float64), torch.full((50,), 1e3)).std()
+    assert spread < 1e-3
+
+
+def test_a_climb_finds_the_sharp_mode_that_a_raw_gradient_does_not_see() -> None:
+    """One pixel of a flow that is nearly sure of one grey level, far from where the climb sets out."""
+    flow = flows.lattice((4, 4), width=4, blocks=1, components=1).double()
+    with torch.no_grad():
+        for step in flow.transforms:
+            if isinstance(step, LatticeCoupling):
+                bias = step.net.last.bias
+                assert bias is not None
+                bias.copy_(torch.tensor([-6.0, -6.0, 6.0, math.log(0.8 / 0.2), -6.0]))
+    hidden = torch.ones(2, 4, 4, dtype=torch.bool)
+    x = torch.zeros(2, 4, 4, dtype=torch.float64)
+    for method in ("ascent", "map"):
+        climb = inpainting.start(flow, x, hidden, noise.keys(0, 2), method=method, steps=100)
+        while not bool(climb.done.all()):
+            climb = inpainting.step(flow, climb)
+        torch.testing.assert_close(climb.result(), torch.full_like(x, 0.8), atol=2e-3, rtol=0)
