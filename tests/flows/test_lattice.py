@@ -110,8 +110,7 @@ def test_a_climb_finds_the_sharp_mode_that_a_raw_gradient_does_not_see() -> None
                 bias.copy_(torch.tensor([-6.0, -6.0, 6.0, math.log(0.8 / 0.2), -6.0]))
     hidden = torch.ones(2, 4, 4, dtype=torch.bool)
     x = torch.zeros(2, 4, 4, dtype=torch.float64)
-    for method in ("ascent", "map"):
-        climb = inpainting.start(flow, x, hidden, noise.keys(0, 2), method=method, steps=100)
-        while not bool(climb.done.all()):
-            climb = inpainting.step(flow, climb)
-        torch.testing.assert_close(climb.result(), torch.full_like(x, 0.8), atol=2e-3, rtol=0)
+    climb = inpainting.start(flow, x, hidden, noise.keys(0, 2), steps=40)
+    while not bool(climb.done.all()):
+        climb = inpainting.step(flow, climb)
+    torch.testing.assert_close(climb.result(), torch.full_like(x, 0.8), atol=5e-3, rtol=0)
