@@ -53,6 +53,9 @@ class EvenOdd(Split):
         """x (B, D) -> kept (B, kept), changed (B, changed)."""
         if x.ndim != 2 or x.shape[1] != self.dimensions:
             raise ShapeMismatch(f"expected (B, {self.dimensions}), got {tuple(x.shape)}")
+        if self.kept == self.changed:  # as views that autograd puts together again in one pass
+            even, odd = x.unflatten(1, (-1, 2)).unbind(dim=2)
+            return (even, odd) if self.parity == 0 else (odd, even)
         return x[:, self.parity :: 2], x[:, 1 - self.parity :: 2]
 
     def merge(self, kept: Tensor, changed: Tensor) -> Tensor:
