@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install serve test lint bench lock clean
+.PHONY: install serve test lint bench bench-anomaly lock clean
 
 install: $(VENV)/.installed
 
@@ -26,6 +26,18 @@ lint: install
 
 bench: install
 	@echo "benchmarks live in bench/; docs/results.md names the command of each"
+
+# DATA=DIR is where the original files lie; without it they are downloaded. The figures go into the page.
+bench-anomaly: install
+	$(BIN)/python -m bench.anomaly $(if $(DATA),--data-dir $(DATA)) --into docs/anomaly.md
+
+# Every preset in small, against the line that it states. DATA is a folder with the original files of the data sets;
+# without one they are downloaded.
+DATA ?= $(firstword $(wildcard data ../shared/data))
+
+.PHONY: results-smoke
+results-smoke: install
+	$(BIN)/python -m trainer.smoke $(if $(DATA),--data-dir $(DATA))
 
 # The locks are what a resolver picks for pyproject.toml today; they name versions only, no index and no host. The CPU
 # build's local version label is cut, so that each machine gets the build that its own index offers. torch is held.

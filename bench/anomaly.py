@@ -1,122 +1,124 @@
 """How good the verdict of /score is: false alarms, detection of foreign sets beside its baselines, and its cost.
 
-    .venv/bin/python -m bench.anomaly --data-dir DIR [--store DIR] [--model NAME ...]
+    make bench-anomaly [DATA=DIR]
+    .venv/bin/python -m bench.anomaly [--data-dir DIR] [--store DIR] [--model NAME ...] [--limit N] [--into FILE]
 
-DIR holds mnist/, fashion-mnist/, kmnist/ and emnist-mnist/ as their official idx files. Prints Markdown. All figures
-are of the combined p-value at seed 0, the one that /score answers with; the baselines are raw -log p and the length of
-a general-purpose lossless code alone, high or low, without any model.
+DIR holds the original files as the trainer takes them, and emnist-mnist/ where its digits are to be tried; sets that
+are not at hand are left out. Prints Markdown. All figures are of the combined p-value at seed 0, the one that /score
+answers with; the baselines are raw -log p and the length of a lossless code alone, high or low, without any model.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from bench import anomaly_cost, bands
+from bench.anomaly_data import NEAR, foreign_sets, test_items
 from flows import anomaly
 from flows.anomaly.complexity import code_bits
 from model_store import LoadedModel, Store, default_root
 from trainer.calibration import statistics
-from trainer.data import idx
 from trainer.detection import detection
-from trainer.foreign import corruptions
 
-TEST_FILES = {
-    "mnist": "mnist/t10k-images-idx3-ubyte.gz",
-    "fashion-mnist": "fashion-mnist/t10k-images-idx3-ubyte.gz",
-    "kmnist": "kmnist/t10k-images-idx3-ubyte.gz",
-    "emnist-digits": "emnist-mnist/emnist-mnist-test-images-idx3-ubyte.gz",
-}
-NEAR = {("mnist", "emnist-digits")}
 ALPHAS = (0.10, 0.05, 0.01)
-COST_BATCH = 256
+BEGIN, END = "<!-- figures of make bench-anomaly -->", "<!-- end of the figures -->"
 
 
-def test_sets(data_dir: Path) -> dict[str, Tensor]:
-    sets = {name: idx.read(data_dir / file) for name, file in TEST_FILES.items()}
-    sets["emnist-digits"] = sets["emnist-digits"].transpose(1, 2).contiguous()  # EMNIST stores its digits lying down
-    return sets
+def report(model: LoadedModel, data_dir: Path | None, limit: int | None) -> Iterator[str]:
+    """Lines of Markdown on one calibrated model."""
+    yield f"\n## {model.reference}\n"
+    test = test_items(model, data_dir)[:limit]
+    ordinary = statistics(model.flow, test)
+    yield from false_alarms(model, ordinary)
+    foreign = {name: items[:limit] for name, items in foreign_sets(model, test, data_dir).items()}
+    yield from found(model, test, ordinary, foreign)
+    batch = test[: anomaly_cost.BATCH]
+    alone, asked = anomaly_cost.in_process(model, batch), anomaly_cost.over_http(model, batch)
+    yield f"\nA verdict takes {alone:.2f} times the bare likelihood at batch {len(batch)}, over HTTP {asked:.2f} times."
 
 
-def binomial_band(alpha: float, count: int) -> tuple[float, float]:
-    """The 99 % band of a share alpha among ``count`` items, by the normal approximation."""
-    half = 2.576 * math.sqrt(alpha * (1 - alpha) / count)
-    return alpha - half, alpha + half
-
-
-def false_alarms(model: LoadedModel, p_values: Tensor) -> None:
-    print(f"\n### False alarms of {model.reference} on its {len(p_values):,} test images\n")
-    print("| alpha | alarms | 99 % binomial band | |\n|---|---|---|---|")
-    for alpha in ALPHAS:
-        share = float((p_values <= alpha).double().mean())
-        low, high = binomial_band(alpha, len(p_values))
-        verdict = "inside" if low <= share <= high else "OUTSIDE"
-        print(f"| {alpha:.2f} | {share:.4f} | {low:.4f} to {high:.4f} | {verdict} |")
-
-
-def table(model: LoadedModel, home: str, sets: dict[str, Tensor]) -> None:
+def false_alarms(model: LoadedModel, ordinary: Tensor) -> Iterator[str]:
+    """From the statistics (N, K) of test items."""
     calibration = model.calibration
     assert calibration is not None, f"{model.reference} was published without calibration"
-    ordinary = statistics(model.flow, sets[home])
-    verdict = calibration.judge(ordinary)
-    false_alarms(model, verdict.p_value)
-    others = {name: images for name, images in sets.items() if name != home}
-    foreign = {**others, **corruptions(sets[home])}
-    likelihood = anomaly.names_of(model.flow).index("log_likelihood")
-    sizes = code_bits(sets[home])
-    print(f"\n### What {model.reference} takes for foreign\n")
-    print("| foreign set | AUROC | FPR at 95 % TPR | raw -log p | code length alone |\n|---|---|---|---|---|")
-    for name, images in foreign.items():
-        found = statistics(model.flow, images)
-        ours = detection(-verdict.p_value, -calibration.judge(found).p_value)
-        raw = detection(-ordinary[:, likelihood], -found[:, likelihood])
-        size = detection(sizes, code_bits(images)).auroc
-        near = " (near)" if (home, name) in NEAR else ""
-        figures = (ours.auroc, ours.fpr_at_95_tpr, raw.auroc, max(size, 1 - size))
-        print(f"| {name}{near} | " + " | ".join(f"{figure:.4f}" for figure in figures) + " |")
+    p_values, n = calibration.judge(ordinary).p_value, calibration.size
+    yield f"False alarms on {len(p_values):,} test items, p-values resting on n = {n:,} held-out items:\n"
+    yield "| alpha | alarms | 99 % band, binomial | 99 % band for this n |\n|---|---|---|---|"
+    for alpha in ALPHAS:
+        share = float((p_values <= alpha).double().mean())
+        cells = [
+            f"{band}{'' if share in band else ', OUTSIDE'}"
+            for band in (bands.binomial(len(p_values), alpha), bands.beta_binomial(len(p_values), alpha, n))
+        ]
+        yield f"| {alpha:.2f} | {share:.4f} | {cells[0]} | {cells[1]} |"
+    distance = kolmogorov_smirnov(p_values)
+    critical = 1.63 * math.sqrt(1 / len(p_values) + 1 / n)
+    yield (
+        f"\nTest items and held-out items {'differ' if distance > critical else 'do not differ'} by Kolmogorov and "
+        f"Smirnov's test at 1 %: the distance is {distance:.4f}, the critical one {critical:.4f}.\n"
+    )
 
 
-def cost(model: LoadedModel, items: Tensor) -> None:
-    calibration = model.calibration
+def found(model: LoadedModel, test: Tensor, ordinary: Tensor, foreign: dict[str, Tensor]) -> Iterator[str]:
+    """From test items (N, *item_shape), their statistics (N, K), and sets of foreign items by name."""
+    calibration, home = model.calibration, model.manifest.provenance["data"]
     assert calibration is not None
-    flow, batch = model.flow, items[:COST_BATCH]
-    bare = _fastest(lambda: flow.log_prob(flow.to_continuous(batch)))
-    judged = _fastest(lambda: calibration.judge(anomaly.statistics(flow, flow.to_continuous(batch))))
-    ratio = judged / bare
-    print(f"\n{model.reference}: likelihood and verdict take {ratio:.2f} times the bare likelihood at {COST_BATCH}.")
+    verdict = -calibration.judge(ordinary).p_value
+    likelihood = anomaly.names_of(model.flow).index("log_likelihood")
+    sizes = code_bits(test) if model.flow.is_image else None
+    yield "| foreign set | AUROC | FPR at 95 % TPR | raw -log p | code length alone |\n|---|---|---|---|---|"
+    for name, items in foreign.items():
+        measured = statistics(model.flow, items)
+        ours = detection(verdict, -calibration.judge(measured).p_value)
+        raw = detection(-ordinary[:, likelihood], -measured[:, likelihood]).auroc
+        size = detection(sizes, code_bits(items)).auroc if sizes is not None else math.nan
+        figures = (ours.auroc, ours.fpr_at_95_tpr, raw, max(size, 1 - size))
+        near = " (near)" if (home, name) in NEAR else ""
+        yield f"| {name}{near} | " + " | ".join("" if math.isnan(f) else f"{f:.4f}" for f in figures) + " |"
 
 
-def _fastest(work: Callable[[], object], repeats: int = 30) -> float:
-    """Seconds of the fastest of several runs: what the machine can do when nothing disturbs it."""
-    seconds = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - began)
-    return min(seconds)
+def kolmogorov_smirnov(p_values: Tensor) -> float:
+    """The largest distance between the distribution of p-values (N,) and the uniform one."""
+    ordered, n = p_values.sort().values, len(p_values)
+    steps = torch.arange(1, n + 1, dtype=torch.float64) / n
+    return float(torch.maximum((steps - ordered).abs(), (ordered - steps + 1 / n).abs()).max())
+
+
+def write_into(page: Path, figures: str) -> None:
+    """Put the figures between the page's two marks, in place of what is there."""
+    before, _, rest = page.read_text("utf-8").partition(BEGIN)
+    _, mark, after = rest.partition(END)
+    if not mark:
+        raise SystemExit(f"{page} lacks the marks {BEGIN} and {END}")
+    page.write_text(f"{before}{BEGIN}\n{figures}\n{END}{after}", "utf-8")
 
 
 @torch.inference_mode()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--data-dir", type=Path, help="folder with the original files; by default they are downloaded")
     parser.add_argument("--store", type=Path, default=default_root())
-    parser.add_argument("--model", action="append", help="a model of the store; by default every image model")
+    parser.add_argument("--model", action="append", help="a model of the store; by default every calibrated one")
+    parser.add_argument("--limit", type=int, help="only the first so many items of each set")
+    parser.add_argument("--into", type=Path, help="a page to write the figures into, between its marks")
     options = parser.parse_args()
-    store, sets = Store(options.store), test_sets(options.data_dir)
+    store = Store(options.store)
+    lines = []
     for name in options.model or store.names():
         model = store.load(*store.resolve(name))
-        if not model.flow.is_image:
+        if model.calibration is None and options.model is None:
             continue
-        home = next(known for known in sorted(sets, key=len, reverse=True) if name.startswith(known))
-        print(f"\n## {model.reference}")
-        table(model, home, sets)
-        cost(model, sets[home])
+        for line in report(model, options.data_dir, options.limit):
+            print(line, flush=True)
+            lines.append(line)
+    if options.into:
+        write_into(options.into, "\n".join(lines))
 
 
 if __name__ == "__main__":
