@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ def run(
     """
     splits = data.load(preset.data, data_dir, seed=seed, limit=limit)
     experiment = {
-        **asdict(preset),
+        **asdict(replace(preset, smoke=None)),
         "data": [preset.data.name, splits.digest()],
         "seed": seed,
         "limit": limit,

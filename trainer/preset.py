@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from trainer.data import DataSet
 from trainer.device import Precision
+
+
+@dataclass(frozen=True, kw_only=True)
+class Smoke:
+    """How an experiment is made small enough for seconds, and the loss that it must then fall below.
+
+    ``below`` is a mean over test items: bits per dimension for images, negative nats for vectors. ``arguments`` go over
+    the preset's own. Data of the user's, which nobody else has, name a stand-in.
+    """
+
+    below: float
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    limit: int = 2000
+    epochs: int = 2
+    batch_size: int = 100
+    learning_rate: float | None = None
+    data: DataSet | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +45,7 @@ class Preset:
 
     ``precision`` is what the nets multiply in where the user does not say: ``bfloat16`` is autocast, ``auto`` leaves it
     to the machine. ``channels_last`` lays out the weights of convolutions as the hardware likes them.
-    ``weights_dtype`` is what matrices are stored in once published.
+    ``weights_dtype`` is what matrices are stored in once published. ``smoke`` is its line in ``make results-smoke``.
     """
 
     name: str
@@ -52,3 +69,4 @@ class Preset:
     precision: Precision = "auto"
     channels_last: bool = False
     weights_dtype: Literal["float32", "bfloat16"] = "bfloat16"
+    smoke: Smoke | None = None

@@ -1,7 +1,7 @@
 """Data sets: where their items come from, and how they are split."""
 
 from trainer.data.cifar10 import CIFAR10, Cifar10
-from trainer.data.dataset import DataSet, Splits, load
+from trainer.data.dataset import DataSet, Splits, load, split
 from trainer.data.images import FASHION_MNIST, KMNIST, MNIST, IdxImages
 from trainer.data.own import OwnData
 from trainer.data.svhn import SVHN, Svhn
@@ -28,4 +28,5 @@ __all__ = [
     "TorontoFaces",
     "Toy",
     "load",
+    "split",
 ]

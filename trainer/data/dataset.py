@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -22,6 +22,10 @@ class DataSet(Protocol):
 
     A new source is a class with these members; nothing else in the trainer asks where items come from.
     """
+
+    def __hash__(self) -> int:
+        """A data set is described once and for all, so that what was read of it can be remembered."""
+        ...
 
     @property
     def name(self) -> str:
@@ -76,10 +80,15 @@ def load(dataset: DataSet, data_dir: Path | None, *, seed: int, limit: int | Non
     ``limit`` keeps only the first so many training and test items, for a quick try.
     """
     items, test = dataset.read(data_dir)
+    splits = split(dataset.name, items, test, seed=seed, limit=limit)
+    return replace(splits, columns=dataset.columns) if isinstance(dataset, OwnData) else splits
+
+
+def split(name: str, items: Tensor, test: Tensor, *, seed: int, limit: int | None = None) -> Splits:
+    """What ``load`` does with items that have been read. Raises DataError when they are too few."""
     items, test = items[:limit], test[:limit]
     held_out = round(len(items) * HELD_OUT_SHARE)
     if held_out == 0 or len(test) == 0:
-        raise DataError(f"{dataset.name}: {len(items)} training and {len(test)} test items are too few to split")
+        raise DataError(f"{name}: {len(items)} training and {len(test)} test items are too few to split")
     order = torch.randperm(len(items), generator=torch.Generator().manual_seed(seed))
-    columns = dataset.columns if isinstance(dataset, OwnData) else ()
-    return Splits(items[order[held_out:]], items[order[:held_out]], test, columns)
+    return Splits(items[order[held_out:]], items[order[:held_out]], test)

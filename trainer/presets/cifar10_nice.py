@@ -4,7 +4,7 @@ Its table states 5371.78 nats for pixels that span [-1, 1]: 7501.13 in the units
 """
 
 from trainer.data import CIFAR10
-from trainer.preset import Preset
+from trainer.preset import Preset, Smoke
 
 PRESET = Preset(
     name="cifar10-nice",
@@ -17,4 +17,5 @@ PRESET = Preset(
     weight_decay=0.3,
     ema_decay=0.999,
     patience=15,
+    smoke=Smoke(below=5.8, arguments={"hidden": [50] * 4}, limit=5000),
 )

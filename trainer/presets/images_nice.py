@@ -3,8 +3,8 @@
 Reaches what the data allow: see docs/training.md for a run.
 """
 
-from trainer.data import OwnData
-from trainer.preset import Preset
+from trainer.data import MNIST, OwnData
+from trainer.preset import Preset, Smoke
 
 PRESET = Preset(
     name="images-nice",
@@ -18,4 +18,5 @@ PRESET = Preset(
     weight_decay=0.3,
     ema_decay=0.99,
     patience=10,
+    smoke=Smoke(below=5.55, arguments={"couplings": 4, "hidden": [100] * 2}, limit=5000, epochs=4, data=MNIST),
 )

@@ -5,7 +5,7 @@ CPU threads at about 33 seconds an epoch.
 """
 
 from trainer.data import MNIST
-from trainer.preset import Preset
+from trainer.preset import Preset, Smoke
 
 PRESET = Preset(
     name="mnist-nice",
@@ -15,4 +15,5 @@ PRESET = Preset(
     arguments={"couplings": 4, "hidden": [1000] * 5, "prior": "logistic", "activation": "relu"},
     epochs=12,
     weight_decay=0.3,
+    smoke=Smoke(below=5.55, arguments={"hidden": [100] * 5}, limit=5000, epochs=4),
 )

@@ -4,7 +4,7 @@ Reaches 2059.97 ± 5.27 nats (4.209 bits/dim) on the test set, matrices stored a
 """
 
 from trainer.data import MNIST
-from trainer.preset import Preset
+from trainer.preset import Preset, Smoke
 
 PRESET = Preset(
     name="mnist-nice-small",
@@ -15,4 +15,5 @@ PRESET = Preset(
     epochs=20,
     learning_rate=2e-3,
     weight_decay=0.3,
+    smoke=Smoke(below=5.45, arguments={"couplings": 4, "hidden": [100] * 2}, limit=5000, epochs=4),
 )

@@ -4,7 +4,7 @@ Reaches -0.8271 ± 0.0078 nats on the test set.
 """
 
 from trainer.data import MOONS
-from trainer.preset import Preset
+from trainer.preset import Preset, Smoke
 
 PRESET = Preset(
     name="moons-nice",
@@ -17,4 +17,5 @@ PRESET = Preset(
     learning_rate=5e-3,
     precision="float32",  # bfloat16 would round a point's own coordinates to three digits
     weights_dtype="float32",
+    smoke=Smoke(below=1.4, limit=20_000, epochs=8, batch_size=250),
 )

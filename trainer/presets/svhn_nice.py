@@ -3,8 +3,8 @@
 Its table states 11496.55 nats. Not run: the files were not at hand.
 """
 
-from trainer.data import SVHN
-from trainer.preset import Preset
+from trainer.data import CIFAR10, SVHN
+from trainer.preset import Preset, Smoke
 
 PRESET = Preset(
     name="svhn-nice",
@@ -17,4 +17,5 @@ PRESET = Preset(
     weight_decay=0.3,
     ema_decay=0.999,
     patience=15,
+    smoke=Smoke(below=5.8, arguments={"hidden": [50] * 4}, limit=5000, data=CIFAR10),
 )

@@ -4,8 +4,8 @@ Columns are standardised inside the flow, so that densities stay in the table's 
 see docs/training.md for a run.
 """
 
-from trainer.data import OwnData
-from trainer.preset import Preset
+from trainer.data import MOONS, OwnData
+from trainer.preset import Preset, Smoke
 
 PRESET = Preset(
     name="table-nice",
@@ -28,4 +28,5 @@ PRESET = Preset(
     patience=15,
     precision="float32",  # bfloat16 would round a column's own values to three digits
     weights_dtype="float32",
+    smoke=Smoke(below=1.4, limit=20_000, epochs=6, data=MOONS),
 )

@@ -3,8 +3,8 @@
 Its table states 5514.71 nats. Not run: the Toronto Face Database is given out on request only.
 """
 
-from trainer.data import TFD
-from trainer.preset import Preset
+from trainer.data import FASHION_MNIST, TFD
+from trainer.preset import Preset, Smoke
 
 PRESET = Preset(
     name="tfd-nice",
@@ -23,4 +23,7 @@ PRESET = Preset(
     weight_decay=0.3,
     ema_decay=0.999,
     patience=10,
+    smoke=Smoke(
+        below=6.69, arguments={"hidden": [100] * 2}, limit=5000, epochs=6, learning_rate=3e-3, data=FASHION_MNIST
+    ),
 )
