@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -28,6 +29,7 @@ ARCHITECTURES: dict[str, Callable[..., Flow]] = {
 # No flow comes near these; a manifest that names more is damaged or hostile, and must not keep the builder busy.
 _MOST_LAYERS = 1_000
 _WIDEST = 100_000
+_MOST_NESTED_LAYERS = 20_000
 
 _CHOICES: dict[str, Mapping[str, object]] = {"prior": PRIORS, "activation": ACTIVATIONS, "whitening": WHITENINGS}
 
@@ -48,6 +50,7 @@ def build(name: str, item_shape: Sequence[int], arguments: Mapping[str, Any]) ->
         raise ArchitectureError(f"item_shape must be a list of integers from 1 to {_WIDEST}, got {item_shape!r}")
     for key, value in arguments.items():
         _check(key, value, known[key])
+    _check_nesting({**known, **arguments})
     return builder(tuple(item_shape), **arguments)
 
 
@@ -67,6 +70,17 @@ def _check(key: str, value: Any, default: Any) -> None:
             raise ArchitectureError(f"{key} must be a number between 0 and 1, got {value!r}")
     elif not _are_widths(value):
         raise ArchitectureError(f"{key} must be a list of integers from 1 to {_WIDEST}, got {value!r}")
+
+
+def _check_nesting(arguments: Mapping[str, Any]) -> None:
+    """Counts multiply (levels of couplings of layers), so that each alone may be fine and all together are not."""
+    counts = [value if isinstance(value, int) else len(value) for value in arguments.values() if _counts(value)]
+    if math.prod(counts) > _MOST_NESTED_LAYERS:
+        raise ArchitectureError(f"these arguments describe more than {_MOST_NESTED_LAYERS} layers")
+
+
+def _counts(value: object) -> bool:
+    return isinstance(value, int | list | tuple) and not isinstance(value, bool)
 
 
 def _are_widths(value: object) -> bool:

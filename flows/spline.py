@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from flows.coupling import Coupling, EvenOdd, Split
+from flows.errors import ArchitectureError
 from flows.flow import Flow
 from flows.nets import MLP
 from flows.preprocessing import Flatten
@@ -19,9 +20,13 @@ from flows.priors import PRIORS
 from flows.scaling import ActNorm
 from flows.transform import Transform
 
-LEAST_SHARE = 1e-3
-"""Of the domain, the least width and height of a bin: the narrowest that float32 still resolves well."""
-LEAST_SLOPE = 1e-3
+LEAST_SHARE = 1e-2
+"""Of the domain, the least width and height of a bin.
+
+The paper's code has 1e-3 here and for the slope. That bends no further where it counts (two spirals come to the same
+nats), and a few couplings in a row can then flatten a valley so far that float32 does not find back out of it.
+"""
+LEAST_SLOPE = 1e-2
 
 
 def spline(
@@ -56,6 +61,8 @@ class SplineCoupling(Coupling):
 
     def __init__(self, split: Split, net: nn.Module, bins: int = 8, bound: float = 4.0) -> None:
         super().__init__(split, net)
+        if not 0 < bins * LEAST_SHARE < 1:
+            raise ArchitectureError(f"bins: as many as {bins} do not fit side by side")
         self.bins, self.bound = bins, bound
 
     @staticmethod

@@ -168,6 +168,35 @@ def test_the_papers_preset_is_the_default() -> None:
     assert [c.split.parity for c in couplings] == [0, 1, 0, 1]
 
 
+def test_shapes_that_are_no_images_are_a_typed_error() -> None:
+    for name in ("realnvp", "glow"):
+        with pytest.raises(flows.FlowError, match="image"):
+            flows.build(name, (8,), {})
+    with pytest.raises(flows.ShapeMismatch, match="two dimensions"):
+        flows.build("realnvp", (1,), {"image": False})
+
+
+@pytest.mark.parametrize("name", ["realnvp", "glow"])
+def test_an_image_flow_scores_a_real_digit_like_one_and_noise_lower(name: str, digits: Digits) -> None:
+    hidden = {"realnvp": {"couplings": 1, "hidden": [8]}, "glow": {"steps": 2, "hidden": [8], "levels": 2}}[name]
+    flow = flows.build(name, (28, 28), hidden)
+    flow.initialise(flow.to_continuous(digits.train[:200]))
+    with torch.no_grad():
+        likely = flow.log_prob(flow.to_continuous(digits.test[:100])).mean()
+        noise = flow.log_prob(torch.rand(100, 28, 28)).mean()
+        z, _ = flow.encode(flow.to_continuous(digits.train[:200]))
+    torch.testing.assert_close(z.std(dim=0), torch.ones(784), rtol=1e-3, atol=1e-3)
+    assert likely > noise + 1000
+
+
+@pytest.mark.parametrize("name", ["realnvp", "glow"])
+def test_an_items_density_does_not_depend_on_its_neighbours(name: str) -> None:
+    flow = disturb(FLOWS[f"{name}-image"].make())
+    x = torch.rand(6, 4, 4)
+    alone = torch.cat([flow.log_prob(row[None]) for row in x])
+    torch.testing.assert_close(alone, flow.train().log_prob(x), atol=1e-4, rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("name", "shape", "arguments", "complaint"),
     [
@@ -184,6 +213,16 @@ def test_the_papers_preset_is_the_default() -> None:
         ("nice", (2,), {"image": 1}, "image"),
         ("nice", (0,), {}, "item_shape"),
         ("nice", (), {}, "item_shape"),
+        ("nice", (2,), {"couplings": 1000, "hidden": [8] * 1000}, "layers"),
+        ("realnvp", (8, 8), {"levels": 4}, "levels"),
+        ("realnvp", (28, 27), {}, "levels"),
+        ("realnvp", (8, 8), {"hidden": [8, 9]}, "hidden"),
+        ("realnvp", (8, 8), {"alpha": 0.5}, "alpha"),
+        ("realnvp", (8, 8), {"alpha": float("nan")}, "alpha"),
+        ("realnvp", (8, 8), {"alpha": True}, "alpha"),
+        ("glow", (28, 28), {"levels": 3}, "levels"),
+        ("glow", (8, 8), {"steps": 10**9}, "steps"),
+        ("spline", (2,), {"bins": 100}, "bins"),
     ],
 )
 def test_only_known_architectures_are_built(name: str, shape: tuple[int, ...], arguments: dict, complaint: str) -> None:

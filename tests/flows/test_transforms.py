@@ -150,7 +150,54 @@ def test_even_odd_split_merges_back(dimensions: int, parity: int) -> None:
     assert torch.equal(split.merge(kept, changed), x)
 
 
+@pytest.mark.parametrize("parity", [0, 1])
+def test_a_checkerboard_keeps_the_squares_of_one_colour(parity: int) -> None:
+    x = torch.arange(2 * 3 * 4 * 6.0).reshape(2, 3, 4, 6)
+    split = flows.Checkerboard(3, parity)
+    kept, changed = split(x)
+    colour = (torch.arange(4)[:, None] + torch.arange(6)) % 2 == parity
+    assert set(kept.flatten().tolist()) == set(x[..., colour].flatten().tolist())
+    assert kept.shape == changed.shape == (2, 6, 2, 3)
+    assert torch.equal(split.merge(kept, changed), x)
+
+
+@pytest.mark.parametrize("bad", [-0.1, 1.1, 1e4, -1e4])
+def test_a_logit_refuses_what_lies_outside_the_unit_interval(bad: float) -> None:
+    with pytest.raises(flows.InputOutsideDomain):
+        flows.Logit()(torch.tensor([[0.5, bad]]))
+
+
+def test_a_convolution_starts_as_a_rotation_whatever_its_order() -> None:
+    convolution = flows.InvertibleConvolution(8).double()
+    eye = torch.eye(8, dtype=torch.float64)
+    matrix = convolution(eye)[0]
+    torch.testing.assert_close(matrix @ matrix.T, eye, atol=1e-5, rtol=0)
+    convolution.order.copy_(torch.zeros(8))
+    torch.testing.assert_close(convolution.inverse(convolution(eye)[0])[0], eye)
+
+
+def test_latents_keep_their_precision_where_nets_may_round() -> None:
+    convolution, x = flows.InvertibleConvolution(4), torch.randn(2, 4, 3, 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        y, _ = convolution(x)
+        back, _ = convolution.inverse(y)
+    assert y.dtype == back.dtype == torch.float32
+    torch.testing.assert_close(back, x, atol=1e-5, rtol=0)
+
+
 def test_wrong_shapes_are_typed_errors() -> None:
+    with pytest.raises(flows.ShapeMismatch, match="even sides"):
+        flows.Squeeze()(torch.zeros(1, 1, 3, 4))
+    with pytest.raises(flows.ShapeMismatch):
+        flows.Checkerboard(2, 0)(torch.zeros(1, 3, 4, 4))
+    with pytest.raises(flows.ShapeMismatch):
+        flows.Halves(4, 0)(torch.zeros(1, 3, 4, 4))
+    with pytest.raises(flows.ShapeMismatch):
+        flows.Halves(1, 0)
+    with pytest.raises(flows.ShapeMismatch):
+        flows.InvertibleConvolution(4)(torch.zeros(1, 3, 2, 2))
+    with pytest.raises(flows.ShapeMismatch, match=r"\(B, 4\)"):
+        flows.MultiScale([flows.Compose([])], [(1, 2, 2)]).inverse(torch.zeros(1, 5))
     with pytest.raises(flows.ShapeMismatch, match=r"\(B, 6\)"):
         flows.EvenOdd(6, 0)(torch.zeros(2, 5))
     with pytest.raises(flows.ShapeMismatch):
