@@ -54,7 +54,7 @@ class EvenOdd(Split):
         if x.ndim != 2 or x.shape[1] != self.dimensions:
             raise ShapeMismatch(f"expected (B, {self.dimensions}), got {tuple(x.shape)}")
         if self.kept == self.changed:  # as views that autograd puts together again in one pass
-            even, odd = x.unflatten(1, (-1, 2)).unbind(dim=2)
+            even, odd = x.reshape(len(x), self.kept, 2).unbind(dim=2)
             return (even, odd) if self.parity == 0 else (odd, even)
         return x[:, self.parity :: 2], x[:, 1 - self.parity :: 2]
 
