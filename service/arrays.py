@@ -36,11 +36,11 @@ def npy_header(data: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
 
 
 def from_npy(data: bytes) -> Array:
-    """The array of a .npy file."""
+    """The array of a .npy file, where possible as a view of the data, not to be written to."""
     shape, fortran, dtype, offset = npy_header(data)
     flat = np.frombuffer(data, dtype, offset=offset)
     array = flat.reshape(shape, order="F" if fortran else "C")
-    return array.astype(dtype.newbyteorder("="), order="C")
+    return array.astype(dtype.newbyteorder("="), order="C", copy=False)
 
 
 def to_npy(array: Array) -> bytes:

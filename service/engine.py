@@ -10,13 +10,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from flows import bits_per_dim, noise
-from flows.anomaly import GroupVerdict, Verdict
+from flows import noise
 from model_store import LoadedModel, Store
 from service import memory
 from service.admission import Admission, Ticket
@@ -29,6 +28,7 @@ from service.programs import AnyProgram, Decode, Encode, Inpaint, Sample, Score
 from service.progress import Progress
 from service.registry import Registry
 from service.scheduler import Scheduler
+from service.scores import Judged, Scored
 from service.settings import Settings
 from service.tasks import Tasks
 
@@ -59,23 +59,6 @@ class Call:
 
     ticket: Ticket
     deadline: float
-
-
-class Judged(NamedTuple):
-    """What a calibrated model says of N items beyond their likelihood."""
-
-    statistics: Tensor
-    """(N, K), columns as ``flows.anomaly.names_of`` says."""
-    verdict: Verdict
-    group: GroupVerdict
-
-
-class Scored(NamedTuple):
-    """log_likelihood (N,) in nats, float64, not finite where an item lies beyond what the model can represent."""
-
-    log_likelihood: Tensor
-    judged: Judged | None
-    """None for a model that was published without calibration."""
 
 
 class Engine:
@@ -250,11 +233,6 @@ class Engine:
 def draw_seed() -> int:
     """A seed for a request that brings none."""
     return secrets.randbits(_DRAWN_SEED_BITS)
-
-
-def bits_of(model: LoadedModel, log_likelihood: float) -> float | None:
-    """Bits per dimension of an image; a vector has none."""
-    return float(bits_per_dim(log_likelihood, model.flow.dimensions)) if model.flow.is_image else None
 
 
 def _seeds(items: Tensor, seed: int) -> Tensor:

@@ -15,6 +15,9 @@ from service.errors import WrongType, WrongValue
 from service.negotiation import JSON, NPY
 from service.pictures import open_picture, split_transparency, to_mask, to_pixels
 
+_BLOCK = 512
+"""Items that are checked at once: of a large batch, what is only needed on the way stays small."""
+
 
 def items_of(body: Body, flow: Flow, fit: bool) -> Tensor:
     """(N, *S) on the CPU: uint8 levels for an image flow, the flow's dtype for a vector flow.
@@ -33,7 +36,7 @@ def latents_of(body: Body, flow: Flow) -> Tensor:
     """(N, *Z) on the CPU, from npy or from JSON under ``latents``."""
     data = body.parts[0].data
     array = from_npy(data) if body.type == NPY else from_json(parse_json(data), "latents")
-    return _finite(_batch(array, flow.prior.shape, "latents"), flow, "latents")
+    return _vectors(_batch(array, flow.prior.shape, "latents"), flow, "latents")
 
 
 def inpainting_of(body: Body, flow: Flow, fit: bool) -> tuple[Tensor, Tensor]:
@@ -58,15 +61,23 @@ def inpainting_of(body: Body, flow: Flow, fit: bool) -> tuple[Tensor, Tensor]:
     return checked(np.where(mask, np.zeros_like(whole), whole), flow, "image"), torch.from_numpy(mask)
 
 
-def checked(array: Array, flow: Flow, field: str) -> Tensor:
-    """Numbers (N, *S), or one item (*S), as items of the flow; raises WrongValue with the first offending item."""
+def checked(array: Array, flow: Flow, field: str, first: int = 0) -> Tensor:
+    """Numbers (N, *S), or one item (*S), as items of the flow; raises WrongValue with the first offending item.
+
+    ``first`` is the index of the first of these items among all that the user sent.
+    """
     batch = _batch(array, flow.item_shape, field)
-    if not flow.is_image:
-        return _finite(batch, flow, field)
+    check = _levels if flow.is_image else _vectors
+    starts = range(0, len(batch), _BLOCK)
+    return torch.cat([check(batch[start : start + _BLOCK], flow, field, first + start) for start in starts])
+
+
+def _levels(batch: Array, flow: Flow, field: str, first: int) -> Tensor:
     if batch.dtype.kind == "b":
         raise WrongValue(f"{field} must be levels 0 to 255 or fractions in [0, 1]", field)
     fractions = batch.dtype.kind == "f"
-    _refuse(~((batch >= 0) & (batch <= (1 if fractions else 255))), field, "[0, 1]" if fractions else "0 to 255")
+    bad = ~((batch >= 0) & (batch <= (1 if fractions else 255)))
+    _refuse(bad, field, "[0, 1]" if fractions else "0 to 255", first)
     if not fractions:
         return torch.from_numpy(batch.astype(np.uint8))
     return flow.quantise(torch.from_numpy(batch.astype(np.float64)))
@@ -80,17 +91,18 @@ def _batch(array: Array, shape: tuple[int, ...], field: str) -> Array:
     return array
 
 
-def _finite(batch: Array, flow: Flow, field: str) -> Tensor:
+def _vectors(batch: Array, flow: Flow, field: str, first: int = 0) -> Tensor:
     vectors = torch.from_numpy(batch.astype(np.float64)).to(flow.dtype)
-    _refuse(~np.isfinite(vectors.numpy()), field, f"the finite numbers of {flow.dtype}".replace("torch.", ""))
+    domain = f"the finite numbers of {flow.dtype}".replace("torch.", "")
+    _refuse(~np.isfinite(vectors.numpy()), field, domain, first)
     return vectors
 
 
-def _refuse(bad: Array, field: str, domain: str) -> None:
+def _refuse(bad: Array, field: str, domain: str, first: int) -> None:
     rows = bad.reshape(len(bad), -1).any(axis=1)
     if rows.any():
-        first = int(rows.argmax())
-        raise WrongValue(f"item {first} holds a number outside {domain}", f"{field}[{first}]")
+        index = first + int(rows.argmax())
+        raise WrongValue(f"item {index} holds a number outside {domain}", f"{field}[{index}]")
 
 
 def _pixels(part: Part, flow: Flow, fit: bool, field: str) -> Any:

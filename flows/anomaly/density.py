@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 _RIDGE = 1e-3
-_CHUNK = 4096
+_CHUNK = 256
 _SMALLEST, _ROUNDING = 1e-9, 1e-4
 _FAR = 1e9  # bandwidths; further out everything is equally strange, and float32 keeps its range
 _LOWEST = -80.0  # exponents; beneath it a sum in float32 changes no digit, and subnormal numbers are slow

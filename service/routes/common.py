@@ -8,11 +8,9 @@ from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Header, Query, Request, Response
-from pydantic import BaseModel
 from torch import Tensor
 
 from model_store import LoadedModel
-from service.arrays import to_json
 from service.bodies import MULTIPART, Body, read_body
 from service.engine import LARGEST_SEED, Call, Engine
 from service.errors import MEDIA_TYPE, ProblemDocument
@@ -122,11 +120,12 @@ Items = Annotated[Tensor, Depends(items_sent)]
 
 def answer(content: bytes, media_type: str, model: LoadedModel, seed: int | None = None) -> Response:
     """The representation, with the model that made it and the seed that makes it again."""
+    return Response(content, media_type=media_type, headers=headers_of(model, seed))
+
+
+def headers_of(model: LoadedModel, seed: int | None = None) -> dict[str, str]:
+    """What every answer tells about itself."""
     headers = {"X-Sluice-Model": model.reference, "Vary": "Accept"}
     if seed is not None:
         headers["X-Sluice-Seed"] = str(seed)
-    return Response(content, media_type=media_type, headers=headers)
-
-
-def json_answer(document: BaseModel, model: LoadedModel, seed: int | None = None) -> Response:
-    return answer(to_json(document), JSON, model, seed)
+    return headers

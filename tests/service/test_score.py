@@ -189,6 +189,21 @@ async def test_a_bad_file_among_good_ones_is_named(service: Running) -> None:
     assert_problem(await service.http.post("/score", files=[("a", (None, b"text"))]), 422, "a")
 
 
+async def test_pictures_of_mixed_sizes_are_refused_by_the_first_that_differs(service: Running) -> None:
+    bodies = [GOOD_PNG, GOOD_PNG, picture(np.zeros((8, 9), np.uint8)), GOOD_PNG]
+    files = [("files", (f"{index}.png", body, "image/png")) for index, body in enumerate(bodies)]
+    assert_problem(await service.http.post("/score", files=files), 422, "items[2]")
+    assert await service.still_good()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -0.01, 1.01])
+async def test_a_bad_item_far_down_a_large_batch_is_named(service: Running, bad: float) -> None:
+    pixels = images(1300) / 255
+    pixels[1100, 3, 4] = bad
+    problem = assert_problem(await service.http.post("/score", content=npy(pixels), headers=NPY), 422, "items[1100]")
+    assert "item 1100 holds a number outside [0, 1]" in problem["detail"]
+
+
 async def test_a_picture_for_vectors_and_vectors_out_of_reach_are_refused(service: Running) -> None:
     answer = await service.http.post("/score?model=points", content=GOOD_PNG, headers={"content-type": "image/png"})
     assert_problem(answer, 422, "items[0]")

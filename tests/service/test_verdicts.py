@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -143,3 +144,24 @@ async def test_anomalies_are_counted(judge: Running) -> None:
     exposition = (await judge.http.get("/metrics")).text
     counted = next(line for line in exposition.splitlines() if line.startswith("sluice_anomalous_items_total{"))
     assert float(counted.split()[-1]) >= 8
+
+
+async def test_ten_thousand_images_are_answered_without_all_their_documents_in_memory(judge: Running) -> None:
+    items = np.random.default_rng(0).integers(0, 256, (10_000, *DIGITS), dtype=np.uint8)
+    await score(judge, items[:300])
+    tracemalloc.start()
+    try:
+        answer = await judge.http.post("/score?fdr=0.1", content=npy(items), headers=NPY)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert answer.status_code == 200
+    assert peak < 3 * len(answer.content), "the client's own copies are two, the documents would be five more"
+    found = answer.json()
+    assert len(found["items"]) == found["group"]["count"] == 10_000
+    first, last = (await score(judge, items[[0, -1]], "fdr=0.1"))["items"]
+    for item, alone in ((found["items"][0], first), (found["items"][-1], last)):
+        assert_alike({**item, "discovery": None}, {**alone, "discovery": None})
+    assert found["items"][0]["discovery"] is not None
+    assert found["model"] == "digits@2"
+    assert answer.headers["x-sluice-model"] == "digits@2"
