@@ -48,6 +48,9 @@ class Calibrated(BaseModel):
     """Names and meanings."""
     fit: int
     reference: int
+    """The n of the p-values: none is below 1 / (n + 1)."""
+    detection: dict[str, dict[str, float]]
+    """How well the verdict tells each foreign set from ordinary items: auroc, fpr_at_95_tpr. Measured at publish."""
 
 
 class ModelDetails(ModelSummary):
@@ -116,7 +119,13 @@ def _calibrated(model: LoadedModel) -> Calibrated | None:
     if note is None:
         return None
     meanings = {name: STATISTICS[name] for name in note.statistics}
-    return Calibrated(source=note.source, statistics=meanings, fit=note.fit, reference=note.reference)
+    return Calibrated(
+        source=note.source,
+        statistics=meanings,
+        fit=note.fit,
+        reference=note.reference,
+        detection=note.detection,
+    )
 
 
 def _summary(model: LoadedModel, default: str | None) -> dict[str, Any]:

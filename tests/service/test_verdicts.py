@@ -22,6 +22,7 @@ pytestmark = pytest.mark.anyio
 
 REFERENCE = 1000
 LEAST = 1 / (REFERENCE + 1)
+DETECTION = {"noise": {"auroc": 0.75, "fpr_at_95_tpr": 0.5}}
 
 
 def ordinary(flow: Flow, count: int, seed: int) -> np.ndarray:
@@ -47,6 +48,7 @@ def calibrate(root: Path, name: str, shape: tuple[int, ...]) -> None:
         card="",
         calibration=anomaly.Calibration(anomaly.tests_of(flow), found[:300], found[300:]),
         calibrated_on="the flow's own samples",
+        detection=DETECTION,
     )
 
 
@@ -137,6 +139,7 @@ async def test_the_model_tells_what_it_was_calibrated_on(judge: Running) -> None
     told = (await judge.http.get("/models/digits")).json()["calibration"]
     assert (told["source"], told["fit"], told["reference"]) == ("the flow's own samples", 300, REFERENCE)
     assert all(told["statistics"].values())
+    assert told["detection"] == DETECTION
 
 
 async def test_anomalies_are_counted(judge: Running) -> None:
