@@ -36,6 +36,7 @@ class Ascent(Method):
     """
 
     name = "ascent"
+    blurs = True
     dispersion = 0.3
 
     def begin(self, flow: Flow, climb: Climb) -> Climb:  # noqa: ARG002
@@ -89,6 +90,7 @@ class Map(Method):
     """
 
     name = "map"
+    blurs = True
     patience = 10
     least_gain = 0.01
     first_rate = 0.1

@@ -15,7 +15,7 @@ from flows.inpainting.ascent import Ascent, Map, PaperAscent
 from flows.inpainting.climb import Climb, along
 from flows.inpainting.langevin import Langevin
 from flows.inpainting.latent import Latent
-from flows.inpainting.method import Method, evaluate, fill
+from flows.inpainting.method import Method, evaluate, fill, narrowing
 from flows.inpainting.survey import draw, survey
 
 METHODS: dict[str, Method] = {method.name: method for method in (Ascent(), PaperAscent(), Map(), Langevin(), Latent())}
@@ -89,7 +89,7 @@ def start(
     away = METHODS[method].dispersion * along(temperature, x)
     own = draw(flow, noise.derive(keys, -1)) if bool((away > 0).any()) else mean
     x = fill(flow, climb, mean + away * (own - mean))
-    log_prob, gradient = evaluate(flow, x, hidden)
+    log_prob, gradient = evaluate(flow, x, hidden, narrowing(climb) if METHODS[method].blurs else None)
     climb = replace(
         climb, x=x, gradient=gradient, log_prob=log_prob, best=x, best_log_prob=log_prob, start_log_prob=log_prob
     )

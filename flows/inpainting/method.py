@@ -20,6 +20,9 @@ class Method:
     dispersion: float = 0.0
     """How far from the mean towards a draw of its own a row sets out, at temperature 1."""
 
+    blurs: bool = False
+    """Whether it follows the gradient of a smoothed likelihood where a flow has sharp modes."""
+
     def begin(self, flow: Flow, climb: Climb) -> Climb:
         """The climb with what the method needs to remember, at its first point."""
         raise NotImplementedError
