@@ -10,7 +10,7 @@ pictures, as a user gets them, on their hidden pixels. How fast it is, ``bench.i
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -53,8 +53,18 @@ def nearest(train: Tensor, images: Tensor, hidden: Tensor) -> Tensor:
 class Measurement:
     """One model on one set of pictures: four figures for each mask and way of filling in."""
 
-    def __init__(self, flow: Flow, train: Tensor, images: Tensor, labels: Tensor, net: nn.Module, steps: int) -> None:
-        self.flow, self.train, self.images, self.labels, self.net, self.steps = flow, train, images, labels, net, steps
+    def __init__(
+        self,
+        flow: Flow,
+        train: Tensor,
+        images: Tensor,
+        labels: Tensor,
+        net: nn.Module,
+        steps: int,
+        methods: Sequence[str],
+    ) -> None:
+        self.flow, self.train, self.images, self.labels, self.net = flow, train, images, labels, net
+        self.steps, self.methods = steps, methods
         self.x = flow.to_continuous(images)
         self.truth = flow.log_prob(self.x)
         self.mean = train.float().mean(dim=0).round().to(torch.uint8)
@@ -91,7 +101,7 @@ class Measurement:
             filled = torch.where(hidden, self.flow.to_continuous(items), self.x)
             note(way, items, self.flow.log_prob(filled))
         keys = noise.keys(0, len(self.x))
-        for method in METHODS:
+        for method in self.methods:
             rows = climb(self.flow, self.x, hidden, keys, method, self.steps)
             answer = rows.log_prob if rows.samples else rows.best_log_prob
             note(method, self.flow.to_items(rows.result()), answer)
@@ -103,7 +113,7 @@ class Measurement:
     def several(self, name: str, hidden: Tensor, count: int) -> None:
         """Best of 8 and diversity on the first ``count`` pictures, a line a method."""
         x, hidden, images = self.x[:count], hidden[:count], self.images[:count]
-        for method in CHANCE:
+        for method in (name for name in CHANCE if name in self.methods):
             keys = noise.keys(1, SEVERAL * count)
             rows = climb(self.flow, x.repeat(SEVERAL, 1, 1), hidden.repeat(SEVERAL, 1, 1), keys, method, self.steps)
             answer = rows.log_prob if rows.samples else rows.best_log_prob
@@ -164,6 +174,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=100, help="test pictures under each mask")
     parser.add_argument("--several", type=int, default=25, help="pictures that get eight completions each")
     parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--picture", type=Path, required=True)
     options = parser.parse_args()
 
@@ -182,7 +193,7 @@ def main() -> None:
 
     print(f"## Inpainting with {model.reference}: {len(images)} test pictures, {options.steps} steps\n")
     print(f"The classifier knows {agreement(net, test, labels):.2%} of the {len(test):,} test pictures.")
-    measured = Measurement(flow, train, images, labels[: options.pictures], net, options.steps)
+    measured = Measurement(flow, train, images, labels[: options.pictures], net, options.steps, options.methods)
     for name, mask in hidden.items():
         measured.mask(name, mask)
     for (title, table), digits in zip(measured.tables.items(), (2, 3, 0, 2, 2), strict=True):
