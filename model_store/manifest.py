@@ -46,7 +46,8 @@ class Weights(_Strict):
 class Golden(_Strict):
     """The self-test: a few held-out items with their log-likelihoods, and how far a machine may be off.
 
-    ``log_likelihood_tolerance`` is in nats an item, ``round_trip_tolerance`` in data units an entry.
+    ``log_likelihood_tolerance`` is in nats an item, ``round_trip_tolerance`` in data units an entry,
+    or in the largest size of that entry over the golden items where that is above 1.
     """
 
     count: Annotated[int, Field(ge=1)]

@@ -18,7 +18,7 @@ ROUND_TRIP = 1e-4
 
 @dataclass(frozen=True)
 class Deviation:
-    """The largest deviations over the golden items: nats an item, data units an entry."""
+    """The largest deviations over the golden items: nats an item, and of an entry in units of its ``_size``."""
 
     log_likelihood: float
     round_trip: float
@@ -36,7 +36,7 @@ def measure(flow: Flow, items: Tensor, log_likelihood: Tensor, seed: int) -> Dev
     x = flow.to_continuous(items, seed)
     back, _ = flow.decode(flow.encode(x)[0])
     found = golden_log_likelihood(flow, items, seed)
-    return Deviation(_largest(found - log_likelihood), _largest(back - x))
+    return Deviation(_largest(found - log_likelihood), _largest((back - x) / _size(x)))
 
 
 def complaint(deviation: Deviation, golden: Golden) -> str | None:
@@ -49,6 +49,11 @@ def complaint(deviation: Deviation, golden: Golden) -> str | None:
             f"more than {golden.log_likelihood_tolerance:.3g}"
         )
     return None
+
+
+def _size(x: Tensor) -> Tensor:
+    """How large each entry gets over the items (N, ...), where that is above 1: a table may count in thousands."""
+    return x.abs().amax(dim=0).clamp_min(1)
 
 
 def _largest(difference: Tensor) -> float:

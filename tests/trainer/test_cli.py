@@ -59,6 +59,14 @@ def test_a_table_of_the_users_is_published_under_its_files_name_in_its_own_units
     assert manifest["quality"]["test"]["log_likelihood"] == pytest.approx(independent, abs=1.5)
 
 
+def test_a_table_that_counts_in_millions_passes_the_self_test(sluice_train: Train, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    np.save(tmp_path / "t.npy", 1e6 * random.standard_normal((400, 3)) + [0.0, 3e6, -7e6])
+    result = sluice_train("table-nice", "--data", str(tmp_path / "t.npy"), "--epochs", "1")
+    assert result.exit_code == 0, result.output
+    assert "published t@1" in result.output
+
+
 def test_pictures_of_the_users_are_published(sluice_train: Train, tmp_path: Path) -> None:
     folder = tmp_path / "faces"
     folder.mkdir()

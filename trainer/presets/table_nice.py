@@ -15,7 +15,7 @@ PRESET = Preset(
     arguments={
         "couplings": 8,
         "hidden": [128, 128],
-        "prior": "normal",
+        "prior": "logistic",  # whose tails forgive an outlier
         "activation": "leaky_relu",
         "whitening": "standardise",
         "image": False,
