@@ -28,7 +28,7 @@ class MLP(nn.Module):
         widths = [inputs, *hidden]
         layers: list[nn.Module] = []
         for fan_in, fan_out in pairwise(widths):
-            layers += [nn.Linear(fan_in, fan_out), ACTIVATIONS[activation]()]
+            layers += [nn.Linear(fan_in, fan_out), ACTIVATIONS[activation](inplace=True)]
         self.layers = nn.Sequential(*layers, _zero(nn.Linear(widths[-1], outputs)))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -46,12 +46,12 @@ class Prior(nn.Module):
 
 
 class StandardLogistic(Prior):
-    """log p(z) = -z - 2 log(1 + e^-z), written symmetrically so that it overflows on neither side."""
+    """log p(z) = z - 2 log(1 + e^z), which is symmetric and, by softplus, overflows on neither side."""
 
     std = math.pi / math.sqrt(3)
 
     def log_density(self, z: Tensor) -> Tensor:
-        return -functional.softplus(z) - functional.softplus(-z)
+        return z - 2 * functional.softplus(z)
 
     def quantile(self, u: Tensor) -> Tensor:
         return torch.logit(u)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -88,6 +89,25 @@ def test_an_empty_batch_passes(case: TransformCase) -> None:
     y, log_abs_det = case.make().double()(case.points()[:0])
     assert len(y) == 0
     assert log_abs_det.shape == (0,)
+
+
+@pytest.mark.parametrize("dimensions", [6, 7])
+def test_couplings_in_a_row_are_what_they_are_one_by_one(dimensions: int) -> None:
+    steps = [disturb(flows.AffineCoupling(split, net)).double() for split, net in _alternating(dimensions)]
+    x = torch.randn(5, dimensions, dtype=torch.float64)
+    together, log_abs_det = flows.Compose(steps)(x)
+    total = torch.zeros(5, dtype=torch.float64)
+    for step in steps:
+        x, here = step(x)
+        total = total + here
+    torch.testing.assert_close(together, x)
+    torch.testing.assert_close(log_abs_det, total)
+
+
+def _alternating(dimensions: int) -> Iterator[tuple[flows.EvenOdd, flows.MLP]]:
+    for parity in (0, 1, 0, 0, 1):  # the fourth keeps what the third kept, and is no neighbour of it
+        split = flows.EvenOdd(dimensions, parity)
+        yield split, flows.MLP(split.kept, [8], 2 * split.changed)
 
 
 @given(levels=st.lists(st.integers(0, 255), min_size=1, max_size=30), seed=st.integers(0, 2**31))
