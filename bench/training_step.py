@@ -5,8 +5,9 @@
 All have four additive couplings of 784 entries with five layers of 1000 units and a diagonal scaling, and take the
 preset's batch: Sluice's preset ``mnist-nice``; a plain module as one writes it from the paper; zuko; normflows. The
 two libraries have a normal prior in place of the logistic one. A step is the mean log-likelihood of a batch and its
-gradient in every parameter, without the optimiser. Steps of all candidates take turns, so that what else the machine
-does hits all alike; the table gives medians. Prints Markdown. Needs bench/requirements.txt.
+gradient in every parameter, without the optimiser. Steps of all candidates take turns, each round begun by another, so
+that what else the machine does hits all alike; the table gives medians. With one thread of a CPU it counts the thread's
+own time, which leaves out interruptions. Prints Markdown. Needs bench/requirements.txt.
 """
 
 from __future__ import annotations
@@ -105,14 +106,15 @@ class Adapter(nn.Module):
 
 def seconds_of_a_step(model: nn.Module, x: Tensor, half: bool) -> float:
     synchronise = torch.cuda.synchronize if x.is_cuda else lambda: None
+    clock = time.perf_counter if x.is_cuda or torch.get_num_threads() > 1 else time.thread_time
     model.zero_grad()
     synchronise()
-    began = time.perf_counter()
+    began = clock()
     with autocast(x.device, "bfloat16" if half else "float32"):
         log_likelihood = model(x).mean()
     (-log_likelihood).backward()
     synchronise()
-    return time.perf_counter() - began
+    return clock() - began
 
 
 def main() -> None:
@@ -136,10 +138,11 @@ def main() -> None:
     counts = {name: sum(p.numel() for p in model.to(device).parameters()) for name, model in models.items()}
     assert len(set(counts.values())) == 1, f"not the same model: {counts}"
     for turn in range(options.rounds + 2):
-        for (name, half), seconds in taken.items():
+        cases = list(taken)
+        for name, half in cases[turn % len(cases) :] + cases[: turn % len(cases)]:
             step = seconds_of_a_step(models[name], points[name], half)
             if turn > 1:  # two rounds to warm up
-                seconds.append(step)
+                taken[name, half].append(step)
 
     middle = {case: median(seconds) for case, seconds in taken.items()}
     best = min(value for (name, half), value in middle.items() if name != "Sluice" and not half)
