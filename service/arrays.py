@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from typing import Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import pydantic_core
@@ -17,30 +17,51 @@ Array = NDArray[Any]
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
-def npy_header(data: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
-    """Shape, whether in Fortran order, dtype and offset of the numbers.
+class Header(NamedTuple):
+    """What an npy array says of itself before its numbers come."""
 
-    Raises Malformed unless the body holds exactly the numbers that its header claims.
+    shape: tuple[int, ...]
+    fortran: bool
+    """Whether the first index runs fastest."""
+    dtype: np.dtype[Any]
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def read_header(stream: IO[bytes]) -> Header:
+    """The header of an npy array; the stream then stands at the numbers.
+
+    Raises Malformed when it is none, WrongValue when the array holds anything but numbers.
     """
-    stream = io.BytesIO(data)
     try:
-        shape, fortran, dtype = _HEADERS[np.lib.format.read_magic(stream)](stream)
+        header = Header(*_HEADERS[np.lib.format.read_magic(stream)](stream))
     except Exception as error:  # numpy parses the header as Python and raises what Python's parser raises
-        raise Malformed("the body is not a readable npy array") from error
-    if dtype.kind not in "iufb":
+        raise Malformed("not a readable npy array") from error
+    if header.dtype.kind not in "iufb":
         raise WrongValue("an npy array must hold numbers", "items")
-    claimed, held = math.prod(shape) * dtype.itemsize, len(data) - stream.tell()
-    if claimed != held or min(shape, default=0) < 0:
-        raise Malformed(f"the npy header claims {claimed} bytes of numbers; the body holds {held}")
-    return shape, fortran, dtype, stream.tell()
+    if min(header.shape, default=0) < 0:
+        raise Malformed("the npy header claims a negative extent")
+    return header
+
+
+def npy_header(data: bytes) -> tuple[Header, int]:
+    """A header and the offset of the numbers. Raises Malformed too unless the body holds exactly what it claims."""
+    stream = io.BytesIO(data)
+    header = read_header(stream)
+    held = len(data) - stream.tell()
+    if header.nbytes != held:
+        raise Malformed(f"the npy header claims {header.nbytes} bytes of numbers; the body holds {held}")
+    return header, stream.tell()
 
 
 def from_npy(data: bytes) -> Array:
     """The array of a .npy file, where possible as a view of the data, not to be written to."""
-    shape, fortran, dtype, offset = npy_header(data)
-    flat = np.frombuffer(data, dtype, offset=offset)
-    array = flat.reshape(shape, order="F" if fortran else "C")
-    return array.astype(dtype.newbyteorder("="), order="C", copy=False)
+    header, offset = npy_header(data)
+    flat = np.frombuffer(data, header.dtype, offset=offset)
+    array = flat.reshape(header.shape, order="F" if header.fortran else "C")
+    return array.astype(header.dtype.newbyteorder("="), order="C", copy=False)
 
 
 def to_npy(array: Array) -> bytes:

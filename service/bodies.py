@@ -38,7 +38,7 @@ class Body:
     def most_items(self, shape: tuple[int, ...]) -> int:
         """A bound on the items that the body holds, found without decoding it."""
         if self.type == NPY:
-            claimed = npy_header(self.parts[0].data)[0]
+            claimed = npy_header(self.parts[0].data)[0].shape
             return claimed[0] if len(claimed) > len(shape) else 1
         if self.type == JSON:
             entries = len(self.parts[0].data) // _SHORTEST_NUMBER

@@ -1,4 +1,4 @@
-"""The command `sluice`: serve, and look at the store."""
+"""The command `sluice`: serve, score files, and look at the store."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 
 from model_store import Store, StoreError
 from service.app import create_app
+from service.scoring.command import score
 from service.server import serve as run
 from service.settings import Settings, UnusableToken
 
@@ -18,6 +19,8 @@ from service.settings import Settings, UnusableToken
 def main() -> None:
     """Serve trained normalizing flows."""
 
+
+main.add_command(score)
 
 _store = click.option("--store", type=click.Path(path_type=Path), help="The model store's directory.")
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from flows import noise
+from flows.anomaly import GroupVerdict
 from model_store import LoadedModel, Store
 from service import memory
 from service.admission import Admission, Ticket
@@ -131,18 +132,19 @@ class Engine:
         items = (await self._run(Sample(model), columns, call))["items"]
         return _finite(items, "temperature")
 
-    async def score(self, model: LoadedModel, items: Tensor, seed: int, call: Call) -> Scored:
-        """Log-likelihoods of items (N, *S) and, where the model is calibrated, verdicts."""
+    async def score(
+        self, model: LoadedModel, items: Tensor, seed: int, call: Call
+    ) -> tuple[Scored, GroupVerdict | None]:
+        """Log-likelihoods of items (N, *S) and, where the model is calibrated, verdicts on each and on all together."""
         found = await self._run(Score(model), Columns(items=items, seed=_seeds(items, seed)), call)
         calibration = model.calibration
         if calibration is None:
-            return Scored(found["log_likelihood"], None)
+            return Scored(found["log_likelihood"], None), None
         statistics = found["statistics"]
-        judged = await self.compute(
-            lambda: Judged(statistics, calibration.judge(statistics), calibration.judge_group(statistics)),
-            statistics.nbytes,
+        verdict, group = await self.compute(
+            lambda: (calibration.judge(statistics), calibration.judge_group(statistics)), statistics.nbytes
         )
-        return Scored(found["log_likelihood"], judged)
+        return Scored(found["log_likelihood"], Judged(statistics, verdict)), group
 
     async def encode(self, model: LoadedModel, items: Tensor, seed: int, call: Call) -> Columns:
         """latents (N, *Z) and log_abs_det (N,)."""

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from torch import Tensor
 
 from flows import bits_per_dim
-from flows.anomaly import GroupVerdict, Verdict, benjamini_hochberg, tests_of
+from flows.anomaly import GroupVerdict, Verdict, tests_of
 from model_store import LoadedModel
 
 BEYOND = "the log-likelihood is not finite: the item lies beyond what the model can represent"
@@ -24,7 +24,6 @@ class Judged(NamedTuple):
     statistics: Tensor
     """(N, K), columns as ``flows.anomaly.names_of`` says."""
     verdict: Verdict
-    group: GroupVerdict
 
 
 class Scored(NamedTuple):
@@ -73,30 +72,30 @@ def bits_of(model: LoadedModel, log_likelihood: float) -> float | None:
     return float(bits_per_dim(log_likelihood, model.flow.dimensions)) if model.flow.is_image else None
 
 
-def item_scores(model: LoadedModel, found: Scored, alpha: float, fdr: float | None) -> Iterator[ItemScore]:
+def item_scores(
+    model: LoadedModel, found: Scored, alpha: float, discoveries: Sequence[bool] | None = None
+) -> Iterator[ItemScore]:
     """One document an item, in order, each made when it is asked for: ten thousand at once would fill memory."""
-    discoveries: Sequence[bool | None] = [None] * len(found.log_likelihood)
-    if found.judged is not None and fdr is not None:
-        discoveries = benjamini_hochberg(found.judged.verdict.p_value, fdr).tolist()
     for start in range(0, len(found.log_likelihood), _BLOCK):
         rows = slice(start, start + _BLOCK)
         items = [_likelihood(model, value) for value in found.log_likelihood[rows].tolist()]
         if found.judged is not None:
             _judge(model, items, found.judged, rows, alpha)
-        for item, discovery in zip(items, discoveries[rows], strict=True):
-            item.discovery = discovery
+        if discoveries is not None:
+            for item, discovery in zip(items, discoveries[rows], strict=True):
+                item.discovery = discovery
         yield from items
 
 
-def group_score(model: LoadedModel, found: Scored, alpha: float) -> GroupScore:
-    mean = _likelihood(model, float(found.log_likelihood.mean()))
-    p_value = found.judged.group.p_value if found.judged is not None else None
+def group_score(model: LoadedModel, log_likelihood: Tensor, verdict: GroupVerdict | None, alpha: float) -> GroupScore:
+    """From the log-likelihoods (N,) of all items and the verdict on them taken together."""
+    mean = _likelihood(model, float(log_likelihood.mean()))
     return GroupScore(
-        count=len(found.log_likelihood),
+        count=len(log_likelihood),
         log_likelihood=mean.log_likelihood,
         bits_per_dim=mean.bits_per_dim,
-        p_value=p_value,
-        anomalous=p_value <= alpha if p_value is not None else None,
+        p_value=verdict.p_value if verdict is not None else None,
+        anomalous=verdict.p_value <= alpha if verdict is not None else None,
     )
 
 

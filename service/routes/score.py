@@ -10,12 +10,13 @@ from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
+from flows.anomaly import benjamini_hochberg
 from model_store import LoadedModel
 from service.arrays import to_json
 from service.engine import Engine
 from service.negotiation import JSON, negotiate
 from service.routes.common import ITEMS_BODY, Items, Seed, TheCall, TheEngine, TheModel, answer, headers_of, problems
-from service.scores import GroupScore, ItemScore, Scored, group_score, item_scores
+from service.scores import GroupScore, ItemScore, group_score, item_scores
 from service.watch import WatchedRoute
 
 router = APIRouter(tags=["inference"], route_class=WatchedRoute, responses=problems(400, 406, 413, 415))
@@ -55,26 +56,28 @@ async def score(
     absent), never on its neighbours.
     """
     negotiate(accept, (JSON,))
-    found = await engine.score(model, items, seed or 0, call)
+    found, group = await engine.score(model, items, seed or 0, call)
+    discoveries = None
     if found.judged is not None:
-        anomalous = int((found.judged.verdict.p_value <= alpha).sum())
-        engine.metrics.anomalous_items.labels(model.reference).inc(anomalous)
-    pieces = _document(model, found, alpha, fdr)
+        p_values = found.judged.verdict.p_value
+        engine.metrics.anomalous_items.labels(model.reference).inc(int((p_values <= alpha).sum()))
+        discoveries = benjamini_hochberg(p_values, fdr).tolist() if fdr is not None else None
+    together = group_score(model, found.log_likelihood, group, alpha)
+    pieces = _document(model, item_scores(model, found, alpha, discoveries), together, alpha)
     if len(items) <= _AT_ONCE:
         return answer(await engine.compute(lambda: b"".join(pieces), _BYTES), JSON, model)
     return StreamingResponse(_streamed(engine, pieces), media_type=JSON, headers=headers_of(model))
 
 
-def _document(model: LoadedModel, found: Scored, alpha: float, fdr: float | None) -> Iterator[bytes]:
+def _document(model: LoadedModel, items: Iterator[ItemScore], group: GroupScore, alpha: float) -> Iterator[bytes]:
     """The JSON of ``Scores``, in pieces: of many items no more than one piece is in memory."""
-    items = item_scores(model, found, alpha, fdr)
-    head = {"model": model.reference, "calibrated": found.judged is not None, "alpha": alpha}
+    head = {"model": model.reference, "calibrated": model.calibration is not None, "alpha": alpha}
     yield to_json(head)[:-1] + b',"items":['
     separator = b""
     while block := list(islice(items, _AT_ONCE)):
         yield separator + to_json(block)[1:-1]
         separator = b","
-    yield b'],"group":' + to_json(group_score(model, found, alpha)) + b"}"
+    yield b'],"group":' + to_json(group) + b"}"
 
 
 async def _streamed(engine: Engine, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:

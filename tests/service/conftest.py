@@ -10,17 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 import torch
 from fastapi import FastAPI
 
-from flows import Flow, build
-from model_store import publish
+from flows import Flow, anomaly, build
+from model_store import Store, publish
 from service.app import create_app
 from service.engine import Engine
 from service.settings import Settings
 
 DIGITS, POINTS = (8, 8), (2,)
+REFERENCE = 1000
+"""Items that the p-values of a calibrated model rest on."""
+DETECTION = {"noise": {"auroc": 0.75, "fpr_at_95_tpr": 0.5}}
 
 
 @pytest.fixture(scope="session")
@@ -59,6 +63,43 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("store")
     publish_small(root, "digits", DIGITS)
     publish_small(root, "points", POINTS)
+    return root
+
+
+def ordinary(flow: Flow, count: int, seed: int) -> np.ndarray:
+    """What this flow calls ordinary: draws of its own."""
+    items = flow.to_items(flow.sample(count, torch.Generator().manual_seed(seed)))
+    return items.detach().numpy()
+
+
+def calibrate(root: Path, name: str, shape: tuple[int, ...]) -> None:
+    """Publish a version whose p-values rest on the flow's own samples."""
+    flow = publish_small(root, name, shape)
+    held_out = torch.from_numpy(ordinary(flow, 300 + REFERENCE, seed=1))
+    found = anomaly.statistics(flow, flow.to_continuous(held_out)).detach()
+    publish(
+        root,
+        name,
+        flow,
+        architecture="nice",
+        arguments=Store(root).manifest(name, 1).architecture.arguments,
+        golden_items=held_out[:4],
+        provenance={},
+        quality={},
+        card="",
+        calibration=anomaly.Calibration(anomaly.tests_of(flow), found[:300], found[300:]),
+        calibrated_on="the flow's own samples",
+        detection=DETECTION,
+    )
+
+
+@pytest.fixture(scope="session")
+def calibrated_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`digits` and `points` with p-values, and `uncalibrated` images."""
+    root = tmp_path_factory.mktemp("calibrated")
+    calibrate(root, "digits", DIGITS)
+    calibrate(root, "points", POINTS)
+    publish_small(root, "uncalibrated", DIGITS)
     return root
 
 

@@ -11,54 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
-from flows import Flow, anomaly
-from model_store import Store, publish
-from tests.service.conftest import DIGITS, POINTS, Running, assert_problem, publish_small, running
+from flows import anomaly
+from tests.service.conftest import DETECTION, DIGITS, REFERENCE, Running, assert_problem, ordinary, running
 from tests.service.test_score import NPY, assert_alike, npy
 
 pytestmark = pytest.mark.anyio
 
-REFERENCE = 1000
 LEAST = 1 / (REFERENCE + 1)
-DETECTION = {"noise": {"auroc": 0.75, "fpr_at_95_tpr": 0.5}}
-
-
-def ordinary(flow: Flow, count: int, seed: int) -> np.ndarray:
-    """What this flow calls ordinary: draws of its own."""
-    items = flow.to_items(flow.sample(count, torch.Generator().manual_seed(seed)))
-    return items.detach().numpy()
-
-
-def calibrate(root: Path, name: str, shape: tuple[int, ...]) -> None:
-    """Publish a version whose p-values rest on the flow's own samples."""
-    flow = publish_small(root, name, shape)
-    held_out = torch.from_numpy(ordinary(flow, 300 + REFERENCE, seed=1))
-    found = anomaly.statistics(flow, flow.to_continuous(held_out)).detach()
-    publish(
-        root,
-        name,
-        flow,
-        architecture="nice",
-        arguments=Store(root).manifest(name, 1).architecture.arguments,
-        golden_items=held_out[:4],
-        provenance={},
-        quality={},
-        card="",
-        calibration=anomaly.Calibration(anomaly.tests_of(flow), found[:300], found[300:]),
-        calibrated_on="the flow's own samples",
-        detection=DETECTION,
-    )
-
-
-@pytest.fixture(scope="module")
-def calibrated_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("calibrated")
-    calibrate(root, "digits", DIGITS)
-    calibrate(root, "points", POINTS)
-    publish_small(root, "uncalibrated", DIGITS)
-    return root
 
 
 @pytest.fixture

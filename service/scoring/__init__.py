@@ -1,0 +1,1 @@
+"""Scoring files without a service: `sluice score`."""
