@@ -82,6 +82,32 @@ def test_a_stopped_and_resumed_run_ends_in_the_very_weights_of_a_straight_one(
     assert all(final[name].equal(tensor) for name, tensor in straight.items())
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_flow_of_convolutions_in_channels_last_is_resumed_to_the_bit_and_published(
+    tiny: Preset, sluice_train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    conv = replace(
+        tiny,
+        name="conv",
+        architecture="glow",
+        arguments={"steps": 2, "hidden": [8, 8], "levels": 1},
+        channels_last=True,
+        learning_rate=3e-3,
+        patience=5,
+    )
+    know(conv, monkeypatch)
+    arguments = ("conv", "--limit", "400", "--precision", precision)
+    straight = sluice_train(*arguments)
+    assert straight.exit_code == 0, straight.output
+    weights = _state(tmp_path / "run")
+    with monkeypatch.context() as patch:
+        stop_after(patch, 6)
+        assert sluice_train(*arguments, "--fresh").exit_code == 130
+    assert sluice_train(*arguments, "--no-publish").exit_code == 0
+    assert all(tensor.equal(weights[name]) for name, tensor in _state(tmp_path / "run").items())
+    assert {name.split("/")[0] for name in weights} == {"average", "best", "flow", "optimiser"}
+
+
 def test_a_finished_run_is_published_without_training_again(tiny: Preset, sluice_train: Train, tmp_path: Path) -> None:
     assert sluice_train("tiny", "--no-publish").exit_code == 0
     assert not (tmp_path / "store").exists()
