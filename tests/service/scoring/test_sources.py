@@ -32,6 +32,7 @@ def test_a_large_file_is_never_in_memory_as_a_whole(tmp_path: Path, name: str) -
             path.write_text("\n".join(",".join(map(str, row)) for row in values))
         else:
             parquet.write_table(pyarrow.table(columns), path, row_group_size=1000)
+    next(sources([path], flow, fit=False)[0].batches(64))  # modules are imported when they are first needed
     tracemalloc.start()
     try:
         found = sum(len(batch.items) for source in sources([path], flow, fit=False) for batch in source.batches(64))
