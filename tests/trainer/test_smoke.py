@@ -20,7 +20,7 @@ def smoked(tiny: Preset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Smo
 
     def invoke(smoke: Smoke | None) -> Result:
         know(replace(tiny, smoke=smoke), monkeypatch)
-        return CliRunner().invoke(main, ["tiny", "--data-dir", str(tmp_path / "data")])
+        return CliRunner().invoke(main, ["tiny", "--jobs", "1", "--data-dir", str(tmp_path / "data")])
 
     return invoke
 
@@ -61,3 +61,10 @@ def test_an_unknown_preset_is_wrong_usage() -> None:
     result = CliRunner().invoke(main, ["no-such-preset"])
     assert result.exit_code == 2
     assert "no preset no-such-preset" in result.output
+
+
+def test_several_rows_at_a_time_come_out_in_order(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["mnist-nice", "cifar10-nice", "--jobs", "2", "--data-dir", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    assert [line.split()[0] for line in result.output.splitlines()] == ["preset", "mnist-nice", "cifar10-nice"]
+    assert result.output.count("not run: ") == 2
