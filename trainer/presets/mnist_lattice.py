@@ -19,5 +19,5 @@ PRESET = Preset(
     clip_norm=0.5,
     ema_decay=0.998,
     channels_last=True,
-    smoke=Smoke(below=2.5, arguments={"width": 16, "blocks": 1, "components": 4}, epochs=4, learning_rate=5e-3),
+    smoke=Smoke(below=1.9, arguments={"width": 16, "blocks": 1, "components": 4}, epochs=4, learning_rate=5e-3),
 )
