@@ -90,6 +90,10 @@ class Flow(nn.Module):
         x, log_abs_det = self.transforms.inverse(z)
         return x, log_abs_det
 
+    def in_place(self, z: Tensor) -> Tensor:
+        """Latents (B, *prior.shape) -> (B, *item_shape), each where the entry of an item stands that it came from."""
+        return self.transforms.put_back(z).reshape(len(z), *self.item_shape)
+
     def sample(self, n: int, generator: torch.Generator | None = None, temperature: float = 1.0) -> Tensor:
         """n items (n, *item_shape), continuous, in the flow's dtype and on its device.
 

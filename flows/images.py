@@ -23,6 +23,8 @@ Shape = tuple[int, int, int]
 class Planes(Transform):
     """Images (B, H, W) or (B, H, W, C) to (B, C, H, W); preserves volume."""
 
+    rearranges = True
+
     def __init__(self, item_shape: Sequence[int]) -> None:
         super().__init__()
         if len(item_shape) not in (2, 3):
@@ -51,6 +53,8 @@ class Squeeze(Transform):
     The first half of the channels holds the blocks' upper rows, the second half their lower ones, so that a split in
     halves is another one than a checkerboard.
     """
+
+    rearranges = True
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return torch.cat(_corners(x), dim=1), no_volume_change(x)
@@ -138,18 +142,32 @@ class MultiScale(Transform):
         return torch.cat([part.flatten(1) for part in (*parts, x)], dim=1), total
 
     def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        total = no_volume_change(y)
+
+        def undo(scale: Transform, x: Tensor) -> Tensor:
+            nonlocal total
+            x, log_abs_det = scale.inverse(x)
+            total = total + log_abs_det
+            return x
+
+        return self._joined(y, undo), total
+
+    def put_back(self, y: Tensor) -> Tensor:
+        return self._joined(y, lambda scale, x: scale.put_back(x))
+
+    def _joined(self, y: Tensor, undo: Callable[[Transform, Tensor], Tensor]) -> Tensor:
+        """y (B, D) to planes (B, C, H, W), the last scale undone first, each before its other half joins it."""
         sizes = [math.prod(shape) for shape in self.finished]
         if y.ndim != 2 or y.shape[1] != sum(sizes):
             raise ShapeMismatch(f"expected (B, {sum(sizes)}), got {tuple(y.shape)}")
         rows = torch.split(y, sizes, dim=1)
         parts = [part.reshape(len(y), *shape) for part, shape in zip(rows, self.finished, strict=True)]
-        x, total = parts.pop(), no_volume_change(y)
+        x = parts.pop()
         for scale in reversed(self._scales()):
-            x, log_abs_det = scale.inverse(x)
-            total = total + log_abs_det
+            x = undo(scale, x)
             if parts:
                 x = self.halves[len(parts) - 1].merge(x, parts.pop())
-        return x, total
+        return x
 
     @torch.no_grad()
     def initialise(self, x: Tensor) -> Tensor:

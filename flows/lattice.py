@@ -73,6 +73,8 @@ class LatticeFlow(Flow):
 class Cells(Transform):
     """Images (B, H, W) or (B, H, W, C) in [0, 1] to (B, 16 C, H/4, W/4), a channel a lattice; preserves volume."""
 
+    rearranges = True
+
     def __init__(self, item_shape: Sequence[int]) -> None:
         super().__init__()
         self.planes = Planes(item_shape)

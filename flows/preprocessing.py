@@ -82,6 +82,8 @@ class Logit(Transform):
 class Flatten(Transform):
     """(B, *shape) to (B, D) in row-major order; preserves volume."""
 
+    rearranges = True
+
     def __init__(self, shape: Sequence[int]) -> None:
         super().__init__()
         self.shape = tuple(shape)

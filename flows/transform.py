@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,16 @@ class Transform(nn.Module):
     def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """y (B, ...) -> x (B, ...) and log|det dx/dy| (B,)."""
         raise NotImplementedError
+
+    rearranges: ClassVar[bool] = False
+    """Whether it does nothing but move entries about, so that anything of y's shape can be moved back."""
+
+    def put_back(self, y: Tensor) -> Tensor:
+        """Anything of y's shape (B, ...) -> the same entries, each where the entry of x stands that it came from.
+
+        Of a transform that computes something, y's entries stand where x's do.
+        """
+        return self.inverse(y)[0] if self.rearranges else y
 
     def continues(self, before: Transform) -> bool:  # noqa: ARG002
         """Whether ``before`` and this one can run as one, for speed: ``Compose`` then calls ``run`` for both."""
@@ -79,6 +89,11 @@ class Compose(Transform):
             y, log_abs_det = chain[0].run(chain[::-1], y, inverse=True)
             total = total + log_abs_det
         return y, total
+
+    def put_back(self, y: Tensor) -> Tensor:
+        for step in reversed(list(self)):
+            y = step.put_back(y)
+        return y
 
     def _chains(self) -> list[list[Transform]]:
         chains: list[list[Transform]] = []

@@ -194,7 +194,7 @@ def _calibration(flow: Flow, note: m.CalibrationNote | None, data: Mapping[str, 
         )
     tensors = from_bytes(data[m.CALIBRATION])
     sizes = {key: len(tensor) for key, tensor in tensors.items()}
-    if sizes != {"fit": note.fit, "reference": note.reference}:
+    if sizes != {"fit": note.fit, "reference": note.reference, "scale": 2}:
         raise DamagedTensors(f"{m.CALIBRATION} does not hold the items that the manifest says")
     try:
         return Calibration(tests_of(flow), **tensors)

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from torch import Tensor
 
 from flows import bits_per_dim
-from flows.anomaly import GroupVerdict, Verdict, tests_of
+from flows.anomaly import GroupVerdict, Verdict, names_of, tests_of
 from model_store import LoadedModel
 
 BEYOND = "the log-likelihood is not finite: the item lies beyond what the model can represent"
@@ -39,6 +39,7 @@ class TestResult(BaseModel):
 
     p_value: float
     statistics: dict[str, float | None]
+    """Those that mean something one by one."""
 
 
 class ItemScore(BaseModel):
@@ -107,12 +108,12 @@ def _likelihood(model: LoadedModel, value: float) -> ItemScore:
 
 def _judge(model: LoadedModel, items: list[ItemScore], judged: Judged, rows: slice, alpha: float) -> None:
     """Write the verdicts on these rows into their scores."""
-    columns = iter(judged.statistics[rows].T)
+    columns = dict(zip(names_of(model.flow), judged.statistics[rows].T, strict=True))
     tests = [
         (
             test.name,
             judged.verdict.tests[test.name][rows].tolist(),
-            {name: _finite(next(columns)) for name in test.statistics},
+            {name: _finite(columns[name]) for name in test.statistics if test.telling},
         )
         for test in tests_of(model.flow)
     ]

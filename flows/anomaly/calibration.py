@@ -21,6 +21,10 @@ from flows.anomaly.statistics import Test
 LEAST = 20
 """Fewer held-out items in either part could not even reach p = 0.05."""
 
+_STEP, _FARTHEST = 2.0**-8, 6e4
+"""Of statistics in deviations from the mean: finer than a step they are not told apart, farther half precision ends."""
+_ROUNDING, _SMALLEST = 1e-4, 1e-9
+
 
 class Verdict(NamedTuple):
     """p-values of B items, float64. Small means strange."""
@@ -53,16 +57,23 @@ class _TestReference:
 class Calibration:
     """Made from the statistics (N, K) of held-out items: ``fit`` for the densities, ``reference`` for the p-values.
 
-    Both parts are all that it needs, so ``tensors`` gives exactly them to keep.
+    Both parts are all that it needs, and ``tensors`` gives exactly them to keep. They are kept in standard units of the
+    fitted items, ``scale`` (2, K) their means and deviations, rounded to half precision; whatever is judged is rounded
+    alike, so that rounding favours nobody.
     """
 
-    def __init__(self, tests: Sequence[Test], fit: Tensor, reference: Tensor) -> None:
+    def __init__(self, tests: Sequence[Test], fit: Tensor, reference: Tensor, scale: Tensor | None = None) -> None:
         columns = sum(len(test.statistics) for test in tests)
         for part in (fit, reference):
             if part.ndim != 2 or part.shape[1] != columns or len(part) < LEAST or not bool(part.isfinite().all()):
                 raise ValueError(f"a calibration needs two tables of at least {LEAST} rows of {columns} finite numbers")
-        # In the precision that they are kept in, so that a calibration read back is the same one.
-        self.tests, self.fit, self.reference = tuple(tests), fit.float().double(), reference.float().double()
+        self.tests = tuple(tests)
+        self._scale = _scale_of(fit) if scale is None else scale.double()
+        if self._scale.shape != (2, columns) or not bool((self._scale[1] > 0).all()):
+            raise ValueError(f"a calibration needs a scale of two rows of {columns} numbers")
+        self.fit, self.reference = (
+            self._rounded(part) if scale is None else part.double() for part in (fit, reference)
+        )
         self._parts: list[_TestReference] = []
         first = 0
         for test in tests:
@@ -73,8 +84,7 @@ class Calibration:
             first = span.stop
         self._strangeness = self._combined(self._strange(self.reference)).sort().values
         self._columns = self.reference.T.contiguous().sort(dim=1).values
-        scores = self._normal_scores(self.reference)
-        self._precision = torch.linalg.inv(torch.corrcoef(scores.T).reshape(columns, columns) + _ridge(columns))
+        self._precision = _precision(self._normal_scores(self.reference))
 
     @property
     def size(self) -> int:
@@ -82,11 +92,16 @@ class Calibration:
         return len(self.reference)
 
     def tensors(self) -> dict[str, Tensor]:
-        return {"fit": self.fit.float(), "reference": self.reference.float()}
+        return {"fit": self.fit.half(), "reference": self.reference.half(), "scale": self._scale.float()}
+
+    def held_out(self, statistic: str) -> Tensor:
+        """What the reference items have of a statistic (n,), in its own units."""
+        column = [name for test in self.tests for name in test.statistics].index(statistic)
+        return self.reference[:, column] * self._scale[1, column] + self._scale[0, column]
 
     def judge(self, statistics: Tensor) -> Verdict:
         """Statistics (B, K) of items -> p-values. A row that is not finite is stranger than anything: 1 / (n + 1)."""
-        strange = self._strange(statistics)
+        strange = self._strange(self._rounded(statistics))
         tests = {
             test.name: _p_value(part.held_out, column)
             for test, part, column in zip(self.tests, self._parts, strange, strict=True)
@@ -99,7 +114,7 @@ class Calibration:
         Each statistic is taken to its normal score among the held-out items, so that a mean is near normal even for a
         small batch and no single item decides; Hotelling's quadratic form over the means is then chi-square.
         """
-        scores = self._normal_scores(statistics)
+        scores = self._normal_scores(self._rounded(statistics))
         mean = scores.mean(dim=0)
         statistic = float(mean @ self._precision @ mean) / (1 / len(statistics) + 1 / self.size)
         degrees = len(mean)
@@ -107,7 +122,12 @@ class Calibration:
         return GroupVerdict(float(tail), statistic, degrees)
 
     def _strange(self, statistics: Tensor) -> list[Tensor]:
-        return [part.density.strangeness(statistics[:, part.columns].double()) for part in self._parts]
+        return [part.density.strangeness(statistics[:, part.columns]) for part in self._parts]
+
+    def _rounded(self, statistics: Tensor) -> Tensor:
+        """Statistics (N, K) as they are kept; what is finite stays finite."""
+        scaled = ((statistics.double() - self._scale[0]) / self._scale[1] / _STEP).round() * _STEP
+        return scaled.where(~scaled.isfinite(), scaled.clamp(-_FARTHEST, _FARTHEST)).half().double()
 
     def _combined(self, strange: Sequence[Tensor]) -> Tensor:
         """One very strange test, or several that are rather strange: the root of the sum of squares, as a distance.
@@ -127,7 +147,7 @@ class Calibration:
         return (ranks + beyond).square().sum(dim=0).sqrt()
 
     def _normal_scores(self, statistics: Tensor) -> Tensor:
-        values = statistics.double().nan_to_num(nan=torch.inf).T.contiguous()
+        values = statistics.nan_to_num(nan=torch.inf).T.contiguous()
         below = torch.searchsorted(self._columns, values) + torch.searchsorted(self._columns, values, right=True)
         scores: Tensor = torch.special.ndtri((below.T + 1).double() / (2 * (self.size + 1)))
         return scores
@@ -148,11 +168,25 @@ def benjamini_hochberg(p_values: Tensor, rate: float) -> Tensor:
     return flags
 
 
+def _scale_of(fit: Tensor) -> Tensor:
+    """Means and deviations (2, K), as they are kept.
+
+    A statistic that does not vary says nothing, and another machine's rounding of it must not look like news.
+    """
+    mean = fit.double().mean(dim=0)
+    std = fit.double().std(dim=0).maximum(_ROUNDING * mean.abs()).clamp_min(_SMALLEST)
+    return torch.stack([mean, std]).float().double()
+
+
 def _p_value(ordinary: Tensor, strangeness: Tensor) -> Tensor:
     """(1 + #{ordinary at least as strange}) / (n + 1); ``ordinary`` is sorted."""
     at_least = len(ordinary) - torch.searchsorted(ordinary, strangeness.contiguous())
     return (1 + at_least).double() / (len(ordinary) + 1)
 
 
-def _ridge(size: int) -> Tensor:
-    return 1e-6 * torch.eye(size, dtype=torch.float64)
+def _precision(scores: Tensor) -> Tensor:
+    """The inverse of the correlations (K, K) of scores (N, K); a column that does not vary correlates with none."""
+    columns = scores.shape[1]
+    correlations = torch.corrcoef(scores.T).reshape(columns, columns).nan_to_num(0).fill_diagonal_(1)
+    precision: Tensor = torch.linalg.inv(correlations + 1e-6 * torch.eye(columns, dtype=scores.dtype))
+    return precision

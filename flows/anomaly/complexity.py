@@ -1,4 +1,4 @@
-"""How many bits an image needs without any model: what makes smooth foreign pictures look likely.
+"""How many bits an image needs without any model, in all and region by region.
 
 A flow gives simple pictures a high likelihood whatever they show; the length of a general-purpose lossless code tells
 how simple a picture is (Serrà et al. 2020, "Input complexity and out-of-distribution detection with likelihood-based
@@ -9,9 +9,11 @@ counts alone. So a whole batch is measured in a few vectorised passes, on the de
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 _BITS = 8
 _CLASSES = 2 * _BITS + 1
@@ -20,8 +22,22 @@ _ACTIVITIES = (1, 8, 64)
 _PRIOR = 0.5  # of Krichevsky & Trofimov: of every class half an occurrence is presumed
 
 
+class CodeLength(NamedTuple):
+    """Of B images, float64."""
+
+    bits: Tensor
+    """Of each image as a whole (B,)."""
+    regions: Tensor
+    """(B, grid, grid): bits a pixel, on average over each region, once the image's own distribution is known."""
+
+
 def code_bits(levels: Tensor) -> Tensor:
-    """Bits (B,), float64, of 8-bit images (B, H, W) or (B, H, W, C) in a code that learns each image as it goes.
+    """Bits (B,), float64, of 8-bit images (B, H, W) or (B, H, W, C)."""
+    return code_length(levels, grid=1).bits
+
+
+def code_length(levels: Tensor, grid: int) -> CodeLength:
+    """Of 8-bit images (B, H, W) or (B, H, W, C), in a code that learns each image as it goes.
 
     The code has the parts of LOCO-I (Weinberger, Seroussi & Sapiro 2000): every pixel is predicted from those before
     it, and its residual is coded by what its surroundings lead to expect. Here that is one adaptive distribution
@@ -44,8 +60,12 @@ def code_bits(levels: Tensor) -> Tensor:
     # A sequence of n with counts c has probability  G(K/2) / G(n + K/2) * prod G(c + 1/2) / G(1/2)  of K classes.
     nats = (totals.lgamma() - math.lgamma(_CLASSES * _PRIOR)).sum(dim=1)
     nats -= ((counts + _PRIOR).lgamma() - math.lgamma(_PRIOR)).sum(dim=(1, 2))
-    bits: Tensor = nats / math.log(2) + (counts * raw_bits).sum(dim=(1, 2))
-    return bits
+    each = (totals[..., None] / (counts + _PRIOR)).log2() + raw_bits
+    pixels = each.flatten(1).float().gather(1, bins).reshape(*levels.shape[:3], -1).sum(dim=3)
+    return CodeLength(
+        nats / math.log(2) + (counts * raw_bits).sum(dim=(1, 2)),
+        functional.adaptive_avg_pool2d(pixels[:, None], grid)[:, 0].double(),
+    )
 
 
 def _predicted(west: Tensor, north: Tensor, corner: Tensor) -> Tensor:

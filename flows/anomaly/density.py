@@ -7,7 +7,6 @@ from torch import Tensor
 
 _RIDGE = 1e-3
 _CHUNK = 256
-_SMALLEST, _ROUNDING = 1e-9, 1e-4
 _FAR = 1e9  # bandwidths; further out everything is equally strange, and float32 keeps its range
 _LOWEST = -80.0  # exponents; beneath it a sum in float32 changes no digit, and subnormal numbers are slow
 
@@ -15,18 +14,17 @@ _LOWEST = -80.0  # exponents; beneath it a sum in float32 changes no digit, and 
 class KernelDensity:
     """Gaussian kernels on whitened points, with Scott's bandwidth n^(-1/(k+4)).
 
-    ``points`` (n, k) float64. What is asked is only how densities compare, so they are not normalised.
+    ``points`` (n, k) float64, each column in units of about its spread. What is asked is only how densities compare, so
+    they are not normalised.
     """
 
     def __init__(self, points: Tensor) -> None:
         count, dimensions = points.shape
         self._mean = points.mean(dim=0)
-        # A statistic that does not vary says nothing. Another machine's rounding of it must not look like news.
-        self._std = points.std(dim=0).clamp_min(_SMALLEST).maximum(_ROUNDING * self._mean.abs())
-        scaled = (points - self._mean) / self._std
-        covariance = scaled.T @ scaled / count + _RIDGE * torch.eye(dimensions, dtype=points.dtype)
+        centred = points - self._mean
+        covariance = centred.T @ centred / count + _RIDGE * torch.eye(dimensions, dtype=points.dtype)
         self._whitener = torch.linalg.cholesky(torch.linalg.inv(covariance)) * count ** (1 / (dimensions + 4))
-        self._centres = (scaled @ self._whitener).float()
+        self._centres = (centred @ self._whitener).float()
 
     def strangeness(self, points: Tensor) -> Tensor:
         """points (B, k) -> minus the log-density, up to a constant (B,); infinite where a point is not finite."""
@@ -39,7 +37,7 @@ class KernelDensity:
         return torch.cat([self._strangeness_of(centres[part], part) for part in parts]).double()
 
     def _strangeness(self, points: Tensor) -> Tensor:
-        whitened = ((points - self._mean) / self._std @ self._whitener).clamp(-_FAR, _FAR).float()
+        whitened = ((points - self._mean) @ self._whitener).clamp(-_FAR, _FAR).float()
         found = self._strangeness_of(whitened).double()
         return found.where(points.isfinite().all(dim=1), torch.inf)
 

@@ -6,20 +6,19 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from flows.anomaly.complexity import code_bits
+from flows.anomaly.complexity import code_length
 from flows.flow import Flow
 
-_GRID = 4
+_GRID = 6
 
 STATISTICS: dict[str, str] = {
     "log_likelihood": "log p(x), nats",
     "code_bits": "bits of an adaptive lossless code of the image, made without any model",
-    "correlation_across": "mean product of latents that follow each other, over their mean square; 0 under the prior",
-    "correlation_down": "the same of latents a row apart",
+    "correlation_across": "products of latents whose pixels are neighbours in a row, over all squares; 0 by the prior",
+    "correlation_down": "the same of neighbours in a column",
     **{
-        f"region_{row}_{column}": f"mean latent in row {row}, column {column} of {_GRID} x {_GRID} regions"
+        f"region_bits_{row}_{column}": f"code bits a pixel in row {row}, column {column} of {_GRID} x {_GRID} regions"
         for row in range(1, _GRID + 1)
         for column in range(1, _GRID + 1)
     },
@@ -35,13 +34,15 @@ class Test(NamedTuple):
 
     name: str
     statistics: tuple[str, ...]
+    telling: bool = True
+    """Whether a statistic means something on its own: none of many regions does."""
 
 
-_REGIONS = tuple(name for name in STATISTICS if name.startswith("region_"))
+_REGIONS = tuple(name for name in STATISTICS if name.startswith("region_bits_"))
 _IMAGE_TESTS = (
     Test("complexity", ("log_likelihood", "code_bits")),
     Test("correlation", ("correlation_across", "correlation_down")),
-    Test("layout", _REGIONS),
+    Test("layout", _REGIONS, telling=False),
 )
 _VECTOR_TESTS = (
     Test("likelihood", ("log_likelihood",)),
@@ -67,25 +68,20 @@ def statistics(flow: Flow, x: Tensor) -> Tensor:
     z, log_abs_det = flow.encode(x)
     densities = flow.prior.log_density(z).flatten(1)
     found = {"log_likelihood": densities.sum(dim=1) + log_abs_det}
-    scaled = z.flatten(1) / flow.prior.std
     if flow.is_image:
-        found |= {"code_bits": code_bits(flow.to_items(x)), **_image_statistics(flow, scaled)}
+        code = code_length(flow.to_items(x), _GRID)
+        found |= {"code_bits": code.bits, **dict(zip(_REGIONS, code.regions.flatten(1).T, strict=True))}
+        found |= _correlations(flow.in_place(z))
     else:
-        found |= _vector_statistics(scaled, densities)
+        found |= _vector_statistics(z.flatten(1) / flow.prior.std, densities)
     return torch.stack([found[name].double() for name in names_of(flow)], dim=1).cpu()
 
 
-def _image_statistics(flow: Flow, scaled: Tensor) -> dict[str, Tensor]:
-    """Of latents (B, D), read in the order of the image's rows.
-
-    A flow may keep another order; then other latents are neighbours, and held-out items tell what is ordinary of those.
-    """
-    rows = flow.item_shape[0]
-    energy = scaled.square().mean(dim=1)
-    lags = {"correlation_across": 1, "correlation_down": scaled.shape[1] // rows}
-    found = {name: (scaled[:, lag:] * scaled[:, :-lag]).mean(dim=1) / energy for name, lag in lags.items()}
-    regions = functional.adaptive_avg_pool2d(scaled.reshape(len(scaled), 1, rows, -1), _GRID).flatten(1)
-    return found | dict(zip(_REGIONS, regions.T, strict=True))
+def _correlations(z: Tensor) -> dict[str, Tensor]:
+    """Of latents (B, H, W) or (B, H, W, C), each where its pixel is."""
+    squares = z.square().flatten(1).sum(dim=1)
+    products = {"correlation_across": z[:, :, 1:] * z[:, :, :-1], "correlation_down": z[:, 1:] * z[:, :-1]}
+    return {name: product.flatten(1).sum(dim=1) / squares for name, product in products.items()}
 
 
 def _vector_statistics(scaled: Tensor, densities: Tensor) -> dict[str, Tensor]:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from flows.anomaly import names_of
 from model_store import LoadedModel
 from service.scoring.errors import UnusableFile, missing_extra
 
@@ -27,7 +26,7 @@ def require(model: LoadedModel) -> None:
 def draw(path: Path, model: LoadedModel, log_likelihood: Tensor, p_value: Tensor) -> None:
     """Log-likelihoods (N,) beside those of held-out items, and p-values (N,) beside what ordinary items would give."""
     assert model.calibration is not None
-    held_out = model.calibration.reference[:, names_of(model.flow).index("log_likelihood")].numpy()
+    held_out = model.calibration.held_out("log_likelihood").numpy()
     scored = log_likelihood[log_likelihood.isfinite()].numpy()
     ends = np.quantile(np.concatenate([held_out, scored]), [_CUT, 1 - _CUT])
     figure = _figure()(figsize=(10, 4), layout="constrained")

@@ -15,7 +15,7 @@ from torch import Tensor
 
 import flows
 from flows import Flow, anomaly
-from flows.anomaly.complexity import code_bits
+from flows.anomaly.complexity import code_bits, code_length
 from flows.anomaly.density import KernelDensity
 from tests.conftest import Digits
 
@@ -87,6 +87,9 @@ def test_tensors_make_the_same_calibration_again(calibration: anomaly.Calibratio
     again = anomaly.Calibration(calibration.tests, **calibration.tensors())
     rows = table(100, 3, 10)
     assert torch.equal(again.judge(rows).p_value, calibration.judge(rows).p_value)
+    assert again.judge_group(rows) == calibration.judge_group(rows)
+    held_out = calibration.held_out("log_likelihood")
+    torch.testing.assert_close(held_out, table(2000, 3, 2)[:, 0], rtol=1e-3, atol=0.02)
 
 
 def test_a_constant_statistic_says_nothing_and_breaks_nothing() -> None:
@@ -123,12 +126,14 @@ def test_left_out_strangeness_is_that_of_a_density_without_the_point() -> None:
 
 
 def test_another_machines_rounding_of_a_constant_statistic_is_no_news() -> None:
-    points = table(100, 2, 12)
-    points[:, 1] = 543.21
-    density = KernelDensity(points)
-    rounded = points.clone()
+    fit, reference, rows = (table(200, 3, seed) for seed in (1, 2, 3))
+    for part in (fit, reference, rows):
+        part[:, 1] = 543.21
+    calibration = anomaly.Calibration((LIKELIHOOD, PAIR), fit, reference)
+    rounded = rows.clone()
     rounded[:, 1] *= 1 + 1e-7
-    torch.testing.assert_close(density.strangeness(rounded), density.strangeness(points), atol=0.02, rtol=0)
+    torch.testing.assert_close(calibration.judge(rounded).p_value, calibration.judge(rows).p_value, atol=0.01, rtol=0)
+    assert calibration.judge_group(rounded).p_value == pytest.approx(calibration.judge_group(rows).p_value)
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=40), st.floats(0.01, 0.5))
@@ -179,6 +184,15 @@ def sequential_code_bits(image: list[list[int]]) -> float:
     return bits
 
 
+def test_regions_that_cost_more_bits_are_the_busy_ones(digits: Digits) -> None:
+    images = torch.zeros(1, 28, 28, dtype=torch.uint8)
+    images[:, 14:, 14:] = digits.test[0, 7:21, 7:21]
+    regions = code_length(images, 2).regions[0]
+    assert regions.shape == (2, 2)
+    assert regions.argmax() == 3
+    torch.testing.assert_close(regions.mean() * 28 * 28, code_bits(images)[0], rtol=0.2, atol=0)
+
+
 def test_code_bits_of_colour_sums_over_channels(digits: Digits) -> None:
     colour = digits.test[:2, :, :, None].expand(-1, -1, -1, 3)
     assert bool((code_bits(colour) > code_bits(digits.test[:2])).all())
@@ -223,6 +237,32 @@ def test_latents_that_no_image_row_divides_are_measured_all_the_same() -> None:
     flow = flows.nice((5, 7), hidden=[8]).requires_grad_(False)
     items = torch.randint(0, 256, (4, 5, 7), dtype=torch.uint8)
     assert bool(statistics_of(flow, items).isfinite().all())
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("nice", {"hidden": [8]}),
+        ("lattice", {"width": 8, "blocks": 1}),
+        ("realnvp", {"hidden": [8], "levels": 3}),
+        ("glow", {"hidden": [8], "steps": 1, "levels": 2}),
+    ],
+)
+@pytest.mark.parametrize("shape", [(16, 24), (16, 24, 3)])
+def test_every_latent_is_put_where_the_pixel_stands_that_it_came_from(
+    name: str, arguments: dict[str, object], shape: tuple[int, ...]
+) -> None:
+    torch.manual_seed(0)
+    flow = flows.build(name, shape, arguments).requires_grad_(False)
+    places = flow.in_place(torch.arange(float(flow.dimensions)).reshape(1, *flow.prior.shape))
+    assert places.shape == (1, *shape)
+    assert places.flatten().sort().values.tolist() == list(range(flow.dimensions)), "each latent once"
+    x = flow.to_continuous(torch.randint(0, 256, (1, *shape), dtype=torch.uint8))
+    for pixel in ((0, 0), (5, 7), (15, 22)):
+        other = x.clone()
+        other[:, *pixel] = 1 - other[:, *pixel]
+        moved = (flow.in_place(flow.encode(other)[0]) - flow.in_place(flow.encode(x)[0])).abs()
+        assert bool((moved[:, *pixel] > 0).any()), pixel
 
 
 def test_vectors_are_judged_too_and_extremes_never_turn_into_nan() -> None:
