@@ -33,7 +33,7 @@ $arguments
 
     $command
 
-AdamW, $epochs epochs of batches of $batch_size, $optimisation.
+$optimiser, $epochs epochs of batches of $batch_size, $optimisation.
 The weights of epoch $best_epoch, the best by validation, are kept.
 
 | | |
@@ -109,6 +109,7 @@ def write(run: Finished, quality: Quality, latents: Latents, name: str, pictures
         command=run.command,
         epochs=len(run.history),
         batch_size=preset.batch_size,
+        optimiser="Muon and AdamW" if preset.muon_rate else "AdamW",
         optimisation=_optimisation(preset),
         best_epoch=run.best.epoch,
         provenance="\n".join(f"| {key} | {value} |" for key, value in run.provenance().items() if key != "command"),
@@ -132,6 +133,8 @@ def _optimisation(preset: Preset) -> str:
     rate = f"learning rate {preset.learning_rate:g}"
     if preset.schedule == "cosine":
         rate += f" along a cosine to {preset.learning_rate * preset.final_share:g}"
+    if preset.muon_rate:
+        rate += f" (Muon's: {preset.muon_rate:g} to {preset.muon_rate * preset.final_share:g})"
     parts = [f"{rate} after {preset.warmup_steps} steps of warm-up", f"gradients clipped at norm {preset.clip_norm:g}"]
     if preset.ema_decay:
         parts.append(f"weights averaged with decay {preset.ema_decay:g}")

@@ -22,6 +22,7 @@ from trainer.errors import DataError
 from trainer.events import events_in
 from trainer.finished import Finished
 from trainer.loop import train
+from trainer.muon import Muon
 from trainer.parallel import Ranks
 from trainer.preset import Preset
 from trainer.state import FILE, TrainingState
@@ -100,25 +101,34 @@ def fresh_state(preset: Preset, splits: data.Splits, seed: int, device: torch.de
     if preset.channels_last:
         flow = flow.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch types three ways of four
     flow.initialise(flow.to_continuous(splits.train[: preset.initial_items], seed))
-    optimiser = torch.optim.AdamW(parameter_groups(flow, preset), betas=preset.betas)
+    kind = Muon if preset.muon_rate else torch.optim.AdamW
+    optimiser = kind(parameter_groups(flow, preset), betas=preset.betas)
     return TrainingState(flow, optimiser, copy.deepcopy(flow) if preset.ema_decay else None)
 
 
 def parameter_groups(flow: Flow, preset: Preset) -> list[dict[str, Any]]:
-    """Every parameter of a flow, in groups that differ in decay and in what multiplies their learning rate.
+    """Every parameter of a flow, in groups that differ in decay, in optimiser, and in what multiplies their rate.
 
     The matrices and kernels of nets decay; biases, and what transforms hold themselves, do not. The log-scales of
     diagonal scalings learn faster: they have whole units to go while couplings take the variance out of the data, and
     Adam moves a parameter by no more than about one learning rate a step, so at the rate that suits a net's weights
     they would hold up everything.
     """
-    scales = {
-        id(module.log_scale): module.log_scale for module in flow.modules() if isinstance(module, DiagonalScaling)
-    }
-    matrices = {id(layer.weight) for layer in flow.modules() if isinstance(layer, nn.Linear | nn.Conv2d)}
-    others = [parameter for parameter in flow.parameters() if id(parameter) not in scales]
-    return [
-        {"params": [p for p in others if id(p) in matrices], "boost": 1.0, "weight_decay": preset.weight_decay},
-        {"params": [p for p in others if id(p) not in matrices], "boost": 1.0, "weight_decay": 0.0},
-        {"params": list(scales.values()), "boost": preset.scaling_boost, "weight_decay": 0.0},
+    nets = {id(layer.weight) for layer in flow.modules() if isinstance(layer, nn.Linear | nn.Conv2d)}
+    scales = {id(module.log_scale) for module in flow.modules() if isinstance(module, DiagonalScaling)}
+    groups: dict[str, list[nn.Parameter]] = {"matrices": [], "inner": [], "scales": [], "others": []}
+    for parameter in flow.parameters():
+        if id(parameter) in nets:
+            inner = preset.muon_rate and bool(parameter.any())
+            groups["inner" if inner else "matrices"].append(parameter)
+        else:
+            groups["scales" if id(parameter) in scales else "others"].append(parameter)
+    by_adam = [
+        {"params": groups["matrices"], "boost": 1.0, "weight_decay": preset.weight_decay},
+        {"params": groups["others"], "boost": 1.0, "weight_decay": 0.0},
+        {"params": groups["scales"], "boost": preset.scaling_boost, "weight_decay": 0.0},
     ]
+    if not groups["inner"]:
+        return by_adam
+    boost = preset.muon_rate / preset.learning_rate
+    return [*by_adam, {"params": groups["inner"], "boost": boost, "weight_decay": preset.weight_decay, "muon": True}]

@@ -39,6 +39,9 @@ class Preset:
     matrices of linear and convolution layers by the share ``weight_decay`` of the learning rate (AdamW). ``clip_norm``
     bounds the gradient of the mean negative log-likelihood per dimension.
 
+    With a ``muon_rate`` the matrices inside nets are trained by Muon (see ``trainer.muon``) at that peak rate: all but
+    those of layers that answer, which start at zero. Everything else stays with AdamW.
+
     With ``ema_decay`` (0.999, say) what is validated, kept and published is the exponential moving average of the
     weights; 0 keeps none. ``patience`` ends a run after so many epochs without a better validation; None goes through
     all ``epochs``.
@@ -60,6 +63,7 @@ class Preset:
     betas: tuple[float, float] = (0.9, 0.99)
     scaling_boost: float = 10.0
     weight_decay: float = 0.0
+    muon_rate: float = 0.0
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup_steps: int = 200
     final_share: float = 0.02
