@@ -1,0 +1,72 @@
+"""The model of the comparison: the NICE paper's flow for MNIST, 19.2 million parameters, in a store of its own.
+
+How fast a flow is does not depend on what it has learnt, so this one has learnt nothing: a data-dependent start and a
+disturbance that keeps couplings from doing nothing. It is published without calibration, since no peer gives verdicts.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+import flows
+from model_store import LoadedModel, Store, publish
+from model_store.manifest import WEIGHTS
+
+NAME = "bench"
+SHAPE = (28, 28)
+_DIGITS = Path(__file__).parents[2] / "tests" / "data" / "mnist-subset.npz"
+_DISTURBANCE = 5e-3
+
+
+class Prepared(NamedTuple):
+    """A store with the one model in it, its weights' file, and digits (N, 28, 28) uint8 to ask it about."""
+
+    store: Path
+    weights: Path
+    model: LoadedModel
+    digits: NDArray[np.uint8]
+
+
+@torch.no_grad()
+def prepare(root: Path) -> Prepared:
+    """Publish the model into an empty folder."""
+    with np.load(_DIGITS) as file:
+        train, test = file["train_images"], file["test_images"]
+    torch.manual_seed(0)
+    flow = flows.nice(SHAPE)
+    flow.initialise(flow.to_continuous(torch.from_numpy(train)))
+    for parameter in flow.transforms.parameters():
+        if parameter.ndim == 2:
+            parameter += _DISTURBANCE * torch.randn_like(parameter)
+    published = publish(
+        root,
+        NAME,
+        flow.eval(),
+        architecture="nice",
+        arguments={},
+        golden_items=torch.from_numpy(test[:8]),
+        provenance={},
+        quality={},
+        card="What the serving benchmark serves.",
+    )
+    store = Store(root)
+    return Prepared(root, published.path / WEIGHTS, store.load(*store.resolve(NAME)), test)
+
+
+def png(pixels: NDArray[np.uint8]) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def npy(array: NDArray[np.generic]) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()

@@ -1,0 +1,82 @@
+"""What the benchmark says: rows with a target and what was reached, and the page that keeps them."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+BEGIN, END = "<!-- figures of make bench -->", "<!-- end of the figures -->"
+
+
+class Row(NamedTuple):
+    """One line of what was to be reached. ``holds`` is None where it could not be measured."""
+
+    work: str
+    target: str
+    reached: str
+    holds: bool | None
+
+
+def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Markdown, the first column to the left and figures to the right."""
+    yield "| " + " | ".join(head) + " |"
+    yield "|---" + "|---:" * (len(head) - 1) + "|"
+    for line in lines:
+        yield "| " + " | ".join(line) + " |"
+
+
+def rows(found: Iterable[Row]) -> Iterator[str]:
+    words = {True: "yes", False: "no", None: "not measured"}
+    return table(
+        ("work", "at least, or at most", "reached", "holds"),
+        ((row.work, row.target, row.reached, words[row.holds]) for row in found),
+    )
+
+
+def machine() -> str:
+    """Where and with what this was measured, in one sentence."""
+    cores = len(os.sched_getaffinity(0))
+    packages = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("torch", "fastapi", "uvicorn"))
+    fast = " with AVX512-BF16" if "avx512_bf16" in _cpuinfo() else ""
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d}, {_processor()}{fast}, {cores} cores, {_memory():.0f} GiB, "
+        f"{platform.system()} {platform.release()}; Python {platform.python_version()}, {packages}, "
+        f"{torch.get_num_threads()} threads, {_wrk()}. Load of the machine just before: {os.getloadavg()[0]:.1f}."
+    )
+
+
+def write_into(page: Path, figures: str) -> None:
+    """Put the figures between the page's two marks, in place of what is there."""
+    before, _, rest = page.read_text("utf-8").partition(BEGIN)
+    _, mark, after = rest.partition(END)
+    if not mark:
+        raise SystemExit(f"{page} lacks the marks {BEGIN} and {END}")
+    page.write_text(f"{before}{BEGIN}\n{figures}\n{END}{after}", "utf-8")
+
+
+def _cpuinfo() -> str:
+    path = Path("/proc/cpuinfo")
+    return path.read_text("utf-8") if path.is_file() else ""
+
+
+def _processor() -> str:
+    names = (line.partition(":")[2].strip() for line in _cpuinfo().splitlines() if line.startswith("model name"))
+    return next(names, platform.machine())
+
+
+def _memory() -> float:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+
+
+def _wrk() -> str:
+    """wrk prints its version with its usage, and ends with an error."""
+    said = subprocess.run(["wrk", "-v"], capture_output=True, text=True, check=False).stdout.split()
+    return " ".join(said[:2]) if said else "no wrk"
