@@ -17,8 +17,8 @@ import flows
 
 WEIGHTS_VARIABLE = "BENCH_WEIGHTS"
 """Names the safetensors file with the weights."""
-LARGEST_BATCH = 64
-"""Rows that a peer may batch. More than 32 clients can fill it, and larger batches gain little on a CPU."""
+LARGEST_BATCH = 128
+"""Rows that a peer may batch: all that the largest number of connections sends at once."""
 PATIENCE = 0.002
 """Seconds for which a peer that waits for company waits, where it can be told."""
 _SEED = 0

@@ -150,6 +150,18 @@ def _picture(path: str, pixels: NDArray[np.uint8]) -> Request:
     return Request(path, png(pixels), {"Content-Type": "image/png"})
 
 
+def _form(path: str, pixels: NDArray[np.uint8]) -> Request:
+    """The picture as the one file of a form."""
+    boundary = "a-boundary-that-no-picture-holds"
+    head = (
+        f"--{boundary}\r\n"
+        'Content-Disposition: form-data; name="pictures"; filename="digit.png"\r\n'
+        "Content-Type: image/png\r\n\r\n"
+    )
+    body = head.encode() + png(pixels) + f"\r\n--{boundary}--\r\n".encode()
+    return Request(path, body, {"Content-Type": f"multipart/form-data; boundary={boundary}"})
+
+
 def _tensor(path: str, pixels: NDArray[np.uint8]) -> Request:
     """The Open Inference Protocol with binary tensors: a JSON head, its length told in a header, and the bytes."""
     head = json.dumps(
@@ -177,8 +189,8 @@ def _field(body: bytes) -> float:
     return float(json.loads(body)["log_likelihood"])
 
 
-def _bare(body: bytes) -> float:
-    return float(json.loads(body))
+def _list_of_one(body: bytes) -> float:
+    return float(json.loads(body)[0])
 
 
 def _last_float(body: bytes) -> float:
@@ -188,4 +200,15 @@ def _last_float(body: bytes) -> float:
 PEERS = (
     Peer("plain FastAPI", "fastapi", "fastapi", "fastapi_plain", partial(_picture, "/score"), _field, "/health"),
     Peer("LitServe", "litserve", "litserve", "litserve_app", partial(_picture, "/predict"), _field, "/health"),
+    Peer("BentoML", "bentoml", "bentoml", "bentoml_service", partial(_form, "/score"), _list_of_one, "/readyz"),
+    Peer("Ray Serve", "ray", "ray", "ray_app", partial(_picture, "/"), _field, "/"),
+    Peer(
+        "Triton (PyTriton)",
+        "triton",
+        "nvidia-pytriton",
+        "triton_app",
+        partial(_tensor, "/v2/models/nice/infer"),
+        _last_float,
+        "/v2/models/nice/ready",
+    ),
 )
