@@ -24,8 +24,10 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Sluice beside its peers; each gets an environment in bench/.envs the first time. Wants wrk, and a quiet machine.
 bench: install
-	@echo "benchmarks live in bench/; docs/results.md names the command of each"
+	$(BIN)/python -m bench.side_by_side.environments
+	$(BIN)/python -m bench.side_by_side --into docs/benchmarks.md
 
 # DATA=DIR is where the original files lie; without it they are downloaded. The figures go into the page.
 bench-anomaly: install

@@ -19,13 +19,59 @@ from pathlib import Path
 import httpx
 import numpy as np
 import torch
+from torch import Tensor
 
 from bench.serving import served
-from flows import inpainting, noise
+from bench.side_by_side.load import Request
+from flows import Flow, inpainting, noise
 from model_store import Store, default_root
 from trainer.data import idx
 
 REQUESTS, STEPS = 32, 100
+
+
+class Work:
+    """The lower halves of REQUESTS digits, completed by a bare loop or by a service that has the same model."""
+
+    def __init__(self, flow: Flow, model: str, digits: Tensor) -> None:
+        self._flow, self._model = flow, model
+        digits = digits[:REQUESTS]
+        self._x = flow.to_continuous(digits)
+        hidden = torch.zeros(28, 28, dtype=torch.bool)
+        hidden[14:] = True
+        self._hidden = hidden.expand_as(self._x)
+        # Not a number stands for a hidden pixel.
+        self._bodies = [_npy(np.where(hidden, np.nan, digit.numpy() / 255).astype(np.float32)) for digit in digits]
+
+    def bare(self) -> None:
+        """All of them as one batch."""
+        keys = noise.keys(0, len(self._x))
+        rows = inpainting.start(self._flow, self._x, self._hidden, keys, steps=STEPS)
+        while not bool(rows.done.all()):
+            rows = inpainting.step(self._flow, rows)
+
+    def at_once(self, client: httpx.Client) -> None:
+        with ThreadPoolExecutor(REQUESTS) as pool:
+            list(pool.map(lambda body: self._ask(client, body), self._bodies))
+
+    def one_after_another(self, client: httpx.Client) -> None:
+        for body in self._bodies:
+            self._ask(client, body)
+
+    def request(self, steps: int) -> Request:
+        """The first of them, with so many steps."""
+        query = f"model={self._model}&steps={steps}&seed=1"
+        headers = {"content-type": "application/x-npy", "accept": "application/x-npy"}
+        return Request(f"/inpaint?{query}", self._bodies[0], headers)
+
+    def _ask(self, client: httpx.Client, body: bytes) -> None:
+        request = self.request(STEPS)
+        client.post(request.path, content=body, headers=dict(request.headers)).raise_for_status()
+
+
+def client_of(address: str) -> httpx.Client:
+    """One that can have all of them in flight."""
+    return httpx.Client(base_url=address, timeout=600, limits=httpx.Limits())
 
 
 def main() -> None:
@@ -38,39 +84,14 @@ def main() -> None:
 
     store = Store(options.store)
     flow = store.load(*store.resolve(options.model)).flow
-    digits = idx.read(options.data_dir / "mnist" / "t10k-images-idx3-ubyte.gz")[:REQUESTS]
-    hidden = torch.zeros(28, 28, dtype=torch.bool)
-    hidden[14:] = True
-    x = flow.to_continuous(digits)
-    # Not a number stands for a hidden pixel.
-    bodies = [_npy(np.where(hidden, np.nan, digit.numpy() / 255).astype(np.float32)) for digit in digits]
+    digits = idx.read(options.data_dir / "mnist" / "t10k-images-idx3-ubyte.gz")
+    work = Work(flow, options.model, digits)
 
-    def bare() -> None:
-        rows = inpainting.start(flow, x, hidden.expand_as(x), noise.keys(0, len(x)), steps=STEPS)
-        while not bool(rows.done.all()):
-            rows = inpainting.step(flow, rows)
-
-    with served(options.store) as (_, address), httpx.Client(timeout=600, limits=httpx.Limits()) as client:
-
-        def ask(body: bytes) -> None:
-            client.post(
-                f"{address}/inpaint",
-                params={"model": options.model, "steps": STEPS, "seed": 1},
-                content=body,
-                headers={"content-type": "application/x-npy", "accept": "application/x-npy"},
-            ).raise_for_status()
-
-        def at_once() -> None:
-            with ThreadPoolExecutor(REQUESTS) as pool:
-                list(pool.map(ask, bodies))
-
-        def one_after_another() -> None:
-            for body in bodies:
-                ask(body)
-
+    with served(options.store) as (_, address), client_of(address) as client:
         rounds = []
         for number in range(options.rounds + 1):
-            seconds = [_seconds(work) for work in (bare, at_once, one_after_another)]
+            ways = (work.bare, lambda: work.at_once(client), lambda: work.one_after_another(client))
+            seconds = [seconds_of(way) for way in ways]
             if number:  # the first warms up
                 rounds.append(seconds)
 
@@ -91,7 +112,7 @@ def _npy(array: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def _seconds(work: Callable[[], None]) -> float:
+def seconds_of(work: Callable[[], None]) -> float:
     began = time.perf_counter()
     work()
     return time.perf_counter() - began

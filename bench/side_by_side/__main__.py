@@ -1,7 +1,8 @@
 """Sluice beside its peers and beside the same model in process, on this machine: the whole table.
 
     make bench
-    .venv/bin/python -m bench.side_by_side [--peers NAME ...] [--rounds 2] [--seconds 4] [--into FILE]
+    .venv/bin/python -m bench.side_by_side [--peers NAME ...] [--rounds 2] [--seconds 4]
+                                           [--requests 200000] [--patience 200] [--into FILE]
 
 Starts and stops every server itself. Prints Markdown; with --into it goes between the marks of a page.
 """
@@ -15,7 +16,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.side_by_side import environments, report, singles
+from bench.side_by_side import environments, in_process, report, singles, under_load
 from bench.side_by_side.contenders import PEERS, Contender, peer, precisions, sluice
 from bench.side_by_side.model import Prepared, prepare
 
@@ -26,6 +27,8 @@ def main() -> None:
     parser.add_argument("--peers", nargs="*", choices=names, default=names)
     parser.add_argument("--rounds", type=int, default=2, help="how often each is started and measured")
     parser.add_argument("--seconds", type=float, default=4.0, help="of one measurement")
+    parser.add_argument("--requests", type=int, default=200_000, help="over which memory is looked at")
+    parser.add_argument("--patience", type=float, default=200.0, help="seconds that these may take")
     parser.add_argument("--into", type=Path, help="a page to write the figures into, between its marks")
     options = parser.parse_args()
     said = []
@@ -45,7 +48,10 @@ def measured(model: Prepared, options: argparse.Namespace) -> Iterator[str]:
     yield from singles.lines(outcomes)
     yield from absent
     yield ""
-    yield from report.rows(singles.rows(outcomes))
+    found = [*singles.rows(outcomes)]
+    found += in_process.rows(model, options.seconds, options.rounds)
+    found += under_load.rows(model, options.seconds, options.requests, options.patience)
+    yield from report.rows(found)
     yield f"\nThe run took {(time.monotonic() - began) / 60:.1f} minutes."
 
 

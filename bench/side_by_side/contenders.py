@@ -200,8 +200,26 @@ def _last_float(body: bytes) -> float:
 PEERS = (
     Peer("plain FastAPI", "fastapi", "fastapi", "fastapi_plain", partial(_picture, "/score"), _field, "/health"),
     Peer("LitServe", "litserve", "litserve", "litserve_app", partial(_picture, "/predict"), _field, "/health"),
-    Peer("BentoML", "bentoml", "bentoml", "bentoml_service", partial(_form, "/score"), _list_of_one, "/readyz"),
-    Peer("Ray Serve", "ray", "ray", "ray_app", partial(_picture, "/"), _field, "/"),
+    Peer(
+        "BentoML",
+        "bentoml",
+        "bentoml",
+        "bentoml_service",
+        partial(_form, "/score"),
+        _list_of_one,
+        "/readyz",
+        {"BENTOML_DO_NOT_TRACK": "True"},
+    ),
+    Peer(
+        "Ray Serve",
+        "ray",
+        "ray",
+        "ray_app",
+        partial(_picture, "/"),
+        _field,
+        "/",
+        {"RAY_USAGE_STATS_ENABLED": "0"},
+    ),
     Peer(
         "Triton (PyTriton)",
         "triton",

@@ -64,4 +64,7 @@ def _run(command: list[str]) -> None:
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or names():
-        python_of(name)
+        try:
+            python_of(name)
+        except NotInstalled as error:
+            print(f"{name}: {error}", file=sys.stderr)

@@ -137,7 +137,8 @@ def rows(outcomes: Sequence[Outcome]) -> Iterator[Row]:
             share <= 0.5,
         )
     float32 = [outcome for outcome in there if outcome.contender.is_float32]
-    worst = max(outcome.difference or 0.0 for outcome in float32)
+    # Not a number is the largest to numpy, and agrees with nothing.
+    worst = float(np.max([outcome.difference for outcome in float32]))
     yield Row(
         f"all {len(float32)} that compute in float32 give the same answers",
         f"{AGREEMENT} nats apart",

@@ -1,0 +1,90 @@
+"""What the service keeps of the speed that its model has in process, one bare loop without HTTP beside it.
+
+Loop and service take turns. Both compute in float32; the loop encodes what the service encodes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from statistics import fmean
+
+import torch
+
+from bench.inpainting_speed import REQUESTS, STEPS, Work, client_of, seconds_of
+from bench.serving import served
+from bench.side_by_side.load import Load, Request, drive
+from bench.side_by_side.model import NAME, Prepared, npy
+from bench.side_by_side.report import Row
+from service.grid import grid
+from service.pictures import to_png
+
+BATCH = 256
+SAMPLES = 64
+
+
+def rows(model: Prepared, seconds: float, rounds: int) -> Iterator[Row]:
+    with served(model.store, drain_delay="0", precision="float32") as (_, address):
+        yield batches(model, address, seconds, rounds)
+        yield samples(model, address, seconds, rounds)
+        yield inpaintings(model, address, rounds)
+
+
+def scoring(model: Prepared) -> Request:
+    """BATCH digits as npy."""
+    return Request("/score?seed=0", npy(model.digits[:BATCH]), {"Content-Type": "application/x-npy"})
+
+
+def batches(model: Prepared, address: str, seconds: float, rounds: int) -> Row:
+    flow, items, request = model.model.flow, torch.from_numpy(model.digits[:BATCH]), scoring(model)
+
+    def bare() -> None:
+        flow.log_prob(flow.to_continuous(items)).tolist()
+
+    ours, theirs = _turns(bare, lambda: drive(address, request, 4, seconds), seconds, rounds)
+    return _row(f"`/score` of {BATCH} images as npy, 4 connections", 0.90, "images/s", BATCH * ours, BATCH * theirs)
+
+
+def samples(model: Prepared, address: str, seconds: float, rounds: int) -> Row:
+    flow = model.model.flow
+
+    def bare() -> None:
+        to_png(grid(flow.to_items(flow.sample(SAMPLES)).numpy()))
+
+    request = Request(f"/sample?n={SAMPLES}", headers={"Accept": "image/png"})
+    ours, theirs = _turns(bare, lambda: drive(address, request, 8, seconds), seconds, rounds)
+    work = f"`/sample?n={SAMPLES}` as PNG, 8 connections"
+    return _row(work, 0.85, "samples/s, encoding included", SAMPLES * ours, SAMPLES * theirs)
+
+
+def inpaintings(model: Prepared, address: str, rounds: int) -> Row:
+    work = Work(model.model.flow, NAME, torch.from_numpy(model.digits))
+    with client_of(address) as client:
+        found = [(seconds_of(lambda: work.at_once(client)), seconds_of(work.bare)) for _ in range(rounds + 1)]
+    # The first round warms up.
+    ours, theirs = (REQUESTS * STEPS / fmean(column) for column in zip(*found[1:], strict=True))
+    return _row(f"`/inpaint`, {REQUESTS} at once, {STEPS} steps", 0.85, "image-steps/s", ours, theirs)
+
+
+def _turns(bare: Callable[[], None], service: Callable[[], Load], seconds: float, rounds: int) -> tuple[float, float]:
+    """Answers a second of the service and of the loop, means over rounds after one of each to warm up."""
+    found = []
+    for _ in range(rounds + 1):
+        with torch.inference_mode():
+            found.append((service().rate, _pace(bare, seconds)))
+    ours, theirs = (fmean(column) for column in zip(*found[1:], strict=True))
+    return ours, theirs
+
+
+def _pace(work: Callable[[], None], seconds: float) -> float:
+    """How often a second it can be done, over so many seconds."""
+    began, count = time.perf_counter(), 0
+    while (passed := time.perf_counter() - began) < seconds:
+        work()
+        count += 1
+    return count / passed
+
+
+def _row(work: str, share: float, unit: str, ours: float, theirs: float) -> Row:
+    reached = f"{ours / theirs:.0%}: {ours:,.0f} of {theirs:,.0f} {unit}"
+    return Row(work, f"{share:.0%} of the loop's", reached, ours >= share * theirs)

@@ -1,0 +1,117 @@
+"""Load that does not wait for answers: requests leave at their times, however many are still under way.
+
+wrk keeps so many connections busy and slows down with its server; what arrives from the world does not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from bench.side_by_side.load import Request
+
+_GIVE_UP = 60.0
+
+
+@dataclass
+class Offered:
+    """What became of the requests of one run, times in seconds."""
+
+    seconds: float
+    sent: int = 0
+    good: list[float] = field(default_factory=list)
+    """When each good answer was there, from the run's begin."""
+    refused: list[float] = field(default_factory=list)
+    """How long each answer with 429 took, from the moment its request was sent."""
+    other: int = 0
+    """Answers of any other kind, and none at all."""
+
+    @property
+    def rate(self) -> float:
+        """Good answers a second while requests were offered."""
+        return sum(moment <= self.seconds for moment in self.good) / self.seconds
+
+    def refusal(self, quantile: float) -> float:
+        """Seconds within which so large a share of the refused were told."""
+        return sorted(self.refused)[min(int(quantile * len(self.refused)), len(self.refused) - 1)]
+
+
+def offer(address: str, request: Request, rate: float, seconds: float) -> Offered:
+    """Send a request ``rate`` times a second for so long, evenly spaced, and wait for what is still under way."""
+    return asyncio.run(_offer(address, request, rate, seconds))
+
+
+async def _offer(address: str, request: Request, rate: float, seconds: float) -> Offered:
+    url = urlsplit(address)
+    head = f"POST {request.path} HTTP/1.1\r\nHost: {url.netloc}\r\nContent-Length: {len(request.body)}\r\n"
+    head += "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+    door = _Door(url.hostname or "", url.port or 80, head.encode() + b"\r\n" + request.body)
+    found, under_way = Offered(seconds), set()
+    began = time.perf_counter()
+    for number in range(int(rate * seconds)):
+        await asyncio.sleep(max(began + number / rate - time.perf_counter(), 0))
+        task = asyncio.create_task(_one(door, found, began))
+        under_way.add(task)
+        task.add_done_callback(under_way.discard)
+    if under_way:
+        await asyncio.wait(under_way, timeout=_GIVE_UP)
+    door.close()
+    return found
+
+
+async def _one(door: _Door, found: Offered, began: float) -> None:
+    found.sent += 1
+    try:
+        status, seconds = await door.ask()
+    except (OSError, EOFError, ValueError):
+        found.other += 1
+        return
+    if status == 200:
+        found.good.append(time.perf_counter() - began)
+    elif status == 429:
+        found.refused.append(seconds)
+    else:
+        found.other += 1
+
+
+class _Door:
+    """Connections to one server, each used again when its answer has been read."""
+
+    def __init__(self, host: str, port: int, message: bytes) -> None:
+        self._host, self._port, self._message = host, port, message
+        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+
+    async def ask(self) -> tuple[int, float]:
+        """Status of the answer, and seconds from sending to its last byte. Raises OSError, EOFError, ValueError."""
+        reader, writer = self._idle.pop() if self._idle else await asyncio.open_connection(self._host, self._port)
+        try:
+            began = time.perf_counter()
+            writer.write(self._message)
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+            status, length = status_and_length(head)
+            await reader.readexactly(length)
+            seconds = time.perf_counter() - began
+        except BaseException:
+            writer.close()
+            raise
+        # A server that refuses before it has read the body says so and closes.
+        if "connection: close" in head:
+            writer.close()
+        else:
+            self._idle.append((reader, writer))
+        return status, seconds
+
+    def close(self) -> None:
+        for _, writer in self._idle:
+            writer.close()
+
+
+def status_and_length(head: str) -> tuple[int, int]:
+    """Of an answer's head in lower case. Raises ValueError for one that does not tell the length of its body."""
+    lines = head.split("\r\n")
+    fields = dict(line.split(": ", 1) for line in lines[1:] if ": " in line)
+    if "content-length" not in fields:
+        raise ValueError("an answer of unknown length")
+    return int(lines[0].split(" ", 2)[1]), int(fields["content-length"])
