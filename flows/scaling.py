@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from flows.transform import Transform
 
 LEAST_STD = 1e-4
-"""What does not vary at all would ask for an infinite scale. Far below a grey level, 1/256."""
+"""What hardly varies would ask for a scale beyond all bounds. Far below a grey level, 1/256."""
 
 
 class DiagonalScaling(Transform):
@@ -33,8 +33,7 @@ class DiagonalScaling(Transform):
 
     @torch.no_grad()
     def initialise(self, x: Tensor) -> Tensor:
-        std = x.std(dim=0).clamp_min(LEAST_STD)
-        self.log_scale.copy_((self.target_std / std).log())
+        self.log_scale.copy_((self.target_std / _std(x, dim=0)).log())
         return self(x)[0]
 
     def extra_repr(self) -> str:
@@ -67,11 +66,21 @@ class ActNorm(Transform):
     def initialise(self, x: Tensor) -> Tensor:
         values = x.transpose(0, 1).flatten(1)
         self.mean.copy_(values.mean(dim=1))
-        self.log_scale.copy_(-values.std(dim=1).clamp_min(LEAST_STD).log())
+        self.log_scale.copy_(-_std(values, dim=1).log())
         return self(x)[0]
 
     def extra_repr(self) -> str:
         return f"{self.mean.numel()}"
+
+
+def _std(x: Tensor, dim: int) -> Tensor:
+    """The standard deviation along a dimension, at least ``LEAST_STD``; 1 where all values are the same.
+
+    A layer would else blow up what does not vary, and the next one what that one left: thirteen of them, 1e52-fold.
+    """
+    same = x.amax(dim) == x.amin(dim)
+    std = x.std(dim, correction=min(1, x.shape[dim] - 1))  # one value alone has no spread, and no correction
+    return torch.where(same, 1.0, std.clamp_min(LEAST_STD))
 
 
 def _along(vector: Tensor, x: Tensor) -> Tensor:

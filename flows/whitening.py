@@ -106,7 +106,9 @@ class Whitening(Transform):
         mean = exact.mean(dim=0)
         covariance = (exact - mean).T @ (exact - mean) / len(x)
         variances, directions = torch.linalg.eigh(covariance)  # ascending, each direction a column
-        variances = variances.clamp_min(0) + _FLOOR * variances.mean() + torch.finfo(x.dtype).tiny
+        variances = variances.clamp_min(0)
+        floor = _FLOOR * variances.mean()
+        variances = variances + torch.where(floor > torch.finfo(x.dtype).tiny, floor, 1.0)
         others, leading = variances.tensor_split([self.dimensions - self.components])
         self.mean.copy_(mean)
         self.directions.copy_(directions[:, -self.components :].T.flatten())

@@ -130,14 +130,18 @@ FLOWS: dict[str, FlowCase] = {
 }
 
 
-EXTREMES = (0.0, 1e-30, -1e-30, 1e4, -1e4)
+EXTREMES = (0.0, 1e-45, 1e-30, -1e-30, 0.5, 1.0, 1e4, -1e4, 1e15, -1e15)
+"""Nothing, next to nothing (1e-45 is float32's smallest number), the unit interval's middle and end, much, and so much
+that float32 still holds its square, with room for what couplings add."""
 
 
 def extremes(*shape: int) -> Tensor:
-    """Items of a shape at the edges of what float32 is good for: each extreme everywhere, and all of them in turn."""
-    everywhere = torch.tensor(EXTREMES).reshape(-1, *[1] * len(shape)).expand(-1, *shape)
-    in_turn = torch.tensor(EXTREMES)[torch.arange(math.prod(shape)) % len(EXTREMES)].reshape(1, *shape)
-    return torch.cat([everywhere, in_turn])
+    """Items of a shape, float32, at those edges: each extreme everywhere, each in the first entry only, all in turn."""
+    size, each = math.prod(shape), torch.tensor(EXTREMES)
+    first = torch.zeros(len(each), size)
+    first[:, 0] = each
+    in_turn = each[torch.arange(size) % len(each)]
+    return torch.cat([each[:, None].expand(-1, size), first, in_turn[None]]).reshape(-1, *shape)
 
 
 def disturb(module: Module, scale: float = 0.2) -> Module:
