@@ -25,6 +25,8 @@ class Flow(nn.Module):
     ``to_items`` go between it and what a user sends or gets.
     """
 
+    _anchor: Tensor
+
     def __init__(
         self,
         item_shape: Sequence[int],
@@ -37,6 +39,9 @@ class Flow(nn.Module):
         self.dequantise = dequantise
         self.transforms = Compose(transforms)
         self.prior = prior
+        # Goes where the flow goes: its parameters may all be of nets, which have a precision of their own. No state, so
+        # it is there even where the weights are not (the meta device).
+        self.register_buffer("_anchor", torch.empty(0, device="cpu"), persistent=False)
 
     @property
     def is_image(self) -> bool:
@@ -48,11 +53,11 @@ class Flow(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        return next(self.parameters()).device
+        return self._anchor.device
 
     @property
     def dtype(self) -> torch.dtype:
-        return next(self.parameters()).dtype
+        return self._anchor.dtype
 
     def forward(self, x: Tensor) -> Tensor:
         """The same as ``log_prob``, so that a wrapper that only knows modules (data-parallel, say) can train a flow."""

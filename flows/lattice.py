@@ -20,6 +20,7 @@ from flows.errors import ArchitectureError, InputOutsideDomain
 from flows.flow import Flow
 from flows.images import Planes, Shape
 from flows.mixture import UnitMixture
+from flows.nets import Net
 from flows.preprocessing import Dequantise, Flatten
 from flows.priors import StandardLogistic
 from flows.transform import Transform
@@ -134,7 +135,7 @@ class LatticeCoupling(Transform):
         return y, torch.where(self.group, log_slope, 0).flatten(1).sum(dim=1)
 
 
-class CellNet(nn.Module):
+class CellNet(Net):
     """A residual net on the grid of cells, (B, channels, H, W) -> (B, outputs, H, W), that knows where it is.
 
     Each cell has an offset of its own, which tells a net of few cells more than any depth: margins are black. The last
@@ -151,12 +152,12 @@ class CellNet(nn.Module):
             self.last.weight.zero_()
             self.last.bias.copy_(answer)  # type: ignore[union-attr]
 
-    def forward(self, x: Tensor) -> Tensor:
+    def compute(self, x: Tensor) -> Tensor:
         start = self.place.expand(len(x), -1, -1, -1)
         if self.first is not None:
             start = self.first(x) + start
         y: Tensor = self.last(functional.relu(self.blocks(start)))
-        return y.to(x.dtype)  # under autocast the layers answer in a half type
+        return y
 
 
 class Residual(nn.Module):

@@ -17,7 +17,20 @@ Layer = TypeVar("Layer", bound=nn.Module)
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "leaky_relu": nn.LeakyReLU}
 
 
-class MLP(nn.Module):
+class Net(nn.Module):
+    """A net inside a coupling: it computes in the type of its own weights and answers in that of what came in.
+
+    So a flow of float32 may have nets of bfloat16, by autocast or by their weights (see ``precision``).
+    """
+
+    def compute(self, x: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.compute(x.to(next(self.parameters()).dtype)).to(x.dtype)
+
+
+class MLP(Net):
     """A fully connected net, (B, inputs) -> (B, outputs), with one activation behind each hidden layer.
 
     The last layer starts at zero, so that a coupling starts as the identity and a deep flow starts well conditioned.
@@ -31,13 +44,12 @@ class MLP(nn.Module):
             layers += [nn.Linear(fan_in, fan_out), ACTIVATIONS[activation](inplace=True)]
         self.layers = nn.Sequential(*layers, _zero(nn.Linear(widths[-1], outputs)))
 
-    def forward(self, x: Tensor) -> Tensor:
-        # Under autocast the layers answer in a half type; the flow around them goes on in the type that came in.
+    def compute(self, x: Tensor) -> Tensor:
         y: Tensor = self.layers(x)
-        return y.to(x.dtype)
+        return y
 
 
-class ConvNet(nn.Module):
+class ConvNet(Net):
     """Glow's net (section 3.3), (B, inputs, H, W) -> (B, outputs, H, W): 3x3 convolutions outside, 1x1 between.
 
     ``hidden`` are the channels between them. The last layer starts at zero.
@@ -51,12 +63,12 @@ class ConvNet(nn.Module):
             layers += [nn.Conv2d(fan_in, fan_out, side, padding=side // 2), ACTIVATIONS[activation]()]
         self.layers = nn.Sequential(*layers, _zero(nn.Conv2d([inputs, *hidden][-1], outputs, 3, padding=1)))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def compute(self, x: Tensor) -> Tensor:
         y: Tensor = self.layers(x)
-        return y.to(x.dtype)
+        return y
 
 
-class ResidualNet(nn.Module):
+class ResidualNet(Net):
     """Real NVP's net (section 4.1), (B, inputs, H, W) -> (B, outputs, H, W): a residual block an entry of ``hidden``.
 
     Weight normalisation, and no batch normalisation: an item's density must not depend on its neighbours in the batch.
@@ -76,9 +88,9 @@ class ResidualNet(nn.Module):
             _zero(nn.Conv2d(width, outputs, 1)),
         )
 
-    def forward(self, x: Tensor) -> Tensor:
+    def compute(self, x: Tensor) -> Tensor:
         y: Tensor = self.layers(x)
-        return y.to(x.dtype)
+        return y
 
 
 class ResidualBlock(nn.Module):

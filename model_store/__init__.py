@@ -2,6 +2,7 @@
 
 from model_store.errors import ModelRefused, StoreError, UnknownModel
 from model_store.manifest import Manifest
+from model_store.precision import measure_bfloat16, serving
 from model_store.publishing import Published, publish, recalibrate
 from model_store.store import LoadedModel, Store, default_root
 from model_store.weights import round_weights
@@ -15,7 +16,9 @@ __all__ = [
     "StoreError",
     "UnknownModel",
     "default_root",
+    "measure_bfloat16",
     "publish",
     "recalibrate",
     "round_weights",
+    "serving",
 ]

@@ -67,6 +67,19 @@ class CalibrationNote(_Strict):
     """Figures of how well the verdict tells each foreign set from ordinary items, measured on none of the above."""
 
 
+class Bfloat16Note(_Strict):
+    """Log-likelihoods with nets of bfloat16 less those in float32, over held-out items: nats an item.
+
+    ``bits_per_dim`` is their mean size in bits per dimension.
+    """
+
+    items: Annotated[int, Field(ge=1)]
+    mean: float
+    std: float
+    worst: float
+    bits_per_dim: Annotated[float, Field(ge=0)]
+
+
 class FileEntry(_Strict):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     size: Annotated[int, Field(ge=0)]
@@ -85,4 +98,6 @@ class Manifest(_Strict):
     quality: dict[str, dict[str, float]]
     golden: Golden
     calibration: CalibrationNote | None
+    bfloat16: Bfloat16Note | None = None
+    """Where this is small, the service may compute with nets of bfloat16, and the calibration was made with them."""
     files: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")], FileEntry]

@@ -48,12 +48,14 @@ def publish(
     detection: Mapping[str, Mapping[str, float]] | None = None,
     pictures: Mapping[str, bytes] | None = None,
     weights_dtype: m.Dtype = "float32",
+    bfloat16: m.Bfloat16Note | None = None,
 ) -> Published:
     """Publish a trained flow as the next version of ``name`` and point the alias `default` at it.
 
     ``golden_items`` (N, ...) are a few held-out items, as a user would send them; ``quality`` maps a split to its
     figures; ``pictures`` maps file names to PNG bytes; ``calibrated_on`` says where the calibration's items come from;
-    ``detection`` maps foreign sets to figures of how well the verdict finds them.
+    ``detection`` maps foreign sets to figures of how well the verdict finds them; ``bfloat16`` is what nets of that
+    precision change. Calibration and detection are of the flow that serves (see ``precision.serving``).
     Raises StoreError when the name is no name, or when the version as a reader would load it fails its own self-test;
     the store is then as it was.
     """
@@ -80,6 +82,7 @@ def publish(
         quality={split: dict(figures) for split, figures in quality.items()},
         golden=golden,
         calibration=_note(calibration, calibrated_on, detection or {}),
+        bfloat16=bfloat16,
         files={},
     )
     served = flow_from_bytes(draft, weights)
@@ -105,6 +108,7 @@ def recalibrate(
     *,
     calibrated_on: str,
     detection: Mapping[str, Mapping[str, float]],
+    bfloat16: m.Bfloat16Note | None = None,
 ) -> Published:
     """Publish a loaded model with another calibration as the next version of its name, all else as it is.
 
@@ -117,6 +121,7 @@ def recalibrate(
             "published": _now(),
             "provenance": {**model.manifest.provenance, "weights_of": model.reference},
             "calibration": _note(calibration, calibrated_on, detection),
+            "bfloat16": bfloat16,
         }
     )
     return _write(store, draft, {**files, m.CALIBRATION: to_bytes(calibration.tensors())})

@@ -19,6 +19,7 @@ from model_store import manifest as m
 from model_store import reference, selftest
 from model_store.errors import ModelRefused, UnknownModel
 from model_store.files import LARGEST_JSON, DamagedFile, read_checked, read_plain, replace_durably, versions_in
+from model_store.precision import serving
 from model_store.weights import DamagedTensors, flow_from_bytes, from_bytes
 
 DEFAULT = "default"
@@ -39,13 +40,23 @@ class LoadedModel:
     version: int
     manifest: m.Manifest
     flow: Flow
+    """In float32: what the likelihoods of the card and the golden ones were measured with."""
+    serving: Flow
+    """What answers: the same flow, or a copy with nets of bfloat16 where those were asked for and found harmless."""
     calibration: Calibration | None
     deviation: selftest.Deviation
     directory: Path = field(repr=False)
+    unpadded: bool = False
+    """Whether a row's answer is the same to the bit in batches of any size, so that a row alone may stay alone."""
 
     @property
     def reference(self) -> str:
         return f"{self.name}@{self.version}"
+
+    @property
+    def precision(self) -> m.Dtype:
+        """What the nets of the flow that answers compute in."""
+        return "float32" if self.serving is self.flow else "bfloat16"
 
     def read(self, file: str) -> bytes:
         """A file that the manifest lists (the card, a picture), checked again. Raises UnknownModel for any other."""
@@ -135,10 +146,19 @@ class Store:
             raise ModelRefused(name, version, f"its manifest is that of {manifest.name}@{manifest.version}")
         return manifest
 
-    def load(self, name: str, version: int, device: torch.device | str = "cpu", calibrated: bool = True) -> LoadedModel:
+    def load(
+        self,
+        name: str,
+        version: int,
+        device: torch.device | str = "cpu",
+        *,
+        calibrated: bool = True,
+        bfloat16: bool = False,
+    ) -> LoadedModel:
         """Load with every check: hashes, keys, shapes, dtypes, finite values, round trip, golden log-likelihood.
 
-        Without ``calibrated`` the calibration is left out: it is to be made anew. Raises ModelRefused with the reason.
+        Without ``calibrated`` the calibration is left out: it is to be made anew. With ``bfloat16`` the flow that
+        answers has nets of that precision if publishing found them harmless. Raises ModelRefused with the reason.
         """
         manifest = self.manifest(name, version)
         directory = self._directory(name) / str(version)
@@ -152,9 +172,14 @@ class Store:
                 raise DamagedTensors(f"items of {manifest.item.dtype} do not fit this architecture")
             deviation = _self_test(flow, manifest, from_bytes(data[m.GOLDEN]))
             calibration = _calibration(flow, manifest.calibration if calibrated else None, data)
+            golden = from_bytes(data[m.GOLDEN])
+            answering = _serving(flow, manifest, golden) if bfloat16 else flow
+            unpadded = answering is not flow and selftest.same_in_any_company(
+                answering, golden["items"], manifest.golden.seed
+            )
         except (DamagedFile, DamagedTensors) as error:
             raise ModelRefused(name, version, str(error)) from error
-        return LoadedModel(name, version, manifest, flow, calibration, deviation, directory)
+        return LoadedModel(name, version, manifest, flow, answering, calibration, deviation, directory, unpadded)
 
     def verify(self, name: str, version: int) -> list[str]:
         """Load once more from disk and report what was checked, a line each. Raises ModelRefused."""
@@ -200,6 +225,17 @@ def _calibration(flow: Flow, note: m.CalibrationNote | None, data: Mapping[str, 
         return Calibration(tests_of(flow), **tensors)
     except ValueError as error:
         raise DamagedTensors(f"{m.CALIBRATION}: {error}") from error
+
+
+def _serving(flow: Flow, manifest: m.Manifest, golden: Mapping[str, Tensor]) -> Flow:
+    """The flow that is to answer, after its own self-test, which allows for what bfloat16 was found to change."""
+    found = serving(flow, manifest.bfloat16)
+    if manifest.bfloat16 is not None and found is not flow:
+        deviation = selftest.measure(found, golden["items"], golden["log_likelihood"], manifest.golden.seed)
+        problem = selftest.complaint(deviation, selftest.of_bfloat16(manifest.golden, manifest.bfloat16))
+        if problem:
+            raise DamagedTensors(f"with nets of bfloat16 {problem}")
+    return found
 
 
 def _self_test(flow: Flow, manifest: m.Manifest, golden: Mapping[str, Tensor]) -> selftest.Deviation:

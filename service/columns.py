@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 ROWS_MULTIPLE = 8
-"""A batch is filled up to a multiple of this. Matrix products of fewer rows go through other kernels and differ in the
-last bits, and a last bit decides between two grey levels: an answer would depend on its neighbours."""
+"""A batch in float32 is filled up to a multiple of this. Matrix products of fewer rows go through other kernels and
+differ in the last bits, and a last bit decides between two grey levels: an answer would depend on its neighbours."""
 
 
 class Rows(Protocol):
@@ -59,12 +59,12 @@ class Columns:
 R = TypeVar("R", bound=Rows)
 
 
-def padded_length(count: int) -> int:
-    """The multiple of ROWS_MULTIPLE that so many rows are filled up to."""
-    return -(-count // ROWS_MULTIPLE) * ROWS_MULTIPLE
+def padded_length(count: int, multiple: int) -> int:
+    """The multiple that so many rows are filled up to."""
+    return -(-count // multiple) * multiple
 
 
-def padded(rows: R) -> R:
-    """The rows (B, ...) with the last one repeated until B is a multiple of ROWS_MULTIPLE."""
-    whole = padded_length(len(rows))
+def padded(rows: R, multiple: int) -> R:
+    """The rows (B, ...) with the last one repeated until B is such a multiple."""
+    whole = padded_length(len(rows), multiple)
     return rows if whole == len(rows) else rows.select(torch.arange(whole).clamp(max=len(rows) - 1))

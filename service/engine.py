@@ -73,7 +73,12 @@ class Engine:
         self.admission = Admission(settings.queue_item_ticks)
         self.scheduler = Scheduler(self.admission, settings.max_batch_rows, self.metrics)
         self.registry = Registry(
-            Store(settings.store), self.device, self.metrics, self._warm_up, settings.default_model
+            Store(settings.store),
+            self.device,
+            self.metrics,
+            self._warm_up,
+            settings.default_model,
+            bfloat16=settings.bfloat16(),
         )
         self.tasks = Tasks(settings.max_tasks, settings.task_kept, self.admission.retry_after)
         self._pool = ThreadPoolExecutor(settings.decoders, "sluice-decode")
@@ -218,11 +223,8 @@ class Engine:
         watch_each(
             "sluice_model_info",
             "1 for each model that is served",
-            ("model", "architecture", "prior", "device"),
-            lambda: (
-                ((model.reference, model.manifest.architecture.name, model.manifest.prior, str(self.device)), 1)
-                for model in self.registry.models
-            ),
+            ("model", "architecture", "prior", "device", "precision"),
+            lambda: ((self._info(model), 1) for model in self.registry.models),
         )
         watch_each(
             "sluice_device_memory_bytes",
@@ -230,6 +232,10 @@ class Engine:
             ("kind",),
             lambda: [(("used",), memory.used_bytes(self.device)), (("total",), memory.total_bytes(self.device))],
         )
+
+    def _info(self, model: LoadedModel) -> tuple[str, ...]:
+        manifest = model.manifest
+        return model.reference, manifest.architecture.name, manifest.prior, str(self.device), model.precision
 
 
 def draw_seed() -> int:

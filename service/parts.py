@@ -29,8 +29,8 @@ class Part:
         return Part(self.batch, self.members, [self.places[i] for i in index.tolist()])
 
 
-def join(parts: Sequence[Part]) -> Any:
-    """One batch of the parts' rows, in order, padded (see ``columns.padded``).
+def join(parts: Sequence[Part], multiple: int) -> Any:
+    """One batch of the parts' rows, in order, padded to a multiple (see ``columns.padded``).
 
     Parts that make up one batch again give that batch, untouched: an inpainting of hundreds of steps moves no memory
     while nobody joins or leaves.
@@ -40,7 +40,7 @@ def join(parts: Sequence[Part]) -> Any:
         run = list(group)
         batch, places = run[0].batch, [place for part in run for place in part.places]
         whole = places == list(range(run[0].members))
-        if whole and len(run) == len(parts) and len(batch) == padded_length(len(places)):
+        if whole and len(run) == len(parts) and len(batch) == padded_length(len(places), multiple):
             return batch
         batches.append(batch if whole and len(batch) == len(places) else batch.select(torch.tensor(places)))
-    return padded(batches[0] if len(batches) == 1 else type(batches[0]).cat(batches))
+    return padded(batches[0] if len(batches) == 1 else type(batches[0]).cat(batches), multiple)

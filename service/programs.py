@@ -14,7 +14,7 @@ from flows import Flow, anomaly, inpainting, noise
 from flows.anomaly import names_of
 from flows.inpainting import Climb
 from model_store import LoadedModel
-from service.columns import Columns, Rows
+from service.columns import ROWS_MULTIPLE, Columns, Rows
 
 R = TypeVar("R", bound=Rows)
 
@@ -35,7 +35,12 @@ class Program(ABC, Generic[R]):
 
     @property
     def flow(self) -> Flow:
-        return self.model.flow
+        return self.model.serving
+
+    @property
+    def rows_multiple(self) -> int:
+        """A batch is filled up to a multiple of it."""
+        return 1 if self.model.unpadded and self.flow is self.model.serving else ROWS_MULTIPLE
 
     @abstractmethod
     def start(self, columns: Columns) -> R:
@@ -108,9 +113,16 @@ class Score(OneTick):
 
 
 class Encode(OneTick):
-    """items (B, *S), seed (B,) -> latents (B, *Z), log_abs_det (B,) of data to latent."""
+    """In float32, since latents are made to go back.
+
+    items (B, *S), seed (B,) -> latents (B, *Z), log_abs_det (B,) of data to latent.
+    """
 
     kind = "encode"
+
+    @property
+    def flow(self) -> Flow:
+        return self.model.flow
 
     def step(self, rows: Columns) -> Columns:
         latents, log_abs_det = self.flow.encode(continuous(self.flow, rows["items"], rows["seed"]))
@@ -118,9 +130,16 @@ class Encode(OneTick):
 
 
 class Decode(OneTick):
-    """latents (B, *Z) -> items (B, *S), log_abs_det (B,) of latent to data."""
+    """In float32 as well.
+
+    latents (B, *Z) -> items (B, *S), log_abs_det (B,) of latent to data.
+    """
 
     kind = "decode"
+
+    @property
+    def flow(self) -> Flow:
+        return self.model.flow
 
     def step(self, rows: Columns) -> Columns:
         x, log_abs_det = self.flow.decode(rows["latents"])

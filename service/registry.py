@@ -62,8 +62,10 @@ class Registry:
         metrics: Metrics,
         warm_up: Callable[[LoadedModel], None],
         default: str | None = None,
+        *,
+        bfloat16: bool = False,
     ) -> None:
-        self.store, self.device = store, device
+        self.store, self.device, self._bfloat16 = store, device, bfloat16
         self._metrics, self._warm_up, self._default = metrics, warm_up, default
         self._one_at_a_time = threading.Lock()
         self._slots: Mapping[str, Slot] = {}
@@ -117,8 +119,7 @@ class Registry:
 
     def _checked(self, name: str, version: int) -> LoadedModel | Refused:
         try:
-            model = self.store.load(name, version, self.device)
-            model.flow.eval().requires_grad_(False)
+            model = self.store.load(name, version, self.device, bfloat16=self._bfloat16)
             self._warm_up(model)
         except (ModelRefused, UnknownModel) as error:
             reason = error.reason if isinstance(error, ModelRefused) else str(error)
@@ -127,7 +128,7 @@ class Registry:
             logger.exception("loading %s@%d failed", name, version)
             reason = f"{type(error).__name__} while loading"
         else:
-            logger.info("loaded %s on %s", model.reference, self.device)
+            logger.info("loaded %s on %s, nets in %s", model.reference, self.device, model.precision)
             return model
         logger.error("refused %s@%d: %s", name, version, reason)
         return Refused(name, version, reason)

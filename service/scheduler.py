@@ -195,7 +195,7 @@ class Outcome:
 def _step(pieces: list[Piece]) -> list[Outcome]:
     program = pieces[0].job.program
     _start(program, [piece for piece in pieces if not piece.started])
-    rows = program.step(join([piece.rows for piece in pieces]))
+    rows = program.step(join([piece.rows for piece in pieces], program.rows_multiple))
     done = program.done(rows).tolist()
     parts = _parts(rows, pieces)
     spans = [part.places for part in parts]
@@ -215,7 +215,7 @@ def _start(program: AnyProgram, pieces: list[Piece]) -> None:
     """The first thing in a piece's first tick, for all that begin with it together."""
     if not pieces:
         return
-    rows = program.start(join([piece.rows for piece in pieces]))
+    rows = program.start(join([piece.rows for piece in pieces], program.rows_multiple))
     for piece, part in zip(pieces, _parts(rows, pieces), strict=True):
         piece.rows, piece.started, piece.job.begun = part, True, True
 

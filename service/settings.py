@@ -9,6 +9,7 @@ import torch
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from flows.precision import multiplies_bfloat16
 from model_store import default_root
 
 Count = Annotated[int, Field(ge=1)]
@@ -36,6 +37,8 @@ class Settings(BaseSettings):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Count | None = None
     """Threads of one operation on the CPU; unset, what PyTorch takes."""
+    precision: Literal["auto", "float32"] = "auto"
+    """Of nets: ``auto`` computes in bfloat16 where the hardware does and the model was published as fit for it."""
     decoders: Count = 2
     """Threads that decode bodies and encode answers."""
 
@@ -65,6 +68,10 @@ class Settings(BaseSettings):
         if self.device == "auto":
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
         return torch.device(self.device)
+
+    def bfloat16(self) -> bool:
+        """Whether nets may compute in bfloat16: allowed, and fast on the device."""
+        return self.precision == "auto" and multiplies_bfloat16(self.torch_device())
 
     def admin_token(self) -> SecretStr | None:
         """The administrator's token, read anew. Raises UnusableToken."""

@@ -8,6 +8,7 @@ from typing import Literal
 
 import torch
 
+from flows.precision import multiplies_bfloat16
 from trainer.errors import TrainerError
 
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -23,18 +24,10 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_precision(name: Precision, device: torch.device) -> Precision:
-    """The precision of that name; ``auto`` takes bfloat16 where the hardware multiplies in it.
-
-    Elsewhere bfloat16 is emulated, and slower than float32.
-    """
+    """The precision of that name; ``auto`` takes bfloat16 where the hardware multiplies in it."""
     if name != "auto":
         return name
-    if device.type == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        able = torch.cpu.get_capabilities()
-        native = bool(able.get("avx512_bf16") or able.get("amx_bf16"))
-    return "bfloat16" if native else "float32"
+    return "bfloat16" if multiplies_bfloat16(device) else "float32"
 
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:

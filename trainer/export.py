@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from model_store import Published, publish, round_weights
+from model_store import Published, measure_bfloat16, publish, round_weights, serving
 from trainer import card, pictures
 from trainer.calibration import calibrate, source_of
 from trainer.detection import against_corruptions
@@ -13,6 +13,7 @@ from trainer.finished import Finished
 
 GOLDEN_ITEMS = 8
 LATENT_ITEMS = 2000
+PRECISION_ITEMS = 2000
 
 
 def export(run: Finished, store: Path | None, name: str) -> tuple[Quality, Published | None]:
@@ -27,7 +28,9 @@ def export(run: Finished, store: Path | None, name: str) -> tuple[Quality, Publi
     quality = Quality.of(flow, scores)
     if store is None:
         return quality, None
-    calibration = calibrate(flow, run.splits.validation)
+    bfloat16 = measure_bfloat16(flow, run.splits.validation[:PRECISION_ITEMS])
+    answering = serving(flow, bfloat16)
+    calibration = calibrate(answering, run.splits.validation)
     latents = Latents.of(flow, run.splits.test[:LATENT_ITEMS])
     drawn = {
         "loss.png": pictures.curve(run.history, run.best),
@@ -51,7 +54,8 @@ def export(run: Finished, store: Path | None, name: str) -> tuple[Quality, Publi
         pictures=drawn,
         calibration=calibration,
         calibrated_on=source_of(run.splits.validation, preset.data),
-        detection=against_corruptions(flow, calibration, run.splits.test),
+        detection=against_corruptions(answering, calibration, run.splits.test),
         weights_dtype=preset.weights_dtype,
+        bfloat16=bfloat16,
     )
     return quality, published

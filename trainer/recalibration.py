@@ -17,6 +17,7 @@ from trainer.calibration import calibrate, source_of
 from trainer.detection import against_corruptions
 from trainer.device import choose_device
 from trainer.errors import DataError, TrainerError
+from trainer.export import PRECISION_ITEMS
 from trainer.presets import PRESETS
 
 _EPILOG = """\b
@@ -73,7 +74,9 @@ class Ordinary(NamedTuple):
 
 
 def _publish(root: Path, loaded: LoadedModel, ordinary: Ordinary) -> model_store.Published:
-    calibration = calibrate(loaded.flow, ordinary.held_out)
+    bfloat16 = model_store.measure_bfloat16(loaded.flow, ordinary.held_out[:PRECISION_ITEMS])
+    answering = model_store.serving(loaded.flow, bfloat16)
+    calibration = calibrate(answering, ordinary.held_out)
     if calibration is None:
         raise DataError(
             f"{len(ordinary.held_out)} ordinary items are too few; at least {3 * anomaly.LEAST} are needed, and "
@@ -84,7 +87,8 @@ def _publish(root: Path, loaded: LoadedModel, ordinary: Ordinary) -> model_store
         loaded,
         calibration,
         calibrated_on=ordinary.source,
-        detection=against_corruptions(loaded.flow, calibration, ordinary.fresh),
+        detection=against_corruptions(answering, calibration, ordinary.fresh),
+        bfloat16=bfloat16,
     )
 
 

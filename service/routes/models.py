@@ -53,8 +53,21 @@ class Calibrated(BaseModel):
     """How well the verdict tells each foreign set from ordinary items: auroc, fpr_at_95_tpr. Measured at publish."""
 
 
+class InBfloat16(BaseModel):
+    """Log-likelihoods with nets of bfloat16 less those in float32, measured at publish: nats, bits per dimension."""
+
+    items: int
+    mean: float
+    std: float
+    worst: float
+    bits_per_dim: float
+
+
 class ModelDetails(ModelSummary):
     calibration: Calibrated | None
+    precision: str
+    """What the nets of the flow that answers compute in; everything around them is float32."""
+    bfloat16: InBfloat16 | None
     arguments: dict[str, Any]
     prior: str
     parameters: int
@@ -82,6 +95,8 @@ async def describe(name: str, engine: TheEngine) -> ModelDetails:
     return ModelDetails(
         **_summary(model, engine.registry.default),
         calibration=_calibrated(model),
+        precision=model.precision,
+        bfloat16=InBfloat16(**manifest.bfloat16.model_dump()) if manifest.bfloat16 else None,
         arguments=manifest.architecture.arguments,
         prior=manifest.prior,
         parameters=manifest.weights.parameters,

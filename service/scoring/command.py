@@ -77,7 +77,8 @@ def score(
     """
     settings = Settings.model_validate({**Settings().model_dump(), **({"device": device} if device else {})})
     try:
-        loaded = _load(Store(store or settings.store), model, settings.torch_device())
+        shelf = Store(store or settings.store)
+        loaded = shelf.load(*shelf.resolve(model), settings.torch_device(), bfloat16=settings.bfloat16())
         if picture is not None:
             histogram.require(loaded)
         scorer = Scorer(loaded, seed)
@@ -91,11 +92,6 @@ def score(
         raise click.ClickException(str(error)) from error
     together = group_score(loaded, scorer.log_likelihoods, scorer.group(), alpha)
     click.echo(_summary(loaded, together, int((p_values <= alpha).sum()), alpha), err=True)
-
-
-def _load(store: Store, reference: str | None, device: torch.device) -> LoadedModel:
-    name, version = store.resolve(reference)
-    return store.load(name, version, device)
 
 
 def _form_of(output: Path | None) -> str:

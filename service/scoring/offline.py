@@ -25,7 +25,7 @@ class Scorer:
     def score(self, items: Tensor) -> Scored:
         """Of items (B, *S) as a user sends them."""
         columns = Columns(items=items, seed=torch.full((len(items),), self._seed, dtype=torch.int64))
-        rows = self._program.step(padded(self._program.start(columns)))
+        rows = self._program.step(padded(self._program.start(columns), self._program.rows_multiple))
         found = self._program.result(rows).rows(0, len(items)).to("cpu")
         self._log_likelihoods.append(found["log_likelihood"])
         calibration = self.model.calibration

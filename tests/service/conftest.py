@@ -16,7 +16,7 @@ import torch
 from fastapi import FastAPI
 
 from flows import Flow, anomaly, build
-from model_store import Store, publish
+from model_store import Store, measure_bfloat16, publish
 from service.app import create_app
 from service.engine import Engine
 from service.settings import Settings
@@ -32,7 +32,7 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-def publish_small(store: Path, name: str, shape: tuple[int, ...], seed: int = 0) -> Flow:
+def publish_small(store: Path, name: str, shape: tuple[int, ...], seed: int = 0, bfloat16: bool = False) -> Flow:
     """A NICE with random weights, wide enough that a matrix product's kernel depends on its rows."""
     image = len(shape) > 1
     arguments = {"couplings": 4, "hidden": [64, 64], "image": image}
@@ -42,13 +42,15 @@ def publish_small(store: Path, name: str, shape: tuple[int, ...], seed: int = 0)
         for parameter in flow.parameters():
             parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
     pixels = torch.randint(0, 256, (4, *shape), generator=generator, dtype=torch.uint8)
+    golden = pixels if image else torch.randn(4, *shape, generator=generator)
     publish(
         store,
         name,
         flow,
         architecture="nice",
         arguments=arguments,
-        golden_items=pixels if image else torch.randn(4, *shape, generator=generator),
+        golden_items=golden,
+        bfloat16=measure_bfloat16(flow, golden) if bfloat16 else None,
         provenance={"seed": seed},
         quality={"test": {"log_likelihood": 1.5}},
         card=f"# {name}\n",

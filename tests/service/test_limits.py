@@ -164,6 +164,7 @@ async def test_metrics_move(service: Running) -> None:
     assert value("sluice_queue_item_ticks_bound") == service.engine.admission.bound
     assert value("sluice_queue_jobs") == 0
     info = {"model": "digits@1", "architecture": "nice", "prior": "logistic", "device": "cpu"}
+    info["precision"] = service.engine.registry.get("digits").precision
     assert value("sluice_model_info", **info) == 1
     assert 0 < value("sluice_device_memory_bytes", kind="used") < value("sluice_device_memory_bytes", kind="total")
     assert value("sluice_models_loaded") == 2

@@ -7,11 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.columns import ROWS_MULTIPLE, Columns, padded
-from service.parts import Part, join
+from service.parts import Part
+from service.parts import join as join_to_multiple
 
 
 def batch(values: list[int]) -> Columns:
-    return padded(Columns(value=torch.tensor(values)))
+    return padded(Columns(value=torch.tensor(values)), ROWS_MULTIPLE)
+
+
+def join(parts: list[Part]) -> Columns:
+    joined: Columns = join_to_multiple(parts, ROWS_MULTIPLE)
+    return joined
 
 
 def values(rows: Columns) -> list[int]:
@@ -31,6 +37,12 @@ def test_who_left_is_not_taken_along_as_padding() -> None:
 
 def test_an_unpadded_batch_is_padded() -> None:
     assert values(join([Part(Columns(value=torch.tensor([7, 8])), 2, range(2))])) == [7, *[8] * 7]
+
+
+def test_rows_that_need_no_company_stay_alone() -> None:
+    rows = Columns(value=torch.tensor([7, 8, 9]))
+    assert join_to_multiple([Part(rows, 3, [0, 1, 2])], 1) is rows
+    assert values(join_to_multiple([Part(rows, 3, [1])], 1)) == [8]
 
 
 @given(

@@ -100,7 +100,7 @@ def scheduler(device: Device, admission: Admission) -> Iterator[Scheduler]:
     started.stop()
 
 
-MODEL: Any = SimpleNamespace(reference="toy@1")
+MODEL: Any = SimpleNamespace(reference="toy@1", unpadded=False)
 
 
 def submit(
@@ -192,7 +192,7 @@ def test_long_and_short_work_alternate(scheduler: Scheduler, device: Device) -> 
 def test_however_many_long_programs_there_are_a_short_one_waits_for_one_tick(
     scheduler: Scheduler, device: Device
 ) -> None:
-    models = [SimpleNamespace(reference=f"toy@{version}") for version in (1, 2, 3)]
+    models = [SimpleNamespace(reference=f"toy@{version}", unpadded=False) for version in (1, 2, 3)]
     longs = [submit(scheduler, device, [1], length=4, model=model) for model in models]
     device.next_tick()
     short = submit(scheduler, device, [3])

@@ -1,0 +1,82 @@
+"""Nets of bfloat16: still an exact flow, nearly the same one, and the same answer in any company."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import flows
+from flows import Flow, inpainting, noise
+from flows.nets import Net
+from flows.packed import PackedLinear
+from flows.precision import with_bfloat16_nets
+from tests.flows.cases import disturb
+
+ARCHITECTURES = {
+    "nice": {"hidden": [40, 40]},
+    "lattice": {"width": 8, "blocks": 1, "components": 3},
+    "realnvp": {"hidden": [8, 8], "levels": 2},
+    "glow": {"hidden": [8, 8], "steps": 2, "levels": 2},
+}
+
+
+def items(count: int) -> Tensor:
+    return torch.randint(0, 256, (count, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(3))
+
+
+@pytest.fixture(params=ARCHITECTURES)
+def flow(request: pytest.FixtureRequest) -> Flow:
+    torch.manual_seed(0)
+    return disturb(flows.build(request.param, (8, 8), ARCHITECTURES[request.param])).eval().requires_grad_(False)
+
+
+def test_only_the_nets_change_and_only_in_the_copy(flow: Flow) -> None:
+    fast = with_bfloat16_nets(flow)
+    inside = {id(p) for net in fast.modules() if isinstance(net, Net) for p in net.parameters()}
+    assert inside
+    assert all((p.dtype == torch.bfloat16) == (id(p) in inside) for p in fast.parameters())
+    assert all(p.dtype == torch.float32 for p in flow.parameters())
+    assert (fast.dtype, fast.device) == (torch.float32, flow.device)
+
+
+def test_the_likelihood_is_nearly_the_same_and_keeps_its_type(flow: Flow) -> None:
+    fast, x = with_bfloat16_nets(flow), flow.to_continuous(items(20))
+    found = fast.log_prob(x)
+    assert found.dtype == torch.float32
+    assert not torch.equal(found, flow.log_prob(x)), "nothing was rounded"
+    torch.testing.assert_close(found, flow.log_prob(x), atol=0.1 * flow.dimensions, rtol=0.1)
+
+
+def test_it_is_exactly_invertible(flow: Flow) -> None:
+    """Up to float32 around the nets; in a few items an entry comes back so that it rounds to another bfloat16."""
+    fast, x = with_bfloat16_nets(flow), flow.to_continuous(items(20))
+    z, there = fast.encode(x)
+    back, here = fast.decode(z)
+    assert (back - x).abs().median() < 1e-4
+    assert (there + here).abs().median() < 0.1
+
+
+def test_a_gradient_comes_through_it(flow: Flow) -> None:
+    fast = with_bfloat16_nets(flow)
+    x = flow.to_continuous(items(4))
+    hidden = torch.zeros(4, 8, 8, dtype=torch.bool)
+    hidden[:, 4:] = True
+    climbs = [inpainting.start(f, x, hidden, noise.keys(0, 4), steps=5) for f in (flow, fast)]
+    similarity = torch.cosine_similarity(*(climb.gradient.flatten(1) for climb in climbs))
+    assert bool((similarity > 0.9).all())
+    assert bool(inpainting.step(fast, climbs[1]).x.isfinite().all())
+
+
+@pytest.mark.skipif(not PackedLinear.possible(), reason="this build of PyTorch has no packed weights")
+@pytest.mark.parametrize("rows", [0, 1, 2, 9, 300])
+def test_a_packed_layer_is_the_layer(rows: int) -> None:
+    torch.manual_seed(0)
+    layer = nn.Linear(30, 17).bfloat16()
+    packed = PackedLinear(layer)
+    x = torch.randn(60, rows).bfloat16().T[:, ::2].requires_grad_()  # as a half of a vector lies in memory
+    cotangent = torch.randn(rows, 17).bfloat16()
+    (expected,) = torch.autograd.grad(layer(x), x, cotangent)
+    (found,) = torch.autograd.grad(packed(x), x, cotangent)
+    torch.testing.assert_close(packed(x), layer(x), atol=0.02, rtol=0.02)
+    torch.testing.assert_close(found, expected, atol=0.02, rtol=0.02)

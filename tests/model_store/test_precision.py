@@ -1,0 +1,66 @@
+"""What publishing finds out about nets of bfloat16, and what loading makes of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+import torch
+
+import flows
+from model_store import ModelRefused, Published, Store, measure_bfloat16, serving
+from model_store.manifest import Bfloat16Note
+from tests.conftest import Digits
+from tests.flows.cases import disturb
+
+Publish = Callable[..., Published]
+
+
+def note(bits_per_dim: float, worst: float = 1.0) -> Bfloat16Note:
+    return Bfloat16Note(items=10, mean=0.0, std=0.1, worst=worst, bits_per_dim=bits_per_dim)
+
+
+def test_the_note_tells_the_difference_of_log_likelihoods(digits: Digits) -> None:
+    torch.manual_seed(0)
+    flow = disturb(flows.nice((28, 28), hidden=[24])).requires_grad_(False)
+    found = measure_bfloat16(flow, digits.test[:50])
+    x = flow.to_continuous(digits.test[:50])
+    difference = (serving(flow, note(0)).log_prob(x) - flow.log_prob(x)).double()
+    assert found.items == 50
+    assert found.worst == pytest.approx(float(difference.abs().max()))
+    assert found.mean == pytest.approx(float(difference.mean()))
+    assert 0 < found.bits_per_dim <= found.worst / (784 * 0.6931)
+
+
+@pytest.mark.parametrize(("bits_per_dim", "precision"), [(9e-4, "bfloat16"), (1e-3, "float32"), (0.5, "float32")])
+def test_a_harmless_difference_lets_it_serve(
+    publish_digits: Publish, store: Store, bits_per_dim: float, precision: str
+) -> None:
+    publish_digits(bfloat16=note(bits_per_dim))
+    loaded = store.load("digits", 1, bfloat16=True)
+    assert loaded.precision == precision
+    assert (loaded.serving is loaded.flow) == (precision == "float32")
+    assert store.load("digits", 1).precision == "float32", "nobody asked for it"
+
+
+def test_a_version_without_the_note_serves_in_float32(publish_digits: Publish, store: Store) -> None:
+    path = publish_digits().path / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["bfloat16"]  # as versions published before there was one
+    path.write_text(json.dumps(manifest))
+    assert store.load("digits", 1, bfloat16=True).precision == "float32"
+
+
+def test_a_note_that_promises_too_much_is_found_out_by_the_golden_items(
+    publish_digits: Publish, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish_digits(bfloat16=note(1e-5, worst=1e-3))
+
+    def worse(flow: flows.Flow) -> flows.Flow:
+        torch.manual_seed(0)
+        return disturb(flows.nice((28, 28), hidden=[24], couplings=2)).requires_grad_(False)
+
+    monkeypatch.setattr("model_store.precision.with_bfloat16_nets", worse)
+    with pytest.raises(ModelRefused, match="with nets of bfloat16 the golden log-likelihood is off"):
+        store.load("digits", 1, bfloat16=True)
