@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.side_by_side import environments, in_process, report, singles, under_load
-from bench.side_by_side.contenders import PEERS, Contender, peer, precisions, sluice
-from bench.side_by_side.model import Prepared, prepare
+from bench.side_by_side.contenders import PEERS, Contender, peer, sluice
+from bench.side_by_side.model import PRECISIONS, Prepared, prepare
 
 
 def main() -> None:
@@ -49,7 +49,8 @@ def measured(model: Prepared, options: argparse.Namespace) -> Iterator[str]:
     yield from absent
     yield ""
     found = [*singles.rows(outcomes)]
-    found += in_process.rows(model, options.seconds, options.rounds)
+    for precision in PRECISIONS:
+        found += in_process.rows(model, precision, options.seconds, options.rounds)
     found += under_load.rows(model, options.seconds, options.requests, options.patience)
     yield from report.rows(found)
     yield f"\nThe run took {(time.monotonic() - began) / 60:.1f} minutes."
@@ -57,7 +58,7 @@ def measured(model: Prepared, options: argparse.Namespace) -> Iterator[str]:
 
 def contenders(model: Prepared, peers: list[str], absent: list[str]) -> Iterator[Contender]:
     """Sluice in each precision and the peers that can be installed; lines on the others go to ``absent``."""
-    for precision in precisions():
+    for precision in PRECISIONS:
         yield sluice(model, precision)
     for which in PEERS:
         if which.environment not in peers:

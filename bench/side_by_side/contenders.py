@@ -22,8 +22,7 @@ from bench.peers.model import WEIGHTS_VARIABLE
 from bench.serving import served
 from bench.side_by_side import environments
 from bench.side_by_side.load import Request
-from bench.side_by_side.model import Prepared, png
-from service.settings import Settings
+from bench.side_by_side.model import Precision, Prepared, png
 
 _REPOSITORY = Path(__file__).parents[2]
 _PATIENCE = 90.0
@@ -64,7 +63,7 @@ class NotStarted(RuntimeError):
     """A peer ended or fell silent before it was ready."""
 
 
-def sluice(model: Prepared, precision: str) -> Contender:
+def sluice(model: Prepared, precision: Precision) -> Contender:
     """The service with its defaults, save for its precision."""
 
     @contextmanager
@@ -72,19 +71,10 @@ def sluice(model: Prepared, precision: str) -> Contender:
         with served(model.store, drain_delay="0", precision=precision) as (_, address):
             yield address
 
-    return Contender(
-        f"Sluice, {precision}",
-        start,
-        partial(_picture, "/score?seed=0"),
-        _first_item,
-        is_sluice=True,
-        is_float32=precision == "float32",
-    )
-
-
-def precisions() -> tuple[str, ...]:
-    """What the service can compute in: float32 as its peers do, and its own choice where it has one."""
-    return ("float32", "auto") if "precision" in Settings.model_fields else ("float32",)
+    name = "Sluice in float32" if precision == "float32" else "Sluice"
+    is_float32 = model.flow(precision) is model.model.flow
+    ask = partial(_picture, "/score?seed=0")
+    return Contender(name, start, ask, _first_item, is_sluice=True, is_float32=is_float32)
 
 
 def peer(which: Peer, model: Prepared) -> Contender:

@@ -1,6 +1,6 @@
 """What the service keeps of the speed that its model has in process, one bare loop without HTTP beside it.
 
-Loop and service take turns. Both compute in float32; the loop encodes what the service encodes.
+Loop and service take turns, with the same flow in the same precision; the loop encodes what the service encodes.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import torch
 from bench.inpainting_speed import REQUESTS, STEPS, Work, client_of, seconds_of
 from bench.serving import served
 from bench.side_by_side.load import Load, Request, drive
-from bench.side_by_side.model import NAME, Prepared, npy
+from bench.side_by_side.model import NAME, Precision, Prepared, npy
 from bench.side_by_side.report import Row
+from flows import Flow
 from service.grid import grid
 from service.pictures import to_png
 
@@ -23,11 +24,16 @@ BATCH = 256
 SAMPLES = 64
 
 
-def rows(model: Prepared, seconds: float, rounds: int) -> Iterator[Row]:
-    with served(model.store, drain_delay="0", precision="float32") as (_, address):
-        yield batches(model, address, seconds, rounds)
-        yield samples(model, address, seconds, rounds)
-        yield inpaintings(model, address, rounds)
+def rows(model: Prepared, precision: Precision, seconds: float, rounds: int) -> Iterator[Row]:
+    flow = model.flow(precision)
+    kind = "float32" if flow is model.model.flow else model.model.precision
+    with served(model.store, drain_delay="0", precision=precision) as (_, address):
+        for row in (
+            batches(model, flow, address, seconds, rounds),
+            samples(flow, address, seconds, rounds),
+            inpaintings(model, flow, address, rounds),
+        ):
+            yield row._replace(work=f"{row.work}, {kind}")
 
 
 def scoring(model: Prepared) -> Request:
@@ -35,8 +41,8 @@ def scoring(model: Prepared) -> Request:
     return Request("/score?seed=0", npy(model.digits[:BATCH]), {"Content-Type": "application/x-npy"})
 
 
-def batches(model: Prepared, address: str, seconds: float, rounds: int) -> Row:
-    flow, items, request = model.model.flow, torch.from_numpy(model.digits[:BATCH]), scoring(model)
+def batches(model: Prepared, flow: Flow, address: str, seconds: float, rounds: int) -> Row:
+    items, request = torch.from_numpy(model.digits[:BATCH]), scoring(model)
 
     def bare() -> None:
         flow.log_prob(flow.to_continuous(items)).tolist()
@@ -45,9 +51,7 @@ def batches(model: Prepared, address: str, seconds: float, rounds: int) -> Row:
     return _row(f"`/score` of {BATCH} images as npy, 4 connections", 0.90, "images/s", BATCH * ours, BATCH * theirs)
 
 
-def samples(model: Prepared, address: str, seconds: float, rounds: int) -> Row:
-    flow = model.model.flow
-
+def samples(flow: Flow, address: str, seconds: float, rounds: int) -> Row:
     def bare() -> None:
         to_png(grid(flow.to_items(flow.sample(SAMPLES)).numpy()))
 
@@ -57,8 +61,8 @@ def samples(model: Prepared, address: str, seconds: float, rounds: int) -> Row:
     return _row(work, 0.85, "samples/s, encoding included", SAMPLES * ours, SAMPLES * theirs)
 
 
-def inpaintings(model: Prepared, address: str, rounds: int) -> Row:
-    work = Work(model.model.flow, NAME, torch.from_numpy(model.digits))
+def inpaintings(model: Prepared, flow: Flow, address: str, rounds: int) -> Row:
+    work = Work(flow, NAME, torch.from_numpy(model.digits))
     with client_of(address) as client:
         found = [(seconds_of(lambda: work.at_once(client)), seconds_of(work.bare)) for _ in range(rounds + 1)]
     # The first round warms up.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -16,9 +16,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import flows
-from model_store import LoadedModel, Store, publish
+from flows import Flow
+from flows.precision import multiplies_bfloat16
+from model_store import LoadedModel, Store, measure_bfloat16, publish
 from model_store.manifest import WEIGHTS
 
+Precision = Literal["float32", "auto"]
+"""Settings of the service: what all of its peers compute in, and its own choice, bfloat16 where the machine has it."""
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 NAME = "bench"
 SHAPE = (28, 28)
 _DIGITS = Path(__file__).parents[2] / "tests" / "data" / "mnist-subset.npz"
@@ -26,12 +31,19 @@ _DISTURBANCE = 5e-3
 
 
 class Prepared(NamedTuple):
-    """A store with the one model in it, its weights' file, and digits (N, 28, 28) uint8 to ask it about."""
+    """A store with the one model in it, its weights' file, and digits (N, 28, 28) uint8 to ask it about.
+
+    ``model.flow`` computes in float32, ``model.serving`` as the service does when it may choose.
+    """
 
     store: Path
     weights: Path
     model: LoadedModel
     digits: NDArray[np.uint8]
+
+    def flow(self, precision: Precision) -> Flow:
+        """What a service with this setting answers with."""
+        return self.model.flow if precision == "float32" else self.model.serving
 
 
 @torch.no_grad()
@@ -55,9 +67,11 @@ def prepare(root: Path) -> Prepared:
         provenance={},
         quality={},
         card="What the serving benchmark serves.",
+        bfloat16=measure_bfloat16(flow, torch.from_numpy(test)),
     )
     store = Store(root)
-    return Prepared(root, published.path / WEIGHTS, store.load(*store.resolve(NAME)), test)
+    model = store.load(*store.resolve(NAME), bfloat16=multiplies_bfloat16(torch.device("cpu")))
+    return Prepared(root, published.path / WEIGHTS, model, test)
 
 
 def png(pixels: NDArray[np.uint8]) -> bytes:

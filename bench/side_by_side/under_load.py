@@ -36,16 +36,16 @@ _FLAT = 10 * 10**6
 
 def rows(model: Prepared, seconds: float, requests: int, patience: float) -> Iterator[Row]:
     """Memory is looked at over so many requests, or as many as can be made in ``patience`` seconds."""
-    with served(model.store, drain_delay="0", precision="float32") as (process, address):
+    with served(model.store, drain_delay="0") as (process, address):
         yield beside_inpaintings(model, address, 2 * seconds)
         yield from memory(model, process, address, requests, patience)
-    with served(model.store, drain_delay="0", precision="float32", queue_item_ticks=str(_QUEUE)) as (_, address):
+    with served(model.store, drain_delay="0", queue_item_ticks=str(_QUEUE)) as (_, address):
         yield from overload(model, address, 2 * seconds)
 
 
 def beside_inpaintings(model: Prepared, address: str, seconds: float) -> Row:
     """A score that arrives during a tick waits for its end, and then takes one of its own."""
-    request = sluice(model, "float32").ask(model.digits[0])
+    request = sluice(model, "auto").ask(model.digits[0])
     work = Work(model.model.flow, NAME, torch.from_numpy(model.digits)).request(_LONG)
     with under_way(address, work, REQUESTS):
         drive(address, request, 4, 1)
@@ -107,7 +107,7 @@ def overload(model: Prepared, address: str, seconds: float) -> Iterator[Row]:
 
 
 def memory(model: Prepared, process: int, address: str, requests: int, patience: float) -> Iterator[Row]:
-    request = sluice(model, "float32").ask(model.digits[0])
+    request = sluice(model, "auto").ask(model.digits[0])
     done, sizes, began = 0, [], time.monotonic()
     while done < requests and time.monotonic() - began < patience:
         load = drive(address, request, 32, 5)
