@@ -1,8 +1,7 @@
-"""What a running Sluice says of itself: its metrics, and the memory of its process."""
+"""What a running Sluice says of itself in its metrics."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
 import httpx
@@ -32,11 +31,3 @@ def value(exposition: str, name: str, label: str = "") -> float:
         if series.partition("{")[0] == name and label in series:
             return float(number)
     return 0.0
-
-
-def resident_bytes(process: int) -> int:
-    """Memory of a process that is in RAM."""
-    for line in Path(f"/proc/{process}/status").read_text("utf-8").splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) * 1024
-    raise ValueError(f"no resident size of process {process}")

@@ -49,7 +49,8 @@ def machine() -> str:
     return (
         f"{datetime.now(UTC):%Y-%m-%d}, {_processor()}{fast}, {cores} cores, {_memory():.0f} GiB, "
         f"{platform.system()} {platform.release()}; Python {platform.python_version()}, {packages}, "
-        f"threads of torch: {torch.get_num_threads()}, {_wrk()}. Load of the machine just before: {os.getloadavg()[0]:.1f}."
+        f"threads of torch: {torch.get_num_threads()}, {_wrk()}. "
+        f"Load of the machine just before: {os.getloadavg()[0]:.1f}."
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,12 +12,14 @@ import httpx
 import numpy as np
 import torch
 
+from bench.side_by_side import processes
 from bench.side_by_side.contenders import Contender, NotStarted
 from bench.side_by_side.load import Load, NoLoad, drive
 from bench.side_by_side.model import Prepared
 from bench.side_by_side.report import Row, table
 
 CONNECTIONS = (1, 8, 32, 128)
+CPU_AT = 32
 AGREEMENT = 0.01
 """Nats within which float32 answers must agree."""
 _ASKED = 16
@@ -30,6 +33,8 @@ class Outcome:
 
     contender: Contender
     loads: dict[int, list[Load]] = field(default_factory=lambda: {connections: [] for connections in CONNECTIONS})
+    cpu_ms: list[float] = field(default_factory=list)
+    """Time on any core of all its processes for one request, at CPU_AT connections."""
     difference: float | None = None
     """Nats between its answers and those in process, the largest of some."""
     failure: str | None = None
@@ -69,7 +74,12 @@ def _measure(outcome: Outcome, model: Prepared, seconds: float) -> None:
             request = contender.ask(model.digits[0])
             drive(address, request, 32, _WARM_UP)
             for connections in CONNECTIONS:
-                outcome.loads[connections].append(drive(address, request, connections, seconds))
+                before = processes.cpu_seconds_below(os.getpid())
+                load = drive(address, request, connections, seconds)
+                outcome.loads[connections].append(load)
+                if connections == CPU_AT:
+                    taken = processes.cpu_seconds_below(os.getpid()) - before
+                    outcome.cpu_ms.append(1000 * taken / max(load.requests, 1))
     except (NotStarted, NoLoad, httpx.HTTPError, RuntimeError, ValueError, KeyError) as error:
         outcome.failure = str(error) or type(error).__name__
 
@@ -91,7 +101,14 @@ def _difference(contender: Contender, address: str, model: Prepared) -> float:
 def lines(outcomes: Sequence[Outcome]) -> Iterator[str]:
     """The whole table, and what was left out of it."""
     there = [outcome for outcome in outcomes if outcome.failure is None]
-    head = ("requests/s at connections", *map(str, CONNECTIONS), "p50 at 1, ms", "nats apart", "failed requests")
+    head = (
+        "requests/s at connections",
+        *map(str, CONNECTIONS),
+        "p50 at 1, ms",
+        f"CPU ms each at {CPU_AT}",
+        "nats apart",
+        "failed requests",
+    )
     yield from table(
         head,
         (
@@ -99,6 +116,7 @@ def lines(outcomes: Sequence[Outcome]) -> Iterator[str]:
                 outcome.contender.name,
                 *(f"{outcome.rate(connections):,.0f}" for connections in CONNECTIONS),
                 f"{outcome.p50_ms:.2f}",
+                f"{fmean(outcome.cpu_ms):.2f}",
                 f"{outcome.difference:.1e}",
                 f"{outcome.failures:,}",
             )

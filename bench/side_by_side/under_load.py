@@ -13,7 +13,7 @@ import torch
 
 from bench.inpainting_speed import REQUESTS, Work
 from bench.serving import served
-from bench.side_by_side import metrics
+from bench.side_by_side import metrics, processes
 from bench.side_by_side.contenders import sluice
 from bench.side_by_side.in_process import BATCH, scoring
 from bench.side_by_side.load import Request, drive
@@ -112,7 +112,7 @@ def memory(model: Prepared, process: int, address: str, requests: int, patience:
     while done < requests and time.monotonic() - began < patience:
         load = drive(address, request, 32, 5)
         done += load.requests
-        sizes.append((done, metrics.resident_bytes(process)))
+        sizes.append((done, processes.resident_bytes(process)))
         print(f"{done:,} requests, {sizes[-1][1] / 1e6:.0f} MB", file=sys.stderr, flush=True)
     weights = model.weights.stat().st_size
     beyond = max(size for _, size in sizes) - weights

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
-from bench.side_by_side.metrics import resident_bytes, value
+from bench.side_by_side.metrics import value
 
 EXPOSED = """# TYPE sluice_tick_seconds histogram
 sluice_tick_seconds_count{kind="score"} 12.0
@@ -22,7 +20,3 @@ def test_value_is_that_of_its_series() -> None:
 
 def test_a_series_that_nothing_has_counted_yet_is_zero() -> None:
     assert value(EXPOSED, "sluice_tick_seconds_count", 'kind="sample"') == 0.0
-
-
-def test_a_process_has_memory() -> None:
-    assert resident_bytes(os.getpid()) > 10**6

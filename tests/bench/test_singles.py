@@ -11,7 +11,7 @@ from bench.side_by_side.singles import CONNECTIONS, Outcome, lines, rows
 
 def outcome(name: str, rates: tuple[int, ...], p50_ms: float, difference: float = 0.0, **what: bool) -> Outcome:
     contender = Contender(name, lambda: nullcontext(""), lambda _: Request("/"), lambda _: 0.0, **what)
-    found = Outcome(contender, difference=difference)
+    found = Outcome(contender, cpu_ms=[1.0], difference=difference)
     for connections, rate in zip(CONNECTIONS, rates, strict=True):
         found.loads[connections] = [Load(1.0, rate, p50_ms, p50_ms, 0, 0)]
     return found

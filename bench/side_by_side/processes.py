@@ -1,0 +1,36 @@
+"""What processes take of the machine, as Linux counts it."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from pathlib import Path
+
+_PROC = Path("/proc")
+
+
+def resident_bytes(process: int) -> int:
+    """Memory of a process that is in RAM."""
+    for line in (_PROC / str(process) / "status").read_text("utf-8").splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    raise ValueError(f"no resident size of process {process}")
+
+
+def cpu_seconds_below(process: int) -> float:
+    """Time on any core that the living descendants of a process have had so far, without its own."""
+    children: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for folder in _PROC.glob("[0-9]*"):
+        try:
+            stat = (folder / "stat").read_text("utf-8", "replace")
+        except OSError:  # it has ended
+            continue
+        # The name may hold anything but ends with the last parenthesis; then come state and parent (man proc_pid_stat).
+        fields = stat.rpartition(")")[2].split()
+        children[int(fields[1])].append((int(folder.name), int(fields[11]) + int(fields[12])))
+    ticks, descendants = 0, [process]
+    while descendants:
+        for child, taken in children[descendants.pop()]:
+            ticks += taken
+            descendants.append(child)
+    return ticks / os.sysconf("SC_CLK_TCK")
