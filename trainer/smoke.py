@@ -70,7 +70,7 @@ class Outcome:
     def verdict(self) -> str:
         if self.failure:
             return f"FAILED: {self.failure}"
-        return f"not run: {self.missing}" if self.missing else "below"
+        return f"skipped: files not at hand: {self.missing}" if self.missing else "below"
 
 
 def shrink(preset: Preset, smoke: Smoke) -> Preset:

@@ -54,7 +54,7 @@ def test_missing_data_are_named_and_no_failure(smoked: Smoked, tmp_path: Path) -
     (tmp_path / "data/t10k-images-idx3-ubyte.gz").unlink()
     result = smoked(Smoke(below=5.6))
     assert result.exit_code == 0
-    assert "not run: t10k-images-idx3-ubyte.gz: missing" in result.output
+    assert "skipped: files not at hand: t10k-images-idx3-ubyte.gz: missing" in result.output
 
 
 def test_an_unknown_preset_is_wrong_usage() -> None:
@@ -67,4 +67,4 @@ def test_several_rows_at_a_time_come_out_in_order(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["mnist-nice", "cifar10-nice", "--jobs", "2", "--data-dir", str(tmp_path)])
     assert result.exit_code == 0, result.output
     assert [line.split()[0] for line in result.output.splitlines()] == ["preset", "mnist-nice", "cifar10-nice"]
-    assert result.output.count("not run: ") == 2
+    assert result.output.count("skipped: ") == 2
