@@ -18,16 +18,19 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "leaky_relu": nn.Lea
 
 
 class Net(nn.Module):
-    """A net inside a coupling: it computes in the type of its own weights and answers in that of what came in.
+    """A net inside a coupling. It answers in the type of what came in, whatever it computes in.
 
-    So a flow of float32 may have nets of bfloat16, by autocast or by their weights (see ``precision``).
+    So a flow of float32 may have nets of bfloat16: by autocast, or by weights of that type (see ``precision``).
     """
+
+    dtype: torch.dtype | None = None
+    """What its weights are, where that is another type than the flow's."""
 
     def compute(self, x: Tensor) -> Tensor:
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.compute(x.to(next(self.parameters()).dtype)).to(x.dtype)
+        return self.compute(x if self.dtype is None else x.to(self.dtype)).to(x.dtype)
 
 
 class MLP(Net):

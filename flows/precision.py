@@ -31,6 +31,7 @@ def with_bfloat16_nets(flow: Flow) -> Flow:
     for net in fast.modules():
         if isinstance(net, Net):
             net.bfloat16().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch types three of four
+            net.dtype = torch.bfloat16
             if flow.device.type == "cpu" and PackedLinear.possible():
                 _pack(net)
     return fast

@@ -102,7 +102,7 @@ class Piece:
     """That its rows have had, all of them the same number."""
 
     def __len__(self) -> int:
-        return len(self.index)
+        return len(self.rows)
 
     def watched(self) -> bool:
         """Whether its rows are to be shown after the tick that comes."""
