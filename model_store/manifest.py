@@ -70,7 +70,8 @@ class CalibrationNote(_Strict):
 class Bfloat16Note(_Strict):
     """Log-likelihoods with nets of bfloat16 less those in float32, over held-out items: nats an item.
 
-    ``bits_per_dim`` is their mean size in bits per dimension.
+    ``bits_per_dim`` is the size of their mean in bits per dimension, ``noise`` their standard deviation as a share of that
+    of the log-likelihoods themselves.
     """
 
     items: Annotated[int, Field(ge=1)]
@@ -78,6 +79,7 @@ class Bfloat16Note(_Strict):
     std: float
     worst: float
     bits_per_dim: Annotated[float, Field(ge=0)]
+    noise: Annotated[float, Field(ge=0)]
 
 
 class FileEntry(_Strict):

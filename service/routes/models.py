@@ -54,13 +54,17 @@ class Calibrated(BaseModel):
 
 
 class InBfloat16(BaseModel):
-    """Log-likelihoods with nets of bfloat16 less those in float32, measured at publish: nats, bits per dimension."""
+    """Log-likelihoods with nets of bfloat16 less those in float32, measured at publish, in nats.
+
+    Their mean in bits per dimension as well, and their standard deviation as a share of that between items.
+    """
 
     items: int
     mean: float
     std: float
     worst: float
     bits_per_dim: float
+    noise: float
 
 
 class ModelDetails(ModelSummary):

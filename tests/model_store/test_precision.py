@@ -17,8 +17,8 @@ from tests.flows.cases import disturb
 Publish = Callable[..., Published]
 
 
-def note(bits_per_dim: float, worst: float = 1.0) -> Bfloat16Note:
-    return Bfloat16Note(items=10, mean=0.0, std=0.1, worst=worst, bits_per_dim=bits_per_dim)
+def note(bits_per_dim: float, worst: float = 1.0, noise: float = 0.01) -> Bfloat16Note:
+    return Bfloat16Note(items=10, mean=0.0, std=0.1, worst=worst, bits_per_dim=bits_per_dim, noise=noise)
 
 
 def test_the_note_tells_the_difference_of_log_likelihoods(digits: Digits) -> None:
@@ -30,14 +30,18 @@ def test_the_note_tells_the_difference_of_log_likelihoods(digits: Digits) -> Non
     assert found.items == 50
     assert found.worst == pytest.approx(float(difference.abs().max()))
     assert found.mean == pytest.approx(float(difference.mean()))
-    assert 0 < found.bits_per_dim <= found.worst / (784 * 0.6931)
+    assert found.bits_per_dim == pytest.approx(abs(found.mean) / (784 * 0.693147), rel=1e-5)
+    assert found.noise == pytest.approx(float(difference.std() / flow.log_prob(x).std()), rel=0.05)
 
 
-@pytest.mark.parametrize(("bits_per_dim", "precision"), [(9e-4, "bfloat16"), (1e-3, "float32"), (0.5, "float32")])
+@pytest.mark.parametrize(
+    ("bits_per_dim", "noise", "precision"),
+    [(9e-4, 0.04, "bfloat16"), (1e-3, 0.04, "float32"), (0.5, 0.0, "float32"), (0.0, 0.05, "float32")],
+)
 def test_a_harmless_difference_lets_it_serve(
-    publish_digits: Publish, store: Store, bits_per_dim: float, precision: str
+    publish_digits: Publish, store: Store, bits_per_dim: float, noise: float, precision: str
 ) -> None:
-    publish_digits(bfloat16=note(bits_per_dim))
+    publish_digits(bfloat16=note(bits_per_dim, noise=noise))
     loaded = store.load("digits", 1, bfloat16=True)
     assert loaded.precision == precision
     assert (loaded.serving is loaded.flow) == (precision == "float32")

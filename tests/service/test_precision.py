@@ -46,7 +46,7 @@ async def test_it_is_used_where_publishing_found_it_harmless_and_can_be_forbidde
             assert used["plain"]["precision"] == "float32"
             assert used["plain"]["bfloat16"] is None
             assert used["digits"]["precision"] == ("bfloat16" if setting == "auto" else "float32")
-            assert 0 < used["digits"]["bfloat16"]["bits_per_dim"] < 1e-3
+            assert 0 < used["digits"]["bfloat16"]["worst"] < 1
             answers[setting] = await log_likelihoods(service, [picture(1)])
     assert answers["auto"] != answers["float32"]
     assert answers["auto"] == pytest.approx(answers["float32"], abs=0.1)
