@@ -70,8 +70,8 @@ class CalibrationNote(_Strict):
 class Bfloat16Note(_Strict):
     """Log-likelihoods with nets of bfloat16 less those in float32, over held-out items: nats an item.
 
-    ``bits_per_dim`` is the size of their mean in bits per dimension, ``noise`` their standard deviation as a share of that
-    of the log-likelihoods themselves.
+    ``bits_per_dim`` is the size of their mean in bits per dimension, ``noise`` their standard deviation as a share of
+    that of the log-likelihoods themselves.
     """
 
     items: Annotated[int, Field(ge=1)]
