@@ -2,7 +2,7 @@
 
     make bench
     .venv/bin/python -m bench.side_by_side [--peers NAME ...] [--rounds 2] [--seconds 4]
-                                           [--requests 200000] [--patience 200] [--into FILE]
+                                           [--requests 200000] [--patience 180] [--into FILE]
 
 Starts and stops every server itself. Prints Markdown; with --into it goes between the marks of a page.
 """
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2, help="how often each is started and measured")
     parser.add_argument("--seconds", type=float, default=4.0, help="of one measurement")
     parser.add_argument("--requests", type=int, default=200_000, help="over which memory is looked at")
-    parser.add_argument("--patience", type=float, default=200.0, help="seconds that these may take")
+    parser.add_argument("--patience", type=float, default=180.0, help="seconds that these may take")
     parser.add_argument("--into", type=Path, help="a page to write the figures into, between its marks")
     options = parser.parse_args()
     said = []

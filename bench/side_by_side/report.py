@@ -15,6 +15,9 @@ import torch
 
 BEGIN, END = "<!-- figures of make bench -->", "<!-- end of the figures -->"
 
+_QUIET = 1.0
+"""The load that the benchmark itself has made by then, preparing its model, stays below this."""
+
 
 class Row(NamedTuple):
     """One line of what was to be reached. ``holds`` is None where it could not be measured."""
@@ -42,15 +45,17 @@ def rows(found: Iterable[Row]) -> Iterator[str]:
 
 
 def machine() -> str:
-    """Where and with what this was measured, in one sentence."""
+    """Where and with what this was measured, and whether anything else ran."""
     cores = len(os.sched_getaffinity(0))
     packages = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("torch", "fastapi", "uvicorn"))
     fast = " with AVX512-BF16" if "avx512_bf16" in _cpuinfo() else ""
+    load = os.getloadavg()[0]
+    quiet = "" if load <= _QUIET else " **Other work ran beside: the figures are provisional.**"
     return (
         f"{datetime.now(UTC):%Y-%m-%d}, {_processor()}{fast}, {cores} cores, {_memory():.0f} GiB, "
         f"{platform.system()} {platform.release()}; Python {platform.python_version()}, {packages}, "
         f"threads of torch: {torch.get_num_threads()}, {_wrk()}. "
-        f"Load of the machine just before: {os.getloadavg()[0]:.1f}."
+        f"Load of the machine just before: {load:.1f}.{quiet}"
     )
 
 
