@@ -46,8 +46,9 @@ class LoadedModel:
     calibration: Calibration | None
     deviation: selftest.Deviation
     directory: Path = field(repr=False)
-    unpadded: bool = False
-    """Whether a row's answer is the same to the bit in batches of any size, so that a row alone may stay alone."""
+    least_rows: int | None = None
+    """In batches of any multiple of it a row gets the same answer to the bit, as found for the flow that answers; None
+    where that was not looked for, in float32."""
 
     @property
     def reference(self) -> str:
@@ -174,12 +175,12 @@ class Store:
             calibration = _calibration(flow, manifest.calibration if calibrated else None, data)
             golden = from_bytes(data[m.GOLDEN])
             answering = _serving(flow, manifest, golden) if bfloat16 else flow
-            unpadded = answering is not flow and selftest.same_in_any_company(
-                answering, golden["items"], manifest.golden.seed
+            least = (
+                selftest.least_rows(answering, golden["items"], manifest.golden.seed) if answering is not flow else None
             )
         except (DamagedFile, DamagedTensors) as error:
             raise ModelRefused(name, version, str(error)) from error
-        return LoadedModel(name, version, manifest, flow, answering, calibration, deviation, directory, unpadded)
+        return LoadedModel(name, version, manifest, flow, answering, calibration, deviation, directory, least)
 
     def verify(self, name: str, version: int) -> list[str]:
         """Load once more from disk and report what was checked, a line each. Raises ModelRefused."""

@@ -40,7 +40,8 @@ class Program(ABC, Generic[R]):
     @property
     def rows_multiple(self) -> int:
         """A batch is filled up to a multiple of it."""
-        return 1 if self.model.unpadded and self.flow is self.model.serving else ROWS_MULTIPLE
+        least = self.model.least_rows if self.flow is self.model.serving else None
+        return ROWS_MULTIPLE if least is None else least
 
     @abstractmethod
     def start(self, columns: Columns) -> R:

@@ -11,6 +11,7 @@ import torch
 import flows
 from model_store import ModelRefused, Published, Store, measure_bfloat16, serving
 from model_store.manifest import Bfloat16Note
+from model_store.selftest import least_rows
 from tests.conftest import Digits
 from tests.flows.cases import disturb
 
@@ -46,6 +47,24 @@ def test_a_harmless_difference_lets_it_serve(
     assert loaded.precision == precision
     assert (loaded.serving is loaded.flow) == (precision == "float32")
     assert store.load("digits", 1).precision == "float32", "nobody asked for it"
+
+
+def test_loading_finds_the_least_number_of_rows_that_get_the_same_bits(publish_digits: Publish, store: Store) -> None:
+    publish_digits(bfloat16=note(0.0))
+    least = store.load("digits", 1, bfloat16=True).least_rows
+    assert least in (1, 2, 4, 8)
+    assert store.load("digits", 1).least_rows is None
+
+
+def test_a_flow_whose_answers_hang_on_the_company_needs_all_rows(digits: Digits) -> None:
+    class Sociable(flows.Flow):
+        def encode(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            z, log_abs_det = super().encode(x)
+            return z + len(x) / 1000, log_abs_det
+
+    flow = flows.nice((28, 28), hidden=[8], couplings=2).requires_grad_(False)
+    flow.__class__ = Sociable
+    assert least_rows(flow, digits.test[:8], 0) == 8
 
 
 def test_a_version_without_the_note_serves_in_float32(publish_digits: Publish, store: Store) -> None:

@@ -67,6 +67,10 @@ class Double(Program[Columns]):
     def iterative(self) -> bool:  # type: ignore[override]
         return self.length > 1
 
+    @property
+    def rows_multiple(self) -> int:
+        return 8
+
     def start(self, columns: Columns) -> Columns:
         return Columns(value=columns["value"], left=columns["length"])
 
@@ -100,7 +104,7 @@ def scheduler(device: Device, admission: Admission) -> Iterator[Scheduler]:
     started.stop()
 
 
-MODEL: Any = SimpleNamespace(reference="toy@1", unpadded=False)
+MODEL: Any = SimpleNamespace(reference="toy@1")
 
 
 def submit(
@@ -192,7 +196,7 @@ def test_long_and_short_work_alternate(scheduler: Scheduler, device: Device) -> 
 def test_however_many_long_programs_there_are_a_short_one_waits_for_one_tick(
     scheduler: Scheduler, device: Device
 ) -> None:
-    models = [SimpleNamespace(reference=f"toy@{version}", unpadded=False) for version in (1, 2, 3)]
+    models = [SimpleNamespace(reference=f"toy@{version}") for version in (1, 2, 3)]
     longs = [submit(scheduler, device, [1], length=4, model=model) for model in models]
     device.next_tick()
     short = submit(scheduler, device, [3])
