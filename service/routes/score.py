@@ -25,7 +25,7 @@ Share = Annotated[float, Query(gt=0, lt=1, allow_inf_nan=False)]
 
 _AT_ONCE = 500
 """Items of one piece of an answer."""
-_BYTES = 2**20  # of such a piece, about
+_ITEM_BYTES = 2**10  # of an item's part of the answer, about
 
 
 class Scores(BaseModel):
@@ -65,7 +65,7 @@ async def score(
     together = group_score(model, found.log_likelihood, group, alpha)
     pieces = _document(model, item_scores(model, found, alpha, discoveries), together, alpha)
     if len(items) <= _AT_ONCE:
-        return answer(await engine.compute(lambda: b"".join(pieces), _BYTES), JSON, model)
+        return answer(await engine.compute(lambda: b"".join(pieces), len(items) * _ITEM_BYTES), JSON, model)
     return StreamingResponse(_streamed(engine, pieces), media_type=JSON, headers=headers_of(model))
 
 
@@ -81,5 +81,5 @@ def _document(model: LoadedModel, items: Iterator[ItemScore], group: GroupScore,
 
 
 async def _streamed(engine: Engine, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    while piece := await engine.compute(lambda: next(pieces, b""), _BYTES):
+    while piece := await engine.compute(lambda: next(pieces, b""), _AT_ONCE * _ITEM_BYTES):
         yield piece
