@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -9,6 +10,8 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from flows import Flow
+from model_store import LoadedModel
+from model_store.manifest import WEIGHTS
 from service.arrays import to_json, to_npy
 from service.engine import draw_seed
 from service.grid import grid, scatter
@@ -45,12 +48,14 @@ async def sample(
 ) -> Response:
     """A PNG grid (a scatter for a 2-D model), or npy or JSON by `Accept`. `X-Sluice-Seed` tells the seed.
 
-    The first 16 of `n=64` are the items of `n=16` at the same seed.
+    The first 16 of `n=64` are the items of `n=16` at the same seed. An answer to a seed has an `ETag`: the same one
+    means the same weights, precision, device and parameters, hence the same items.
     """
     engine.bound("n", n, engine.settings.max_n)
     form = negotiate(accept, forms_of(model.flow))
     await request.body()  # none is expected; once it has been read, the client's departure can be seen
     call.ticket.resize(n)
+    tag = None if seed is None else _tag(model, str(engine.device), n, seed, temperature, form)
     seed = draw_seed() if seed is None else seed
     items = await engine.sample(model, n, seed, temperature, call)
 
@@ -59,7 +64,15 @@ async def sample(
             return to_json({"model": model.reference, "seed": seed, "items": items.tolist()})
         return encoded(items, model.flow, form)
 
-    return answer(await engine.compute(encode, items.nbytes), form, model, seed)
+    response = answer(await engine.compute(encode, items.nbytes), form, model, seed)
+    if tag is not None:
+        response.headers["ETag"] = tag
+    return response
+
+
+def _tag(model: LoadedModel, *parameters: object) -> str:
+    weights = model.manifest.files[WEIGHTS].sha256
+    return f'"{hashlib.sha256(repr((weights, model.precision, *parameters)).encode()).hexdigest()[:32]}"'
 
 
 def forms_of(flow: Flow) -> tuple[str, ...]:

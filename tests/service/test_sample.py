@@ -46,6 +46,22 @@ async def test_without_a_seed_one_is_drawn_and_told(service: Running) -> None:
     assert again.content == first.content
 
 
+async def test_a_tag_tells_the_same_answer_from_another(service: Running) -> None:
+    async def tag(query: str, accept: str = "application/x-npy") -> str | None:
+        return (await service.http.post(f"/sample?{query}", headers={"accept": accept})).headers.get("etag")
+
+    first = await tag("n=3&seed=7")
+    assert first is not None
+    assert first == await tag("seed=7&n=3&model=digits")
+    others = [
+        *[await tag(query) for query in ("n=4&seed=7", "n=3&seed=8", "n=3&seed=7&temperature=0.5")],
+        await tag("n=3&seed=7", accept="image/png"),
+        await tag("n=3&seed=7&model=points"),
+    ]
+    assert len({first, *others}) == 6
+    assert await tag("n=3") is None, "nobody can ask for these again by the same words"
+
+
 async def test_the_picture_is_a_grid_of_the_images(service: Running) -> None:
     answer = await service.http.post("/sample?n=4&seed=1")
     assert answer.headers["content-type"] == "image/png"
