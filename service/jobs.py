@@ -73,7 +73,9 @@ class Job:
         """Results of the rows ``index``; with the last of them the job is done."""
         self._results.append((index, results))
         self._arrived += len(index)
-        if self._arrived == len(self.columns):
+        if len(index) == len(self.columns):  # all at once: in order as they are
+            self._settle(lambda: self.future.set_result(results))
+        elif self._arrived == len(self.columns):
             order = torch.cat([index for index, _ in self._results]).argsort()
             whole = Columns.cat([results for _, results in self._results]).select(order)
             self._settle(lambda: self.future.set_result(whole))

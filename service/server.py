@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from types import FrameType
 
@@ -12,6 +13,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.engine import Engine, State
 from service.settings import Settings
+
+_SWITCH = 2e-4
+"""Seconds after which a thread must let go of the interpreter when another wants it. The device's thread wants it back
+after every kernel, and at Python's 5 ms a busy event loop would hold up each of them."""
 
 
 class Server(uvicorn.Server):
@@ -74,6 +79,7 @@ class Door:
 
 def serve(app: ASGIApp, settings: Settings, engine: Engine) -> None:
     """Run until a signal ends it."""
+    sys.setswitchinterval(_SWITCH)
     config = uvicorn.Config(
         app,
         host=settings.host,

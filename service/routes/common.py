@@ -33,6 +33,7 @@ def answers(*types: str) -> dict[str, Any]:
 
 
 async def engine_of(request: Request) -> Engine:
+    """Dependencies call it: FastAPI would resolve it anew, at a tenth of a millisecond, for each that depended on it."""
     engine: Engine = request.app.state.engine
     return engine
 
@@ -41,17 +42,16 @@ TheEngine = Annotated[Engine, Depends(engine_of)]
 
 
 async def model_of(
-    engine: TheEngine,
+    request: Request,
     model: Annotated[
         str | None, Query(description="`name`, `name@version` or `name@alias`; the default if absent")
     ] = None,
 ) -> LoadedModel:
-    return engine.registry.get(model)
+    return (await engine_of(request)).registry.get(model)
 
 
 async def admitted(
     request: Request,
-    engine: TheEngine,
     x_deadline_ms: Annotated[
         int | None, Header(ge=1, le=86_400_000, description="Give up after so many milliseconds, if that is sooner")
     ] = None,
@@ -63,7 +63,7 @@ async def admitted(
     if x_deadline_ms is not None and x_deadline_ms / 1000 < left:
         left = x_deadline_ms / 1000
         timeout.reschedule(now + left)
-    with engine.admission.admit(1) as ticket:
+    with (await engine_of(request)).admission.admit(1) as ticket:
         yield Call(ticket, time.monotonic() + left)
 
 
@@ -97,8 +97,9 @@ ITEMS_BODY: dict[str, Any] = {
 }
 
 
-async def items_sent(request: Request, engine: TheEngine, model: TheModel, call: TheCall, fit: Fit = False) -> Tensor:
+async def items_sent(request: Request, model: TheModel, call: TheCall, fit: Fit = False) -> Tensor:
     """The body's items (N, *S), admitted by their bound first and decoded then."""
+    engine = await engine_of(request)
     body = await read_body(request, ITEM_TYPES, engine.settings.max_items)
     shape = model.flow.item_shape
     if body.type != JSON:
