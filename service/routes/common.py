@@ -33,7 +33,7 @@ def answers(*types: str) -> dict[str, Any]:
 
 
 async def engine_of(request: Request) -> Engine:
-    """Dependencies call it: FastAPI would resolve it anew, at a tenth of a millisecond, for each that depended on it."""
+    """For routes. Dependencies call it themselves: FastAPI would resolve it anew for each one that depended on it."""
     engine: Engine = request.app.state.engine
     return engine
 
