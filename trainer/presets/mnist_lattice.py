@@ -1,6 +1,6 @@
 """A lattice flow of MNIST in five megabytes: the likelihood that ships.
 
-Reaches 3734.58 ± 1.45 nats (1.128 bits/dim) on the test set, matrices stored as bfloat16, on one CPU thread.
+Reaches 3747.34 ± 1.44 nats (1.104 bits/dim) on the test set, matrices stored as bfloat16, on one CPU thread.
 """
 
 from trainer.data import MNIST
@@ -12,12 +12,13 @@ PRESET = Preset(
     data=MNIST,
     architecture="lattice",
     arguments={"width": 56, "blocks": 3, "components": 8},
-    epochs=8,
+    epochs=12,
     batch_size=128,
     learning_rate=3e-3,
     weight_decay=0.02,
+    muon_rate=0.02,
     clip_norm=0.5,
     ema_decay=0.998,
     channels_last=True,
-    smoke=Smoke(below=1.9, arguments={"width": 16, "blocks": 1, "components": 4}, epochs=4, learning_rate=5e-3),
+    smoke=Smoke(below=1.7, arguments={"width": 16, "blocks": 1, "components": 4}, epochs=4, learning_rate=5e-3),
 )
