@@ -24,6 +24,7 @@ from torch import Tensor
 from bench.serving import served
 from bench.side_by_side.load import Request
 from flows import Flow, inpainting, noise
+from flows.precision import multiplies_bfloat16
 from model_store import Store, default_root
 from trainer.data import idx
 
@@ -83,7 +84,8 @@ def main() -> None:
     options = parser.parse_args()
 
     store = Store(options.store)
-    flow = store.load(*store.resolve(options.model)).flow
+    fast = multiplies_bfloat16(torch.device("cpu"))  # as the service chooses
+    flow = store.load(*store.resolve(options.model), bfloat16=fast).serving
     digits = idx.read(options.data_dir / "mnist" / "t10k-images-idx3-ubyte.gz")
     work = Work(flow, options.model, digits)
 

@@ -32,6 +32,7 @@ from service.scheduler import Scheduler
 from service.scores import Judged, Scored
 from service.settings import Settings
 from service.tasks import Tasks
+from service.threads import compute_alone
 
 logger = logging.getLogger("sluice")
 
@@ -81,7 +82,7 @@ class Engine:
             bfloat16=settings.bfloat16(),
         )
         self.tasks = Tasks(settings.max_tasks, settings.task_kept, self.admission.retry_after)
-        self._pool = ThreadPoolExecutor(settings.decoders, "sluice-decode")
+        self._pool = ThreadPoolExecutor(settings.decoders, "sluice-decode", compute_alone)
         self._draining = False
         self._loading: asyncio.Task[None] | None = None
         self._tell()
@@ -91,6 +92,7 @@ class Engine:
         if self.settings.threads is not None:
             torch.set_num_threads(self.settings.threads)
         self.scheduler.start()
+        compute_alone()
         self._loading = asyncio.create_task(asyncio.to_thread(self.registry.load_all))
 
     async def stop(self) -> None:

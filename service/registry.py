@@ -12,6 +12,7 @@ import torch
 from model_store import LoadedModel, ModelRefused, Store, UnknownModel
 from service.errors import Unavailable, Unknown, WrongValue
 from service.metrics import Metrics
+from service.threads import compute_alone
 
 logger = logging.getLogger("sluice")
 
@@ -118,6 +119,7 @@ class Registry:
         return entry
 
     def _checked(self, name: str, version: int) -> LoadedModel | Refused:
+        compute_alone()
         try:
             model = self.store.load(name, version, self.device, bfloat16=self._bfloat16)
             self._warm_up(model)
