@@ -22,6 +22,7 @@ from bench import anomaly_cost, bands
 from bench.anomaly_data import NEAR, foreign_sets, test_items
 from flows import anomaly
 from flows.anomaly.complexity import code_bits
+from flows.precision import multiplies_bfloat16
 from model_store import LoadedModel, Store, default_root
 from trainer.calibration import statistics
 from trainer.detection import detection
@@ -34,7 +35,7 @@ def report(model: LoadedModel, data_dir: Path | None, limit: int | None) -> Iter
     """Lines of Markdown on one calibrated model."""
     yield f"\n## {model.reference}\n"
     test = test_items(model, data_dir)[:limit]
-    ordinary = statistics(model.flow, test)
+    ordinary = statistics(model.serving, test)
     yield from false_alarms(model, ordinary)
     foreign = {name: items[:limit] for name, items in foreign_sets(model, test, data_dir).items()}
     yield from found(model, test, ordinary, foreign)
@@ -74,7 +75,7 @@ def found(model: LoadedModel, test: Tensor, ordinary: Tensor, foreign: dict[str,
     sizes = code_bits(test) if model.flow.is_image else None
     yield "| foreign set | AUROC | FPR at 95 % TPR | raw -log p | code length alone |\n|---|---|---|---|---|"
     for name, items in foreign.items():
-        measured = statistics(model.flow, items)
+        measured = statistics(model.serving, items)
         ours = detection(verdict, -calibration.judge(measured).p_value)
         raw = detection(-ordinary[:, likelihood], -measured[:, likelihood]).auroc
         size = detection(sizes, code_bits(items)).auroc if sizes is not None else math.nan
@@ -111,7 +112,7 @@ def main() -> None:
     store = Store(options.store)
     lines = []
     for name in options.model or store.names():
-        model = store.load(*store.resolve(name))
+        model = store.load(*store.resolve(name), bfloat16=multiplies_bfloat16(torch.device("cpu")))
         if model.calibration is None and options.model is None:
             continue
         for line in report(model, options.data_dir, options.limit):

@@ -24,7 +24,7 @@ _REPEATS = 60
 @torch.inference_mode()
 def in_process(model: LoadedModel, items: Tensor) -> float:
     """Time of likelihood and verdict over time of the likelihood, for one batch (BATCH, *item_shape)."""
-    flow, calibration = model.flow, model.calibration
+    flow, calibration = model.serving, model.calibration
     assert calibration is not None
     return _ratio(
         lambda: flow.log_prob(flow.to_continuous(items)),
@@ -64,6 +64,7 @@ def _copy(root: Path, name: str, model: LoadedModel, items: Tensor, calibration:
         card="",
         calibration=calibration,
         weights_dtype=manifest.weights.dtype,
+        bfloat16=manifest.bfloat16,
     )
 
 
