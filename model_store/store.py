@@ -147,6 +147,7 @@ class Store:
             raise ModelRefused(name, version, f"its manifest is that of {manifest.name}@{manifest.version}")
         return manifest
 
+    @torch.inference_mode(False)  # weights made within it would give no gradient to anybody
     def load(
         self,
         name: str,

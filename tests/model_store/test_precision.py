@@ -56,6 +56,17 @@ def test_loading_finds_the_least_number_of_rows_that_get_the_same_bits(publish_d
     assert store.load("digits", 1).least_rows is None
 
 
+def test_what_is_loaded_while_nobody_wants_gradients_has_them_all_the_same(
+    publish_digits: Publish, store: Store, digits: Digits
+) -> None:
+    publish_digits(bfloat16=note(0.0))
+    with torch.inference_mode():
+        flow = store.load("digits", 1, bfloat16=True).flow
+    x = flow.to_continuous(digits.test[:2]).requires_grad_()
+    (gradient,) = torch.autograd.grad(flow.log_prob(x).sum(), x)
+    assert bool(gradient.isfinite().all())
+
+
 def test_a_flow_whose_answers_hang_on_the_company_needs_all_rows(digits: Digits) -> None:
     class Sociable(flows.Flow):
         def encode(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
