@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from bench import anomaly_cost, bands
+from bench import anomaly_cost, bands, page
 from bench.anomaly_data import NEAR, foreign_sets, test_items
 from flows import anomaly
 from flows.anomaly.complexity import code_bits
@@ -28,7 +28,6 @@ from trainer.calibration import statistics
 from trainer.detection import detection
 
 ALPHAS = (0.10, 0.05, 0.01)
-BEGIN, END = "<!-- figures of make bench-anomaly -->", "<!-- end of the figures -->"
 
 
 def report(model: LoadedModel, data_dir: Path | None, limit: int | None) -> Iterator[str]:
@@ -91,15 +90,6 @@ def kolmogorov_smirnov(p_values: Tensor) -> float:
     return float(torch.maximum((steps - ordered).abs(), (ordered - steps + 1 / n).abs()).max())
 
 
-def write_into(page: Path, figures: str) -> None:
-    """Put the figures between the page's two marks, in place of what is there."""
-    before, _, rest = page.read_text("utf-8").partition(BEGIN)
-    _, mark, after = rest.partition(END)
-    if not mark:
-        raise SystemExit(f"{page} lacks the marks {BEGIN} and {END}")
-    page.write_text(f"{before}{BEGIN}\n{figures}\n{END}{after}", "utf-8")
-
-
 @torch.inference_mode()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -119,7 +109,7 @@ def main() -> None:
             print(line, flush=True)
             lines.append(line)
     if options.into:
-        write_into(options.into, "\n".join(lines))
+        page.write_into(options.into, "make bench-anomaly", "\n".join(lines))
 
 
 if __name__ == "__main__":

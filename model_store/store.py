@@ -172,16 +172,13 @@ class Store:
             flow = flow_from_bytes(manifest, data[m.WEIGHTS]).to(device)
             if flow.is_image != (manifest.item.dtype == "uint8"):
                 raise DamagedTensors(f"items of {manifest.item.dtype} do not fit this architecture")
-            deviation = _self_test(flow, manifest, from_bytes(data[m.GOLDEN]))
-            calibration = _calibration(flow, manifest.calibration if calibrated else None, data)
             golden = from_bytes(data[m.GOLDEN])
-            answering = _serving(flow, manifest, golden) if bfloat16 else flow
-            least = (
-                selftest.least_rows(answering, golden["items"], manifest.golden.seed) if answering is not flow else None
-            )
+            deviation = _self_test(flow, manifest, golden)
+            calibration = _calibration(flow, manifest.calibration if calibrated else None, data)
+            answering, least_rows = _serving(flow, manifest, golden) if bfloat16 else (flow, None)
         except (DamagedFile, DamagedTensors) as error:
             raise ModelRefused(name, version, str(error)) from error
-        return LoadedModel(name, version, manifest, flow, answering, calibration, deviation, directory, least)
+        return LoadedModel(name, version, manifest, flow, answering, calibration, deviation, directory, least_rows)
 
     def verify(self, name: str, version: int) -> list[str]:
         """Load once more from disk and report what was checked, a line each. Raises ModelRefused."""
@@ -229,15 +226,20 @@ def _calibration(flow: Flow, note: m.CalibrationNote | None, data: Mapping[str, 
         raise DamagedTensors(f"{m.CALIBRATION}: {error}") from error
 
 
-def _serving(flow: Flow, manifest: m.Manifest, golden: Mapping[str, Tensor]) -> Flow:
-    """The flow that is to answer, after its own self-test, which allows for what bfloat16 was found to change."""
+def _serving(flow: Flow, manifest: m.Manifest, golden: Mapping[str, Tensor]) -> tuple[Flow, int | None]:
+    """The flow that is to answer and, where that has nets of bfloat16, the least rows that a batch of it needs.
+
+    It passes a self-test of its own, which allows for what bfloat16 was found to change.
+    """
     found = serving(flow, manifest.bfloat16)
-    if manifest.bfloat16 is not None and found is not flow:
-        deviation = selftest.measure(found, golden["items"], golden["log_likelihood"], manifest.golden.seed)
-        problem = selftest.complaint(deviation, selftest.of_bfloat16(manifest.golden, manifest.bfloat16))
-        if problem:
-            raise DamagedTensors(f"with nets of bfloat16 {problem}")
-    return found
+    if manifest.bfloat16 is None or found is flow:
+        return flow, None
+    items, seed = golden["items"], manifest.golden.seed
+    deviation = selftest.measure(found, items, golden["log_likelihood"], seed)
+    problem = selftest.complaint(deviation, selftest.of_bfloat16(manifest.golden, manifest.bfloat16))
+    if problem:
+        raise DamagedTensors(f"with nets of bfloat16 {problem}")
+    return found, selftest.least_rows(found, items, seed)
 
 
 def _self_test(flow: Flow, manifest: m.Manifest, golden: Mapping[str, Tensor]) -> selftest.Deviation:

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from bench import page
 from bench.side_by_side import environments, in_process, report, singles, under_load
 from bench.side_by_side.contenders import PEERS, Contender, peer, sluice
 from bench.side_by_side.model import PRECISIONS, Prepared, prepare
@@ -37,7 +38,7 @@ def main() -> None:
             print(line, flush=True)
             said.append(line)
     if options.into:
-        report.write_into(options.into, "\n".join(said))
+        page.write_into(options.into, "make bench", "\n".join(said))
 
 
 def measured(model: Prepared, options: argparse.Namespace) -> Iterator[str]:

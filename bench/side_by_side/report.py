@@ -13,8 +13,6 @@ from typing import NamedTuple
 
 import torch
 
-BEGIN, END = "<!-- figures of make bench -->", "<!-- end of the figures -->"
-
 _QUIET = 1.0
 """The load that the benchmark itself has made by then, preparing its model, stays below this."""
 
@@ -57,15 +55,6 @@ def machine() -> str:
         f"threads of torch: {torch.get_num_threads()}, {_wrk()}. "
         f"Load of the machine just before: {load:.1f}.{quiet}"
     )
-
-
-def write_into(page: Path, figures: str) -> None:
-    """Put the figures between the page's two marks, in place of what is there."""
-    before, _, rest = page.read_text("utf-8").partition(BEGIN)
-    _, mark, after = rest.partition(END)
-    if not mark:
-        raise SystemExit(f"{page} lacks the marks {BEGIN} and {END}")
-    page.write_text(f"{before}{BEGIN}\n{figures}\n{END}{after}", "utf-8")
 
 
 def _cpuinfo() -> str:

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from flows.anomaly import STATISTICS
 from model_store import LoadedModel, StoreError
+from model_store.manifest import Bfloat16Note
 from service.errors import Unknown
 from service.routes.common import TheEngine, problems
 
@@ -53,25 +54,12 @@ class Calibrated(BaseModel):
     """How well the verdict tells each foreign set from ordinary items: auroc, fpr_at_95_tpr. Measured at publish."""
 
 
-class InBfloat16(BaseModel):
-    """Log-likelihoods with nets of bfloat16 less those in float32, measured at publish, in nats.
-
-    Their mean in bits per dimension as well, and their standard deviation as a share of that between items.
-    """
-
-    items: int
-    mean: float
-    std: float
-    worst: float
-    bits_per_dim: float
-    noise: float
-
-
 class ModelDetails(ModelSummary):
     calibration: Calibrated | None
     precision: str
     """What the nets of the flow that answers compute in; everything around them is float32."""
-    bfloat16: InBfloat16 | None
+    bfloat16: Bfloat16Note | None
+    """What such nets change in the log-likelihoods, measured at publish."""
     arguments: dict[str, Any]
     prior: str
     parameters: int
@@ -100,7 +88,7 @@ async def describe(name: str, engine: TheEngine) -> ModelDetails:
         **_summary(model, engine.registry.default),
         calibration=_calibrated(model),
         precision=model.precision,
-        bfloat16=InBfloat16(**manifest.bfloat16.model_dump()) if manifest.bfloat16 else None,
+        bfloat16=manifest.bfloat16,
         arguments=manifest.architecture.arguments,
         prior=manifest.prior,
         parameters=manifest.weights.parameters,
