@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -28,8 +29,8 @@ def keys(seed: int, count: int, device: torch.device | str = "cpu", first: int =
 def content_keys(items: Tensor, seed: int) -> Tensor:
     """Keys (B,) from what each item (B, ...) of integers holds: equal items get equal noise wherever they stand."""
     flat = items.flatten(1).to(torch.int64)
-    weights = keys(0x51_1CE, flat.shape[1], flat.device) | 1
-    return _mix((flat * weights).sum(dim=1) + _mix(torch.full_like(flat[:, 0], _signed(seed)) + _GOLDEN))
+    start = _mix(torch.tensor(_signed(seed + _GOLDEN), device=flat.device))
+    return _mix((flat * _weights(flat.shape[1], flat.device)).sum(dim=1) + start)
 
 
 def derive(parents: Tensor, index: int | Tensor) -> Tensor:
@@ -39,8 +40,7 @@ def derive(parents: Tensor, index: int | Tensor) -> Tensor:
 
 def uniform(row_keys: Tensor, shape: Sequence[int]) -> Tensor:
     """Uniform draws (B, *shape) in the open interval (0, 1), float64, one stream a row."""
-    counter = torch.arange(1, math.prod(shape) + 1, dtype=torch.int64, device=row_keys.device) * _GOLDEN
-    hashed = _mix(row_keys[:, None] + counter[None, :])
+    hashed = _mix(row_keys[:, None] + _counter(math.prod(shape), row_keys.device))
     draws = (_shift_right(hashed, 64 - _BITS).to(torch.float64) + 0.5) * 2.0**-_BITS
     return draws.reshape(len(row_keys), *shape)
 
@@ -49,6 +49,23 @@ def normal(row_keys: Tensor, shape: Sequence[int]) -> Tensor:
     """Standard normal draws (B, *shape), float64, one stream a row."""
     draws: Tensor = torch.special.ndtri(uniform(row_keys, shape))
     return draws
+
+
+# Remembered, since they are the same for every batch; not of inference mode, so that any other may use them too.
+
+
+@lru_cache(maxsize=16)
+@torch.inference_mode(False)
+def _weights(count: int, device: torch.device) -> Tensor:
+    """Odd numbers (count,), one for each place of an item."""
+    return keys(0x51_1CE, count, device) | 1
+
+
+@lru_cache(maxsize=16)
+@torch.inference_mode(False)
+def _counter(count: int, device: torch.device) -> Tensor:
+    """Where in its stream each of so many draws (count,) stands."""
+    return torch.arange(1, count + 1, dtype=torch.int64, device=device) * _GOLDEN
 
 
 def _mix(x: Tensor) -> Tensor:

@@ -14,10 +14,14 @@ from torch.autograd.function import once_differentiable
 
 
 class PackedLinear(nn.Module):
-    """x (B, inputs) bfloat16 -> (B, outputs) bfloat16, as ``linear`` gives it."""
+    """x (B, inputs) bfloat16 -> (B, outputs) bfloat16, as ``linear`` gives it, and as a ReLU behind it if there is one.
 
-    def __init__(self, linear: nn.Linear) -> None:
+    One kernel for both: a service's thread that lets go of Python's interpreter for a kernel may wait to get it back.
+    """
+
+    def __init__(self, linear: nn.Linear, relu: bool = False) -> None:
         super().__init__()
+        self._activation = "relu" if relu else "none"
         weight = linear.weight.detach().bfloat16()
         self.bias = nn.Parameter(linear.bias.detach().bfloat16(), requires_grad=False)
         self._there = torch.ops.mkldnn._reorder_linear_weight(weight)
@@ -29,22 +33,29 @@ class PackedLinear(nn.Module):
         return torch._C._has_mkldnn and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
 
     def forward(self, x: Tensor) -> Tensor:
-        product = _Product.apply(x, self._there, self.bias, self._back)  # type: ignore[no-untyped-call]
+        if not (torch.is_grad_enabled() and x.requires_grad):
+            return _multiply(x, self._there, self.bias, self._activation)
+        product = _Product.apply(x, self._there, self.bias, self._back, self._activation)  # type: ignore[no-untyped-call]
         return cast("Tensor", product)
 
 
 class _Product(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, there: Tensor, bias: Tensor, back: Tensor) -> Tensor:
-        ctx.back = back
-        return _multiply(x, there, bias)
+    def forward(ctx: Any, x: Tensor, there: Tensor, bias: Tensor, back: Tensor, activation: str) -> Tensor:
+        ctx.back, ctx.activation = back, activation
+        product = _multiply(x, there, bias, activation)
+        if activation == "relu":
+            ctx.save_for_backward(product)
+        return product
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
-        return _multiply(gradient.contiguous(), ctx.back, None), None, None, None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
+        if ctx.activation == "relu":
+            gradient = torch.ops.aten.threshold_backward(gradient, *ctx.saved_tensors, 0)
+        return _multiply(gradient.contiguous(), ctx.back), None, None, None, None
 
 
-def _multiply(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+def _multiply(x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: str = "none") -> Tensor:
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, activation, [], "")
     return product

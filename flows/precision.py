@@ -8,6 +8,7 @@ log-determinants and densities keep their digits.
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import nn
@@ -41,5 +42,19 @@ def _pack(module: nn.Module) -> None:
     for name, child in list(module.named_children()):
         if isinstance(child, nn.Linear):
             setattr(module, name, PackedLinear(child))
+        elif isinstance(child, nn.Sequential):
+            setattr(module, name, nn.Sequential(*_packed(list(child))))
         else:
             _pack(child)
+
+
+def _packed(layers: Sequence[nn.Module]) -> Iterator[nn.Module]:
+    """Layers that follow one another; a linear one and the ReLU behind it become one."""
+    behind: nn.Module | None = None
+    for layer, following in zip(layers, (*layers[1:], None), strict=True):
+        if isinstance(layer, nn.Linear):
+            yield PackedLinear(layer, relu=isinstance(following, nn.ReLU))
+        elif not (isinstance(layer, nn.ReLU) and isinstance(behind, nn.Linear)):
+            _pack(layer)
+            yield layer
+        behind = layer

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from service import errors
 from service.engine import Engine
 from service.routes import health, inpaint, inpaint_tasks, latents, models, repository, sample, score
+from service.routes.express import Express
 from service.server import Door
 from service.settings import Settings
 
@@ -33,7 +34,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.engine = engine
     errors.install(app)
-    app.add_middleware(Door, engine=engine)
+    app.add_middleware(Express, engine=engine)
+    app.add_middleware(Door, engine=engine)  # the outermost
     for module in (sample, score, inpaint, inpaint_tasks, latents, models, repository, health):
         app.include_router(module.router)
     return app

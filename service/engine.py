@@ -20,6 +20,7 @@ from flows.anomaly import GroupVerdict
 from model_store import LoadedModel, Store
 from service import memory
 from service.admission import Admission, Ticket
+from service.arrivals import Arrivals
 from service.columns import Columns
 from service.errors import TooLarge, WrongValue
 from service.inpainting import Asked, Inpainting
@@ -91,6 +92,7 @@ class Engine:
         """Start the device thread and begin to load; probes answer meanwhile."""
         if self.settings.threads is not None:
             torch.set_num_threads(self.settings.threads)
+        self._arrivals = Arrivals(asyncio.get_running_loop())
         self.scheduler.start()
         compute_alone()
         self._loading = asyncio.create_task(asyncio.to_thread(self.registry.load_all))
@@ -190,8 +192,7 @@ class Engine:
     async def _run(self, program: AnyProgram, columns: Columns, call: Call) -> Columns:
         job = Job(program, columns, call.ticket, call.deadline)
         self.scheduler.submit(job)
-        # A task that is cancelled here cancels the job's future, and the scheduler drops its rows.
-        found = await asyncio.wrap_future(job.future)
+        found = await self._arrivals.of(job)
         if isinstance(program, Score):
             self.metrics.scored_items.labels(program.model.reference).inc(len(found))
         return found

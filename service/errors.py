@@ -140,22 +140,25 @@ def problem_response(
     )
 
 
+def response_of(error: Problem | FlowError) -> JSONResponse:
+    """The answer that tells what was wrong with a request."""
+    if isinstance(error, Problem):
+        return problem_response(error.status, error.detail, error.field, error.headers)
+    return problem_response(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
+
+
 def install(app: FastAPI) -> None:
     """Answer every exception that leaves a handler with a problem document."""
-    app.add_exception_handler(Problem, _problem)
-    app.add_exception_handler(FlowError, _flow_error)
+    app.add_exception_handler(Problem, _refusal)
+    app.add_exception_handler(FlowError, _refusal)
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(Exception, _unexpected)
 
 
-async def _problem(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, Problem)
-    return problem_response(error.status, error.detail, error.field, error.headers)
-
-
-async def _flow_error(_: Request, error: Exception) -> JSONResponse:
-    return problem_response(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
+async def _refusal(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Problem | FlowError)
+    return response_of(error)
 
 
 async def _http_exception(_: Request, error: Exception) -> JSONResponse:

@@ -20,8 +20,12 @@ from service.jobs import Job, Piece
 from service.metrics import Metrics
 from service.parts import Part, join
 from service.programs import AnyProgram
+from service.threads import wake_promptly
 
 logger = logging.getLogger("sluice")
+
+_MANY, _LARGE = 4, 16
+"""Requests that share a tick, and rows that each brings on average: while so many are so small a core is spared."""
 
 
 class Scheduler:
@@ -40,6 +44,7 @@ class Scheduler:
         self._served = {True: 0, False: 0}
         self._ticks = 0
         self._limits: dict[Hashable, int] = {}
+        self._threads = 1
         self._stopping = False
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="sluice-device", daemon=True)
@@ -70,6 +75,8 @@ class Scheduler:
     def _run(self) -> None:
         pieces: list[Piece] = []
         try:
+            wake_promptly()
+            self._threads = torch.get_num_threads()
             while pieces := self._take():
                 self._tick(pieces)
         except BaseException as error:
@@ -130,6 +137,9 @@ class Scheduler:
 
     def _tick(self, pieces: list[Piece]) -> None:
         program, rows = pieces[0].job.program, sum(map(len, pieces))
+        # Many small answers keep the event loop busy, and it would share a core with one of the device's helpers.
+        spare = 1 if not program.iterative and len(pieces) >= _MANY and rows < _LARGE * len(pieces) else 0
+        torch.set_num_threads(max(self._threads - spare, 1))
         for piece in pieces:
             if not piece.started:
                 self._metrics.waited(program.kind, time.monotonic() - piece.job.submitted)
@@ -178,7 +188,7 @@ class Outcome:
 
     piece: Piece
     ended: Tensor | None
-    """Which of its rows have ended, if any."""
+    """Which rows of its job have ended, if any."""
     results: Columns | None
     unfinished: Piece | None
     shown: Columns | None
@@ -189,7 +199,7 @@ class Outcome:
             self.piece.job.observer.show(self.piece.index, self.piece.ticks + 1, self.shown)
         self.piece.job.ticket.spend(len(self.piece))
         if self.ended is not None and self.results is not None:
-            self.piece.job.deliver(self.piece.index[self.ended], self.results)
+            self.piece.job.deliver(self.ended, self.results)
 
 
 def _step(pieces: list[Piece]) -> list[Outcome]:
@@ -231,13 +241,14 @@ def _parts(rows: Any, pieces: Sequence[Piece]) -> list[Part]:
 
 def _outcome(piece: Piece, rows: Part, ended: Sequence[int], results: Columns | None, shown: Columns | None) -> Outcome:
     """What became of a piece whose rows are now these; those at the places ``ended`` of their batch are done."""
-    gone = set(ended)
-    left = [i for i, place in enumerate(rows.places) if place not in gone]
+    if len(ended) == len(rows):
+        return Outcome(piece, piece.index, results, None, shown)
     unfinished = replace(piece, rows=rows, ticks=piece.ticks + 1)
-    if gone:
-        over = torch.tensor([i for i, place in enumerate(rows.places) if place in gone])
-        return Outcome(piece, over, results, unfinished.select(torch.tensor(left)) if left else None, shown)
-    return Outcome(piece, None, None, unfinished, shown)
+    if not ended:
+        return Outcome(piece, None, None, unfinished, shown)
+    gone = set(ended)
+    over = torch.tensor([place in gone for place in rows.places])
+    return Outcome(piece, piece.index[over], results, unfinished.select((~over).nonzero().flatten()), shown)
 
 
 def _of_those(

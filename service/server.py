@@ -11,10 +11,11 @@ import uvicorn
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service import memory
 from service.engine import Engine, State
 from service.settings import Settings
 
-_SWITCH = 2e-4
+_SWITCH = 2e-5
 """Seconds after which a thread must let go of the interpreter when another wants it. The device's thread wants it back
 after every kernel, and at Python's 5 ms a busy event loop would hold up each of them."""
 
@@ -29,6 +30,7 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._engine = engine
         self._close_at: float | None = None
+        self._settled = False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 (uvicorn's signature)
         # uvicorn would raise the signal again once it is done, and the process would die of it instead of exiting 0.
@@ -38,6 +40,9 @@ class Server(uvicorn.Server):
         self._close_at = time.monotonic() + delay
 
     async def on_tick(self, counter: int) -> bool:
+        if not self._settled and self._engine.state is State.READY:
+            memory.settle()
+            self._settled = True
         self.should_exit = self._close_at is not None and time.monotonic() >= self._close_at
         return await super().on_tick(counter)
 

@@ -20,39 +20,47 @@ from service.errors import DeadlinePassed, Rejected, TooLarge
 CLIENT_LEFT = 499
 """Nobody reads this status but the log and the metrics."""
 
+_AT_ONCE = 0.02
+"""Seconds within which nobody looks whether the client is still there."""
+
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class WatchedRoute(APIRoute):
-    """A route whose handler ends when the client leaves or the deadline passes.
-
-    A handler may move the deadline: it is ``request.state.timeout``.
-    """
+    """A route whose handler is ``watched``."""
 
     def get_route_handler(self) -> Handler:
         handler = super().get_route_handler()
 
-        async def watched(request: Request) -> Response:
-            settings, metrics = request.app.state.engine.settings, request.app.state.engine.metrics
-            body = _BoundedBody(request, settings.max_body_bytes)
-            timeout = asyncio.timeout(settings.deadline)
-            request.state.timeout = timeout
-            leaving = asyncio.create_task(_end_when_left(body, timeout))
-            try:
-                return await _ended(handler(Request(request.scope, body.receive)), timeout, body)
-            except _ClientLeft:
-                metrics.cancelled.labels("client_left").inc()
-                return Response(status_code=CLIENT_LEFT)
-            except DeadlinePassed:
-                metrics.cancelled.labels("deadline").inc()
-                raise
-            except Rejected as refusal:
-                metrics.rejected.labels(refusal.reason).inc()
-                raise
-            finally:
-                leaving.cancel()
+        async def seen(request: Request) -> Response:
+            return await watched(handler, request)
 
-        return watched
+        return seen
+
+
+async def watched(handler: Handler, request: Request) -> Response:
+    """The handler's answer; it ends when the client leaves or the deadline passes.
+
+    A handler may move the deadline: it is ``request.state.timeout``.
+    """
+    settings, metrics = request.app.state.engine.settings, request.app.state.engine.metrics
+    body = _BoundedBody(request, settings.max_body_bytes)
+    timeout = asyncio.timeout(settings.deadline)
+    request.state.timeout = timeout
+    watch = _Watch(body, timeout)
+    try:
+        return await _ended(handler(Request(request.scope, body.receive)), timeout, body)
+    except _ClientLeft:
+        metrics.cancelled.labels("client_left").inc()
+        return Response(status_code=CLIENT_LEFT)
+    except DeadlinePassed:
+        metrics.cancelled.labels("deadline").inc()
+        raise
+    except Rejected as refusal:
+        metrics.rejected.labels(refusal.reason).inc()
+        raise
+    finally:
+        watch.end()
 
 
 class _ClientLeft(Exception):
@@ -74,9 +82,25 @@ async def _ended(handling: Coroutine[Any, Any, Response], timeout: asyncio.Timeo
         raise
 
 
-async def _end_when_left(body: _BoundedBody, timeout: asyncio.Timeout) -> None:
-    await body.client_left()
-    timeout.reschedule(asyncio.get_running_loop().time())
+class _Watch:
+    """Ends a handler whose client has left. It begins late: most handlers are done before it pays to have a task."""
+
+    def __init__(self, body: _BoundedBody, timeout: asyncio.Timeout) -> None:
+        self._body, self._timeout = body, timeout
+        self._task: asyncio.Task[None] | None = None
+        self._soon = asyncio.get_running_loop().call_later(_AT_ONCE, self._begin)
+
+    def end(self) -> None:
+        self._soon.cancel()
+        if self._task is not None:
+            self._task.cancel()
+
+    def _begin(self) -> None:
+        self._task = asyncio.create_task(self._look())
+
+    async def _look(self) -> None:
+        await self._body.client_left()
+        self._timeout.reschedule(asyncio.get_running_loop().time())
 
 
 class _BoundedBody:

@@ -23,6 +23,9 @@ router = APIRouter(tags=["inference"], route_class=WatchedRoute, responses=probl
 
 Share = Annotated[float, Query(gt=0, lt=1, allow_inf_nan=False)]
 
+ALPHA = 0.01
+"""Of ordinary items, the share that is called anomalous unless a request says otherwise."""
+
 _AT_ONCE = 500
 """Items of one piece of an answer."""
 _ITEM_BYTES = 2**10  # of an item's part of the answer, about
@@ -43,7 +46,7 @@ async def score(
     call: TheCall,
     items: Items,
     seed: Seed = None,
-    alpha: Share = 0.01,
+    alpha: Share = ALPHA,
     fdr: Annotated[float | None, Query(gt=0, lt=1, allow_inf_nan=False)] = None,
     accept: Annotated[str | None, Header()] = None,
 ) -> Response:

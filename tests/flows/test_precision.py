@@ -69,14 +69,18 @@ def test_a_gradient_comes_through_it(flow: Flow) -> None:
 
 
 @pytest.mark.skipif(not PackedLinear.possible(), reason="this build of PyTorch has no packed weights")
+@pytest.mark.parametrize("relu", [False, True])
 @pytest.mark.parametrize("rows", [0, 1, 2, 9, 300])
-def test_a_packed_layer_is_the_layer(rows: int) -> None:
+def test_a_packed_layer_is_the_layer(rows: int, relu: bool) -> None:
     torch.manual_seed(0)
-    layer = nn.Linear(30, 17).bfloat16()
-    packed = PackedLinear(layer)
+    linear = nn.Linear(30, 17).bfloat16()
+    layer = nn.Sequential(linear, nn.ReLU()) if relu else linear
+    packed = PackedLinear(linear, relu=relu)
     x = torch.randn(60, rows).bfloat16().T[:, ::2].requires_grad_()  # as a half of a vector lies in memory
     cotangent = torch.randn(rows, 17).bfloat16()
     (expected,) = torch.autograd.grad(layer(x), x, cotangent)
     (found,) = torch.autograd.grad(packed(x), x, cotangent)
     torch.testing.assert_close(packed(x), layer(x), atol=0.02, rtol=0.02)
     torch.testing.assert_close(found, expected, atol=0.02, rtol=0.02)
+    with torch.inference_mode():
+        assert torch.equal(packed(x), packed(x.clone()))

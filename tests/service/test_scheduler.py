@@ -371,3 +371,19 @@ def test_a_stopped_job_is_answered_after_one_more_tick_and_its_neighbour_goes_on
     assert values(waiting.future) == [10] * 40
     assert values(neighbour.future) == [48]
     assert admission.waiting == 0
+
+
+@pytest.mark.parametrize(("count", "rows", "used"), [(1, 1, 2), (5, 1, 1), (5, 3, 1), (1, 16, 2)])
+def test_a_core_is_spared_while_many_small_requests_share_a_tick(
+    scheduler: Scheduler, device: Device, monkeypatch: pytest.MonkeyPatch, count: int, rows: int, used: int
+) -> None:
+    numbers: list[int] = []
+    first = submit(scheduler, device, [0])
+    device.next_tick()  # from here on it knows how many threads there are
+    monkeypatch.setattr(scheduler, "_threads", 2)
+    monkeypatch.setattr(torch, "set_num_threads", numbers.append)
+    waiting = [submit(scheduler, device, [1] * rows) for _ in range(count)]
+    device.gate.set()
+    for future in (first, *waiting):
+        values(future)
+    assert numbers == [used]
