@@ -9,6 +9,10 @@ class DataError(TrainerError):
     """A file of a data set is missing, damaged or not what it claims to be; the message names the file."""
 
 
+class MissingData(DataError):
+    """A file is not there, and cannot be had from where it is published."""
+
+
 class RunStateError(TrainerError):
     """A run directory holds a state that is damaged or that belongs to another experiment."""
 

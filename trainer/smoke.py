@@ -26,7 +26,7 @@ from flows import Flow, FlowError, bits_per_dim
 from trainer import data
 from trainer.device import choose_precision
 from trainer.display import Several
-from trainer.errors import DataError, TrainerError
+from trainer.errors import MissingData, TrainerError
 from trainer.evaluation import log_likelihoods
 from trainer.experiment import fresh_state
 from trainer.loop import train
@@ -95,8 +95,10 @@ def attempt(preset: Preset, data_dir: Path | None) -> Outcome:
     small, began = shrink(preset, preset.smoke), perf_counter()
     try:
         items, test = _read(small.data, data_dir)
-    except DataError as error:
+    except MissingData as error:
         return Outcome(preset, missing=str(error))
+    except TrainerError as error:
+        return Outcome(preset, error=str(error))
     try:
         splits = data.split(small.data.name, items, test[:TEST_ITEMS], seed=SEED, limit=preset.smoke.limit)
         state = fresh_state(small, splits, SEED, device)

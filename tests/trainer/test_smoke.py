@@ -57,6 +57,13 @@ def test_missing_data_are_named_and_no_failure(smoked: Smoked, tmp_path: Path) -
     assert "skipped: files not at hand: t10k-images-idx3-ubyte.gz: missing" in result.output
 
 
+def test_damaged_data_are_a_failure(smoked: Smoked, tmp_path: Path) -> None:
+    (tmp_path / "data/t10k-images-idx3-ubyte.gz").write_bytes(b"not an archive")
+    result = smoked(Smoke(below=5.6))
+    assert result.exit_code == 1
+    assert "the file is damaged or another one" in result.output
+
+
 def test_an_unknown_preset_is_wrong_usage() -> None:
     result = CliRunner().invoke(main, ["no-such-preset"])
     assert result.exit_code == 2

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pooch
 
-from trainer.errors import DataError
+from trainer.errors import DataError, MissingData
 
 
 def obtain(url: str, checksum: str, data_set: str, data_dir: Path | None) -> Path:
@@ -36,7 +36,7 @@ def find(name: str, checksum: str, folders: Sequence[Path]) -> Path:
     """The first of the folders' files of that name. Raises DataError when there is none or its hash differs."""
     path = lies(name, folders)
     if path is None:
-        raise DataError(f"{name}: missing; looked in {' and '.join(str(folder) for folder in folders)}")
+        raise MissingData(f"{name}: missing; looked in {' and '.join(str(folder) for folder in folders)}")
     algorithm, expected = checksum.split(":")
     with path.open("rb") as file:
         found = hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
@@ -49,5 +49,7 @@ def download(url: str, checksum: str, folder: Path) -> Path:
     """The file behind the URL, from the folder if it lies there already. Raises DataError when it cannot be had."""
     try:
         return Path(pooch.retrieve(url, known_hash=checksum, fname=url.rsplit("/", 1)[-1], path=folder))
-    except (OSError, ValueError) as error:  # no connection or a status of 400 and above; another hash
+    except OSError as error:  # no connection, or a status of 400 and above
+        raise MissingData(f"{url}: {error}") from error
+    except ValueError as error:  # another hash
         raise DataError(f"{url}: {error}") from error

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from trainer.data import arrays, folder, tables
-from trainer.errors import DataError
+from trainer.errors import DataError, MissingData
 
 _TEST_SHARE = 0.1
 _TABLES = {".csv": tables.read_csv, ".parquet": tables.read_parquet}
@@ -67,7 +67,7 @@ class OwnData:
         if path.is_dir():
             return _divided(folder.read(path))
         if not path.is_file():
-            raise DataError(f"{path}: missing")
+            raise MissingData(f"{path}: missing")
         suffix = path.suffix.lower()
         if suffix in _TABLES:
             table = _TABLES[suffix](path)
