@@ -12,11 +12,12 @@ import argparse
 import io
 import statistics
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import urlsplit
 
-import httpx
 import numpy as np
 import torch
 from torch import Tensor
@@ -51,13 +52,19 @@ class Work:
         while not bool(rows.done.all()):
             rows = inpainting.step(self._flow, rows)
 
-    def at_once(self, client: httpx.Client) -> None:
-        with ThreadPoolExecutor(REQUESTS) as pool:
-            list(pool.map(lambda body: self._ask(client, body), self._bodies))
+    def at_once(self, address: str) -> None:
+        """All sent before the first answer is read."""
+        with self._connected(address, REQUESTS) as connections:
+            for connection, body in zip(connections, self._bodies, strict=True):
+                self._send(connection, body)
+            for connection in connections:
+                _read(connection)
 
-    def one_after_another(self, client: httpx.Client) -> None:
-        for body in self._bodies:
-            self._ask(client, body)
+    def one_after_another(self, address: str) -> None:
+        with self._connected(address, 1) as (connection,):
+            for body in self._bodies:
+                self._send(connection, body)
+                _read(connection)
 
     def request(self, steps: int) -> Request:
         """The first of them, with so many steps."""
@@ -65,14 +72,27 @@ class Work:
         headers = {"content-type": "application/x-npy", "accept": "application/x-npy"}
         return Request(f"/inpaint?{query}", self._bodies[0], headers)
 
-    def _ask(self, client: httpx.Client, body: bytes) -> None:
+    @contextmanager
+    def _connected(self, address: str, count: int) -> Iterator[list[HTTPConnection]]:
+        """Plain connections and no threads: a client takes from the same cores as the service beside it."""
+        url = urlsplit(address)
+        with ExitStack() as closing:
+            connections = [HTTPConnection(url.hostname or "", url.port, timeout=600) for _ in range(count)]
+            for connection in connections:
+                closing.callback(connection.close)
+                connection.connect()
+            yield connections
+
+    def _send(self, connection: HTTPConnection, body: bytes) -> None:
         request = self.request(STEPS)
-        client.post(request.path, content=body, headers=dict(request.headers)).raise_for_status()
+        connection.request("POST", request.path, body, dict(request.headers))
 
 
-def client_of(address: str) -> httpx.Client:
-    """One that can have all of them in flight."""
-    return httpx.Client(base_url=address, timeout=600, limits=httpx.Limits())
+def _read(connection: HTTPConnection) -> None:
+    with connection.getresponse() as answer:
+        body = answer.read()
+    if answer.status != 200:
+        raise RuntimeError(f"{answer.status}: {body[:200]!r}")
 
 
 def main() -> None:
@@ -89,10 +109,10 @@ def main() -> None:
     digits = idx.read(options.data_dir / "mnist" / "t10k-images-idx3-ubyte.gz")
     work = Work(flow, options.model, digits)
 
-    with served(options.store) as (_, address), client_of(address) as client:
+    with served(options.store) as (_, address):
         rounds = []
         for number in range(options.rounds + 1):
-            ways = (work.bare, lambda: work.at_once(client), lambda: work.one_after_another(client))
+            ways = (work.bare, lambda: work.at_once(address), lambda: work.one_after_another(address))
             seconds = [seconds_of(way) for way in ways]
             if number:  # the first warms up
                 rounds.append(seconds)

@@ -11,7 +11,7 @@ from statistics import fmean
 
 import torch
 
-from bench.inpainting_speed import REQUESTS, STEPS, Work, client_of, seconds_of
+from bench.inpainting_speed import REQUESTS, STEPS, Work, seconds_of
 from bench.serving import served
 from bench.side_by_side.load import Load, Request, drive
 from bench.side_by_side.model import NAME, Precision, Prepared, npy
@@ -63,8 +63,7 @@ def samples(flow: Flow, address: str, seconds: float, rounds: int) -> Row:
 
 def inpaintings(model: Prepared, flow: Flow, address: str, rounds: int) -> Row:
     work = Work(flow, NAME, torch.from_numpy(model.digits))
-    with client_of(address) as client:
-        found = [(seconds_of(lambda: work.at_once(client)), seconds_of(work.bare)) for _ in range(rounds + 1)]
+    found = [(seconds_of(lambda: work.at_once(address)), seconds_of(work.bare)) for _ in range(rounds + 1)]
     # The first round warms up.
     ours, theirs = (REQUESTS * STEPS / fmean(column) for column in zip(*found[1:], strict=True))
     return _row(f"`/inpaint`, {REQUESTS} at once, {STEPS} steps", 0.85, "image-steps/s", ours, theirs)

@@ -37,6 +37,8 @@ INPAINT_BODY: dict[str, Any] = {
 }
 INPAINTED: Responses = {200: answers(PNG, NPY, WEBP, GIF, EVENTS) | {"model": Completions}}
 
+DEFAULT_N, DEFAULT_STEPS = 1, 200
+
 Accept = Annotated[str | None, Header()]
 
 
@@ -45,8 +47,10 @@ async def asked_for(
     engine: TheEngine,
     model: TheModel,
     call: TheCall,
-    n: Annotated[int, Query(description="Independent completions, ranked by log-likelihood")] = 1,
-    steps: Annotated[int, Query(description="The most steps; fewer when it converges", examples=[200])] = 200,
+    n: Annotated[int, Query(description="Independent completions, ranked by log-likelihood")] = DEFAULT_N,
+    steps: Annotated[
+        int, Query(description="The most steps; fewer when it converges", examples=[DEFAULT_STEPS])
+    ] = DEFAULT_STEPS,
     method: Annotated[str, Query(json_schema_extra={"enum": sorted(METHODS)})] = DEFAULT_METHOD,
     step_size: Annotated[float, Query(ge=0, le=100, description="Multiplies the method's own step")] = 1.0,
     temperature: Annotated[float, Query(ge=0, le=10, description="Multiplies the method's own noise")] = 1.0,

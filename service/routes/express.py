@@ -1,60 +1,57 @@
-"""The express lane: a plain `POST /score` without the general machinery.
+"""The express lane: what is asked most, without the general machinery.
 
-To find the route and to resolve its dependencies takes FastAPI longer than everything else that the event loop does for
+To find a route and to resolve its dependencies takes FastAPI longer than everything else that the event loop does for
 one picture, and the device's thread waits for the interpreter meanwhile. What decides the answer is shared with the
-route: the lane calls the same functions with what a plain request says.
+routes: the lane calls the same functions with what a plain request says.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 from fastapi import Request, Response
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from flows import FlowError
 from service.engine import Engine
 from service.errors import Problem, response_of
-from service.negotiation import JPEG, NPY, PNG
-from service.routes import score
+from service.routes import asked, inpaint, score
 from service.routes.common import admitted, items_sent
 from service.watch import watched
 
-_TYPES = frozenset(kind.encode() for kind in (PNG, JPEG, NPY))
-_SEED, _ALPHA = re.compile(r"[0-9]{1,18}"), re.compile(r"0\.[0-9]{0,12}[1-9]")
+Said = Mapping[str, str]
+"""What a query says, by name, each in the form that its route takes without a word."""
 
 
-class Asked(NamedTuple):
-    """What the query of a plain request says."""
-
-    model: str | None = None
-    seed: int | None = None
-    alpha: float = score.ALPHA
+class Lane(NamedTuple):
+    route: BaseRoute
+    fields: Mapping[str, re.Pattern[str]]
+    """What a plain query may say."""
+    answer: Callable[[Engine, Request, Said], Awaitable[Response]]
 
 
 class Express:
-    """Answers plain requests itself; all others, and whatever may be wrong with a query, go on to the application.
-
-    Plain is a `POST /score` of one picture or one npy array, with a query of model, seed and alpha at most.
-    """
+    """Answers plain requests itself; all others, and whatever may be wrong with a query, go on to the application."""
 
     def __init__(self, app: ASGIApp, engine: Engine) -> None:
         self._app, self._engine = app, engine
-        (self._route,) = score.router.routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        asked = _plain(scope)
-        if asked is None:
+        plain = _plain(scope)
+        if plain is None:
             await self._app(scope, receive, send)
             return
-        scope["route"] = self._route
+        lane, said = plain
+        scope["route"] = lane.route
 
         async def answered(request: Request) -> Response:
-            return await self._score(request, asked)
+            return await lane.answer(self._engine, request, said)
 
         try:
             response = await watched(answered, Request(scope, receive))
@@ -62,34 +59,53 @@ class Express:
             response = response_of(error)
         await response(scope, receive, send)
 
-    async def _score(self, request: Request, asked: Asked) -> Response:
-        model = self._engine.registry.get(asked.model)
-        async with _admitted(request) as call:
-            items = await items_sent(request, model, call)
-            accept = request.headers.get("accept")
-            return await score.score(self._engine, model, call, items, asked.seed, asked.alpha, accept=accept)
-
 
 _admitted = asynccontextmanager(admitted)
 
 
-def _plain(scope: Scope) -> Asked | None:
-    """What is asked for, if plainly; None for anything else."""
-    if scope["type"] != "http" or scope["path"] != "/score" or scope["method"] != "POST":
+async def _score(engine: Engine, request: Request, said: Said) -> Response:
+    model = engine.registry.get(said.get("model"))
+    async with _admitted(request) as call:
+        items = await items_sent(request, model, call)
+        alpha, accept = float(said.get("alpha", score.ALPHA)), request.headers.get("accept")
+        return await score.score(engine, model, call, items, _seed(said), alpha, accept=accept)
+
+
+async def _inpaint(engine: Engine, request: Request, said: Said) -> Response:
+    model = engine.registry.get(said.get("model"))
+    form = await inpaint.acceptable(model, request.headers.get("accept"))
+    async with _admitted(request) as call:
+        n, steps = int(said.get("n", asked.DEFAULT_N)), int(said.get("steps", asked.DEFAULT_STEPS))
+        wanted = await asked.asked_for(request, engine, model, call, n, steps, seed=_seed(said))
+        return await inpaint.inpaint(request, engine, form, call, wanted)
+
+
+def _seed(said: Said) -> int | None:
+    return int(said["seed"]) if "seed" in said else None
+
+
+_TEXT, _COUNT, _SEED = re.compile(r"(?s).+"), re.compile(r"[0-9]{1,9}"), re.compile(r"[0-9]{1,18}")
+_SHARE = re.compile(r"0\.[0-9]{0,12}[1-9]")
+_LANES = {
+    "/score": Lane(score.router.routes[0], {"model": _TEXT, "seed": _SEED, "alpha": _SHARE}, _score),
+    "/inpaint": Lane(inpaint.router.routes[0], {"model": _TEXT, "seed": _SEED, "n": _COUNT, "steps": _COUNT}, _inpaint),
+}
+
+
+def _plain(scope: Scope) -> tuple[Lane, Said] | None:
+    """A request's lane and what its query says; None where that, or a header, is more than the lane knows of."""
+    if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] not in _LANES:
         return None
-    types = [value for name, value in scope["headers"] if name == b"content-type"]
-    if len(types) != 1 or types[0] not in _TYPES or any(name == b"x-deadline-ms" for name, _ in scope["headers"]):
-        return None
-    return _asked(scope["query_string"])
+    for name, value in scope["headers"]:
+        if name in (b"x-deadline-ms", b"prefer") or (name == b"accept" and b"event-stream" in value):
+            return None
+    said = _said(scope["path"], scope["query_string"])
+    return (_LANES[scope["path"]], said) if said is not None else None
 
 
 @lru_cache(maxsize=256)
-def _asked(query: bytes) -> Asked | None:
-    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
-    values = dict(pairs)
-    model, seed, alpha = (values.pop(name, None) for name in Asked._fields)
-    if values or len(pairs) > len(Asked._fields) or len({name for name, _ in pairs}) < len(pairs):
-        return None
-    if (seed is not None and not _SEED.fullmatch(seed)) or (alpha is not None and not _ALPHA.fullmatch(alpha)):
-        return None
-    return Asked(model, None if seed is None else int(seed), score.ALPHA if alpha is None else float(alpha))
+def _said(path: str, query: bytes) -> Said | None:
+    pairs, fields = parse_qsl(query.decode("latin-1"), keep_blank_values=True), _LANES[path].fields
+    said = dict(pairs)
+    plain = all(name in fields and fields[name].fullmatch(value) for name, value in pairs)
+    return said if plain and len(said) == len(pairs) else None

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import flows
-from flows import LatticeCoupling, UnitMixture, inpainting, noise
+from flows import LatticeLevel, UnitMixture, inpainting, noise
 from tests.flows.cases import disturb
 
 SMALL = {"width": 6, "blocks": 1, "components": 3}
@@ -22,13 +22,14 @@ def small(*shape: int) -> flows.Flow:
 
 @pytest.mark.parametrize("shape", [(4, 4), (8, 12), (28, 28), (8, 8, 3)])
 def test_every_pixel_comes_once_and_knows_only_those_before(shape: tuple[int, ...]) -> None:
-    couplings = [step for step in flows.lattice(shape, **SMALL).transforms if isinstance(step, LatticeCoupling)]
-    seen = torch.zeros_like(couplings[0].known)
-    for coupling in reversed(couplings):
-        assert torch.equal(coupling.known, seen)
-        assert not seen[coupling.channel][coupling.group].any()
-        seen = seen.clone()
-        seen[coupling.channel] |= coupling.group
+    levels = [step for step in flows.lattice(shape, **SMALL).transforms if isinstance(step, LatticeLevel)]
+    seen = torch.zeros_like(levels[0].known[0])
+    for level in reversed(levels):
+        for known, group, channel in zip(level.known, level.groups, level.channels, strict=True):
+            assert torch.equal(known, seen)
+            assert not seen[channel][group].any()
+            seen = seen.clone()
+            seen[channel] |= group
     assert bool(seen.all())
 
 
@@ -104,7 +105,7 @@ def test_a_climb_finds_the_sharp_mode_that_a_raw_gradient_does_not_see() -> None
     flow = flows.lattice((4, 4), width=4, blocks=1, components=1).double()
     with torch.no_grad():
         for step in flow.transforms:
-            if isinstance(step, LatticeCoupling):
+            if isinstance(step, LatticeLevel):
                 bias = step.net.last.bias
                 assert bias is not None
                 bias.copy_(torch.tensor([-6.0, -6.0, 6.0, math.log(0.8 / 0.2), -6.0]))
