@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from pydantic import BaseModel
+import torch
+from pydantic import BaseModel, TypeAdapter
 from torch import Tensor
 
 from flows import bits_per_dim
@@ -68,9 +69,7 @@ class GroupScore(BaseModel):
     anomalous: bool | None = None
 
 
-def bits_of(model: LoadedModel, log_likelihood: float) -> float | None:
-    """Bits per dimension of an image; a vector has none."""
-    return float(bits_per_dim(log_likelihood, model.flow.dimensions)) if model.flow.is_image else None
+_ITEMS = TypeAdapter(list[ItemScore])
 
 
 def item_scores(
@@ -79,35 +78,45 @@ def item_scores(
     """One document an item, in order, each made when it is asked for: ten thousand at once would fill memory."""
     for start in range(0, len(found.log_likelihood), _BLOCK):
         rows = slice(start, start + _BLOCK)
-        items = [_likelihood(model, value) for value in found.log_likelihood[rows].tolist()]
+        items = _likelihoods(model, found.log_likelihood[rows])
         if found.judged is not None:
             _judge(model, items, found.judged, rows, alpha)
         if discoveries is not None:
             for item, discovery in zip(items, discoveries[rows], strict=True):
-                item.discovery = discovery
-        yield from items
+                item["discovery"] = discovery
+        yield from _ITEMS.validate_python(items)
 
 
 def group_score(model: LoadedModel, log_likelihood: Tensor, verdict: GroupVerdict | None, alpha: float) -> GroupScore:
     """From the log-likelihoods (N,) of all items and the verdict on them taken together."""
-    mean = _likelihood(model, float(log_likelihood.mean()))
+    (mean,) = _likelihoods(model, log_likelihood.mean().reshape(1))
     return GroupScore(
         count=len(log_likelihood),
-        log_likelihood=mean.log_likelihood,
-        bits_per_dim=mean.bits_per_dim,
+        log_likelihood=mean["log_likelihood"],
+        bits_per_dim=mean["bits_per_dim"],
         p_value=verdict.p_value if verdict is not None else None,
         anomalous=verdict.p_value <= alpha if verdict is not None else None,
     )
 
 
-def _likelihood(model: LoadedModel, value: float) -> ItemScore:
-    if not math.isfinite(value):
-        return ItemScore(log_likelihood=None, bits_per_dim=None, reason=BEYOND)
-    return ItemScore(log_likelihood=value, bits_per_dim=bits_of(model, value))
+def _likelihoods(model: LoadedModel, values: Tensor) -> list[dict[str, Any]]:
+    """The documents of items with these log-likelihoods (N,), before anything else is said of them."""
+    nats = values.tolist()
+    bits = (
+        torch.as_tensor(bits_per_dim(values, model.flow.dimensions)).tolist()
+        if model.flow.is_image
+        else [None] * len(nats)
+    )
+    return [
+        {"log_likelihood": value, "bits_per_dim": share}
+        if math.isfinite(value)
+        else {"log_likelihood": None, "bits_per_dim": None, "reason": BEYOND}
+        for value, share in zip(nats, bits, strict=True)
+    ]
 
 
-def _judge(model: LoadedModel, items: list[ItemScore], judged: Judged, rows: slice, alpha: float) -> None:
-    """Write the verdicts on these rows into their scores."""
+def _judge(model: LoadedModel, items: list[dict[str, Any]], judged: Judged, rows: slice, alpha: float) -> None:
+    """Write the verdicts on these rows into their documents."""
     columns = dict(zip(names_of(model.flow), judged.statistics[rows].T, strict=True))
     tests = [
         (
@@ -118,9 +127,9 @@ def _judge(model: LoadedModel, items: list[ItemScore], judged: Judged, rows: sli
         for test in tests_of(model.flow)
     ]
     for row, (item, p_value) in enumerate(zip(items, judged.verdict.p_value[rows].tolist(), strict=True)):
-        item.p_value, item.anomalous = p_value, p_value <= alpha
-        item.tests = {
-            name: TestResult(p_value=p_values[row], statistics={key: column[row] for key, column in values.items()})
+        item["p_value"], item["anomalous"] = p_value, p_value <= alpha
+        item["tests"] = {
+            name: {"p_value": p_values[row], "statistics": {key: column[row] for key, column in values.items()}}
             for name, p_values, values in tests
         }
 

@@ -37,7 +37,9 @@ def publish_small(store: Path, name: str, shape: tuple[int, ...], seed: int = 0,
     image = len(shape) > 1
     arguments = {"couplings": 4, "hidden": [64, 64], "image": image}
     generator = torch.Generator().manual_seed(seed)
-    flow = build("nice", shape, arguments)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        flow = build("nice", shape, arguments)
     with torch.no_grad():
         for parameter in flow.parameters():
             parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
