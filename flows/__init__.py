@@ -7,7 +7,7 @@ from flows.errors import ArchitectureError, FlowError, InputOutsideDomain, Shape
 from flows.flow import Flow, bits_per_dim
 from flows.glow import glow
 from flows.images import Checkerboard, Halves, MultiScale, Planes, Squeeze
-from flows.lattice import LatticeCoupling, lattice
+from flows.lattice import LatticeLevel, lattice
 from flows.mixture import UnitMixture
 from flows.nets import MLP, ConvNet, ResidualNet
 from flows.nice import nice
@@ -40,7 +40,7 @@ __all__ = [
     "Halves",
     "InputOutsideDomain",
     "InvertibleConvolution",
-    "LatticeCoupling",
+    "LatticeLevel",
     "Logit",
     "MultiScale",
     "Planes",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -26,11 +26,11 @@ class Net(nn.Module):
     dtype: torch.dtype | None = None
     """What its weights are, where that is another type than the flow's."""
 
-    def compute(self, x: Tensor) -> Tensor:
+    def compute(self, x: Tensor, *more: Any) -> Tensor:
         raise NotImplementedError
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.compute(x if self.dtype is None else x.to(self.dtype)).to(x.dtype)
+    def forward(self, x: Tensor, *more: Any) -> Tensor:
+        return self.compute(x if self.dtype is None else x.to(self.dtype), *more).to(x.dtype)
 
 
 class MLP(Net):

@@ -145,11 +145,16 @@ def extremes(*shape: int) -> Tensor:
 
 
 def disturb(module: Module, scale: float = 0.2) -> Module:
-    """Move every parameter and buffer off its start: at the start, couplings are the identity and hide mistakes."""
+    """Move every parameter and buffer off its start: at the start, couplings are the identity and hide mistakes.
+
+    Kernels that sum up very many numbers move less, so that what comes out is not out of all bounds.
+    """
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for tensor in module.state_dict().values():
-            tensor += scale * torch.randn(tensor.shape, generator=generator, dtype=tensor.dtype)
+            inputs = tensor[0].numel() if tensor.ndim > 1 else 1
+            size = scale * min(1.0, 8 / math.sqrt(inputs))
+            tensor += size * torch.randn(tensor.shape, generator=generator, dtype=tensor.dtype)
         for part in module.modules():
             if isinstance(part, flows.Whitening):  # not every number is one of a rotation: it moves by being fitted
                 mixing = torch.randn(part.dimensions, part.dimensions, generator=generator, dtype=part.mean.dtype)

