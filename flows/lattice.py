@@ -110,16 +110,18 @@ class LatticeLevel(Transform):
     """
 
     known: Tensor
+    """(G, colours, rows, columns): the pixels that each group knows."""
     groups: Tensor
+    """(G, H, W): the entries that each has in its channel."""
 
     def __init__(self, known: Tensor, groups: Tensor, width: int, blocks: int, components: int) -> None:
         super().__init__()
         self.channels = [int(group.flatten(1).any(dim=1).nonzero()) for group in groups]
         self.colours = groups.shape[1] // CELL**2
         self.components = components
-        before = [torch.stack([known, *groups[:index]]).any(dim=0) for index in range(len(groups))]
+        before = torch.stack([torch.stack([known, *groups[:index]]).any(dim=0) for index in range(len(groups))])
         # They follow from the shape: no state, and there even where the weights are not (the meta device).
-        self.register_buffer("known", torch.stack(before), persistent=False)
+        self.register_buffer("known", functional.pixel_shuffle(before.float(), CELL).bool(), persistent=False)
         self.register_buffer("groups", groups.any(dim=1), persistent=False)
         self.code = PixelCode(CODE)
         channels, answer = CODE * groups.shape[1], UnitMixture.start(components)
@@ -148,8 +150,7 @@ class LatticeLevel(Transform):
         """Of the pixels of one group, or of all, group after group; x holds pixels wherever they are known."""
         which = range(len(self.channels)) if index is None else range(index, index + 1)
         # What is not known may be a latent, which is no pixel and may be large.
-        pixels = torch.where(self.known[which[-1]], x, 0)
-        code = self.code(functional.pixel_shuffle(pixels, CELL))
+        code = self.code(torch.where(self.known[which[-1]], functional.pixel_shuffle(x, CELL), 0))
         seen = torch.cat([self._seen(code, index) for index in which])
         return UnitMixture(self.net(seen, slice(which[0], which[-1] + 1)), self.components)
 
@@ -157,8 +158,7 @@ class LatticeLevel(Transform):
         """Codes (B, C E, rows, columns) to what a group knows of them, moved: (B, C E CELL^2, H, W)."""
         colour, offset = divmod(self.channels[index], CELL**2)
         row, column = divmod(offset, CELL)
-        known = functional.pixel_shuffle(self.known[index].to(code.dtype), CELL)
-        code = code.reshape(len(code), self.colours, CODE, *code.shape[2:]) * known.unsqueeze(1)
+        code = code.reshape(len(code), self.colours, CODE, *code.shape[2:]) * self.known[index].unsqueeze(1)
         code = code.roll(-colour, dims=1).flatten(1, 2)
         down, right = CELL // 2 - row, CELL // 2 - column
         return functional.pixel_unshuffle(functional.pad(code, (right, -right, down, -down)), CELL)
