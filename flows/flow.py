@@ -83,10 +83,23 @@ class Flow(nn.Module):
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x (B, *item_shape), continuous -> latent z (B, *prior.shape) and log|det dz/dx| (B,)."""
-        if tuple(x.shape[1:]) != self.item_shape:
-            raise ShapeMismatch(f"expected items of shape {self.item_shape}, got {tuple(x.shape[1:])}")
+        self.check(x)
         z, log_abs_det = self.transforms(x)
         return z, log_abs_det
+
+    def check(self, x: Tensor) -> None:
+        """Raises ShapeMismatch where x does not hold items of this flow."""
+        if tuple(x.shape[1:]) != self.item_shape:
+            raise ShapeMismatch(f"expected items of shape {self.item_shape}, got {tuple(x.shape[1:])}")
+
+    def encode_locally(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What ``encode`` gives of x, and entry by entry (B, *item_shape) what each adds to log|det dz/dx|.
+
+        Where a flow does not tell entries apart, all add the same.
+        """
+        z, log_abs_det = self.encode(x)
+        shares = (log_abs_det / self.dimensions).reshape(-1, *[1] * len(self.item_shape))
+        return z, log_abs_det, shares.expand(x.shape)
 
     def decode(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Latent z (B, *prior.shape) -> x (B, *item_shape), continuous, and log|det dx/dz| (B,)."""
@@ -114,8 +127,7 @@ class Flow(nn.Module):
         seed and from the item itself, so that an item's answer does not depend on its neighbours. Floats are binned
         by floor(256 v), which takes k/255 and (k + u)/256 to the same k. Vectors pass through.
         """
-        if tuple(items.shape[1:]) != self.item_shape:
-            raise ShapeMismatch(f"expected items of shape {self.item_shape}, got {tuple(items.shape[1:])}")
+        self.check(items)
         items = items.to(self.device)
         if self.dequantise is None:
             return items.to(self.dtype)

@@ -70,6 +70,18 @@ class LatticeFlow(Flow):
     def has_sharp_modes(self) -> bool:
         return True
 
+    def encode_locally(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        self.check(x)
+        cells, *levels, flatten = self.transforms
+        y, total = cells(x)
+        log_slopes = torch.zeros_like(y)
+        for level in levels:
+            assert isinstance(level, LatticeLevel)
+            y, own = level.to_latent(y)
+            level.put(log_slopes, own)
+            total = total + level.total(own)
+        return flatten(y)[0], total, cells.put_back(log_slopes)
+
     def smoothed_log_prob(self, x: Tensor, width: Tensor) -> Tensor:
         cells, *levels = self.transforms
         y, _ = cells(x)
@@ -128,11 +140,15 @@ class LatticeLevel(Transform):
         self.net = CellNet(channels, len(groups), groups.shape[2:], width, blocks, answer)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        y, log_slope = self.to_latent(x)
+        return y, self.total(log_slope)
+
+    def to_latent(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """x (B, C, H, W) -> y, and the log-slopes (G B, H, W) of the groups' own planes: see ``put`` and ``total``."""
         z, log_slope = self._mixture(x).to_latent(self._own(x))
         y = x.clone()
-        for index, latents in enumerate(z.chunk(len(self.channels))):
-            self._put(y, latents, index)
-        return y, self._total(log_slope)
+        self.put(y, z)
+        return y, log_slope
 
     def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
         x, total = y.clone(), no_volume_change(y)
@@ -144,7 +160,7 @@ class LatticeLevel(Transform):
 
     def smoothed(self, x: Tensor, width: Tensor) -> Tensor:
         """The level's share (B,) of the smoothed log-density at pixels x (B, C, H, W) that nothing has changed."""
-        return self._total(self._mixture(x).smoothed(self._own(x), width.repeat(len(self.channels))))
+        return self.total(self._mixture(x).smoothed(self._own(x), width.repeat(len(self.channels))))
 
     def _mixture(self, x: Tensor, index: int | None = None) -> UnitMixture:
         """Of the pixels of one group, or of all, group after group; x holds pixels wherever they are known."""
@@ -167,12 +183,17 @@ class LatticeLevel(Transform):
         """The groups' own planes (G B, H, W)."""
         return torch.cat([x[:, channel] for channel in self.channels])
 
+    def put(self, x: Tensor, planes: Tensor) -> None:
+        """Put the groups' entries of planes (G B, H, W) in their places of x (B, C, H, W)."""
+        for index, plane in enumerate(planes.chunk(len(self.channels))):
+            self._put(x, plane, index)
+
     def _put(self, x: Tensor, plane: Tensor, index: int) -> None:
         """Put a group's entries of a plane (B, H, W) in their place."""
         channel = self.channels[index]
         x[:, channel] = torch.where(self.groups[index], plane, x[:, channel])
 
-    def _total(self, planes: Tensor) -> Tensor:
+    def total(self, planes: Tensor) -> Tensor:
         """The groups' entries of planes (G B, H, W), summed up for each item: (B,)."""
         own = torch.where(self.groups.unsqueeze(1), planes.reshape(len(self.channels), -1, *planes.shape[1:]), 0)
         return own.sum(dim=(0, 2, 3))

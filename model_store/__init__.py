@@ -1,13 +1,15 @@
 """The format of a published model and the store that keeps them: safetensors and JSON, nothing that can run."""
 
+from model_store.draws import draws_to_png, fits_a_sheet
 from model_store.errors import ModelRefused, StoreError, UnknownModel
-from model_store.manifest import Manifest
+from model_store.manifest import DRAWS, Manifest
 from model_store.precision import measure_bfloat16, serving
 from model_store.publishing import Published, publish, recalibrate
 from model_store.store import LoadedModel, Store, default_root
 from model_store.weights import round_weights
 
 __all__ = [
+    "DRAWS",
     "LoadedModel",
     "Manifest",
     "ModelRefused",
@@ -16,6 +18,8 @@ __all__ = [
     "StoreError",
     "UnknownModel",
     "default_root",
+    "draws_to_png",
+    "fits_a_sheet",
     "measure_bfloat16",
     "publish",
     "recalibrate",

@@ -13,6 +13,7 @@ MANIFEST = "manifest.json"
 WEIGHTS = "model.safetensors"
 CALIBRATION = "calibration.safetensors"
 GOLDEN = "golden.safetensors"
+DRAWS = "draws.png"
 CARD = "README.md"
 
 Dtype = Literal["float32", "bfloat16"]

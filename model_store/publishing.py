@@ -19,6 +19,7 @@ from flows.anomaly import Calibration
 from flows.priors import PRIORS
 from model_store import manifest as m
 from model_store import selftest
+from model_store.draws import draws_to_png
 from model_store.errors import StoreError
 from model_store.files import replace_durably, sync_directory, versions_in, write_durably
 from model_store.reference import is_name
@@ -49,13 +50,15 @@ def publish(
     pictures: Mapping[str, bytes] | None = None,
     weights_dtype: m.Dtype = "float32",
     bfloat16: m.Bfloat16Note | None = None,
+    drawn: Tensor | None = None,
 ) -> Published:
     """Publish a trained flow as the next version of ``name`` and point the alias `default` at it.
 
     ``golden_items`` (N, ...) are a few held-out items, as a user would send them; ``quality`` maps a split to its
     figures; ``pictures`` maps file names to PNG bytes; ``calibrated_on`` says where the calibration's items come from;
     ``detection`` maps foreign sets to figures of how well the verdict finds them; ``bfloat16`` is what nets of that
-    precision change. Calibration and detection are of the flow that serves (see ``precision.serving``).
+    precision change; ``drawn`` are items that the flow drew, for its inpaintings to set out from (see
+    ``inpainting.draws``). Calibration and detection are of the flow that serves (see ``precision.serving``).
     Raises StoreError when the name is no name, or when the version as a reader would load it fails its own self-test;
     the store is then as it was.
     """
@@ -98,6 +101,8 @@ def publish(
     }
     if calibration is not None:
         files[m.CALIBRATION] = to_bytes(calibration.tensors())
+    if drawn is not None:
+        files[m.DRAWS] = draws_to_png(drawn)
     return _write(store, draft, files)
 
 
@@ -109,11 +114,12 @@ def recalibrate(
     calibrated_on: str,
     detection: Mapping[str, Mapping[str, float]],
     bfloat16: m.Bfloat16Note | None = None,
+    drawn: Tensor | None = None,
 ) -> Published:
     """Publish a loaded model with another calibration as the next version of its name, all else as it is.
 
-    The provenance names the version that the weights come from. Raises ModelRefused when a file of the model was
-    damaged since it was loaded.
+    ``drawn`` takes the place of what the model has of it, if any. The provenance names the version that the weights
+    come from. Raises ModelRefused when a file of the model was damaged since it was loaded.
     """
     files = {file: model.read(file) for file in model.manifest.files if file != m.CALIBRATION}
     draft = model.manifest.model_copy(
@@ -124,7 +130,10 @@ def recalibrate(
             "bfloat16": bfloat16,
         }
     )
-    return _write(store, draft, {**files, m.CALIBRATION: to_bytes(calibration.tensors())})
+    files[m.CALIBRATION] = to_bytes(calibration.tensors())
+    if drawn is not None:
+        files[m.DRAWS] = draws_to_png(drawn)
+    return _write(store, draft, files)
 
 
 def _now() -> str:
@@ -174,9 +183,9 @@ def _note(
         return None
     return m.CalibrationNote(
         source=source,
-        statistics=[name for test in calibration.tests for name in test.statistics],
-        fit=len(calibration.fit),
-        reference=len(calibration.reference),
+        statistics=[name for test in calibration.strangeness.tests for name in test.statistics],
+        fit=len(calibration.strangeness.fit),
+        reference=calibration.size,
         detection={foreign: dict(figures) for foreign, figures in detection.items()},
     )
 

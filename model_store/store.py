@@ -13,10 +13,11 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from flows import Flow
+from flows import Flow, inpainting
 from flows.anomaly import Calibration, names_of, tests_of
 from model_store import manifest as m
 from model_store import reference, selftest
+from model_store.draws import draws_from_png
 from model_store.errors import ModelRefused, UnknownModel
 from model_store.files import LARGEST_JSON, DamagedFile, read_checked, read_plain, replace_durably, versions_in
 from model_store.precision import serving
@@ -176,6 +177,10 @@ class Store:
             deviation = _self_test(flow, manifest, golden)
             calibration = _calibration(flow, manifest.calibration if calibrated else None, data)
             answering, least_rows = _serving(flow, manifest, golden) if bfloat16 else (flow, None)
+            if m.DRAWS in data:
+                drawn = draws_from_png(data[m.DRAWS], manifest.item.shape).to(device)
+                for each in {flow, answering}:
+                    inpainting.acquaint(each, drawn)
         except (DamagedFile, DamagedTensors) as error:
             raise ModelRefused(name, version, str(error)) from error
         return LoadedModel(name, version, manifest, flow, answering, calibration, deviation, directory, least_rows)
@@ -218,10 +223,10 @@ def _calibration(flow: Flow, note: m.CalibrationNote | None, data: Mapping[str, 
         )
     tensors = from_bytes(data[m.CALIBRATION])
     sizes = {key: len(tensor) for key, tensor in tensors.items()}
-    if sizes != {"fit": note.fit, "reference": note.reference, "scale": 2}:
+    if sizes != {"fit": note.fit, "held_out": note.reference, "scale": 2}:
         raise DamagedTensors(f"{m.CALIBRATION} does not hold the items that the manifest says")
     try:
-        return Calibration(tests_of(flow), **tensors)
+        return Calibration.from_tensors(tests_of(flow), tensors)
     except ValueError as error:
         raise DamagedTensors(f"{m.CALIBRATION}: {error}") from error
 

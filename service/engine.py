@@ -150,10 +150,8 @@ class Engine:
         if calibration is None:
             return Scored(found["log_likelihood"], None), None
         statistics = found["statistics"]
-        verdict, group = await self.compute(
-            lambda: (calibration.judge(statistics), calibration.judge_group(statistics)), statistics.nbytes
-        )
-        return Scored(found["log_likelihood"], Judged(statistics, verdict)), group
+        verdict = await self.compute(lambda: calibration.judge(statistics), statistics.nbytes)
+        return Scored(found["log_likelihood"], Judged(statistics, verdict)), calibration.judge_group(verdict.scores)
 
     async def encode(self, model: LoadedModel, items: Tensor, seed: int, call: Call) -> Columns:
         """latents (N, *Z) and log_abs_det (N,)."""

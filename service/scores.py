@@ -117,12 +117,12 @@ def _likelihoods(model: LoadedModel, values: Tensor) -> list[dict[str, Any]]:
 
 def _judge(model: LoadedModel, items: list[dict[str, Any]], judged: Judged, rows: slice, alpha: float) -> None:
     """Write the verdicts on these rows into their documents."""
-    columns = dict(zip(names_of(model.flow), judged.statistics[rows].T, strict=True))
+    places = {name: place for place, name in enumerate(names_of(model.flow))}
     tests = [
         (
             test.name,
             judged.verdict.tests[test.name][rows].tolist(),
-            {name: _finite(columns[name]) for name in test.statistics if test.telling},
+            {name: _finite(judged.statistics[rows, places[name]]) for name in test.telling},
         )
         for test in tests_of(model.flow)
     ]

@@ -28,7 +28,7 @@ def calibrate(flow: Flow, held_out: Tensor) -> anomaly.Calibration | None:
     if fit < anomaly.LEAST:
         return None
     found = statistics(flow, held_out)
-    return anomaly.Calibration(anomaly.tests_of(flow), found[:fit], found[fit:])
+    return anomaly.Calibration.of(anomaly.tests_of(flow), found[:fit], found[fit:])
 
 
 def source_of(held_out: Tensor, data: DataSet) -> str:

@@ -10,6 +10,7 @@ from trainer.calibration import calibrate, source_of
 from trainer.detection import against_corruptions
 from trainer.evaluation import Latents, Quality, log_likelihoods
 from trainer.finished import Finished
+from trainer.outset import draws_of
 
 GOLDEN_ITEMS = 8
 LATENT_ITEMS = 2000
@@ -57,5 +58,6 @@ def export(run: Finished, store: Path | None, name: str) -> tuple[Quality, Publi
         detection=against_corruptions(answering, calibration, run.splits.test),
         weights_dtype=preset.weights_dtype,
         bfloat16=bfloat16,
+        drawn=draws_of(flow),
     )
     return quality, published

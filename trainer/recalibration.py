@@ -18,6 +18,7 @@ from trainer.detection import against_corruptions
 from trainer.device import choose_device
 from trainer.errors import DataError, TrainerError
 from trainer.export import PRECISION_ITEMS
+from trainer.outset import draws_of
 from trainer.presets import PRESETS
 
 _EPILOG = """\b
@@ -89,6 +90,7 @@ def _publish(root: Path, loaded: LoadedModel, ordinary: Ordinary) -> model_store
         calibrated_on=ordinary.source,
         detection=against_corruptions(answering, calibration, ordinary.fresh),
         bfloat16=bfloat16,
+        drawn=draws_of(loaded.flow) if model_store.DRAWS not in loaded.manifest.files else None,
     )
 
 

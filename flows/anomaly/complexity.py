@@ -1,4 +1,4 @@
-"""How many bits an image needs without any model, in all and region by region.
+"""How many bits an image needs without any model, in all and pixel by pixel.
 
 A flow gives simple pictures a high likelihood whatever they show; the length of a general-purpose lossless code tells
 how simple a picture is (Serrà et al. 2020, "Input complexity and out-of-distribution detection with likelihood-based
@@ -19,6 +19,7 @@ _BITS = 8
 _CLASSES = 2 * _BITS + 1
 _ACTIVITIES = (1, 8, 64)
 """Where one context ends and the next begins; on real images the length hardly depends on these."""
+CONTEXTS = len(_ACTIVITIES) + 1
 _PRIOR = 0.5  # of Krichevsky & Trofimov: of every class half an occurrence is presumed
 
 
@@ -27,16 +28,18 @@ class CodeLength(NamedTuple):
 
     bits: Tensor
     """Of each image as a whole (B,)."""
-    regions: Tensor
-    """(B, grid, grid): bits a pixel, on average over each region, once the image's own distribution is known."""
+    pixels: Tensor
+    """(B, H, W), float32: bits of each pixel once the image's own distribution is known."""
+    counts: Tensor
+    """(B, CONTEXTS, 9): how many residuals have 0, 1, .. 8 bits, context by context."""
 
 
 def code_bits(levels: Tensor) -> Tensor:
     """Bits (B,), float64, of 8-bit images (B, H, W) or (B, H, W, C)."""
-    return code_length(levels, grid=1).bits
+    return code_length(levels).bits
 
 
-def code_length(levels: Tensor, grid: int) -> CodeLength:
+def code_length(levels: Tensor) -> CodeLength:
     """Of 8-bit images (B, H, W) or (B, H, W, C), in a code that learns each image as it goes.
 
     The code has the parts of LOCO-I (Weinberger, Seroussi & Sapiro 2000): every pixel is predicted from those before
@@ -53,7 +56,7 @@ def code_length(levels: Tensor, grid: int) -> CodeLength:
     contexts = sum((activity >= least).to(torch.int16) for least in _ACTIVITIES)
     classes, raw_bits = (table.to(levels.device) for table in (_CLASS_OF, _RAW_BITS))
     bins = classes[residuals] + _CLASSES * contexts
-    counts = torch.zeros(len(levels), (len(_ACTIVITIES) + 1) * _CLASSES, device=levels.device)
+    counts = torch.zeros(len(levels), CONTEXTS * _CLASSES, device=levels.device)
     counts = counts.scatter_add_(1, bins, counts.new_ones(()).expand_as(bins)).double()
     counts = counts.reshape(len(levels), -1, _CLASSES)
     totals = counts.sum(dim=2) + _CLASSES * _PRIOR
@@ -61,10 +64,11 @@ def code_length(levels: Tensor, grid: int) -> CodeLength:
     nats = (totals.lgamma() - math.lgamma(_CLASSES * _PRIOR)).sum(dim=1)
     nats -= ((counts + _PRIOR).lgamma() - math.lgamma(_PRIOR)).sum(dim=(1, 2))
     each = (totals[..., None] / (counts + _PRIOR)).log2() + raw_bits
-    pixels = each.flatten(1).float().gather(1, bins).reshape(*levels.shape[:3], -1).sum(dim=3)
+    negative = functional.pad(counts[:, :, _BITS + 1 :], (1, 0))  # no bits, no sign
     return CodeLength(
-        nats / math.log(2) + (counts * raw_bits).sum(dim=(1, 2)),
-        functional.adaptive_avg_pool2d(pixels[:, None], grid)[:, 0].double(),
+        bits=nats / math.log(2) + (counts * raw_bits).sum(dim=(1, 2)),
+        pixels=each.flatten(1).float().gather(1, bins).reshape(*levels.shape[:3], -1).sum(dim=3),
+        counts=counts[:, :, : _BITS + 1] + negative,
     )
 
 

@@ -25,9 +25,12 @@ class KernelDensity:
         covariance = centred.T @ centred / count + _RIDGE * torch.eye(dimensions, dtype=points.dtype)
         self._whitener = torch.linalg.cholesky(torch.linalg.inv(covariance)) * count ** (1 / (dimensions + 4))
         self._centres = (centred @ self._whitener).float()
+        self._half_squares = 0.5 * self._centres.square().sum(dim=1)
 
     def strangeness(self, points: Tensor) -> Tensor:
         """points (B, k) -> minus the log-density, up to a constant (B,); infinite where a point is not finite."""
+        if len(points) <= _CHUNK:
+            return self._strangeness(points)
         return torch.cat([self._strangeness(part) for part in torch.split(points, _CHUNK)])
 
     def strangeness_left_out(self) -> Tensor:
@@ -44,7 +47,7 @@ class KernelDensity:
     def _strangeness_of(self, whitened: Tensor, left_out: Tensor | None = None) -> Tensor:
         # -|w - c|^2 / 2 = w c - |c|^2 / 2 - |w|^2 / 2: one product, in float32, since ranks need no more digits. The
         # exponential of a whole matrix is what costs time, so it is taken in place.
-        exponents = torch.addmm(-0.5 * self._centres.square().sum(dim=1), whitened, self._centres.T)
+        exponents = torch.addmm(self._half_squares, whitened, self._centres.T, beta=-1)
         if left_out is not None:
             exponents[torch.arange(len(left_out)), left_out] = -torch.inf
         largest = exponents.amax(dim=1)

@@ -11,5 +11,6 @@ Between two steps rows may leave (``climb.select``) and others join (``Climb.cat
 from flows.inpainting.climb import Climb
 from flows.inpainting.climbing import METHODS, start, step
 from flows.inpainting.method import Method
+from flows.inpainting.survey import acquaint, draws
 
-__all__ = ["METHODS", "Climb", "Method", "start", "step"]
+__all__ = ["METHODS", "Climb", "Method", "acquaint", "draws", "start", "step"]

@@ -8,15 +8,15 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from flows import noise
 from flows.errors import FlowError, InputOutsideDomain, ShapeMismatch
 from flows.flow import Flow
 from flows.inpainting.ascent import Ascent, Map, PaperAscent
-from flows.inpainting.climb import Climb, along
+from flows.inpainting.climb import Climb
 from flows.inpainting.langevin import Langevin
 from flows.inpainting.latent import Latent
 from flows.inpainting.method import Method, evaluate, fill, narrowing
-from flows.inpainting.survey import draw, survey
+from flows.inpainting.outset import outset
+from flows.inpainting.survey import survey
 
 METHODS: dict[str, Method] = {method.name: method for method in (Ascent(), PaperAscent(), Map(), Langevin(), Latent())}
 
@@ -36,8 +36,8 @@ def start(
 
     ``steps``, ``step_size`` and ``temperature`` are one for all rows or one a row, (B,).
 
-    What x holds at the hidden entries, NaN included, counts for nothing: they start from the mean of the flow's own
-    samples, in a method of chance a little moved. A row that hides nothing, or may take no step, is done at once.
+    What x holds at the hidden entries, NaN included, counts for nothing: they start from what the flow draws (see
+    ``outset``), in a method of chance a little moved. A row that hides nothing, or may take no step, is done at once.
 
     Raises ShapeMismatch, InputOutsideDomain (a known entry that is not finite or lies off an image's [0, 1]) and
     FlowError (an unknown method, a negative number of steps, step size or
@@ -63,13 +63,12 @@ def start(
 
     whole = torch.zeros(count, dtype=torch.int64, device=device)
     real = torch.zeros(count, dtype=x.dtype, device=device)
-    mean, spread = survey(flow)
     complete = ~hidden.flatten(1).any(dim=1)
     climb = Climb(
         method=method,
         x=x,
         hidden=hidden,
-        spread=spread.expand_as(x),
+        spread=survey(flow).spread.expand_as(x),
         keys=keys,
         step=whole,
         steps=steps,
@@ -86,9 +85,8 @@ def start(
         accepted=whole,
         samples=METHODS[method].samples,
     )
-    away = METHODS[method].dispersion * along(temperature, x)
-    own = draw(flow, noise.derive(keys, -1)) if bool((away > 0).any()) else mean
-    x = fill(flow, climb, mean + away * (own - mean))
+    away = METHODS[method].dispersion * temperature
+    x = fill(flow, climb, outset(flow, x, hidden, keys, away))
     log_prob, gradient = evaluate(flow, x, hidden, narrowing(climb) if METHODS[method].blurs else None)
     climb = replace(
         climb, x=x, gradient=gradient, log_prob=log_prob, best=x, best_log_prob=log_prob, start_log_prob=log_prob

@@ -1,7 +1,8 @@
-"""What a flow's own samples look like, entry by entry: where a climb sets out, and in which unit it steps."""
+"""What a flow's own draws look like: where a climb sets out, and in which unit it steps."""
 
 from __future__ import annotations
 
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
@@ -12,21 +13,47 @@ from flows.flow import Flow
 
 Fingerprint = tuple[tuple[int, int], ...]
 
-# Sampling can cost as much as many steps, and every climb asks for the same samples of the same weights.
-_surveys: WeakKeyDictionary[Flow, tuple[Fingerprint, Tensor, Tensor]] = WeakKeyDictionary()
+_FEW, _TOGETHER = 64, 512
 
 
-def survey(flow: Flow, count: int = 64) -> tuple[Tensor, Tensor]:
-    """The mean and the standard deviation of each entry (*S) in draws from the flow that are always the same.
+class Survey(NamedTuple):
+    """Draws from a flow, continuous and within [0, 1] for an image, and what they come to entry by entry."""
+
+    draws: Tensor
+    """(N, *S), in the order of the keys that they were made with; of an image 8-bit levels."""
+    mean: Tensor
+    """(*S)."""
+    spread: Tensor
+    """(*S), the standard deviation."""
+
+
+# Drawing can cost as much as many steps, and every climb asks for the same draws of the same weights.
+_surveys: WeakKeyDictionary[Flow, tuple[Fingerprint, Survey]] = WeakKeyDictionary()
+
+
+def survey(flow: Flow) -> Survey:
+    """That of the draws which ``acquaint`` was given, or of a few that are always the same.
 
     Remembered for as long as the flow lives and its weights are what they were.
     """
-    weights = tuple((t.data_ptr(), 0 if t.is_inference() else t._version) for t in flow.state_dict().values())
-    if flow not in _surveys or _surveys[flow][0] != weights:
+    if flow not in _surveys or _surveys[flow][0] != _fingerprint(flow):
         with torch.inference_mode(False):
-            draws = draw(flow, noise.keys(0, count, flow.device))
-            _surveys[flow] = weights, draws.mean(dim=0), draws.std(dim=0)
-    return _surveys[flow][1:]
+            points = draw(flow, noise.keys(0, _FEW, flow.device))
+            _remember(flow, flow.to_items(points), points)
+    return _surveys[flow][1]
+
+
+def acquaint(flow: Flow, items: Tensor) -> None:
+    """Remember items (N, *S) that the flow drew, as ``draws`` gives them and on its device: more than it would draw."""
+    with torch.inference_mode(False):
+        items = items.clone() if items.is_inference() else items
+        _remember(flow, items, continuous(flow, items))
+
+
+def draws(flow: Flow, count: int) -> Tensor:
+    """What the flow draws with the first ``count`` keys (count, *S): levels of an image, vectors as they are."""
+    keys = noise.keys(0, count, flow.device)
+    return torch.cat([flow.to_items(draw(flow, some)) for some in torch.split(keys, _TOGETHER)])
 
 
 def draw(flow: Flow, keys: Tensor) -> Tensor:
@@ -35,3 +62,16 @@ def draw(flow: Flow, keys: Tensor) -> Tensor:
     with torch.no_grad():
         x, _ = flow.decode(latents)
     return x.clamp(0, 1) if flow.is_image else x
+
+
+def continuous(flow: Flow, items: Tensor) -> Tensor:
+    """The middle (B, *S) of each level of items (B, *S), in the flow's dtype; vectors as they are."""
+    return (items.to(flow.dtype) + 0.5) / 256 if flow.is_image else items
+
+
+def _remember(flow: Flow, items: Tensor, points: Tensor) -> None:
+    _surveys[flow] = _fingerprint(flow), Survey(items, points.mean(dim=0), points.std(dim=0))
+
+
+def _fingerprint(flow: Flow) -> Fingerprint:
+    return tuple((t.data_ptr(), 0 if t.is_inference() else t._version) for t in flow.state_dict().values())

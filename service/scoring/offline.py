@@ -13,13 +13,13 @@ from service.scores import Judged, Scored
 
 
 class Scorer:
-    """Scores batch by batch and keeps of each item what judges all of them together: its statistics."""
+    """Scores batch by batch and keeps of each item what judges all of them together: its scores."""
 
     def __init__(self, model: LoadedModel, seed: int) -> None:
         self.model = model
         self._program, self._seed = Score(model), seed
         self._log_likelihoods: list[Tensor] = []
-        self._statistics: list[Tensor] = []
+        self._scores: list[Tensor] = []
 
     @torch.inference_mode()
     def score(self, items: Tensor) -> Scored:
@@ -31,8 +31,9 @@ class Scorer:
         calibration = self.model.calibration
         if calibration is None:
             return Scored(found["log_likelihood"], None)
-        self._statistics.append(found["statistics"])
-        return Scored(found["log_likelihood"], Judged(found["statistics"], calibration.judge(found["statistics"])))
+        verdict = calibration.judge(found["statistics"])
+        self._scores.append(verdict.scores)
+        return Scored(found["log_likelihood"], Judged(found["statistics"], verdict))
 
     @property
     def log_likelihoods(self) -> Tensor:
@@ -42,4 +43,4 @@ class Scorer:
     def group(self) -> GroupVerdict | None:
         """The verdict on all items so far, taken together; None where the model is not calibrated."""
         calibration = self.model.calibration
-        return None if calibration is None else calibration.judge_group(torch.cat(self._statistics))
+        return None if calibration is None else calibration.judge_group(torch.cat(self._scores))

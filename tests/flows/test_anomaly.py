@@ -30,9 +30,13 @@ def table(rows: int, columns: int, seed: int) -> Tensor:
     return draws.exp()
 
 
+def judge_group(calibration: anomaly.Calibration, statistics: Tensor) -> anomaly.GroupVerdict:
+    return calibration.judge_group(calibration.judge(statistics).scores)
+
+
 @pytest.fixture(scope="module")
 def calibration() -> anomaly.Calibration:
-    return anomaly.Calibration((LIKELIHOOD, PAIR), table(500, 3, 1), table(2000, 3, 2))
+    return anomaly.Calibration.of((LIKELIHOOD, PAIR), table(500, 3, 1), table(2000, 3, 2))
 
 
 def test_p_values_of_ordinary_items_are_uniform(calibration: anomaly.Calibration) -> None:
@@ -61,7 +65,7 @@ def test_a_statistic_that_is_not_finite_is_the_strangest_of_all(calibration: ano
     verdict = calibration.judge(rows)
     assert verdict.p_value[1].item() == pytest.approx(1 / 2001)
     assert torch.equal(verdict.p_value[[0, 2]], calibration.judge(rows[[0, 2]]).p_value)
-    assert math.isfinite(calibration.judge_group(rows).p_value)
+    assert math.isfinite(judge_group(calibration, rows).p_value)
 
 
 def test_a_verdict_does_not_depend_on_the_batch(calibration: anomaly.Calibration) -> None:
@@ -72,22 +76,22 @@ def test_a_verdict_does_not_depend_on_the_batch(calibration: anomaly.Calibration
 
 @pytest.mark.parametrize("size", [1, 2, 5, 50])
 def test_ordinary_groups_rarely_alarm(calibration: anomaly.Calibration, size: int) -> None:
-    groups = [calibration.judge_group(table(size, 3, 100 + seed)).p_value for seed in range(400)]
+    groups = [judge_group(calibration, table(size, 3, 100 + seed)).p_value for seed in range(400)]
     alarms = sum(p <= 0.05 for p in groups)
     assert alarms <= 39, "20 expected of 400; 39 has a probability below 1e-4"
 
 
 def test_a_group_is_sharper_than_its_items(calibration: anomaly.Calibration) -> None:
     shifted = table(100, 3, 9) * 1.6
-    assert calibration.judge_group(shifted).p_value < 1e-6
+    assert judge_group(calibration, shifted).p_value < 1e-6
     assert (calibration.judge(shifted).p_value < 0.01).double().mean() < 0.2
 
 
 def test_tensors_make_the_same_calibration_again(calibration: anomaly.Calibration) -> None:
-    again = anomaly.Calibration(calibration.tests, **calibration.tensors())
+    again = anomaly.Calibration.from_tensors((LIKELIHOOD, PAIR), calibration.tensors())
     rows = table(100, 3, 10)
     assert torch.equal(again.judge(rows).p_value, calibration.judge(rows).p_value)
-    assert again.judge_group(rows) == calibration.judge_group(rows)
+    assert judge_group(again, rows) == judge_group(calibration, rows)
     held_out = calibration.held_out("log_likelihood")
     torch.testing.assert_close(held_out, table(2000, 3, 2)[:, 0], rtol=1e-3, atol=0.02)
 
@@ -96,7 +100,7 @@ def test_a_constant_statistic_says_nothing_and_breaks_nothing() -> None:
     fit, reference, rows = (table(100, 3, seed) for seed in (1, 2, 3))
     for part in (fit, reference, rows):
         part[:, 1] = 7.0
-    p_values = anomaly.Calibration((LIKELIHOOD, PAIR), fit, reference).judge(rows).p_value
+    p_values = anomaly.Calibration.of((LIKELIHOOD, PAIR), fit, reference).judge(rows).p_value
     assert bool(p_values.isfinite().all())
     assert 0.3 < p_values.mean() < 0.7
 
@@ -112,7 +116,7 @@ def test_a_constant_statistic_says_nothing_and_breaks_nothing() -> None:
 )
 def test_tables_that_calibrate_nothing_are_refused(fit: Tensor, reference: Tensor) -> None:
     with pytest.raises(ValueError, match="calibration needs"):
-        anomaly.Calibration((LIKELIHOOD, PAIR), fit, reference)
+        anomaly.Calibration.of((LIKELIHOOD, PAIR), fit, reference)
 
 
 def test_left_out_strangeness_is_that_of_a_density_without_the_point() -> None:
@@ -129,11 +133,11 @@ def test_another_machines_rounding_of_a_constant_statistic_is_no_news() -> None:
     fit, reference, rows = (table(200, 3, seed) for seed in (1, 2, 3))
     for part in (fit, reference, rows):
         part[:, 1] = 543.21
-    calibration = anomaly.Calibration((LIKELIHOOD, PAIR), fit, reference)
+    calibration = anomaly.Calibration.of((LIKELIHOOD, PAIR), fit, reference)
     rounded = rows.clone()
     rounded[:, 1] *= 1 + 1e-7
     torch.testing.assert_close(calibration.judge(rounded).p_value, calibration.judge(rows).p_value, atol=0.01, rtol=0)
-    assert calibration.judge_group(rounded).p_value == pytest.approx(calibration.judge_group(rows).p_value)
+    assert judge_group(calibration, rounded).p_value == pytest.approx(judge_group(calibration, rows).p_value)
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=40), st.floats(0.01, 0.5))
@@ -184,13 +188,15 @@ def sequential_code_bits(image: list[list[int]]) -> float:
     return bits
 
 
-def test_regions_that_cost_more_bits_are_the_busy_ones(digits: Digits) -> None:
+def test_pixels_that_cost_more_bits_are_the_busy_ones(digits: Digits) -> None:
     images = torch.zeros(1, 28, 28, dtype=torch.uint8)
     images[:, 14:, 14:] = digits.test[0, 7:21, 7:21]
-    regions = code_length(images, 2).regions[0]
-    assert regions.shape == (2, 2)
-    assert regions.argmax() == 3
-    torch.testing.assert_close(regions.mean() * 28 * 28, code_bits(images)[0], rtol=0.2, atol=0)
+    length = code_length(images)
+    assert length.pixels.shape == images.shape
+    assert length.pixels[0, 14:, 14:].mean() > 10 * length.pixels[0, :14].mean()
+    torch.testing.assert_close(length.pixels.sum().double(), length.bits[0], rtol=0.2, atol=0)
+    assert length.counts.sum() == 28 * 28
+    assert length.counts[0, 0].argmax() == 0, "where nothing happens residuals have no bits"
 
 
 def test_code_bits_of_colour_sums_over_channels(digits: Digits) -> None:
@@ -223,7 +229,7 @@ def test_statistics_are_named_finite_and_the_items_own(fitted: Flow, digits: Dig
 
 def test_real_digits_pass_and_foreign_pictures_do_not(fitted: Flow, digits: Digits) -> None:
     held_out = statistics_of(fitted, digits.train[500:])
-    verdicts = anomaly.Calibration(anomaly.tests_of(fitted), held_out[:200], held_out[200:])
+    verdicts = anomaly.Calibration.of(anomaly.tests_of(fitted), held_out[:200], held_out[200:])
     ordinary = verdicts.judge(statistics_of(fitted, digits.test)).p_value
     assert (ordinary <= 0.1).double().mean() < 0.2
     inverted = 255 - digits.test[:100]
@@ -231,6 +237,18 @@ def test_real_digits_pass_and_foreign_pictures_do_not(fitted: Flow, digits: Digi
     flat = torch.arange(100, dtype=torch.uint8)[:, None, None].expand(100, 28, 28)
     for foreign in (inverted, turned_to_noise, flat):
         assert (verdicts.judge(statistics_of(fitted, foreign)).p_value <= 0.02).double().mean() > 0.9
+
+
+def test_a_patch_over_a_picture_saves_the_least_of_all_its_windows(fitted: Flow, digits: Digits) -> None:
+    patched = digits.test[:50].clone()
+    patched[:, 4:12, 4:12] = 128
+    names = anomaly.names_of(fitted)
+    whole, with_patch = statistics_of(fitted, digits.test[:50]), statistics_of(fitted, patched)
+    least = names.index("least_saving")
+    assert (with_patch[:, least] < whole[:, least]).double().mean() > 0.9
+    inside, elsewhere = (names.index(f"region_log_likelihood_{row}_{row}") for row in (2, 6))
+    assert bool((with_patch[:, inside] < whole[:, inside]).all())
+    assert (with_patch - whole)[:, elsewhere].abs().mean() < 0.1 * (whole - with_patch)[:, inside].mean()
 
 
 def test_latents_that_no_image_row_divides_are_measured_all_the_same() -> None:
@@ -270,7 +288,7 @@ def test_vectors_are_judged_too_and_extremes_never_turn_into_nan() -> None:
     flow = flows.nice((3,), hidden=[16], image=False).eval().requires_grad_(False)
     x = torch.randn(1500, 3)
     flow.initialise(x[:500])
-    calibration = anomaly.Calibration(
+    calibration = anomaly.Calibration.of(
         anomaly.tests_of(flow), statistics_of(flow, x[500:800]), statistics_of(flow, x[800:])
     )
     extremes = torch.tensor([[1e4, 0, 0], [1e30, 1, 1], [3e38, 3e38, -3e38], [0, 0, 1e-30]])

@@ -46,6 +46,17 @@ def test_log_prob_is_prior_plus_log_determinant_one_number_an_item(case: FlowCas
 
 
 @every_flow
+def test_shares_of_the_log_determinant_make_it_up(case: FlowCase) -> None:
+    flow, x = disturb(case.make().double()), case.points()
+    z, log_abs_det, shares = flow.encode_locally(x)
+    assert shares.shape == x.shape
+    torch.testing.assert_close((z, log_abs_det), flow.encode(x))
+    torch.testing.assert_close(shares.flatten(1).sum(dim=1), log_abs_det)
+    with pytest.raises(flows.ShapeMismatch):
+        flow.encode_locally(x[:, :-1])
+
+
+@every_flow
 def test_every_parameter_gets_a_gradient(case: FlowCase) -> None:
     flow = disturb(case.make().double())
     (-flow.log_prob(case.points()).mean()).backward()

@@ -373,3 +373,47 @@ def test_a_climb_sets_out_by_the_weights_of_today() -> None:
         next(t for t in flow.transforms if isinstance(t, flows.Centre)).mean.add_(5)
     after = inpainting.start(flow, x, hidden, keys, method="map", steps=1)
     torch.testing.assert_close(after.x, before.x + 5)
+
+
+@pytest.fixture
+def sharp() -> flows.Flow:
+    """A flow with sharp modes, acquainted with 40 draws."""
+    torch.manual_seed(0)
+    flow = flows.lattice((8, 12), width=6, blocks=1).eval().requires_grad_(False)
+    inpainting.acquaint(flow, inpainting.draws(flow, 40))
+    return flow
+
+
+def out_of(flow: flows.Flow, levels: Tensor, hidden: Tensor, keys: Tensor, temperature: float = 0.0) -> Tensor:
+    x = (levels.float() + 0.5) / 256
+    return inpainting.start(flow, x, hidden, keys, steps=1, temperature=temperature).x
+
+
+def test_a_flow_with_sharp_modes_sets_out_from_the_draws_nearest_in_what_is_known(sharp: flows.Flow) -> None:
+    draws = inpainting.draws(sharp, 40)
+    hidden = torch.zeros(3, 8, 12, dtype=torch.bool)
+    hidden[:, :, 6:] = True
+    levels = draws[[5, 17, 30]]
+    start = out_of(sharp, levels, hidden, noise.keys(0, 3))
+    for row, level in enumerate(levels):
+        # Known columns count the more the nearer they are to the border: a copy of what is known must be in the mean.
+        squares = (draws[:, :, :6].double() - level[:, :6].double()).square()
+        assert squares.sum(dim=(1, 2)).argmin() == [5, 17, 30][row]
+        others = (draws.float().mean(dim=0) + 0.5) / 256
+        own = (level.float() + 0.5) / 256
+        assert (start[row] - own)[:, 6:].abs().mean() < (others - own)[:, 6:].abs().mean()
+    assert torch.equal(start[:, :, :6], (levels[:, :, :6].float() + 0.5) / 256)
+
+
+def test_an_outset_is_the_rows_own_and_its_keys(sharp: flows.Flow) -> None:
+    hidden = torch.rand(6, 8, 12, generator=torch.Generator().manual_seed(1)) < 0.6
+    hidden[4:] = True
+    levels = torch.randint(0, 256, (6, 8, 12), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
+    keys = noise.keys(3, 6)
+    together = out_of(sharp, levels, hidden, keys, temperature=1.0)
+    for row in range(6):
+        alone = out_of(sharp, levels[row : row + 1], hidden[row : row + 1], keys[row : row + 1], temperature=1.0)
+        assert torch.equal(alone[0], together[row])
+    others = out_of(sharp, levels, hidden, noise.keys(4, 6), temperature=1.0)
+    assert bool((others != together).flatten(1).any(dim=1).all())
+    assert not torch.equal(together[4], together[5]), "with nothing known, chance decides"

@@ -116,3 +116,11 @@ def test_a_climb_finds_the_sharp_mode_that_a_raw_gradient_does_not_see() -> None
     while not bool(climb.done.all()):
         climb = inpainting.step(flow, climb)
     torch.testing.assert_close(climb.result(), torch.full_like(x, 0.8), atol=5e-3, rtol=0)
+
+
+def test_a_pixels_share_of_the_log_determinant_is_its_own_slope() -> None:
+    flow = disturb(flows.lattice((8, 8), width=8, blocks=1).double())
+    x = torch.rand(1, 8, 8, dtype=torch.float64)
+    jacobian = torch.autograd.functional.jacobian(lambda v: flow.in_place(flow.encode(v)[0]).flatten(), x)
+    slopes = jacobian.reshape(64, 64).diagonal().reshape(1, 8, 8)
+    torch.testing.assert_close(flow.encode_locally(x)[2], slopes.log())

@@ -56,7 +56,7 @@ def test_a_calibration_travels(publish_digits: Publish, store: Store, digits: Di
     publish_digits()
     flow = store.load("digits", 1).flow
     held_out = anomaly.statistics(flow, flow.to_continuous(digits.test))
-    calibration = anomaly.Calibration(anomaly.tests_of(flow), held_out[:100], held_out[100:])
+    calibration = anomaly.Calibration.of(anomaly.tests_of(flow), held_out[:100], held_out[100:])
     publish_digits(calibration=calibration, calibrated_on="400 held-out digits")
     loaded = store.load("digits", 2)
     assert loaded.calibration is not None
@@ -70,7 +70,7 @@ def test_a_recalibrated_version_differs_in_nothing_else(publish_digits: Publish,
     publish_digits(weights_dtype="bfloat16")
     model = store.load("digits", 1)
     found = anomaly.statistics(model.flow, model.flow.to_continuous(digits.test))
-    calibration = anomaly.Calibration(anomaly.tests_of(model.flow), found[:200], found[200:])
+    calibration = anomaly.Calibration.of(anomaly.tests_of(model.flow), found[:200], found[200:])
     detection = {"noise": {"auroc": 0.75}}
     published = recalibrate(store.root, model, calibration, calibrated_on="other digits", detection=detection)
     assert (published.name, published.version) == ("digits", 2)

@@ -91,7 +91,7 @@ def calibrate(root: Path, name: str, shape: tuple[int, ...]) -> None:
         provenance={},
         quality={},
         card="",
-        calibration=anomaly.Calibration(anomaly.tests_of(flow), found[:300], found[300:]),
+        calibration=anomaly.Calibration.of(anomaly.tests_of(flow), found[:300], found[300:]),
         calibrated_on="the flow's own samples",
         detection=DETECTION,
     )

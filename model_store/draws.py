@@ -1,0 +1,55 @@
+"""Items that a flow drew, as one picture: small, checked before it is unpacked, and a person can look at it."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from model_store.weights import DamagedTensors
+
+_ACROSS = 64
+_MODES = {1: "L", 3: "RGB"}
+_LARGEST = 1 << 24
+"""Pixels of a sheet that is unpacked."""
+
+
+def fits_a_sheet(item_shape: Sequence[int]) -> bool:
+    """Whether items of this shape, (H, W) or (H, W, C), make a picture."""
+    return len(item_shape) == 2 or (len(item_shape) == 3 and item_shape[2] in _MODES)
+
+
+def draws_to_png(items: Tensor) -> bytes:
+    """Items (N, H, W) or (N, H, W, C) uint8, N a multiple of 64, row by row to a PNG."""
+    height, width, colours = _sides(items.shape[1:])
+    sheet = items.reshape(-1, _ACROSS, height, width, colours).permute(0, 2, 1, 3, 4)
+    pixels = sheet.reshape(-1, _ACROSS * width, colours).squeeze(2)
+    stream = io.BytesIO()
+    Image.fromarray(pixels.cpu().numpy()).save(stream, "PNG", optimize=True)
+    return stream.getvalue()
+
+
+def draws_from_png(data: bytes, item_shape: Sequence[int]) -> Tensor:
+    """The items (N, *item_shape) uint8 of ``draws_to_png``. Raises DamagedTensors for any other picture."""
+    height, width, colours = _sides(item_shape)
+    try:
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
+            across, down = picture.size
+            whole = across == _ACROSS * width and down % height == 0 and picture.mode == _MODES.get(colours)
+            raw = picture.tobytes() if whole and across * down <= _LARGEST else None
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
+        raise DamagedTensors("the draws are no readable PNG") from error
+    if raw is None:
+        raise DamagedTensors(f"the draws are no sheet of {_ACROSS} items of {height}x{width} a row")
+    pixels = torch.frombuffer(bytearray(raw), dtype=torch.uint8)
+    sheet = pixels.reshape(-1, height, _ACROSS, width, colours).permute(0, 2, 1, 3, 4)
+    return sheet.reshape(-1, *item_shape)
+
+
+def _sides(item_shape: Sequence[int]) -> tuple[int, int, int]:
+    height, width = item_shape[:2]
+    return height, width, math.prod(item_shape[2:])

@@ -1,0 +1,78 @@
+"""Items that a flow drew travel as a picture, and no other picture is taken for one."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+import flows
+from flows.inpainting.survey import survey
+from model_store import ModelRefused, Store, draws_to_png, fits_a_sheet, publish
+from model_store.draws import draws_from_png
+from model_store.weights import DamagedTensors
+
+
+@given(st.sampled_from([(4, 8), (8, 4, 1), (4, 4, 3)]), st.integers(1, 3), st.integers(0, 100))
+def test_a_sheet_holds_the_items_bit_for_bit(shape: tuple[int, ...], rows: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    items = torch.randint(0, 256, (64 * rows, *shape), dtype=torch.uint8, generator=generator)
+    assert torch.equal(draws_from_png(draws_to_png(items), shape), items)
+
+
+def test_what_makes_no_picture_makes_no_sheet() -> None:
+    assert [fits_a_sheet(shape) for shape in [(8, 8), (8, 8, 3), (8, 8, 2), (8,)]] == [True, True, False, False]
+
+
+def png(pixels: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue()
+
+
+SHEET = png(np.zeros((8, 64 * 8), np.uint8))
+BAD = {
+    "nothing": b"",
+    "no picture": b"GIF89a" + bytes(100),
+    "cut short": SHEET[:60],
+    "another size": png(np.zeros((8, 63 * 8), np.uint8)),
+    "half a row": png(np.zeros((12, 64 * 8), np.uint8)),
+    "colours": png(np.zeros((8, 64 * 8, 3), np.uint8)),
+}
+
+
+@pytest.mark.parametrize("data", BAD.values(), ids=BAD.keys())
+def test_any_other_picture_is_refused(data: bytes) -> None:
+    with pytest.raises(DamagedTensors, match="the draws are no"):
+        draws_from_png(data, (8, 8))
+
+
+def test_a_picture_larger_than_any_sheet_is_not_unpacked() -> None:
+    with pytest.raises(DamagedTensors, match="the draws are no sheet"):
+        draws_from_png(png(np.zeros((40_000, 512), np.uint8)), (8, 8))
+
+
+def test_a_loaded_flow_sets_out_from_the_draws_that_were_published(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    flow = flows.lattice((8, 8), width=6, blocks=1).requires_grad_(False)
+    items = torch.randint(0, 256, (128, 8, 8), dtype=torch.uint8)
+    options = {
+        "architecture": "lattice",
+        "arguments": {"width": 6, "blocks": 1},
+        "golden_items": items[:4],
+        "provenance": {},
+        "quality": {},
+        "card": "",
+    }
+    publish(tmp_path, "squares", flow, drawn=items, **options)
+    model = Store(tmp_path).load("squares", 1)
+    assert torch.equal(survey(model.flow).draws, items)
+    (tmp_path / "squares" / "1" / "draws.png").write_bytes(SHEET)
+    with pytest.raises(ModelRefused, match=r"draws\.png"):
+        Store(tmp_path).load("squares", 1)
