@@ -1,4 +1,4 @@
-"""What a verdict costs beside the bare likelihood: in process, and for somebody who asks over HTTP."""
+"""What a verdict costs beside the bare likelihood: in process, and for somebody who asks over HTTP; and in memory."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 import numpy as np
@@ -14,10 +15,13 @@ import torch
 from torch import Tensor
 
 from bench.serving import served
+from bench.side_by_side import processes
 from flows import anomaly
 from model_store import LoadedModel, publish
 
 BATCH = 256
+LARGEST = 10_000
+"""Items of a request that the service takes by default."""
 _REPEATS, _LEAST, _SECONDS = 60, 10, 15.0
 
 
@@ -32,22 +36,39 @@ def in_process(model: LoadedModel, items: Tensor) -> float:
     )
 
 
-def over_http(model: LoadedModel, items: Tensor) -> float:
-    """The same between POST /score to the model and to a copy of it without calibration."""
-    body = io.BytesIO()
-    np.save(body, items.numpy())
+class OverHttp(NamedTuple):
+    ratio: float
+    """What ``in_process`` is, between POST /score to the model and to a copy of it without calibration."""
+    items: int
+    grown: int
+    """Bytes by which the service's memory was larger at most while it scored so many items of one request."""
+
+
+def over_http(model: LoadedModel, items: Tensor) -> OverHttp:
+    """Of a batch of the first items (N, *item_shape), and of all of them, at most ``LARGEST``, in one request."""
+    few, all_of_them = _npy(items[:BATCH]), _npy(items[:LARGEST])
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         _copy(root, "bare", model, items, None)
         _copy(root, "judged", model, items, model.calibration)
-        with served(root) as (_, address), httpx.Client(timeout=120) as client:
+        with served(root, deadline="600") as (process, address), httpx.Client(timeout=600) as client:
 
-            def score(name: str) -> None:
+            def score(name: str, body: bytes) -> None:
                 headers = {"content-type": "application/x-npy"}
-                answer = client.post(f"{address}/score?model={name}", content=body.getvalue(), headers=headers)
+                answer = client.post(f"{address}/score?model={name}", content=body, headers=headers)
                 answer.raise_for_status()
 
-            return _ratio(lambda: score("bare"), lambda: score("judged"))
+            ratio = _ratio(lambda: score("bare", few), lambda: score("judged", few))
+            before = processes.resident_bytes(process)
+            processes.forget_the_peak(process)
+            score("judged", all_of_them)
+            return OverHttp(ratio, len(items[:LARGEST]), processes.peak_bytes(process) - before)
+
+
+def _npy(items: Tensor) -> bytes:
+    body = io.BytesIO()
+    np.save(body, items.numpy())
+    return body.getvalue()
 
 
 def _copy(root: Path, name: str, model: LoadedModel, items: Tensor, calibration: anomaly.Calibration | None) -> None:

@@ -8,8 +8,8 @@ from torch import Tensor
 from flows import Flow, inpainting
 from model_store import draws_to_png, fits_a_sheet
 
-DRAWS = 4096
-LARGEST = 2_000_000
+DRAWS = 8192
+LARGEST = 2_200_000
 """Bytes of their picture."""
 
 

@@ -11,10 +11,23 @@ _PROC = Path("/proc")
 
 def resident_bytes(process: int) -> int:
     """Memory of a process that is in RAM."""
+    return _status(process, "VmRSS")
+
+
+def peak_bytes(process: int) -> int:
+    """The most of it so far, or since ``forget_the_peak``."""
+    return _status(process, "VmHWM")
+
+
+def forget_the_peak(process: int) -> None:
+    (_PROC / str(process) / "clear_refs").write_text("5")  # man proc_pid_clear_refs
+
+
+def _status(process: int, field: str) -> int:
     for line in (_PROC / str(process) / "status").read_text("utf-8").splitlines():
-        if line.startswith("VmRSS:"):
+        if line.startswith(f"{field}:"):
             return int(line.split()[1]) * 1024
-    raise ValueError(f"no resident size of process {process}")
+    raise ValueError(f"no {field} of process {process}")
 
 
 def cpu_seconds_below(process: int) -> float:

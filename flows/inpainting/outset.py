@@ -16,7 +16,7 @@ from flows.flow import Flow
 from flows.inpainting.climb import along
 from flows.inpainting.survey import Survey, continuous, draw, survey
 
-_NEAREST = 16
+_NEAREST, _PICKED = 16, 12
 _NINTH, _BORDER, _UNIT = 9, 8, 4
 _CHUNK = 512
 
@@ -25,7 +25,7 @@ def outset(flow: Flow, x: Tensor, hidden: Tensor, keys: Tensor, away: Tensor) ->
     """First points (B, *S) for what is hidden of x (B, *S); what they hold at known entries counts for nothing.
 
     ``away`` (B,) is how far from the mean towards a draw of its own each row begins. With sharp modes that would lead
-    it astray; a row that is to begin elsewhere gets the mean of half of the nearest draws, which half its key decides.
+    it astray; a row that is to begin elsewhere gets the mean of most of the nearest draws, which ones its key decides.
     """
     found = survey(flow)
     if flow.has_sharp_modes:
@@ -35,12 +35,12 @@ def outset(flow: Flow, x: Tensor, hidden: Tensor, keys: Tensor, away: Tensor) ->
     return found.mean + along(away, x) * (draw(flow, noise.derive(keys, -1)) - found.mean)
 
 
-def _nearest_mean(flow: Flow, found: Survey, x: Tensor, hidden: Tensor, keys: Tensor, half: Tensor) -> Tensor:
+def _nearest_mean(flow: Flow, found: Survey, x: Tensor, hidden: Tensor, keys: Tensor, picks: Tensor) -> Tensor:
     levels = flow.to_items(torch.where(hidden, 0, x))
     count = min(_NEAREST, len(found.draws))
     nearest = _distances(found.draws, levels, hidden, keys).topk(count, dim=1, largest=False).indices
     lots = noise.uniform(noise.derive(keys, -1), (count,)).argsort(dim=1).argsort(dim=1)
-    weights = torch.where(half[:, None] & (lots >= count // 2), 0.0, 1.0).to(x.dtype)
+    weights = torch.where(picks[:, None] & (lots >= count * _PICKED // _NEAREST), 0.0, 1.0).to(x.dtype)
     weights /= weights.sum(dim=1, keepdim=True)
     mean = torch.zeros_like(x)
     for column, weight in zip(nearest.T, weights.T, strict=True):
