@@ -10,6 +10,8 @@ from trainer.data import DataSet
 
 _BATCH = 500
 _FIT_SHARE = 1 / 3
+_FIT_EACH = 128
+"""Of each statistic so many items fit it, and no more: more of them would cost every verdict time and gain nothing."""
 
 
 @torch.no_grad()
@@ -20,11 +22,13 @@ def statistics(flow: Flow, items: Tensor) -> Tensor:
 
 
 def calibrate(flow: Flow, held_out: Tensor) -> anomaly.Calibration | None:
-    """Held-out items (N, *item_shape), as a user sends them: a third fits the densities, the rest gives the p-values.
+    """Held-out items (N, *item_shape), as a user sends them: some fit the densities, the rest gives the p-values.
+
+    A third fits them, or fewer where statistics are few.
 
     None when there are too few of them to promise anything, as in a quick try with a limit.
     """
-    fit = int(len(held_out) * _FIT_SHARE)
+    fit = min(int(len(held_out) * _FIT_SHARE), _FIT_EACH * len(anomaly.names_of(flow)))
     if fit < anomaly.LEAST:
         return None
     found = statistics(flow, held_out)

@@ -13,7 +13,7 @@ from torch.nn import functional
 from flows.anomaly.complexity import CONTEXTS, CodeLength, code_length
 from flows.flow import Flow
 
-_GRID = 6
+_GRID, _BITS = 6, 8
 _WINDOWS = 4
 """As many windows fit side by side into the shorter side of an image; half-way between them are more."""
 
@@ -112,7 +112,7 @@ def _of_images(flow: Flow, x: Tensor) -> Tensor:
         torch.stack([likelihood.double(), code.bits], dim=1),
         _correlations(flow.in_place(z)),
         _by_region(code.pixels),
-        _savings(nats, code),
+        _savings(flow, nats, code),
         _by_region(nats),
         _texture(code.counts),
     )
@@ -150,13 +150,14 @@ def _texture(counts: Tensor) -> Tensor:
     return (torch.cat([counts[:, :, :_LONG], long], dim=2).flatten(1) + 0.5).log()
 
 
-def _savings(nats: Tensor, code: CodeLength) -> Tensor:
+def _savings(flow: Flow, nats: Tensor, code: CodeLength) -> Tensor:
     """(B, 2), the least and the most that a window's pixels save, from the log-likelihood (B, H, W) of each pixel.
 
     What is simple and yet unlikely, a patch over an ordinary picture say, stands out in its own window, where the whole
     picture hides it.
     """
-    saved = code.pixels + nats / math.log(2)
+    entries = flow.dimensions // math.prod(nats.shape[1:])
+    saved = code.pixels - (_BITS * entries - nats / math.log(2))  # of densities on [0, 1] a level is 2^-8 wide
     side = max(min(saved.shape[1:]) // _WINDOWS, 1)
     windows = functional.avg_pool2d(saved[:, None], side, max(side // 2, 1)).flatten(1)
     return torch.stack([windows.amin(dim=1), windows.amax(dim=1)], dim=1)

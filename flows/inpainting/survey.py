@@ -17,7 +17,7 @@ _FEW, _TOGETHER = 64, 512
 
 
 class Survey(NamedTuple):
-    """Draws from a flow, continuous and within [0, 1] for an image, and what they come to entry by entry."""
+    """Items that a flow drew, and their mean and spread entry by entry in its continuous space."""
 
     draws: Tensor
     """(N, *S), in the order of the keys that they were made with; of an image 8-bit levels."""

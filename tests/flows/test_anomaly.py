@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 from torch import Tensor
 
 import flows
-from flows import Flow, anomaly
+from flows import Flow, anomaly, bits_per_dim
 from flows.anomaly.complexity import code_bits, code_length
 from flows.anomaly.density import KernelDensity
 from tests.conftest import Digits
@@ -249,6 +249,14 @@ def test_a_patch_over_a_picture_saves_the_least_of_all_its_windows(fitted: Flow,
     inside, elsewhere = (names.index(f"region_log_likelihood_{row}_{row}") for row in (2, 6))
     assert bool((with_patch[:, inside] < whole[:, inside]).all())
     assert (with_patch - whole)[:, elsewhere].abs().mean() < 0.1 * (whole - with_patch)[:, inside].mean()
+
+
+def test_savings_are_bits_of_the_code_less_those_of_the_flow(fitted: Flow, digits: Digits) -> None:
+    found, names = statistics_of(fitted, digits.test[:50]), anomaly.names_of(fitted)
+    bits = bits_per_dim(fitted.log_prob(fitted.to_continuous(digits.test[:50])).double(), 784)
+    saved = code_length(digits.test[:50]).pixels.double().mean(dim=(1, 2)) - bits
+    least, most = (found[:, names.index(f"{name}_saving")] for name in ("least", "most"))
+    assert bool(((least < saved) & (saved < most)).all())
 
 
 def test_latents_that_no_image_row_divides_are_measured_all_the_same() -> None:
