@@ -24,9 +24,8 @@ def statistics(flow: Flow, items: Tensor) -> Tensor:
 def calibrate(flow: Flow, held_out: Tensor) -> anomaly.Calibration | None:
     """Held-out items (N, *item_shape), as a user sends them: some fit the densities, the rest gives the p-values.
 
-    A third fits them, or fewer where statistics are few.
-
-    None when there are too few of them to promise anything, as in a quick try with a limit.
+    A third fits them, or fewer where statistics are few. None when there are too few of them to promise anything, as in
+    a quick try with a limit.
     """
     fit = min(int(len(held_out) * _FIT_SHARE), _FIT_EACH * len(anomaly.names_of(flow)))
     if fit < anomaly.LEAST:

@@ -108,7 +108,7 @@ def _of_images(flow: Flow, x: Tensor) -> Tensor:
     code = code_length(flow.to_items(x))
     likelihood = densities.flatten(1).sum(dim=1) + log_abs_det
     nats = (flow.in_place(densities) + shares).reshape(*x.shape[:3], -1).sum(dim=3)
-    columns = (
+    columns = (  # in the order of the tests' statistics
         torch.stack([likelihood.double(), code.bits], dim=1),
         _correlations(flow.in_place(z)),
         _by_region(code.pixels),
@@ -122,7 +122,7 @@ def _of_images(flow: Flow, x: Tensor) -> Tensor:
 def _of_vectors(flow: Flow, x: Tensor) -> Tensor:
     z, log_abs_det = flow.encode(x)
     densities, scaled = flow.prior.log_density(z).flatten(1), z.flatten(1) / flow.prior.std
-    columns = (
+    columns = (  # in the order of the tests' statistics
         densities.sum(dim=1) + log_abs_det,
         scaled.mean(dim=1),
         scaled.square().mean(dim=1).log(),

@@ -29,8 +29,8 @@ class Ascent(Method):
     a_i = 1 - i / steps, which takes step and noise to zero at the limit. d_i is the gradient over its own running size,
     entry by entry (Adam): pixels that hardly vary give the likelihood a curvature near 1e6 and others one near 1, so
     that no single step suits both. The noise is in units of s, the spread of the flow's own samples, for the same
-    reason. w is the unit of length: 1 for pixels, 4 s for vectors. A row sets out from the mean of the flow's samples,
-    moved a little towards a draw of its own, so that several completions differ. On a flow with sharp modes the
+    reason. w is the unit of length: 1 for pixels, 4 s for vectors. A row sets out from the mean of what the flow draws,
+    a little moved (see ``outset``), so that several completions differ. On a flow with sharp modes the
     gradient is that of a smoothed likelihood, less so with every step (graduated optimisation). Stops early when the
     path that is left, at today's gradient, leads up by less than 0.001 nats.
     """

@@ -17,7 +17,9 @@ from flows.inpainting.climb import along
 from flows.inpainting.survey import Survey, continuous, draw, survey
 
 _NEAREST, _PICKED = 16, 12
+"""So many draws make a mean, and so many of them that of a row which is to differ from others."""
 _NINTH, _BORDER, _UNIT = 9, 8, 4
+"""A border reaches over a ninth of the shorter side and weighs up to 8 times more; weights are rounded to a quarter."""
 _CHUNK = 512
 
 

@@ -259,6 +259,26 @@ def test_savings_are_bits_of_the_code_less_those_of_the_flow(fitted: Flow, digit
     assert bool(((least < saved) & (saved < most)).all())
 
 
+def test_columns_hold_what_their_names_say(fitted: Flow, digits: Digits) -> None:
+    images = digits.test[:20]
+    found, code = statistics_of(fitted, images), code_length(images)
+    column = dict(zip(anomaly.names_of(fitted), found.T, strict=True))
+    z = fitted.in_place(fitted.encode(fitted.to_continuous(images))[0]).double()
+    top, left = (z[:, :-1] * z[:, 1:]).sum(dim=(1, 2)), (z[:, :, :-1] * z[:, :, 1:]).sum(dim=(1, 2))
+    squares = z.square().sum(dim=(1, 2))
+    expected = {
+        "code_bits": code.bits,
+        "correlation_across": left / squares,
+        "correlation_down": top / squares,
+        "region_bits_1_1": code.pixels[:, :5, :5].mean(dim=(1, 2)),
+        "region_bits_6_6": code.pixels[:, -5:, -5:].mean(dim=(1, 2)),
+        "texture_1_0": (code.counts[:, 0, 0] + 0.5).log(),
+        "texture_4_6": (code.counts[:, 3, 6:].sum(dim=1) + 0.5).log(),
+    }
+    for name, values in expected.items():
+        torch.testing.assert_close(column[name], values.double(), rtol=1e-4, atol=1e-5, msg=name)
+
+
 def test_latents_that_no_image_row_divides_are_measured_all_the_same() -> None:
     flow = flows.nice((5, 7), hidden=[8]).requires_grad_(False)
     items = torch.randint(0, 256, (4, 5, 7), dtype=torch.uint8)

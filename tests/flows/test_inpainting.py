@@ -401,7 +401,7 @@ def test_a_flow_with_sharp_modes_sets_out_from_the_draws_nearest_in_what_is_know
         assert squares.sum(dim=(1, 2)).argmin() == [5, 17, 30][row]
         others = (draws.float().mean(dim=0) + 0.5) / 256
         own = (level.float() + 0.5) / 256
-        assert (start[row] - own)[:, 6:].abs().mean() < (others - own)[:, 6:].abs().mean()
+        assert (start[row] - own)[:, 6:].abs().mean() < 0.99 * (others - own)[:, 6:].abs().mean()
     assert torch.equal(start[:, :, :6], (levels[:, :, :6].float() + 0.5) / 256)
 
 
