@@ -29,8 +29,7 @@ def keys(seed: int, count: int, device: torch.device | str = "cpu", first: int =
 def content_keys(items: Tensor, seed: int) -> Tensor:
     """Keys (B,) from what each item (B, ...) of integers holds: equal items get equal noise wherever they stand."""
     flat = items.flatten(1).to(torch.int64)
-    start = _mix(torch.tensor(_signed(seed + _GOLDEN), device=flat.device))
-    return _mix((flat * _weights(flat.shape[1], flat.device)).sum(dim=1) + start)
+    return _mix((flat * _weights(flat.shape[1], flat.device)).sum(dim=1) + _start(seed))
 
 
 def derive(parents: Tensor, index: int | Tensor) -> Tensor:
@@ -52,6 +51,12 @@ def normal(row_keys: Tensor, shape: Sequence[int]) -> Tensor:
 
 
 # Remembered, since they are the same for every batch; not of inference mode, so that any other may use them too.
+
+
+@lru_cache(maxsize=16)
+def _start(seed: int) -> int:
+    """Where the keys of a seed begin."""
+    return int(_mix(torch.tensor(_signed(seed + _GOLDEN))))
 
 
 @lru_cache(maxsize=16)

@@ -31,7 +31,7 @@ class Columns:
         self._tensors = tensors
 
     def __len__(self) -> int:
-        return len(next(iter(self._tensors.values())))
+        return next(iter(self._tensors.values())).shape[0]
 
     def __getitem__(self, name: str) -> Tensor:
         return self._tensors[name]
@@ -42,6 +42,11 @@ class Columns:
     def rows(self, start: int, stop: int) -> Columns:
         """The rows from ``start`` up to ``stop``, without a copy."""
         return Columns(**{name: tensor[start:stop] for name, tensor in self._tensors.items()})
+
+    def split(self, lengths: list[int]) -> list[Columns]:
+        """Parts of so many rows each, one after the other, without a copy."""
+        parts = {name: torch.split(tensor, lengths) for name, tensor in self._tensors.items()}
+        return [Columns(**{name: parts[name][i] for name in parts}) for i in range(len(lengths))]
 
     def joined(self, **tensors: Tensor) -> Columns:
         """These columns and others."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import TypeVar
 
 import torch
@@ -84,7 +85,8 @@ class Engine:
         )
         self.tasks = Tasks(settings.max_tasks, settings.task_kept, self.admission.retry_after)
         self._pool = ThreadPoolExecutor(settings.decoders, "sluice-decode", compute_alone)
-        self._draining = False
+        self.draining = False
+        """Whether the service says "not ready" and goes on answering."""
         self._loading: asyncio.Task[None] | None = None
         self._tell()
 
@@ -105,14 +107,14 @@ class Engine:
 
     def drain(self) -> None:
         """From now on say "not ready", and go on answering."""
-        self._draining = True
+        self.draining = True
 
     @property
     def state(self) -> State:
         broken = self._loading is not None and self._loading.done() and self._loading.exception() is not None
         if broken or not self.scheduler.alive:
             return State.FAILED
-        if self._draining:
+        if self.draining:
             return State.DRAINING
         if self.registry.loading:
             return State.STARTING
@@ -245,7 +247,14 @@ def draw_seed() -> int:
 
 
 def _seeds(items: Tensor, seed: int) -> Tensor:
-    return torch.full((len(items),), seed, dtype=torch.int64)
+    return _seed_column(len(items), seed)
+
+
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)
+def _seed_column(count: int, seed: int) -> Tensor:
+    """(count,), the same tensor for the same request: columns are read and never written to."""
+    return torch.full((count,), seed, dtype=torch.int64)
 
 
 def _finite(answer: Tensor, field: str) -> Tensor:

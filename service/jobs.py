@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Protocol
 
 import torch
@@ -54,10 +55,11 @@ class Job:
 
     def pieces(self, largest: int) -> Iterator[Piece]:
         """The job cut into pieces of at most ``largest`` rows."""
-        for start in range(0, len(self.columns), largest):
-            stop = min(start + largest, len(self.columns))
-            rows = Part(self.columns.rows(start, stop), stop - start, range(stop - start))
-            yield Piece(self, torch.arange(start, stop), rows, started=False)
+        count = len(self.columns)
+        for start in range(0, count, largest):
+            stop = min(start + largest, count)
+            columns = self.columns if stop - start == count else self.columns.rows(start, stop)
+            yield Piece(self, _places(start, stop), Part(columns, stop - start, range(stop - start)), started=False)
 
     def stop(self) -> None:
         """Be content with what the rows are after their next tick."""
@@ -88,6 +90,13 @@ class Job:
         # Once it is marked as running nobody can cancel it; a future that was cancelled before refuses the mark.
         if not self.future.done() and self.future.set_running_or_notify_cancel():
             settle()
+
+
+@lru_cache(maxsize=256)
+@torch.inference_mode(False)
+def _places(start: int, stop: int) -> Tensor:
+    """Which rows of a job (stop - start,) a piece begins with; for all jobs the same tensor, never written to."""
+    return torch.arange(start, stop)
 
 
 @dataclass

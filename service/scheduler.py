@@ -260,10 +260,8 @@ def _of_those(
         yield from (None for _ in places)
         return
     whole = columns(rows if len(every) == len(rows) else rows.select(torch.tensor(every))).to("cpu")
-    first = 0
-    for those in places:
-        yield whole.rows(first, first + len(those)) if those else None
-        first += len(those)
+    parts = whole.split([len(those) for those in places])
+    yield from (part if those else None for part, those in zip(parts, places, strict=True))
 
 
 def _halves_by_rows(pieces: list[Piece]) -> tuple[list[Piece], list[Piece]]:

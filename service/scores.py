@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from statistics import fmean
 from typing import Any, NamedTuple
 
-import torch
 from pydantic import BaseModel, TypeAdapter
 from torch import Tensor
 
@@ -78,7 +78,7 @@ def item_scores(
     """One document an item, in order, each made when it is asked for: ten thousand at once would fill memory."""
     for start in range(0, len(found.log_likelihood), _BLOCK):
         rows = slice(start, start + _BLOCK)
-        items = _likelihoods(model, found.log_likelihood[rows])
+        items = _likelihoods(model, found.log_likelihood[rows].tolist())
         if found.judged is not None:
             _judge(model, items, found.judged, rows, alpha)
         if discoveries is not None:
@@ -89,7 +89,7 @@ def item_scores(
 
 def group_score(model: LoadedModel, log_likelihood: Tensor, verdict: GroupVerdict | None, alpha: float) -> GroupScore:
     """From the log-likelihoods (N,) of all items and the verdict on them taken together."""
-    (mean,) = _likelihoods(model, log_likelihood.mean().reshape(1))
+    (mean,) = _likelihoods(model, [fmean(log_likelihood.tolist())])
     return GroupScore(
         count=len(log_likelihood),
         log_likelihood=mean["log_likelihood"],
@@ -99,19 +99,14 @@ def group_score(model: LoadedModel, log_likelihood: Tensor, verdict: GroupVerdic
     )
 
 
-def _likelihoods(model: LoadedModel, values: Tensor) -> list[dict[str, Any]]:
-    """The documents of items with these log-likelihoods (N,), before anything else is said of them."""
-    nats = values.tolist()
-    bits = (
-        torch.as_tensor(bits_per_dim(values, model.flow.dimensions)).tolist()
-        if model.flow.is_image
-        else [None] * len(nats)
-    )
+def _likelihoods(model: LoadedModel, nats: Sequence[float]) -> list[dict[str, Any]]:
+    """The documents of items with these log-likelihoods, before anything else is said of them."""
+    dimensions = model.flow.dimensions if model.flow.is_image else None
     return [
-        {"log_likelihood": value, "bits_per_dim": share}
+        {"log_likelihood": value, "bits_per_dim": bits_per_dim(value, dimensions) if dimensions else None}
         if math.isfinite(value)
         else {"log_likelihood": None, "bits_per_dim": None, "reason": BEYOND}
-        for value, share in zip(nats, bits, strict=True)
+        for value in nats
     ]
 
 

@@ -66,7 +66,7 @@ class Door:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                if self._engine.state is State.DRAINING:
+                if self._engine.draining:
                     MutableHeaders(scope=message)["connection"] = "close"
             await send(message)
 

@@ -57,14 +57,20 @@ async def admitted(
     ] = None,
 ) -> AsyncIterator[Call]:
     """A place in the queue, taken before the body is read and given back when the request ends."""
+    call = admit(request, await engine_of(request), x_deadline_ms)
+    with call.ticket:
+        yield call
+
+
+def admit(request: Request, engine: Engine, x_deadline_ms: int | None = None) -> Call:
+    """The same for who gives the place back himself: the call's ticket is a context. Raises QueueFull."""
     timeout: asyncio.Timeout = request.state.timeout
     now = asyncio.get_running_loop().time()
     left = (timeout.when() or now) - now
     if x_deadline_ms is not None and x_deadline_ms / 1000 < left:
         left = x_deadline_ms / 1000
         timeout.reschedule(now + left)
-    with (await engine_of(request)).admission.admit(1) as ticket:
-        yield Call(ticket, time.monotonic() + left)
+    return Call(engine.admission.admit(1), time.monotonic() + left)
 
 
 TheModel = Annotated[LoadedModel, Depends(model_of)]

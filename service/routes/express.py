@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import parse_qsl
@@ -22,7 +21,7 @@ from flows import FlowError
 from service.engine import Engine
 from service.errors import Problem, response_of
 from service.routes import asked, inpaint, score
-from service.routes.common import admitted, items_sent
+from service.routes.common import admit, items_sent
 from service.watch import watched
 
 Said = Mapping[str, str]
@@ -60,12 +59,10 @@ class Express:
         await response(scope, receive, send)
 
 
-_admitted = asynccontextmanager(admitted)
-
-
 async def _score(engine: Engine, request: Request, said: Said) -> Response:
     model = engine.registry.get(said.get("model"))
-    async with _admitted(request) as call:
+    call = admit(request, engine)
+    with call.ticket:
         items = await items_sent(request, model, call)
         alpha, accept = float(said.get("alpha", score.ALPHA)), request.headers.get("accept")
         return await score.score(engine, model, call, items, _seed(said), alpha, accept=accept)
@@ -74,7 +71,8 @@ async def _score(engine: Engine, request: Request, said: Said) -> Response:
 async def _inpaint(engine: Engine, request: Request, said: Said) -> Response:
     model = engine.registry.get(said.get("model"))
     form = await inpaint.acceptable(model, request.headers.get("accept"))
-    async with _admitted(request) as call:
+    call = admit(request, engine)
+    with call.ticket:
         n, steps = int(said.get("n", asked.DEFAULT_N)), int(said.get("steps", asked.DEFAULT_STEPS))
         wanted = await asked.asked_for(request, engine, model, call, n, steps, seed=_seed(said))
         return await inpaint.inpaint(request, engine, form, call, wanted)
