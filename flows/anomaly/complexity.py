@@ -51,13 +51,15 @@ def code_length(levels: Tensor) -> CodeLength:
     framed = values.new_zeros(values.shape[0], values.shape[1] + 1, values.shape[2] + 2, *values.shape[3:])
     framed[:, 1:, 1:-1] = values
     west, north, corner, east = framed[:, 1:, :-2], framed[:, :-1, 1:-1], framed[:, :-1, :-2], framed[:, :-1, 2:]
-    residuals = (values - _predicted(west, north, corner)).bitwise_and_(2**_BITS - 1).flatten(1).long()
-    activity = ((west - corner).abs() + (corner - north).abs() + (north - east).abs()).flatten(1)
-    contexts = sum((activity >= least).to(torch.int16) for least in _ACTIVITIES)
-    classes, raw_bits = (table.to(levels.device) for table in (_CLASS_OF, _RAW_BITS))
-    bins = classes[residuals] + _CLASSES * contexts
-    counts = torch.zeros(len(levels), CONTEXTS * _CLASSES, device=levels.device)
-    counts = counts.scatter_add_(1, bins, counts.new_ones(()).expand_as(bins)).double()
+    residuals = (values - _predicted(west, north, corner)).bitwise_and_(2**_BITS - 1)
+    activity = (west - corner).abs_() + (corner - north).abs_() + (north - east).abs_()
+    # Tables are read by index_select, which is several times faster on a CPU than indexing or gather.
+    device = levels.device
+    classes, contexts, raw_bits = (table.to(device) for table in (_CLASS_OF, _CONTEXT_OF, _RAW_BITS))
+    bins = classes.index_select(0, residuals.flatten().int())
+    bins += _CLASSES * contexts.index_select(0, activity.flatten().int())
+    bins = bins.view(len(levels), -1) + CONTEXTS * _CLASSES * torch.arange(len(levels), device=device)[:, None]
+    counts = torch.bincount(bins.flatten(), minlength=len(levels) * CONTEXTS * _CLASSES).double()
     counts = counts.reshape(len(levels), -1, _CLASSES)
     totals = counts.sum(dim=2) + _CLASSES * _PRIOR
     # A sequence of n with counts c has probability  G(K/2) / G(n + K/2) * prod G(c + 1/2) / G(1/2)  of K classes.
@@ -67,7 +69,7 @@ def code_length(levels: Tensor) -> CodeLength:
     negative = functional.pad(counts[:, :, _BITS + 1 :], (1, 0))  # no bits, no sign
     return CodeLength(
         bits=nats / math.log(2) + (counts * raw_bits).sum(dim=(1, 2)),
-        pixels=each.flatten(1).float().gather(1, bins).reshape(*levels.shape[:3], -1).sum(dim=3),
+        pixels=each.flatten().float().index_select(0, bins.flatten()).reshape(*levels.shape[:3], -1).sum(dim=3),
         counts=counts[:, :, : _BITS + 1] + negative,
     )
 
@@ -85,5 +87,7 @@ def _class_table() -> Tensor:
 
 
 _CLASS_OF = _class_table()
+_CONTEXT_OF = torch.bucketize(torch.arange(3 * 2**_BITS), torch.tensor(_ACTIVITIES), right=True)
+"""Of each activity."""
 _RAW_BITS = torch.tensor([0.0, *range(_BITS), *range(_BITS)], dtype=torch.float64)
 """Of each class: the bits below the leading one."""

@@ -8,23 +8,28 @@ from torch import Tensor
 _RIDGE = 1e-3
 _CHUNK = 256
 _FAR = 1e9  # bandwidths; further out everything is equally strange, and float32 keeps its range
+_KERNELS, _EACH = 512, 40
+"""So many points have a kernel, or so many for each statistic where that is more: what a verdict costs grows with them,
+and of a few statistics more of them tell nothing new."""
 _LOWEST = -80.0  # exponents; beneath it a sum in float32 changes no digit, and subnormal numbers are slow
 
 
 class KernelDensity:
-    """Gaussian kernels on whitened points, with Scott's bandwidth n^(-1/(k+4)).
+    """Gaussian kernels on n whitened points, with Scott's bandwidth n^(-1/(k+4)).
 
-    ``points`` (n, k) float64, each column in units of about its spread. What is asked is only how densities compare, so
-    they are not normalised.
+    ``points`` (N, k) float64, each column in units of about its spread: all of them whiten, and n of them, the first,
+    have a kernel. What is asked is only how densities compare, so they are not normalised.
     """
 
     def __init__(self, points: Tensor) -> None:
-        count, dimensions = points.shape
+        dimensions = points.shape[1]
+        count = min(len(points), max(_KERNELS, _EACH * dimensions))
         self._mean = points.mean(dim=0)
         centred = points - self._mean
-        covariance = centred.T @ centred / count + _RIDGE * torch.eye(dimensions, dtype=points.dtype)
+        covariance = centred.T @ centred / len(points) + _RIDGE * torch.eye(dimensions, dtype=points.dtype)
         self._whitener = torch.linalg.cholesky(torch.linalg.inv(covariance)) * count ** (1 / (dimensions + 4))
-        self._centres = (centred @ self._whitener).float()
+        self._whitened = (centred @ self._whitener).float()
+        self._centres = self._whitened[:count]
         self._half_squares = 0.5 * self._centres.square().sum(dim=1)
 
     def strangeness(self, points: Tensor) -> Tensor:
@@ -34,10 +39,9 @@ class KernelDensity:
         return torch.cat([self._strangeness(part) for part in torch.split(points, _CHUNK)])
 
     def strangeness_left_out(self) -> Tensor:
-        """The same of each point that the density was made from, by the kernels of the others (n,)."""
-        centres = self._centres
-        parts = torch.split(torch.arange(len(centres)), _CHUNK)
-        return torch.cat([self._strangeness_of(centres[part], part) for part in parts]).double()
+        """The same of each point that the density was made from, by the kernels of the others (N,)."""
+        parts = torch.split(torch.arange(len(self._whitened)), _CHUNK)
+        return torch.cat([self._strangeness_of(self._whitened[part], part) for part in parts]).double()
 
     def _strangeness(self, points: Tensor) -> Tensor:
         whitened = ((points - self._mean) @ self._whitener).clamp(-_FAR, _FAR).float()
@@ -49,7 +53,8 @@ class KernelDensity:
         # exponential of a whole matrix is what costs time, so it is taken in place.
         exponents = torch.addmm(self._half_squares, whitened, self._centres.T, beta=-1)
         if left_out is not None:
-            exponents[torch.arange(len(left_out)), left_out] = -torch.inf
+            own = left_out[left_out < len(self._centres)]
+            exponents[torch.arange(len(own)), own] = -torch.inf
         largest = exponents.amax(dim=1)
         sums = exponents.sub_(largest[:, None]).clamp_min_(_LOWEST).exp_().sum(dim=1)
         return 0.5 * whitened.square().sum(dim=1) - largest - sums.log()

@@ -129,6 +129,18 @@ def test_left_out_strangeness_is_that_of_a_density_without_the_point() -> None:
     torch.testing.assert_close((-whole).exp() - 1, (-left_out).exp(), atol=1e-4, rtol=1e-3)
 
 
+def test_of_many_points_the_first_carry_the_density_and_all_of_them_are_told_how_strange_they_are() -> None:
+    points = table(900, 2, 12)
+    density = KernelDensity(points)
+    left_out, whole = density.strangeness_left_out(), density.strangeness(points)
+    assert len(left_out) == len(points)
+    kernels = left_out > whole
+    assert bool(kernels[:512].all())
+    assert not bool(kernels[512:].any()), "the others were never in"
+    torch.testing.assert_close(left_out[512:], whole[512:])
+    assert left_out[:512].median() == pytest.approx(float(left_out[512:].median()), abs=0.2), "they are strange alike"
+
+
 def test_another_machines_rounding_of_a_constant_statistic_is_no_news() -> None:
     fit, reference, rows = (table(200, 3, seed) for seed in (1, 2, 3))
     for part in (fit, reference, rows):
