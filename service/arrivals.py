@@ -7,14 +7,15 @@ from collections import deque
 from contextlib import suppress
 
 from service.columns import Columns
+from service.gathering import Gathering
 from service.jobs import Job
 
 
 class Arrivals:
     """Wakes those who wait for jobs, and the event loop once for all whose jobs end in the same tick."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def __init__(self, loop: asyncio.AbstractEventLoop, gathering: Gathering) -> None:
+        self._loop, self._gathering = loop, gathering
         self._ended: deque[asyncio.Future[None]] = deque()
         self._called = False
 
@@ -33,6 +34,7 @@ class Arrivals:
         self._ended.append(waiter)
         if not self._called:
             self._called = True
+            self._gathering.hold()
             with suppress(RuntimeError):  # the loop has closed, and nobody waits any more
                 self._loop.call_soon_threadsafe(self._wake)
 
@@ -42,3 +44,4 @@ class Arrivals:
             waiter = self._ended.popleft()
             if not waiter.done():
                 waiter.set_result(None)
+        self._gathering.stir()

@@ -24,6 +24,7 @@ from service.admission import Admission, Ticket
 from service.arrivals import Arrivals
 from service.columns import Columns
 from service.errors import TooLarge, WrongValue
+from service.gathering import Gathering
 from service.inpainting import Asked, Inpainting
 from service.jobs import Job
 from service.metrics import Metrics
@@ -94,7 +95,8 @@ class Engine:
         """Start the device thread and begin to load; probes answer meanwhile."""
         if self.settings.threads is not None:
             torch.set_num_threads(self.settings.threads)
-        self._arrivals = Arrivals(asyncio.get_running_loop())
+        self._gathering = Gathering(asyncio.get_running_loop(), self.scheduler)
+        self._arrivals = Arrivals(asyncio.get_running_loop(), self._gathering)
         self.scheduler.start()
         compute_alone()
         self._loading = asyncio.create_task(asyncio.to_thread(self.registry.load_all))
@@ -191,6 +193,7 @@ class Engine:
 
     async def _run(self, program: AnyProgram, columns: Columns, call: Call) -> Columns:
         job = Job(program, columns, call.ticket, call.deadline)
+        self._gathering.stir()
         self.scheduler.submit(job)
         found = await self._arrivals.of(job)
         if isinstance(program, Score):

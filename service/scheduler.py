@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import torch
@@ -24,8 +25,10 @@ from service.threads import wake_promptly
 
 logger = logging.getLogger("sluice")
 
-_MANY, _LARGE = 4, 16
-"""Requests that share a tick, and rows that each brings on average: while so many are so small a core is spared."""
+_LARGE = 16
+"""Rows of a request that does not wait for others."""
+_PATIENCE = 0.1
+"""Seconds that small pieces are held back at most."""
 
 
 class Scheduler:
@@ -33,7 +36,8 @@ class Scheduler:
 
     Whenever the device is free it takes what is there, at most ``max_rows`` rows; there is no timed wait. Work of many
     ticks and work of one tick alternate, so that a long inpainting delays a score by one tick at most; among programs
-    of the same sort the one that has waited longest goes first.
+    of the same sort the one that has waited longest goes first. Small pieces of one tick may be held back (``hold``)
+    while nothing else waits: whoever brings them says when no more of them are coming.
     """
 
     def __init__(self, admission: Admission, max_rows: int, metrics: Metrics) -> None:
@@ -44,7 +48,7 @@ class Scheduler:
         self._served = {True: 0, False: 0}
         self._ticks = 0
         self._limits: dict[Hashable, int] = {}
-        self._threads = 1
+        self._held = False
         self._stopping = False
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="sluice-device", daemon=True)
@@ -69,14 +73,26 @@ class Scheduler:
         with self._changed:
             if self._stopping or not self.alive:
                 raise Unavailable("the service no longer computes")
-            self._enqueue(list(job.pieces(self._max_rows)))
+            first, pieces = not self._waiting, list(job.pieces(self._max_rows))
+            self._enqueue(pieces)
+            if first or not self._held or not all(map(_small, pieces)):
+                self._changed.notify()
+
+    def hold(self) -> None:
+        """From now on small pieces wait for more of them, until ``release`` or a tenth of a second has passed."""
+        self._held = True
+
+    def release(self) -> None:
+        """Take whatever waits."""
+        with self._changed:
+            self._held = False
             self._changed.notify()
 
     def _run(self) -> None:
         pieces: list[Piece] = []
         try:
             wake_promptly()
-            self._threads = torch.get_num_threads()
+            torch.get_num_threads()  # PyTorch sets a thread's number of helpers when first asked for it
             while pieces := self._take():
                 self._tick(pieces)
         except BaseException as error:
@@ -93,11 +109,21 @@ class Scheduler:
         """The next batch, waiting until there is one; empty when the scheduler stops."""
         with self._changed:
             while not self._stopping:
+                self._changed.wait_for(lambda: self._waiting or self._stopping)
+                self._gather()
                 while self._waiting and not self._stopping:
                     if pieces := self._batch(self._next()):
                         return pieces
-                self._changed.wait_for(lambda: self._waiting or self._stopping)
             return []
+
+    def _gather(self) -> None:
+        """Let small pieces wait for others while they are held back and nothing else waits."""
+
+        def ready() -> bool:
+            waiting = chain.from_iterable(self._waiting.values())
+            return self._stopping or not self._held or not all(map(_small, waiting))
+
+        self._changed.wait_for(ready, _PATIENCE)
 
     def _next(self) -> Hashable:
         def rank(key: Hashable) -> tuple[int, int]:
@@ -137,9 +163,6 @@ class Scheduler:
 
     def _tick(self, pieces: list[Piece]) -> None:
         program, rows = pieces[0].job.program, sum(map(len, pieces))
-        # Many small answers keep the event loop busy, and it would share a core with one of the device's helpers.
-        spare = 1 if not program.iterative and len(pieces) >= _MANY and rows < _LARGE * len(pieces) else 0
-        torch.set_num_threads(max(self._threads - spare, 1))
         for piece in pieces:
             if not piece.started:
                 self._metrics.waited(program.kind, time.monotonic() - piece.job.submitted)
@@ -180,6 +203,11 @@ class Scheduler:
             halves = pieces[: len(pieces) // 2], pieces[len(pieces) // 2 :]
         for half in halves:
             self._advance(half, outcomes)
+
+
+def _small(piece: Piece) -> bool:
+    """Whether the tick that takes it costs about the same with others in it."""
+    return not piece.job.program.iterative and len(piece.job.columns) < _LARGE
 
 
 @dataclass(frozen=True)

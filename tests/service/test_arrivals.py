@@ -13,9 +13,15 @@ import torch
 from service.admission import Admission
 from service.arrivals import Arrivals
 from service.columns import Columns
+from service.gathering import Gathering
 from service.jobs import Job
 
 pytestmark = pytest.mark.anyio
+
+
+def waiting_room(loop: asyncio.AbstractEventLoop | None = None) -> Arrivals:
+    loop = loop or asyncio.get_running_loop()
+    return Arrivals(loop, Gathering(loop, Mock()))
 
 
 def job() -> Job:
@@ -27,7 +33,7 @@ def deliver(to: Job, value: float) -> None:
 
 
 async def test_many_jobs_of_many_threads_all_arrive() -> None:
-    arrivals = Arrivals(asyncio.get_running_loop())
+    arrivals = waiting_room()
     jobs = [job() for _ in range(400)]
     waiting = [asyncio.create_task(arrivals.of(one)) for one in jobs]
     await asyncio.sleep(0)
@@ -47,18 +53,18 @@ async def test_many_jobs_of_many_threads_all_arrive() -> None:
 async def test_what_ended_before_anybody_waited_is_there() -> None:
     done = job()
     deliver(done, 7)
-    assert float((await Arrivals(asyncio.get_running_loop()).of(done))["value"]) == 7
+    assert float((await waiting_room().of(done))["value"]) == 7
 
 
 async def test_a_failure_is_raised_where_it_is_waited_for() -> None:
     failed = job()
     failed.fail(ValueError("it broke"))
     with pytest.raises(ValueError, match="it broke"):
-        await Arrivals(asyncio.get_running_loop()).of(failed)
+        await waiting_room().of(failed)
 
 
 async def test_who_gives_up_takes_the_job_along_and_nobody_else() -> None:
-    arrivals = Arrivals(asyncio.get_running_loop())
+    arrivals = waiting_room()
     left, stays = job(), job()
     leaving, staying = (asyncio.create_task(arrivals.of(one)) for one in (left, stays))
     await asyncio.sleep(0)
@@ -73,7 +79,7 @@ async def test_who_gives_up_takes_the_job_along_and_nobody_else() -> None:
 def test_a_job_that_ends_when_the_loop_has_closed_disturbs_nobody() -> None:
     loop = asyncio.new_event_loop()
     orphan = job()
-    waiting = Arrivals(loop).of(orphan)
+    waiting = waiting_room(loop).of(orphan)
     waiting.send(None)
     loop.close()
     deliver(orphan, 1)

@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import service.scheduler
 from service.admission import Admission
 from service.columns import Columns
 from service.errors import DeadlinePassed, Unavailable
@@ -373,17 +374,36 @@ def test_a_stopped_job_is_answered_after_one_more_tick_and_its_neighbour_goes_on
     assert admission.waiting == 0
 
 
-@pytest.mark.parametrize(("count", "rows", "used"), [(1, 1, 2), (5, 1, 1), (5, 3, 1), (1, 16, 2)])
-def test_a_core_is_spared_while_many_small_requests_share_a_tick(
-    scheduler: Scheduler, device: Device, monkeypatch: pytest.MonkeyPatch, count: int, rows: int, used: int
+def test_small_requests_wait_while_they_are_held_back_and_then_share_a_tick(
+    scheduler: Scheduler, device: Device
 ) -> None:
-    numbers: list[int] = []
-    first = submit(scheduler, device, [0])
-    device.next_tick()  # from here on it knows how many threads there are
-    monkeypatch.setattr(scheduler, "_threads", 2)
-    monkeypatch.setattr(torch, "set_num_threads", numbers.append)
-    waiting = [submit(scheduler, device, [1] * rows) for _ in range(count)]
     device.gate.set()
-    for future in (first, *waiting):
-        values(future)
-    assert numbers == [used]
+    scheduler.hold()
+    futures = [submit(scheduler, device, [value]) for value in (1, 2, 3)]
+    time.sleep(0.02)
+    assert not device.ticks
+    scheduler.release()
+    assert [values(future) for future in futures] == [[2], [4], [6]]
+    assert device.ticks == [("short", [1, 2, 3])]
+
+
+@pytest.mark.parametrize(("rows", "length"), [(16, 1), (1, 2)])
+def test_what_is_large_or_takes_many_ticks_is_never_held_back_and_takes_the_small_along(
+    scheduler: Scheduler, device: Device, monkeypatch: pytest.MonkeyPatch, rows: int, length: int
+) -> None:
+    monkeypatch.setattr(service.scheduler, "_PATIENCE", WAIT)
+    device.gate.set()
+    scheduler.hold()
+    small = submit(scheduler, device, [1])
+    began = time.monotonic()
+    large = submit(scheduler, device, [5] * rows, length)
+    assert values(large) == [5 * 2**length] * rows
+    assert values(small) == [2]
+    assert time.monotonic() - began < WAIT / 2
+
+
+def test_nothing_is_held_back_for_long(scheduler: Scheduler, device: Device) -> None:
+    device.gate.set()
+    scheduler.hold()  # and whoever should release it is gone
+    assert values(submit(scheduler, device, [1])) == [2]
+    assert values(submit(scheduler, device, [2])) == [4]
