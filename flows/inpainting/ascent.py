@@ -15,6 +15,8 @@ from flows.inpainting.method import Method, arrive, fill, narrowing, width
 
 _NEGLIGIBLE = 1e-3
 """Nats. A climb that can gain no more than this has converged."""
+_REACH = 0.25
+"""Of an image's range: how far sharp modes may lie from the point where a row sets out, a standard deviation."""
 
 
 def paper_rate(climb: Climb) -> Tensor:
@@ -30,22 +32,31 @@ class Ascent(Method):
     entry by entry (Adam): pixels that hardly vary give the likelihood a curvature near 1e6 and others one near 1, so
     that no single step suits both. The noise is in units of s, the spread of the flow's own samples, for the same
     reason. w is the unit of length: 1 for pixels, 4 s for vectors. A row sets out from the mean of what the flow draws,
-    a little moved (see ``outset``), so that several completions differ. On a flow with sharp modes the
-    gradient is that of a smoothed likelihood, less so with every step (graduated optimisation). Stops early when the
-    path that is left, at today's gradient, leads up by less than 0.001 nats.
+    a little moved (see ``outset``), so that several completions differ. Stops early when the path that is left, at
+    today's gradient, leads up by less than 0.001 nats.
+
+    On a flow with sharp modes the gradient is that of a smoothed likelihood, less so with every step (graduated
+    optimisation), times a Gaussian about the point where the row set out, which is an estimate of the conditional mean:
+    of modes that are about as likely, one near the mean is nearer to whatever the truth may be. Its weight is a_i^2, so
+    that in the end the likelihood alone decides.
     """
 
     name = "ascent"
     blurs = True
     dispersion = 0.3
 
-    def begin(self, flow: Flow, climb: Climb) -> Climb:  # noqa: ARG002
+    def begin(self, flow: Flow, climb: Climb) -> Climb:
+        climb = replace(climb, state={"outset": climb.x}) if flow.has_sharp_modes else climb
         return remember(climb, climb.x)
 
     def advance(self, flow: Flow, climb: Climb) -> Climb:
-        towards, moments = direction(climb, climb.gradient)
-        towards = width(flow, climb) * towards
         annealing = 1 - climb.step / climb.steps.clamp_min(1)
+        gradient = climb.gradient
+        if flow.has_sharp_modes:  # at known entries both are the same
+            weight = along(annealing.square() / _REACH**2, climb.x).to(climb.x.dtype)
+            gradient = gradient + weight * (climb.state["outset"] - climb.x)
+        towards, moments = direction(climb, gradient)
+        towards = width(flow, climb) * towards
         rate = paper_rate(climb) * annealing
         draws = noise.normal(noise.derive(climb.keys, climb.step), climb.x.shape[1:]).to(climb.x.dtype)
         jitter = along(climb.temperature * annealing, draws) * climb.spread * draws

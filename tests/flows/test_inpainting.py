@@ -417,3 +417,27 @@ def test_an_outset_is_the_rows_own_and_its_keys(sharp: flows.Flow) -> None:
     others = out_of(sharp, levels, hidden, noise.keys(4, 6), temperature=1.0)
     assert bool((others != together).flatten(1).any(dim=1).all())
     assert not torch.equal(together[4], together[5]), "with nothing known, chance decides"
+
+
+def test_sharp_modes_are_looked_for_near_the_outset_at_first(
+    sharp: flows.Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slope(x: Tensor, *_: Tensor) -> Tensor:
+        return 0.4 * x.flatten(1).sum(dim=1)
+
+    monkeypatch.setattr(sharp, "log_prob", slope)
+    monkeypatch.setattr(sharp, "smoothed_log_prob", slope)
+    x, hidden = torch.full((2, 8, 12), 0.5), torch.ones(2, 8, 12, dtype=torch.bool)
+    hidden[:, :, :3] = False
+    rows = inpainting.start(sharp, x, hidden, noise.keys(0, 2), steps=400, temperature=0.0)
+    outset = rows.x
+    for _ in range(200):
+        rows = inpainting.step(sharp, rows)
+    # Where a slope of 0.4 balances (0.5 / 0.25)^2 of the distance; nothing else would keep it from the bound of 1.
+    balance = (outset + 0.1).clamp(max=1)
+    torch.testing.assert_close(rows.x[hidden], balance[hidden], atol=0.03, rtol=0)
+    while not bool(rows.done.all()):
+        rows = inpainting.step(sharp, rows)
+    assert bool((rows.x[hidden] > balance[hidden] - 0.03).all()), "in the end the likelihood alone decides"
+    assert (rows.x - outset)[hidden].mean() > 0.2
+    assert torch.equal(rows.x[~hidden], x[~hidden])
