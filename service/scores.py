@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from statistics import fmean
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, TypeAdapter
@@ -89,7 +88,8 @@ def item_scores(
 
 def group_score(model: LoadedModel, log_likelihood: Tensor, verdict: GroupVerdict | None, alpha: float) -> GroupScore:
     """From the log-likelihoods (N,) of all items and the verdict on them taken together."""
-    (mean,) = _likelihoods(model, [fmean(log_likelihood.tolist())])
+    nats = log_likelihood.tolist()
+    (mean,) = _likelihoods(model, [sum(nats) / len(nats)])
     return GroupScore(
         count=len(log_likelihood),
         log_likelihood=mean["log_likelihood"],
