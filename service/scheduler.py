@@ -92,8 +92,8 @@ class Scheduler:
         pieces: list[Piece] = []
         try:
             wake_promptly()
-            # A number that is set holds for MKL too; one that is found leaves it to MKL to use fewer.
-            torch.set_num_threads(torch.get_num_threads())
+            # PyTorch sets a thread's number of helpers when first asked for it. To set one would start its other pool.
+            torch.get_num_threads()
             while pieces := self._take():
                 self._tick(pieces)
         except BaseException as error:

@@ -9,6 +9,7 @@ counts alone. So a whole batch is measured in a few vectorised passes, on the de
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from typing import NamedTuple
 
 import torch
@@ -87,7 +88,7 @@ def _class_table() -> Tensor:
 
 
 _CLASS_OF = _class_table()
-_CONTEXT_OF = torch.bucketize(torch.arange(3 * 2**_BITS), torch.tensor(_ACTIVITIES), right=True)
-"""Of each activity."""
+_CONTEXT_OF = torch.tensor([bisect_right(_ACTIVITIES, activity) for activity in range(3 * 2**_BITS)])
+"""Of each activity. Not a parallel kernel's work: one at import gives the main thread workers that it never needs."""
 _RAW_BITS = torch.tensor([0.0, *range(_BITS), *range(_BITS)], dtype=torch.float64)
 """Of each class: the bits below the leading one."""
