@@ -65,11 +65,17 @@ R = TypeVar("R", bound=Rows)
 
 
 def padded_length(count: int, multiple: int) -> int:
-    """The multiple that so many rows are filled up to."""
-    return -(-count // multiple) * multiple
+    """The multiple that so many rows are filled up to; in larger batches four from each power of two to the next.
+
+    Kernels are compiled for each number of rows they meet, and kept: for all the numbers up to 128 they would take as
+    much memory as the model that they serve. At most a fifth of the rows of a batch are filling.
+    """
+    blocks = -(-count // multiple)
+    step = 1 << max((blocks - 1).bit_length() - 3, 0)
+    return -(-blocks // step) * step * multiple
 
 
 def padded(rows: R, multiple: int) -> R:
-    """The rows (B, ...) with the last one repeated until B is such a multiple."""
+    """The rows (B, ...) with the last one repeated up to ``padded_length``."""
     whole = padded_length(len(rows), multiple)
     return rows if whole == len(rows) else rows.select(torch.arange(whole).clamp(max=len(rows) - 1))

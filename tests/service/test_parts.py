@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.columns import ROWS_MULTIPLE, Columns, padded
+from service.columns import ROWS_MULTIPLE, Columns, padded, padded_length
 from service.parts import Part
 from service.parts import join as join_to_multiple
 
@@ -69,3 +69,15 @@ def test_any_parts_of_any_batches_join_in_order(batches: list[tuple[int, list[li
     assert [values(join([part.select(torch.tensor([0]))]))[0] for part in parts] == [
         values(part.batch)[part.places[0]] for part in parts
     ]
+
+
+@given(count=st.integers(1, 5000), multiple=st.sampled_from([1, 2, 8, 12]))
+def test_a_batch_is_filled_up_by_little(count: int, multiple: int) -> None:
+    length = padded_length(count, multiple)
+    assert length % multiple == 0
+    assert count <= length < 1.25 * count + multiple
+    assert padded_length(length, multiple) == length, "what is filled up stays as it is"
+
+
+def test_batches_of_any_number_of_rows_have_few_sizes() -> None:
+    assert len({padded_length(count, 1) for count in range(1, 257)}) == 28
