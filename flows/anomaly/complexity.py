@@ -9,7 +9,6 @@ counts alone. So a whole batch is measured in a few vectorised passes, on the de
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 from typing import NamedTuple
 
 import torch
@@ -54,12 +53,11 @@ def code_length(levels: Tensor) -> CodeLength:
     west, north, corner, east = framed[:, 1:, :-2], framed[:, :-1, 1:-1], framed[:, :-1, :-2], framed[:, :-1, 2:]
     residuals = (values - _predicted(west, north, corner)).bitwise_and_(2**_BITS - 1)
     activity = (west - corner).abs_() + (corner - north).abs_() + (north - east).abs_()
+    contexts = sum((activity >= least).to(torch.int16) for least in _ACTIVITIES)
     # Tables are read by index_select, which is several times faster on a CPU than indexing or gather.
-    device = levels.device
-    classes, contexts, raw_bits = (table.to(device) for table in (_CLASS_OF, _CONTEXT_OF, _RAW_BITS))
-    bins = classes.index_select(0, residuals.flatten().int())
-    bins += _CLASSES * contexts.index_select(0, activity.flatten().int())
-    bins = bins.view(len(levels), -1) + CONTEXTS * _CLASSES * torch.arange(len(levels), device=device)[:, None]
+    bin_of, raw_bits = _BIN_OF.to(levels.device), _RAW_BITS.to(levels.device)
+    bins = bin_of.index_select(0, (2**_BITS * contexts + residuals).flatten().int()).view(len(levels), -1)
+    bins += CONTEXTS * _CLASSES * torch.arange(len(levels), device=levels.device)[:, None]
     counts = torch.bincount(bins.flatten(), minlength=len(levels) * CONTEXTS * _CLASSES).double()
     counts = counts.reshape(len(levels), -1, _CLASSES)
     totals = counts.sum(dim=2) + _CLASSES * _PRIOR
@@ -81,14 +79,16 @@ def _predicted(west: Tensor, north: Tensor, corner: Tensor) -> Tensor:
     return (west + north - corner).clamp(low, high)
 
 
-def _class_table() -> Tensor:
-    """Of each residual modulo 256: its bit length, 0 to 8, and those of negative ones behind these."""
+def _bins() -> Tensor:
+    """Of each context, and in it of each residual modulo 256: a class, which is counted in a bin of its own.
+
+    A class is a residual's bit length, 0 to 8, and those of negative ones come behind these.
+    """
     residuals = [level - 2**_BITS if level >= 2 ** (_BITS - 1) else level for level in range(2**_BITS)]
-    return torch.tensor([abs(r).bit_length() + (_BITS if r < 0 else 0) for r in residuals])
+    classes = [abs(r).bit_length() + (_BITS if r < 0 else 0) for r in residuals]
+    return torch.tensor([_CLASSES * context + each for context in range(CONTEXTS) for each in classes])
 
 
-_CLASS_OF = _class_table()
-_CONTEXT_OF = torch.tensor([bisect_right(_ACTIVITIES, activity) for activity in range(3 * 2**_BITS)])
-"""Of each activity. Not a parallel kernel's work: one at import gives the main thread workers that it never needs."""
+_BIN_OF = _bins()
 _RAW_BITS = torch.tensor([0.0, *range(_BITS), *range(_BITS)], dtype=torch.float64)
 """Of each class: the bits below the leading one."""

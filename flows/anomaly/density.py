@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 _RIDGE = 1e-3
 _CHUNK = 256
@@ -51,7 +52,7 @@ class KernelDensity:
     def _strangeness_of(self, whitened: Tensor, left_out: Tensor | None = None) -> Tensor:
         # -|w - c|^2 / 2 = w c - |c|^2 / 2 - |w|^2 / 2: one product, in float32, since ranks need no more digits. The
         # exponential of a whole matrix is what costs time, so it is taken in place.
-        exponents = torch.addmm(self._half_squares, whitened, self._centres.T, beta=-1)
+        exponents = functional.linear(whitened, self._centres, -self._half_squares)
         if left_out is not None:
             own = left_out[left_out < len(self._centres)]
             exponents[torch.arange(len(own)), own] = -torch.inf
