@@ -198,7 +198,8 @@ def main() -> None:
         measured.mask(name, mask)
     for (title, table), digits in zip(measured.tables.items(), (2, 3, 0, 2, 2), strict=True):
         show(title, table, digits)
-    verdict(measured.tables)
+    if "ascent" in options.methods:
+        verdict(measured.tables)
 
     print(f"\n### {SEVERAL} completions of each of {options.several} pictures\n")
     print("PSNR in dB: of one, of the likeliest, of the nearest to the truth, of the mean of all; their deviation.\n")

@@ -119,6 +119,10 @@ class Piece:
         """Whether its rows are to be shown after the tick that comes."""
         return self.job.observer is not None and self.job.observer.due(self.ticks + 1)
 
+    def after(self, rows: Part) -> Piece:
+        """The piece once a tick has made these of its rows."""
+        return Piece(self.job, self.index, rows, started=True, ticks=self.ticks + 1)
+
     def select(self, rows: Tensor) -> Piece:
         return replace(self, index=self.index[rows], rows=self.rows.select(rows))
 

@@ -7,7 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -272,7 +272,7 @@ def _outcome(piece: Piece, rows: Part, ended: Sequence[int], results: Columns | 
     """What became of a piece whose rows are now these; those at the places ``ended`` of their batch are done."""
     if len(ended) == len(rows):
         return Outcome(piece, piece.index, results, None, shown)
-    unfinished = replace(piece, rows=rows, ticks=piece.ticks + 1)
+    unfinished = piece.after(rows)
     if not ended:
         return Outcome(piece, None, None, unfinished, shown)
     gone = set(ended)

@@ -47,16 +47,9 @@ def code_length(levels: Tensor) -> CodeLength:
     (Krichevsky & Trofimov 1981) a context over the sign and bit length of residuals; their lower bits go as they are.
     A decoder could follow row by row. An image's length depends on no other image.
     """
-    values = levels.to(torch.int16)
-    framed = values.new_zeros(values.shape[0], values.shape[1] + 1, values.shape[2] + 2, *values.shape[3:])
-    framed[:, 1:, 1:-1] = values
-    west, north, corner, east = framed[:, 1:, :-2], framed[:, :-1, 1:-1], framed[:, :-1, :-2], framed[:, :-1, 2:]
-    residuals = (values - _predicted(west, north, corner)).bitwise_and_(2**_BITS - 1)
-    activity = (west - corner).abs_() + (corner - north).abs_() + (north - east).abs_()
-    contexts = sum((activity >= least).to(torch.int16) for least in _ACTIVITIES)
     # Tables are read by index_select, which is several times faster on a CPU than indexing or gather.
     bin_of, raw_bits = _BIN_OF.to(levels.device), _RAW_BITS.to(levels.device)
-    bins = bin_of.index_select(0, (2**_BITS * contexts + residuals).flatten().int()).view(len(levels), -1)
+    bins = bin_of.index_select(0, _context_and_residual(levels).flatten().int()).view(len(levels), -1)
     bins += CONTEXTS * _CLASSES * torch.arange(len(levels), device=levels.device)[:, None]
     counts = torch.bincount(bins.flatten(), minlength=len(levels) * CONTEXTS * _CLASSES).double()
     counts = counts.reshape(len(levels), -1, _CLASSES)
@@ -71,6 +64,32 @@ def code_length(levels: Tensor) -> CodeLength:
         pixels=each.flatten().float().index_select(0, bins.flatten()).reshape(*levels.shape[:3], -1).sum(dim=3),
         counts=counts[:, :, : _BITS + 1] + negative,
     )
+
+
+def _context_and_residual(levels: Tensor) -> Tensor:
+    """Of every pixel of (B, H, W[, C]), int16: 256 times its context, plus its residual modulo 256.
+
+    An image lies in a frame of zeros, and its rows one behind the other, so that a pixel's neighbours are the same line
+    of numbers begun elsewhere: a few long passes, and what they make of the frame itself is dropped.
+    """
+    count, height, width = levels.shape[:3]
+    pixel = math.prod(levels.shape[3:])
+    row = (width + 2) * pixel
+    framed = levels.new_zeros(count, height + 1, width + 2, pixel, dtype=torch.int16)
+    framed[:, 1:, 1:-1] = levels.reshape(count, height, width, pixel)
+    line, length = framed.view(count, -1), height * row - 2 * pixel
+
+    def before(distance: int) -> Tensor:
+        start = row + pixel - distance
+        return line[:, start : start + length]
+
+    here, west, north, corner, east = map(before, (0, pixel, row, row + pixel, row - pixel))
+    residuals = (here - _predicted(west, north, corner)).bitwise_and_(2**_BITS - 1)
+    activity = (west - corner).abs_() + (corner - north).abs_() + (north - east).abs_()
+    contexts = sum((activity >= least).to(torch.int16) for least in _ACTIVITIES)
+    found = line.new_empty(count, height * row)
+    found[:, :length] = 2**_BITS * contexts + residuals
+    return found.view(count, height, row)[:, :, : width * pixel]
 
 
 def _predicted(west: Tensor, north: Tensor, corner: Tensor) -> Tensor:
