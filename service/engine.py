@@ -75,7 +75,7 @@ class Engine:
         self.device = settings.torch_device()
         self.metrics = Metrics()
         self.admission = Admission(settings.queue_item_ticks)
-        self.scheduler = Scheduler(self.admission, settings.max_batch_rows, self.metrics)
+        self.scheduler = Scheduler(self.admission, settings.max_batch_rows, self.metrics, settings.threads)
         self.registry = Registry(
             Store(settings.store),
             self.device,
@@ -93,8 +93,6 @@ class Engine:
 
     async def start(self) -> None:
         """Start the device thread and begin to load; probes answer meanwhile."""
-        if self.settings.threads is not None:
-            torch.set_num_threads(self.settings.threads)
         self._gathering = Gathering(asyncio.get_running_loop(), self.scheduler)
         self._arrivals = Arrivals(asyncio.get_running_loop(), self._gathering)
         self.scheduler.start()

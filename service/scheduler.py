@@ -21,7 +21,7 @@ from service.jobs import Job, Piece
 from service.metrics import Metrics
 from service.parts import Part, join
 from service.programs import AnyProgram
-from service.threads import wake_promptly
+from service.threads import compute_in, wake_promptly
 
 logger = logging.getLogger("sluice")
 
@@ -37,11 +37,12 @@ class Scheduler:
     Whenever the device is free it takes what is there, at most ``max_rows`` rows; there is no timed wait. Work of many
     ticks and work of one tick alternate, so that a long inpainting delays a score by one tick at most; among programs
     of the same sort the one that has waited longest goes first. Small pieces of one tick may be held back (``hold``)
-    while nothing else waits: whoever brings them says when no more of them are coming.
+    while nothing else waits: whoever brings them says when no more of them are coming. An operation runs in so many
+    ``threads`` (see ``threads.compute_in``).
     """
 
-    def __init__(self, admission: Admission, max_rows: int, metrics: Metrics) -> None:
-        self._admission, self._max_rows, self._metrics = admission, max_rows, metrics
+    def __init__(self, admission: Admission, max_rows: int, metrics: Metrics, threads: int | None = None) -> None:
+        self._admission, self._max_rows, self._metrics, self._threads = admission, max_rows, metrics, threads
         self._changed = threading.Condition()
         self._waiting: dict[Hashable, deque[Piece]] = {}
         self._since: dict[Hashable, int] = {}
@@ -92,8 +93,7 @@ class Scheduler:
         pieces: list[Piece] = []
         try:
             wake_promptly()
-            # PyTorch sets a thread's number of helpers when first asked for it. To set one would start its other pool.
-            torch.get_num_threads()
+            compute_in(self._threads)
             while pieces := self._take():
                 self._tick(pieces)
         except BaseException as error:

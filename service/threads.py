@@ -21,11 +21,20 @@ def wake_promptly() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1)
 
 
+def compute_in(threads: int | None) -> None:
+    """From now on an operation of the calling thread runs in so many threads; None: in as many as PyTorch takes.
+
+    `torch.set_num_threads` would do it too, but starts a second pool, and inpainting then takes a quarter longer.
+    """
+    torch.get_num_threads()  # PyTorch sets a thread's number when first asked for it, and then no more
+    if threads is not None:
+        ThreadpoolController().select(user_api="openmp").limit(limits=threads)
+
+
 def compute_alone() -> None:
     """From now on what the calling thread computes runs in it alone.
 
     Every thread that runs a kernel in parallel gets workers of its own that stay. With more of them than cores OpenMP
     lets workers sleep between two kernels, and waking them up slows the device's thread down.
     """
-    torch.get_num_threads()  # PyTorch sets a thread's number when first asked for it, and then no more
-    ThreadpoolController().select(user_api="openmp").limit(limits=1)
+    compute_in(1)

@@ -5,8 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
+import torch
+
+from service.admission import Admission
+from service.metrics import Metrics
+from service.scheduler import Scheduler
+from service.threads import compute_in
 
 _COUNT = """
 import os, torch
@@ -21,3 +28,26 @@ def test_importing_the_service_computes_nothing_in_parallel() -> None:
     # Its workers would stay, be more than there are cores beside those of the device's thread, and slow each kernel.
     started = subprocess.run([sys.executable, "-c", _COUNT], capture_output=True, text=True, check=True, timeout=120)
     assert int(started.stdout) == 0
+
+
+def test_a_thread_computes_in_as_many_as_it_is_told_and_the_others_as_before() -> None:
+    before, found = torch.get_num_threads(), []
+
+    def work() -> None:
+        compute_in(before + 2)
+        found.append(torch.get_num_threads())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found == [before + 2]
+    assert torch.get_num_threads() == before
+
+
+def test_the_devices_thread_computes_in_as_many_as_the_settings_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    scheduler = Scheduler(Admission(1), 1, Metrics(), threads=3)
+    monkeypatch.setattr(scheduler, "_take", lambda: found.append(torch.get_num_threads()) or [])
+    scheduler.start()
+    scheduler.stop()
+    assert found == [3]
