@@ -24,7 +24,7 @@ def wake_promptly() -> None:
 def compute_in(threads: int | None) -> None:
     """From now on an operation of the calling thread runs in so many threads; None: in as many as PyTorch takes.
 
-    `torch.set_num_threads` would do it too, but starts a second pool, and inpainting then takes a quarter longer.
+    `torch.set_num_threads` would do it too, but starts a second pool of threads that gets in the way of the first.
     """
     torch.get_num_threads()  # PyTorch sets a thread's number when first asked for it, and then no more
     if threads is not None:
