@@ -67,8 +67,8 @@ R = TypeVar("R", bound=Rows)
 def padded_length(count: int, multiple: int) -> int:
     """The multiple that so many rows are filled up to; in larger batches four from each power of two to the next.
 
-    Kernels are compiled for each number of rows they meet, and kept: for all the numbers up to 128 they would take as
-    much memory as the model that they serve. At most a fifth of the rows of a batch are filling.
+    Kernels are compiled for each number of rows they meet, and kept: for every number they would take more memory than
+    the model that they serve. Beyond the multiple itself, at most a fifth of a batch is filling.
     """
     blocks = -(-count // multiple)
     step = 1 << max((blocks - 1).bit_length() - 3, 0)
