@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench import page
-from bench.side_by_side import environments, in_process, report, singles, under_load
+from bench.side_by_side import account, environments, in_process, report, singles, under_load
 from bench.side_by_side.contenders import PEERS, Contender, peer, sluice
 from bench.side_by_side.model import PRECISIONS, Prepared, prepare
 
@@ -48,6 +48,8 @@ def measured(model: Prepared, options: argparse.Namespace) -> Iterator[str]:
     outcomes = singles.compare(list(contenders(model, options.peers, absent)), model, options.seconds, options.rounds)
     yield from singles.lines(outcomes)
     yield from absent
+    yield ""
+    yield from account.lines(model, options.seconds)
     yield ""
     found = [*singles.rows(outcomes)]
     for precision in PRECISIONS:

@@ -74,12 +74,12 @@ def _turns(bare: Callable[[], None], service: Callable[[], Load], seconds: float
     found = []
     for _ in range(rounds + 1):
         with torch.inference_mode():
-            found.append((service().rate, _pace(bare, seconds)))
+            found.append((service().rate, pace(bare, seconds)))
     ours, theirs = (fmean(column) for column in zip(*found[1:], strict=True))
     return ours, theirs
 
 
-def _pace(work: Callable[[], None], seconds: float) -> float:
+def pace(work: Callable[[], None], seconds: float) -> float:
     """How often a second it can be done, over so many seconds."""
     began, count = time.perf_counter(), 0
     while (passed := time.perf_counter() - began) < seconds:

@@ -12,11 +12,14 @@ class Ticks(NamedTuple):
 
     count: float
     seconds: float
+    rows: float
+    """Of all their batches, without what these are filled up with."""
 
 
 def ticks(address: str, kind: str) -> Ticks:
     found = httpx.get(f"{address}/metrics", timeout=30).text
-    return Ticks(*(value(found, f"sluice_tick_seconds_{part}", f'kind="{kind}"') for part in ("count", "sum")))
+    series = ("tick_seconds_count", "tick_seconds_sum", "tick_rows_sum")
+    return Ticks(*(value(found, f"sluice_{name}", f'kind="{kind}"') for name in series))
 
 
 def queued(address: str) -> float:
