@@ -75,6 +75,11 @@ def padded_length(count: int, multiple: int) -> int:
     return -(-blocks // step) * step * multiple
 
 
+def padded_lengths(largest: int, multiple: int) -> list[int]:
+    """All sizes that batches of one row up to the ``largest`` are filled up to."""
+    return sorted({padded_length(count, multiple) for count in range(1, largest + 1)})
+
+
 def padded(rows: R, multiple: int) -> R:
     """The rows (B, ...) with the last one repeated up to ``padded_length``."""
     whole = padded_length(len(rows), multiple)

@@ -22,7 +22,7 @@ from model_store import LoadedModel, Store
 from service import memory
 from service.admission import Admission, Ticket
 from service.arrivals import Arrivals
-from service.columns import Columns
+from service.columns import Columns, padded_lengths
 from service.errors import TooLarge, WrongValue
 from service.gathering import Gathering
 from service.inpainting import Asked, Inpainting
@@ -46,6 +46,8 @@ DEFAULT_METHOD = "ascent"
 """Of inpainting: see ``flows.inpainting``."""
 _DRAWN_SEED_BITS = 53  # so that a seed survives a JSON number in any language
 _TRIVIAL = 16 * 1024
+_WARM_UP = 5.0
+"""Seconds of a model's first passes after which the next of them is left out."""
 
 
 class State(Enum):
@@ -199,18 +201,28 @@ class Engine:
         return found
 
     def _warm_up(self, model: LoadedModel) -> None:
-        """One small batch of every kind of pass, on the device's own thread: a first pass loads kernels and plans."""
+        """Every kind of pass on the device's own thread: a first one loads kernels and plans.
+
+        What is asked most has some for each size of batch. Of a large model they cost little beside a pass itself, so
+        that those which would take long are left to the requests.
+        """
+        began = time.monotonic()
         zeros = torch.zeros((1, *model.flow.item_shape), dtype=torch.uint8 if model.flow.is_image else model.flow.dtype)
         one = torch.ones(1, dtype=torch.int64)
         all_hidden = torch.ones_like(zeros, dtype=torch.bool)
         climbing = Columns(
             items=zeros, hidden=all_hidden, key=one, seed=one, steps=one, step_size=one.float(), temperature=one.float()
         )
-        for program, columns in (
+        score, largest = Score(model), self.settings.max_batch_rows
+        sizes = [min(size, largest) for size in padded_lengths(largest, score.rows_multiple)]
+        passes: list[tuple[AnyProgram, Columns]] = [
             (Sample(model), Columns(key=one, temperature=one.double())),
-            (Score(model), Columns(items=zeros, seed=one)),
             (Inpaint(model, DEFAULT_METHOD), climbing),
-        ):
+            *((score, Columns(items=zeros.expand(size, *zeros.shape[1:]), seed=one.expand(size))) for size in sizes),
+        ]
+        for program, columns in passes:
+            if time.monotonic() - began > _WARM_UP:
+                return
             job = Job(program, columns, Ticket(self.admission), time.monotonic() + self.settings.deadline)
             self.scheduler.submit(job)
             job.future.result()
