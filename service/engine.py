@@ -46,7 +46,7 @@ DEFAULT_METHOD = "ascent"
 """Of inpainting: see ``flows.inpainting``."""
 _DRAWN_SEED_BITS = 53  # so that a seed survives a JSON number in any language
 _TRIVIAL = 16 * 1024
-_WARM_UP = 5.0
+_WARM_UP = 1.0
 """Seconds of a model's first passes after which the next of them is left out."""
 
 

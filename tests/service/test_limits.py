@@ -143,7 +143,8 @@ async def test_draining_is_not_ready_and_still_answers(service: Running) -> None
     assert answer.headers["connection"] == "close"
 
 
-async def test_every_pass_is_warm_before_the_first_request(start: Start) -> None:
+async def test_every_pass_is_warm_before_the_first_request(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.engine._WARM_UP", 60.0)  # however slow the machine is today
     async with start(max_batch_rows=20) as service:
         answer = (await service.http.get("/metrics")).text.splitlines()
     rows = {line.partition(" ")[0]: float(line.rpartition(" ")[2]) for line in answer if 'model="digits@1"' in line}
@@ -151,6 +152,14 @@ async def test_every_pass_is_warm_before_the_first_request(start: Start) -> None
     assert ticks == {"sample": 1, "inpaint": 1}
     # Batches of up to 20 rows are filled up to 8, 16 or 24.
     assert rows['sluice_item_ticks_total{kind="score",model="digits@1"}'] == 8 + 16 + 20
+
+
+async def test_a_slow_model_is_served_before_every_pass_is_warm(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.engine._WARM_UP", 0.0)
+    async with start() as service:
+        exposition = (await service.http.get("/metrics")).text
+        assert 'kind="score",model="digits@1"' not in exposition
+        assert await service.still_good()
 
 
 async def test_metrics_move(service: Running) -> None:
