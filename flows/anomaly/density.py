@@ -47,7 +47,8 @@ class KernelDensity:
     def _strangeness(self, points: Tensor) -> Tensor:
         whitened = ((points - self._mean) @ self._whitener).clamp(-_FAR, _FAR).float()
         found = self._strangeness_of(whitened).double()
-        return found.where(points.isfinite().all(dim=1), torch.inf)
+        # A sum is finite where all its terms are, and takes a fraction of the time of looking at each.
+        return found.where(points.sum(dim=1).isfinite(), torch.inf)
 
     def _strangeness_of(self, whitened: Tensor, left_out: Tensor | None = None) -> Tensor:
         # -|w - c|^2 / 2 = w c - |c|^2 / 2 - |w|^2 / 2: one product, in float32, since ranks need no more digits. The
