@@ -47,7 +47,7 @@ DEFAULT_METHOD = "ascent"
 _DRAWN_SEED_BITS = 53  # so that a seed survives a JSON number in any language
 _TRIVIAL = 16 * 1024
 _WARM_UP = 1.0
-"""Seconds of a model's first passes after which the next of them is left out."""
+"""Seconds of a model's first passes after which larger batches are left out."""
 
 
 class State(Enum):
@@ -203,8 +203,8 @@ class Engine:
     def _warm_up(self, model: LoadedModel) -> None:
         """Every kind of pass on the device's own thread: a first one loads kernels and plans.
 
-        What is asked most has some for each size of batch. Of a large model they cost little beside a pass itself, so
-        that those which would take long are left to the requests.
+        What is asked most has some for each size of batch, the smallest first. Of a large model they cost little beside
+        a pass itself, so that passes which would take long are left to the requests.
         """
         began = time.monotonic()
         zeros = torch.zeros((1, *model.flow.item_shape), dtype=torch.uint8 if model.flow.is_image else model.flow.dtype)
@@ -213,19 +213,20 @@ class Engine:
         climbing = Columns(
             items=zeros, hidden=all_hidden, key=one, seed=one, steps=one, step_size=one.float(), temperature=one.float()
         )
+        self._pass(Sample(model), Columns(key=one, temperature=one.double()))
+        self._pass(Inpaint(model, DEFAULT_METHOD), climbing)
         score, largest = Score(model), self.settings.max_batch_rows
-        sizes = [min(size, largest) for size in padded_lengths(largest, score.rows_multiple)]
-        passes: list[tuple[AnyProgram, Columns]] = [
-            (Sample(model), Columns(key=one, temperature=one.double())),
-            (Inpaint(model, DEFAULT_METHOD), climbing),
-            *((score, Columns(items=zeros.expand(size, *zeros.shape[1:]), seed=one.expand(size))) for size in sizes),
-        ]
-        for program, columns in passes:
+        for size in padded_lengths(largest, score.rows_multiple):
+            rows = min(size, largest)
+            self._pass(score, Columns(items=zeros.expand(rows, *zeros.shape[1:]), seed=one.expand(rows)))
             if time.monotonic() - began > _WARM_UP:
                 return
-            job = Job(program, columns, Ticket(self.admission), time.monotonic() + self.settings.deadline)
-            self.scheduler.submit(job)
-            job.future.result()
+
+    def _pass(self, program: AnyProgram, columns: Columns) -> None:
+        """One job of nobody's, and its end awaited."""
+        job = Job(program, columns, Ticket(self.admission), time.monotonic() + self.settings.deadline)
+        self.scheduler.submit(job)
+        job.future.result()
 
     def _tell(self) -> None:
         """The gauges that ask the engine."""
