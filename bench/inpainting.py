@@ -3,8 +3,9 @@
     .venv/bin/python -m bench.inpainting --data-dir DIR --picture inpainting.png [--store DIR] [--model NAME]
 
 DIR holds the data that the model was trained on, with labels, as their official idx files: mnist/, fashion-mnist/.
-Prints Markdown and draws a picture. Everything is seeded: a second run in as many threads prints the same. Figures are
-of 8-bit pictures, as a user gets them, on their hidden pixels. How fast it is, ``bench.inpainting_speed`` tells.
+Prints Markdown and draws a picture. Everything is seeded; how threads share a sum moves last digits all the same.
+Figures are of 8-bit pictures, as a user gets them, on their hidden pixels. How fast it is, ``bench.inpainting_speed``
+tells.
 """
 
 from __future__ import annotations
