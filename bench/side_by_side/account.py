@@ -37,7 +37,6 @@ def lines(model: Prepared, seconds: float) -> Iterator[str]:
 
 def _lines(model: Prepared, precision: Precision, seconds: float) -> Iterator[tuple[str, ...]]:
     request, flow = sluice(model, precision).ask(model.digits[0]), model.flow(precision)
-    kind = "float32" if flow is model.model.flow else model.model.precision
     with served(model.store, drain_delay="0", precision=precision) as (process, address):
         for connections in CONNECTIONS:
             drive(address, request, connections, 1)
@@ -49,7 +48,7 @@ def _lines(model: Prepared, precision: Precision, seconds: float) -> Iterator[tu
             loop, every = (late - early for early, late in zip(before[1], after[1], strict=True))
             bare = _bare(flow, torch.from_numpy(model.digits[:rows]), seconds / 2)
             yield (
-                kind,
+                model.nets_in(precision),
                 str(connections),
                 f"{load.rate:,.0f}",
                 f"{rows}",

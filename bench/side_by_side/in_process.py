@@ -26,14 +26,13 @@ SAMPLES = 64
 
 def rows(model: Prepared, precision: Precision, seconds: float, rounds: int) -> Iterator[Row]:
     flow = model.flow(precision)
-    kind = "float32" if flow is model.model.flow else model.model.precision
     with served(model.store, drain_delay="0", precision=precision) as (_, address):
         for row in (
             batches(model, flow, address, seconds, rounds),
             samples(flow, address, seconds, rounds),
             inpaintings(model, flow, address, rounds),
         ):
-            yield row._replace(work=f"{row.work}, {kind}")
+            yield row._replace(work=f"{row.work}, {model.nets_in(precision)}")
 
 
 def scoring(model: Prepared) -> Request:

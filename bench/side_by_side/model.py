@@ -45,6 +45,10 @@ class Prepared(NamedTuple):
         """What a service with this setting answers with."""
         return self.model.flow if precision == "float32" else self.model.serving
 
+    def nets_in(self, precision: Precision) -> str:
+        """What its nets then compute in: without fast bfloat16 the service's own choice is float32 too."""
+        return "float32" if self.flow(precision) is self.model.flow else self.model.precision
+
 
 @torch.no_grad()
 def prepare(root: Path) -> Prepared:
