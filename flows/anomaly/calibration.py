@@ -52,6 +52,8 @@ class Calibration:
         self._columns = columns.sort(dim=1).values
         self._strange = strangeness.of_tests(self._columns).contiguous()
         self._combined = strangeness.combined(columns).sort().values
+        halves = torch.arange(1, 2 * self.size + 2, device=places.device).double() / (2 * (self.size + 1))
+        self._normal_score_of = torch.special.ndtri(halves)
         self._precision = _precision(self._normal_scores(columns))
 
     @classmethod
@@ -109,8 +111,7 @@ class Calibration:
         """Places (G, B) -> (B, G): the normal quantiles of their ranks among the held-out ones."""
         values = places.nan_to_num(nan=torch.inf)
         below = torch.searchsorted(self._columns, values) + torch.searchsorted(self._columns, values, right=True)
-        scores: Tensor = torch.special.ndtri((below.T + 1).double() / (2 * (self.size + 1)))
-        return scores
+        return self._normal_score_of.index_select(0, below.T.flatten()).view(below.T.shape)
 
 
 def benjamini_hochberg(p_values: Tensor, rate: float) -> Tensor:

@@ -49,14 +49,17 @@ def code_length(levels: Tensor) -> CodeLength:
     """
     # Tables are read by index_select, which is several times faster on a CPU than indexing or gather.
     bin_of, raw_bits = _BIN_OF.to(levels.device), _RAW_BITS.to(levels.device)
-    bins = bin_of.index_select(0, _context_and_residual(levels).flatten().int()).view(len(levels), -1)
+    bins = bin_of.index_select(0, _activity_and_residual(levels).flatten().int()).view(len(levels), -1)
     bins += CONTEXTS * _CLASSES * torch.arange(len(levels), device=levels.device)[:, None]
-    counts = torch.bincount(bins.flatten(), minlength=len(levels) * CONTEXTS * _CLASSES).double()
-    counts = counts.reshape(len(levels), -1, _CLASSES)
+    occurrences = torch.bincount(bins.flatten(), minlength=len(levels) * CONTEXTS * _CLASSES)
+    counts = occurrences.double().reshape(len(levels), -1, _CLASSES)
     totals = counts.sum(dim=2) + _CLASSES * _PRIOR
     # A sequence of n with counts c has probability  G(K/2) / G(n + K/2) * prod G(c + 1/2) / G(1/2)  of K classes.
     nats = (totals.lgamma() - math.lgamma(_CLASSES * _PRIOR)).sum(dim=1)
-    nats -= ((counts + _PRIOR).lgamma() - math.lgamma(_PRIOR)).sum(dim=(1, 2))
+    # A count is at most an image's entries: so few logarithms are looked up faster than they are computed.
+    each_count = torch.arange(bins.shape[1] + 1, dtype=counts.dtype, device=counts.device)
+    log_products = (each_count + _PRIOR).lgamma() - math.lgamma(_PRIOR)
+    nats -= log_products.index_select(0, occurrences).view_as(counts).sum(dim=(1, 2))
     each = (totals[..., None] / (counts + _PRIOR)).log2() + raw_bits
     negative = functional.pad(counts[:, :, _BITS + 1 :], (1, 0))  # no bits, no sign
     return CodeLength(
@@ -66,8 +69,8 @@ def code_length(levels: Tensor) -> CodeLength:
     )
 
 
-def _context_and_residual(levels: Tensor) -> Tensor:
-    """Of every pixel of (B, H, W[, C]), int16: 256 times its context, plus its residual modulo 256.
+def _activity_and_residual(levels: Tensor) -> Tensor:
+    """Of every pixel of (B, H, W[, C]), int16: 256 times how active its surroundings are, plus its residual modulo 256.
 
     An image lies in a frame of zeros, and its rows one behind the other, so that a pixel's neighbours are the same line
     of numbers begun elsewhere: a few long passes, and what they make of the frame itself is dropped.
@@ -86,9 +89,8 @@ def _context_and_residual(levels: Tensor) -> Tensor:
     here, west, north, corner, east = map(before, (0, pixel, row, row + pixel, row - pixel))
     residuals = (here - _predicted(west, north, corner)).bitwise_and_(2**_BITS - 1)
     activity = (west - corner).abs_() + (corner - north).abs_() + (north - east).abs_()
-    contexts = sum((activity >= least).to(torch.int16) for least in _ACTIVITIES)
     found = line.new_empty(count, height * row)
-    found[:, :length] = 2**_BITS * contexts + residuals
+    found[:, :length] = activity.clamp_max_(_ACTIVITIES[-1]).mul_(2**_BITS).add_(residuals)
     return found.view(count, height, row)[:, :, : width * pixel]
 
 
@@ -99,13 +101,15 @@ def _predicted(west: Tensor, north: Tensor, corner: Tensor) -> Tensor:
 
 
 def _bins() -> Tensor:
-    """Of each context, and in it of each residual modulo 256: a class, which is counted in a bin of its own.
+    """Of each activity, up to where the last context begins, and each residual modulo 256: the bin it is counted in.
 
-    A class is a residual's bit length, 0 to 8, and those of negative ones come behind these.
+    In each context every class has one. A class is a residual's bit length, 0 to 8, and those of negative ones come
+    behind these.
     """
     residuals = [level - 2**_BITS if level >= 2 ** (_BITS - 1) else level for level in range(2**_BITS)]
     classes = [abs(r).bit_length() + (_BITS if r < 0 else 0) for r in residuals]
-    return torch.tensor([_CLASSES * context + each for context in range(CONTEXTS) for each in classes])
+    contexts = [sum(activity >= least for least in _ACTIVITIES) for activity in range(_ACTIVITIES[-1] + 1)]
+    return torch.tensor([_CLASSES * context + each for context in contexts for each in classes])
 
 
 _BIN_OF = _bins()

@@ -159,5 +159,6 @@ def _savings(flow: Flow, nats: Tensor, code: CodeLength) -> Tensor:
     entries = flow.dimensions // math.prod(nats.shape[1:])
     saved = code.pixels - (_BITS * entries - nats / math.log(2))  # of densities on [0, 1] a level is 2^-8 wide
     side = max(min(saved.shape[1:]) // _WINDOWS, 1)
-    windows = functional.avg_pool2d(saved[:, None], side, max(side // 2, 1)).flatten(1)
+    rows = saved.unfold(1, side, max(side // 2, 1)).mean(dim=3)
+    windows = rows.unfold(2, side, max(side // 2, 1)).mean(dim=3).flatten(1)
     return torch.stack([windows.amin(dim=1), windows.amax(dim=1)], dim=1)
