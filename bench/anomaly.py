@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from bench import anomaly_cost, bands, page
-from bench.anomaly_data import NEAR, foreign_sets, test_items
+from bench.anomaly_data import NEAR, foreign_sets, own_items
 from flows import anomaly
 from flows.anomaly.complexity import code_bits
 from flows.precision import multiplies_bfloat16
@@ -28,14 +28,20 @@ from trainer.calibration import statistics
 from trainer.detection import detection
 
 ALPHAS = (0.10, 0.05, 0.01)
+_CODE_TESTS, _TRAINING = ("layout", "texture"), 20_000
+"""The tests that look at an image's code and never at the flow, and how many training items they are calibrated on."""
 
 
 def report(model: LoadedModel, data_dir: Path | None, limit: int | None) -> Iterator[str]:
     """Lines of Markdown on one calibrated model."""
     yield f"\n## {model.reference}\n"
-    test = test_items(model, data_dir)[:limit]
+    training, test = own_items(model, data_dir)
+    test = test[:limit]
     ordinary = statistics(model.serving, test)
     yield from false_alarms(model, ordinary)
+    if model.flow.is_image:
+        some = torch.randperm(len(training), generator=torch.Generator().manual_seed(0))[:_TRAINING]
+        yield without_the_flow(model, training[some[:limit]], ordinary)
     foreign = {name: items[:limit] for name, items in foreign_sets(model, test, data_dir).items()}
     yield from found(model, test, ordinary, foreign)
     batch = test[: anomaly_cost.BATCH]
@@ -63,6 +69,25 @@ def false_alarms(model: LoadedModel, ordinary: Tensor) -> Iterator[str]:
     yield (
         f"\nTest items and held-out items {'differ' if distance > critical else 'do not differ'} by Kolmogorov and "
         f"Smirnov's test at 1 %: the distance is {distance:.4f}, the critical one {critical:.4f}.\n"
+    )
+
+
+def without_the_flow(model: LoadedModel, training: Tensor, ordinary: Tensor) -> str:
+    """False alarms by the code alone, calibrated on training items (n, *item_shape): do test items look like these?
+
+    ``ordinary`` (N, K) are the statistics of test items.
+    """
+    tests, names = anomaly.tests_of(model.flow), anomaly.names_of(model.flow)
+    chosen = [test for test in tests if test.name in _CODE_TESTS]
+    columns = [names.index(name) for test in chosen for name in test.statistics]
+    measured = statistics(model.serving, training)[:, columns]
+    fit = len(measured) // 10
+    calibration = anomaly.Calibration.of(chosen, measured[:fit], measured[fit:])
+    p_values = calibration.judge(ordinary[:, columns]).p_value
+    shares = ", ".join(f"{float((p_values <= alpha).double().mean()):.4f}" for alpha in ALPHAS)
+    return (
+        f"By {' and '.join(_CODE_TESTS)} of the code alone, without the flow and with p-values resting on n = "
+        f"{calibration.size:,} training items instead, the shares are {shares}.\n"
     )
 
 

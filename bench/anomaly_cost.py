@@ -22,7 +22,7 @@ from model_store import LoadedModel, publish
 BATCH = 256
 LARGEST = 10_000
 """Items of a request that the service takes by default."""
-_REPEATS, _LEAST, _SECONDS = 60, 10, 15.0
+_REPEATS, _LEAST, _SECONDS = 300, 10, 15.0
 
 
 @torch.inference_mode()

@@ -23,12 +23,12 @@ _TEST = "t10k-images-idx3-ubyte.gz"
 _EMNIST = "emnist-mnist/emnist-mnist-test-images-idx3-ubyte.gz"
 
 
-def test_items(model: LoadedModel, data_dir: Path | None) -> Tensor:
-    """The test set of the data that a published model was trained on. Raises DataError."""
+def own_items(model: LoadedModel, data_dir: Path | None) -> tuple[Tensor, Tensor]:
+    """Training and test set of the data that a published model was trained on. Raises DataError."""
     preset = PRESETS.get(str(model.manifest.provenance.get("preset")))
     if preset is None or preset.data.name != model.manifest.provenance.get("data"):
         raise DataError(f"{model.reference}: no preset tells what it was trained on")
-    return preset.data.read(data_dir)[1]
+    return preset.data.read(data_dir)
 
 
 def foreign_sets(model: LoadedModel, test: Tensor, data_dir: Path | None) -> dict[str, Tensor]:

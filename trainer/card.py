@@ -20,8 +20,8 @@ $pictures
 
 $title: $licence.
 
-$columns$training items to train on, $validation of the same training set held out to choose the epoch and to calibrate
-verdicts by, $test of the test set to report on.
+$columns$training items to train on, $validation of the same training set held out to choose the epoch by, $test of the
+test set to report on. The manifest says which items its verdicts are calibrated on.
 
 ## Architecture
 

@@ -31,7 +31,7 @@ def export(run: Finished, store: Path | None, name: str) -> tuple[Quality, Publi
         return quality, None
     bfloat16 = measure_bfloat16(flow, run.splits.validation[:PRECISION_ITEMS])
     answering = serving(flow, bfloat16)
-    calibration = calibrate(answering, run.splits.validation)
+    calibration = calibrate(answering, run.splits.calibration)
     latents = Latents.of(flow, run.splits.test[:LATENT_ITEMS])
     drawn = {
         "loss.png": pictures.curve(run.history, run.best),
@@ -54,7 +54,7 @@ def export(run: Finished, store: Path | None, name: str) -> tuple[Quality, Publi
         card=card.write(run, quality, latents, name, pictures=drawn.keys()),
         pictures=drawn,
         calibration=calibration,
-        calibrated_on=source_of(run.splits.validation, preset.data),
+        calibrated_on=source_of(run.splits.calibration, preset.data),
         detection=against_corruptions(answering, calibration, run.splits.test),
         weights_dtype=preset.weights_dtype,
         bfloat16=bfloat16,

@@ -118,4 +118,4 @@ def _held_out_of(loaded: LoadedModel, data_dir: Path | None) -> Ordinary:
     splits = data.load(preset.data, data_dir, seed=seed)
     if len(splits.train) != provenance.get("training_items"):
         raise DataError(f"{loaded.reference}: was trained on a part of {preset.data.title}; --data brings other items")
-    return Ordinary(splits.validation, splits.test, source_of(splits.validation, preset.data))
+    return Ordinary(splits.calibration, splits.test, source_of(splits.calibration, preset.data))

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from flows.anomaly.statistics import Test
-from flows.anomaly.strangeness import Strangeness, check_table, p_values
+from flows.anomaly.strangeness import Strangeness, check_table, p_values, p_values_of
 
 
 class Verdict(NamedTuple):
@@ -46,15 +46,15 @@ class Calibration:
     """
 
     def __init__(self, strangeness: Strangeness, places: Tensor) -> None:
-        self.strangeness, self.places = strangeness, places.double()
+        self.strangeness, self.places = strangeness, places.half()
         check_table(self.places, len(strangeness.telling) + len(strangeness.tests))
-        columns = self.places.T.contiguous()
-        self._columns = columns.sort(dim=1).values
-        self._strange = strangeness.of_tests(self._columns).contiguous()
+        columns = self.places.T.double().contiguous()
+        # Searched for every item: in single precision, which holds halves exactly, more of them stay in a cache.
+        self._columns = columns.float().sort(dim=1).values
         self._combined = strangeness.combined(columns).sort().values
         halves = torch.arange(1, 2 * self.size + 2, device=places.device).double() / (2 * (self.size + 1))
         self._normal_score_of = torch.special.ndtri(halves)
-        self._precision = _precision(self._normal_scores(columns))
+        self._precision = _precision(self._normal_scores(*self._ranks(columns)))
 
     @classmethod
     def of(cls, tests: Sequence[Test], fit: Tensor, held_out: Tensor) -> Calibration:
@@ -71,7 +71,7 @@ class Calibration:
     def tensors(self) -> dict[str, Tensor]:
         return {
             "fit": self.strangeness.fit.half(),
-            "held_out": self.places.half(),
+            "held_out": self.places,
             "scale": self.strangeness.scale.float(),
         }
 
@@ -82,16 +82,17 @@ class Calibration:
 
     def held_out(self, statistic: str) -> Tensor:
         """What the held-out items have of a statistic (n,) that means something on its own, in its own units."""
-        return self.strangeness.in_units(self.places.T, statistic)
+        return self.strangeness.in_units(self.places.T.double(), statistic)
 
     def judge(self, statistics: Tensor) -> Verdict:
         """Statistics (B, K) of items -> p-values. A row that is not finite is stranger than anything: 1 / (n + 1)."""
         places = self.strangeness.places(statistics)
-        each = p_values(self._strange, self.strangeness.of_tests(places).contiguous())
+        less, at_most = self._ranks(places)
+        each = p_values_of(self.strangeness.of_tests(less), self.size)
         return Verdict(
             p_values(self._combined, self.strangeness.combined(places)),
             {test.name: column for test, column in zip(self.strangeness.tests, each, strict=True)},
-            self._normal_scores(places),
+            self._normal_scores(less, at_most),
         )
 
     def judge_group(self, scores: Tensor) -> GroupVerdict:
@@ -107,11 +108,16 @@ class Calibration:
         tail = torch.special.gammaincc(torch.tensor(degrees / 2.0), torch.tensor(statistic / 2).double())
         return GroupVerdict(float(tail), statistic, degrees)
 
-    def _normal_scores(self, places: Tensor) -> Tensor:
-        """Places (G, B) -> (B, G): the normal quantiles of their ranks among the held-out ones."""
-        values = places.nan_to_num(nan=torch.inf)
-        below = torch.searchsorted(self._columns, values) + torch.searchsorted(self._columns, values, right=True)
-        return self._normal_score_of.index_select(0, below.T.flatten()).view(below.T.shape)
+    def _ranks(self, places: Tensor) -> tuple[Tensor, Tensor]:
+        """How many held-out items have less than these places (G, B), and how many at most as much: (G, B) each."""
+        values = places.nan_to_num(nan=torch.inf).float()
+        return torch.searchsorted(self._columns, values), torch.searchsorted(self._columns, values, right=True)
+
+    def _normal_scores(self, less: Tensor, at_most: Tensor) -> Tensor:
+        """Ranks (G, B) among the held-out items, from below and from above -> (B, G): the normal quantiles of both."""
+        halves = (less + at_most).T
+        scores: Tensor = self._normal_score_of.index_select(0, halves.flatten()).view(halves.shape)
+        return scores
 
 
 def benjamini_hochberg(p_values: Tensor, rate: float) -> Tensor:

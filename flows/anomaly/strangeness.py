@@ -83,9 +83,12 @@ class Strangeness:
 
 def p_values(ordinary: Tensor, strangeness: Tensor) -> Tensor:
     """(1 + #{ordinary at least as strange}) / (n + 1); ``ordinary`` (..., n) is sorted."""
-    n = ordinary.shape[-1]
-    at_least = n - torch.searchsorted(ordinary, strangeness)
-    return (1 + at_least).double() / (n + 1)
+    return p_values_of(torch.searchsorted(ordinary, strangeness), ordinary.shape[-1])
+
+
+def p_values_of(less: Tensor, n: int) -> Tensor:
+    """The same of items than which so many of n ordinary ones are less strange."""
+    return (1 + n - less).double() / (n + 1)
 
 
 def check_table(table: Tensor, columns: int) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from trainer.data.own import OwnData
+from trainer.data.toys import Toy
 from trainer.errors import DataError
 
 HELD_OUT_SHARE = 0.1
@@ -53,13 +54,23 @@ class DataSet(Protocol):
 
 @dataclass(frozen=True)
 class Splits:
-    """Items to train on, to choose by, and to report on: three sets without a common index."""
+    """Items to train on, to choose by, and to report on: three sets without a common index.
+
+    Calibration rests on those to choose by, where the data have no more.
+    """
 
     train: Tensor
     validation: Tensor
     test: Tensor
+    more: Tensor | None = None
+    """Items of none of the three sets."""
     columns: tuple[str, ...] = ()
     """The names of a vector's entries, where the data have such."""
+
+    @property
+    def calibration(self) -> Tensor:
+        """What p-values are made from: of no influence on any weight, and as many as there are."""
+        return self.validation if self.more is None else self.more
 
     @property
     def item_shape(self) -> tuple[int, ...]:
@@ -81,7 +92,11 @@ def load(dataset: DataSet, data_dir: Path | None, *, seed: int, limit: int | Non
     """
     items, test = dataset.read(data_dir)
     splits = split(dataset.name, items, test, seed=seed, limit=limit)
-    return replace(splits, columns=dataset.columns) if isinstance(dataset, OwnData) else splits
+    if isinstance(dataset, OwnData):
+        return replace(splits, columns=dataset.columns)
+    if isinstance(dataset, Toy):
+        return replace(splits, more=dataset.more()[:limit])
+    return splits
 
 
 def split(name: str, items: Tensor, test: Tensor, *, seed: int, limit: int | None = None) -> Splits:

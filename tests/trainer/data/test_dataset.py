@@ -55,3 +55,10 @@ def test_the_splits_know_shape_and_kind(numbered: data.DataSet, tmp_path: Path) 
     images, points = data.load(numbered, tmp_path, seed=0), data.load(data.MOONS, None, seed=0)
     assert images.item_shape == (4, 4)
     assert points.item_shape == (2,)
+
+
+def test_verdicts_rest_on_what_chose_the_epoch_unless_data_can_be_drawn(numbered: data.DataSet, tmp_path: Path) -> None:
+    images, points = data.load(numbered, tmp_path, seed=0), data.load(data.MOONS, None, seed=0)
+    assert images.calibration is images.validation
+    assert points.calibration.equal(data.MOONS.more())
+    assert len(data.load(data.MOONS, None, seed=0, limit=90).calibration) == 90

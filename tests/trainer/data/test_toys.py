@@ -18,6 +18,19 @@ def test_a_toy_is_the_same_at_every_reading_and_its_splits_differ(toy: Toy) -> N
     assert not train[: len(test)].equal(test)
 
 
+@pytest.mark.parametrize("toy", [MOONS, CIRCLES, SPIRALS, PARABOLA], ids=lambda toy: toy.name)
+def test_there_are_more_points_of_the_same_distribution_and_of_neither_set(toy: Toy) -> None:
+    train, test = toy.read(None)
+    more = toy.more()
+    assert more.shape == (50_000, 2)
+    seen = {tuple(point) for points in (train, test) for point in points.tolist()}
+    assert not any(tuple(point) in seen for point in more.tolist())
+    for power in (1, 2):
+        one, other = train**power, more**power
+        error = (one.var(dim=0) / len(one) + other.var(dim=0) / len(other)).sqrt()
+        assert ((one.mean(dim=0) - other.mean(dim=0)).abs() < 4 * error).all()
+
+
 def test_circles_lie_at_radius_one_and_two_with_twice_as_many_points_on_the_longer() -> None:
     radius = CIRCLES.read(None)[0].norm(dim=1)
     assert ((radius - 1).abs().minimum((radius - 2).abs()) < 0.5).all()
