@@ -81,6 +81,15 @@ class Flow(nn.Module):
         """
         return self.log_prob(x)
 
+    def redraw(self, x: Tensor, chosen: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+        """x (B, *item_shape) with the chosen entries (B, *item_shape), bool, drawn anew, for flows with sharp modes.
+
+        Each is drawn from its density given the entries before it in the flow's own order, old or new, by its uniform
+        draw (B, *item_shape), float64. Also gives each entry's log-density given those before it (B, *item_shape),
+        chosen or not: their sum is the log-likelihood of what was drawn.
+        """
+        raise NotImplementedError
+
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x (B, *item_shape), continuous -> latent z (B, *prior.shape) and log|det dz/dx| (B,)."""
         self.check(x)

@@ -82,6 +82,16 @@ class LatticeFlow(Flow):
             total = total + level.total(own)
         return flatten(y)[0], total, cells.put_back(log_slopes)
 
+    def redraw(self, x: Tensor, chosen: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+        cells, *levels, flatten = self.transforms
+        y, drawn, lots = (cells(each)[0] for each in (x, chosen.to(x.dtype), uniform))
+        latents, log_slopes = torch.zeros_like(y), torch.zeros_like(y)
+        for level in reversed(levels):
+            assert isinstance(level, LatticeLevel)
+            level.redraw(y, drawn.bool(), lots, latents, log_slopes)
+        log_densities = self.prior.log_density(flatten(latents)[0]) + flatten(log_slopes)[0]
+        return cells.inverse(y)[0], self.in_place(log_densities)
+
     def smoothed_log_prob(self, x: Tensor, width: Tensor) -> Tensor:
         cells, *levels = self.transforms
         y, _ = cells(x)
@@ -157,6 +167,18 @@ class LatticeLevel(Transform):
             self._put(x, pixels, index)
             total = total + torch.where(self.groups[index], log_slope, 0).flatten(1).sum(dim=1)
         return x, total
+
+    def redraw(self, x: Tensor, chosen: Tensor, uniform: Tensor, latents: Tensor, log_slopes: Tensor) -> None:
+        """Draw the chosen entries of x (B, C, H, W) anew where they are the level's, in place, group after group.
+
+        Puts the latents and log-slopes of all entries of the level, those of the new x, into theirs.
+        """
+        for index, channel in enumerate(self.channels):
+            mixture = self._mixture(x, index)
+            pixels = x[:, channel].where(~chosen[:, channel], mixture.draw(uniform[:, channel]))
+            self._put(x, pixels, index)
+            for target, plane in zip((latents, log_slopes), mixture.to_latent(pixels), strict=True):
+                self._put(target, plane, index)
 
     def smoothed(self, x: Tensor, width: Tensor) -> Tensor:
         """The level's share (B,) of the smoothed log-density at pixels x (B, C, H, W) that nothing has changed."""

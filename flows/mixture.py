@@ -87,6 +87,23 @@ class UnitMixture:
         bump = functional.logsigmoid(from_mean) + functional.logsigmoid(-from_mean) - scale.log()
         return torch.logsumexp(self._log_weights + bump, dim=1)
 
+    def draw(self, uniform: Tensor) -> Tensor:
+        """uniform (B, ...) in (0, 1), float64 -> u (B, ...), drawn from the density: a component, and a place in it.
+
+        Not F's inverse, which would want bisection, but as good for a draw; one uniform number has digits for both.
+        """
+        shares = self._log_weights.double().exp().cumsum(dim=1)
+        level = uniform.unsqueeze(1) * shares[:, -1:]
+        which = (shares <= level).sum(dim=1, keepdim=True).clamp_max(shares.shape[1] - 1)
+        below = torch.where(which > 0, shares.gather(1, (which - 1).clamp_min(0)), 0.0)
+        within = ((level - below) / (shares.gather(1, which) - below)).clamp(0, 1)
+        mean, rate = (each.gather(1, (which - 2).clamp_min(0)).double() for each in (self._mean, self._rate))
+        left, right = (-mean * rate).sigmoid(), ((1 - mean) * rate).sigmoid()
+        logistic = mean + torch.logit(left + within * (right - left), eps=torch.finfo(within.dtype).eps) / rate
+        black, white = within / LEVELS, 1 - within / LEVELS
+        drawn = black.where(which == 0, white.where(which == 1, logistic)).clamp(0, 1)
+        return drawn.squeeze(1).to(self._mean.dtype)
+
     def from_latent(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """z (B, ...) -> u (B, ...) with F(u) = sigmoid(z), and log du/dz (B, ...).
 

@@ -85,13 +85,13 @@ def start(
         accepted=whole,
         samples=METHODS[method].samples,
     )
-    away = METHODS[method].dispersion * temperature
-    x = fill(flow, climb, outset(flow, x, hidden, keys, away))
-    log_prob, gradient = evaluate(flow, x, hidden, narrowing(climb) if METHODS[method].blurs else None)
+    chosen = METHODS[method].on(flow)
+    x = fill(flow, climb, outset(flow, x, hidden, keys, chosen.dispersion * temperature))
+    log_prob, gradient = evaluate(flow, x, hidden, narrowing(climb) if chosen.blurs else None)
     climb = replace(
         climb, x=x, gradient=gradient, log_prob=log_prob, best=x, best_log_prob=log_prob, start_log_prob=log_prob
     )
-    return METHODS[method].begin(flow, climb)
+    return chosen.begin(flow, climb)
 
 
 def step(flow: Flow, climb: Climb) -> Climb:
@@ -99,7 +99,7 @@ def step(flow: Flow, climb: Climb) -> Climb:
 
     Costs one forward and one backward pass of the flow over the batch, done rows included: select them away first.
     """
-    ahead = METHODS[climb.method].advance(flow, climb)
+    ahead = METHODS[climb.method].on(flow).advance(flow, climb)
     taken = climb.step + 1
     ahead = replace(ahead, step=taken, done=ahead.converged | (taken >= climb.steps))
     return climb.where(climb.done, ahead) if bool(climb.done.any()) else ahead

@@ -13,6 +13,7 @@ from flows.inpainting.adam import direction, remember
 from flows.inpainting.ascent import paper_rate
 from flows.inpainting.climb import Climb, along
 from flows.inpainting.method import Method, below_one, evaluate, fill, move, sound, width
+from flows.inpainting.redraw import Redraw
 
 
 class Langevin(Method):
@@ -27,6 +28,8 @@ class Langevin(Method):
     The first quarter of the steps climbs (Adam, as ``ascent`` without noise), the second fits e to an acceptance of
     0.574 (Roberts & Rosenthal 1998, "Optimal scaling of discrete approximations to Langevin diffusions"), starting from
     0.3 step_size, and the second half keeps e and is the chain proper: ``acceptance`` is of that half.
+
+    Among sharp modes no step is small enough: there ``Redraw`` draws from the same conditional.
     """
 
     name = "langevin"
@@ -35,6 +38,9 @@ class Langevin(Method):
     first_scale = 0.3
     wanted_acceptance = 0.574
     adaptation = 0.3
+
+    def on(self, flow: Flow) -> Method:
+        return Redraw() if flow.has_sharp_modes else self
 
     def begin(self, flow: Flow, climb: Climb) -> Climb:
         # Where the flow puts no curvature at all, the width keeps the proposal from running away.

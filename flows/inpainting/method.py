@@ -23,6 +23,10 @@ class Method:
     blurs: bool = False
     """Whether it follows the gradient of a smoothed likelihood where a flow has sharp modes."""
 
+    def on(self, flow: Flow) -> Method:  # noqa: ARG002
+        """This method, or what does its work on a flow of that kind."""
+        return self
+
     def begin(self, flow: Flow, climb: Climb) -> Climb:
         """The climb with what the method needs to remember, at its first point."""
         raise NotImplementedError
