@@ -64,7 +64,7 @@ class Redraw(Method):
         squares, cells = tiles(climb, noise.derive(key, 4))
         one = window(climb, climb.state["unsure"], noise.derive(key, 1))
         chosen = along(everything, climb.x) | torch.where(along(many, climb.x), squares, one)
-        chosen &= climb.hidden & ~along(looking, climb.x)
+        chosen = chosen & climb.hidden & ~along(looking, climb.x)
         cells = torch.where(along(many, cells), cells, 0)
         x, log_densities = self._drawn(flow, climb, chosen, noise.derive(key, 2))
 

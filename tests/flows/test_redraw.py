@@ -106,6 +106,19 @@ def test_draws_of_two_pixels_have_the_moments_of_their_conditional(small: flows.
     assert 0.05 < float(climb.acceptance.mean()) < 1
 
 
+@pytest.mark.parametrize("shape", [(8, 4), (4, 8, 3)])
+def test_a_chain_goes_through_all_its_stages_and_knows_where_it_stands(shape: tuple[int, ...]) -> None:
+    flow = disturb(flows.lattice(shape, width=6, blocks=1, components=3).double()).requires_grad_(False)
+    generator = torch.Generator().manual_seed(1)
+    x, hidden = torch.rand(2, *shape, dtype=torch.float64, generator=generator), torch.rand(2, *shape) < 0.5
+    hidden[:, 0, 0] = True
+    climb = sample(flow, x, hidden, noise.keys(2, 2), steps=torch.tensor([20, 9]))
+    assert torch.equal(climb.x[~hidden], x[~hidden])
+    assert bool((climb.x != x)[hidden].all())
+    torch.testing.assert_close(climb.log_prob, flow.log_prob(climb.x))
+    assert climb.proposed.tolist() == [10, 4]
+
+
 def test_a_chain_is_its_own_and_its_keys(small: flows.Flow) -> None:
     x, hidden, keys = (each[:4] for each in known((0, 0), (1, 2), (3, 3)))
     together = sample(small, x, hidden, keys, steps=12)
