@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from flows import lattice
 from flows.inpainting import METHODS
+from model_store import publish
 from tests.service.conftest import Running, Start, assert_problem
 from tests.service.test_score import images, npy, picture
 
@@ -111,6 +115,26 @@ async def test_a_mask_hides_from_128_on(service: Running) -> None:
     np.testing.assert_array_equal(found, expected)
     np.testing.assert_array_equal(found[0][[0, *range(3, 8)]], image[[0, *range(3, 8)]])
     assert (found[0][1:3] != image[1:3]).any()
+
+
+async def test_draws_of_a_flow_with_sharp_modes_share_ticks_and_keep_what_is_known(
+    start: Start, tmp_path: Path
+) -> None:
+    flow, arguments = lattice((8, 8), width=6, blocks=1), {"width": 6, "blocks": 1}
+    pixels = torch.from_numpy(images(4))
+    described = {"golden_items": pixels, "provenance": {}, "quality": {}, "card": ""}
+    publish(tmp_path, "sharp", flow, architecture="lattice", arguments=arguments, **described)
+    image, url = images(1)[0], "/inpaint?steps=12&n=3&method=langevin"
+    async with start(store=tmp_path) as service:
+        alone = await service.post_json(f"{url}&seed=1", **multipart(image))
+        both = await asyncio.gather(*(service.post_json(f"{url}&seed={seed}", **multipart(image)) for seed in (1, 2)))
+        assert [item["pixels"] for item in both[0]["items"]] == [item["pixels"] for item in alone["items"]]
+        drawn = [np.array(item["pixels"]) for answer in both for item in answer["items"]]
+        assert all((one[:, :4] == image[:, :4]).all() for one in drawn)
+        assert len({one.tobytes() for one in drawn}) == 6
+        assert all(0 <= item["acceptance"] <= 1 and item["steps"] == 12 for item in alone["items"])
+        scored = await service.post_json("/score", json={"items": [drawn[0].tolist()]})
+        assert np.isfinite(scored["items"][0]["log_likelihood"])
 
 
 async def test_everything_may_be_unknown(service: Running) -> None:
