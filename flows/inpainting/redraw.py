@@ -31,7 +31,8 @@ class Redraw(Method):
 
     The second half of the steps is that chain: ``acceptance`` is of that half. The first half looks for a place to
     begin, of which nothing need be exact: a step draws many windows apart from each other, each kept by what changes in
-    its own surroundings, and the next one looks what has become of the density. There is no gradient.
+    its own surroundings, and the next one looks what has become of the density, which until then is known in parts
+    only. There is no gradient.
     """
 
     name = "langevin"

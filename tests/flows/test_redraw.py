@@ -110,7 +110,8 @@ def test_draws_of_two_pixels_have_the_moments_of_their_conditional(small: flows.
 def test_a_chain_goes_through_all_its_stages_and_knows_where_it_stands(shape: tuple[int, ...]) -> None:
     flow = disturb(flows.lattice(shape, width=6, blocks=1, components=3).double()).requires_grad_(False)
     generator = torch.Generator().manual_seed(1)
-    x, hidden = torch.rand(2, *shape, dtype=torch.float64, generator=generator), torch.rand(2, *shape) < 0.5
+    x = torch.rand(2, *shape, dtype=torch.float64, generator=generator)
+    hidden = torch.rand(2, *shape, generator=generator) < 0.5
     hidden[:, 0, 0] = True
     climb = sample(flow, x, hidden, noise.keys(2, 2), steps=torch.tensor([20, 9]))
     assert torch.equal(climb.x[~hidden], x[~hidden])
