@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Iterable
 from types import TracebackType
 
 from service.errors import Problem, QueueFull, TooLarge
@@ -46,15 +47,11 @@ class Admission:
             return 1
         return min(max(math.ceil(self.waiting / self._pace), 1), _LONGEST_WAIT)
 
-    def _count(self, difference: int) -> None:
+    def spend(self, shares: Iterable[tuple[Ticket, int]]) -> None:
+        """Take item-ticks that the device has worked off out of the tickets that held them."""
         with self._lock:
-            self.requests += difference
-
-    def _change(self, difference: int) -> None:
-        with self._lock:
-            if difference > 0 and self.waiting + difference > self.bound:
-                raise QueueFull(self.retry_after())
-            self.waiting += difference
+            for ticket, item_ticks in shares:
+                ticket._change(-min(item_ticks, ticket._held))
 
 
 class Ticket:
@@ -65,18 +62,22 @@ class Ticket:
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
-        self._lock = threading.Lock()
+        self._lock = admission._lock
         self._held = 0
         self._closed = False
-        admission._count(+1)
+        with self._lock:
+            admission.requests += 1
 
     def resize(self, cost: int) -> None:
         """Hold ``cost`` item-ticks from now on: a better estimate than the last. Raises QueueFull, TooLarge."""
-        if cost > self._admission.bound:
-            raise TooLarge(f"the request asks for {cost} item-ticks; the queue holds {self._admission.bound}")
+        admission = self._admission
+        if cost > admission.bound:
+            raise TooLarge(f"the request asks for {cost} item-ticks; the queue holds {admission.bound}")
         with self._lock:
-            self._admission._change(cost - self._held)
-            self._held = cost
+            more = cost - self._held
+            if more > 0 and admission.waiting + more > admission.bound:
+                raise QueueFull(admission.retry_after())
+            self._change(more)
 
     def hand_over(self) -> Ticket:
         """A ticket that holds what this one held, and outlives it."""
@@ -85,20 +86,17 @@ class Ticket:
             heir._held, self._held = self._held, 0
         return heir
 
-    def spend(self, item_ticks: int) -> None:
-        """Give back what the device has worked off."""
-        with self._lock:
-            if not self._closed:
-                spent = min(item_ticks, self._held)
-                self._admission._change(-spent)
-                self._held -= spent
-
     def close(self) -> None:
         with self._lock:
             if not self._closed:
-                self._admission._change(-self._held)
-                self._admission._count(-1)
-                self._held, self._closed = 0, True
+                self._change(-self._held)
+                self._admission.requests -= 1
+                self._closed = True
+
+    def _change(self, difference: int) -> None:
+        """Hold so much more. Whoever calls holds the lock."""
+        self._held += difference
+        self._admission.waiting += difference
 
     def __enter__(self) -> Ticket:
         return self

@@ -188,6 +188,7 @@ class Engine:
         job = Job(program, rows, ticket, deadline, progress)
         if progress is not None:
             job.future.add_done_callback(lambda _: progress.wake())
+        self._gathering.stir()
         self.scheduler.submit(job)
         return Inpainting(asked, job, progress)
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from service.admission import Ticket
 from service.columns import Columns
 from service.errors import DeadlinePassed
-from service.parts import Part
+from service.parts import Batch, Part
 from service.programs import AnyProgram
 
 
@@ -59,7 +59,8 @@ class Job:
         for start in range(0, count, largest):
             stop = min(start + largest, count)
             columns = self.columns if stop - start == count else self.columns.rows(start, stop)
-            yield Piece(self, _places(start, stop), Part(columns, stop - start, range(stop - start)), started=False)
+            part = Part(Batch(columns, stop - start), range(stop - start))
+            yield Piece(self, _places(start, stop), part, started=False)
 
     def stop(self) -> None:
         """Be content with what the rows are after their next tick."""
@@ -67,9 +68,11 @@ class Job:
 
     def over(self) -> bool:
         """Whether the rows need no more ticks: answered, failed, left by the client, or too late (which fails it)."""
-        if not self.future.done() and time.monotonic() > self.deadline:
+        if self.future.done():
+            return True
+        if late := time.monotonic() > self.deadline:
             self.fail(DeadlinePassed())
-        return self.future.done()
+        return late
 
     def deliver(self, index: Tensor, results: Columns) -> None:
         """Results of the rows ``index``; with the last of them the job is done."""
@@ -99,7 +102,7 @@ def _places(start: int, stop: int) -> Tensor:
     return torch.arange(start, stop)
 
 
-@dataclass
+@dataclass(slots=True)
 class Piece:
     """Some rows of a job that travel together: a job larger than a batch is cut, and rows that end early leave."""
 
@@ -113,15 +116,11 @@ class Piece:
     """That its rows have had, all of them the same number."""
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.rows.places)
 
     def watched(self) -> bool:
         """Whether its rows are to be shown after the tick that comes."""
         return self.job.observer is not None and self.job.observer.due(self.ticks + 1)
-
-    def after(self, rows: Part) -> Piece:
-        """The piece once a tick has made these of its rows."""
-        return Piece(self.job, self.index, rows, started=True, ticks=self.ticks + 1)
 
     def select(self, rows: Tensor) -> Piece:
         return replace(self, index=self.index[rows], rows=self.rows.select(rows))

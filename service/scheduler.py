@@ -6,9 +6,9 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import accumulate, chain
 from typing import Any
 
 import torch
@@ -19,7 +19,7 @@ from service.columns import Columns
 from service.errors import Unavailable
 from service.jobs import Job, Piece
 from service.metrics import Metrics
-from service.parts import Part, join
+from service.parts import Batch, Part, join
 from service.programs import AnyProgram
 from service.threads import compute_in, wake_promptly
 
@@ -75,7 +75,7 @@ class Scheduler:
             if self._stopping or not self.alive:
                 raise Unavailable("the service no longer computes")
             first, pieces = not self._waiting, list(job.pieces(self._max_rows))
-            self._enqueue(pieces)
+            self._enqueue(job.program.key, pieces)
             if first or not self._held or not all(map(_small, pieces)):
                 self._changed.notify()
 
@@ -142,11 +142,13 @@ class Scheduler:
             piece = queue.popleft()
             if piece.job.over():
                 continue
-            if len(piece) > room:
+            rows = len(piece)
+            if rows > room:
                 piece, rest = piece.split(room)
                 queue.appendleft(rest)
+                rows = room
             pieces.append(piece)
-            room -= len(piece)
+            room -= rows
         if pieces:
             self._ticks += 1
             self._served[iterative] = self._since[key] = self._ticks
@@ -154,46 +156,48 @@ class Scheduler:
             del self._waiting[key]
         return pieces
 
-    def _enqueue(self, pieces: Sequence[Piece]) -> None:
-        for piece in pieces:
-            key = piece.job.program.key
-            if key not in self._waiting:
-                self._waiting[key] = deque()
-                self._since[key] = self._ticks
-            self._waiting[key].append(piece)
+    def _enqueue(self, key: Hashable, pieces: Sequence[Piece]) -> None:
+        """Pieces of programs of this key, behind those that wait already."""
+        if pieces and key not in self._waiting:
+            self._waiting[key] = deque()
+            self._since[key] = self._ticks
+        if pieces:
+            self._waiting[key].extend(pieces)
 
     def _tick(self, pieces: list[Piece]) -> None:
-        program, rows = pieces[0].job.program, sum(map(len, pieces))
+        program, lengths = pieces[0].job.program, list(map(len, pieces))
         for piece in pieces:
             if not piece.started:
                 self._metrics.waited(program.kind, time.monotonic() - piece.job.submitted)
         began = time.perf_counter()
         # An ascent needs a gradient, which inference mode forbids; its weights ask for none, so nothing is recorded.
-        outcomes: list[Outcome] = []
+        going_on: list[Piece] = []
+        news: list[News] = []
         with torch.inference_mode(not program.iterative):
-            self._advance(pieces, outcomes)
+            self._advance(pieces, going_on, news)
         seconds = time.perf_counter() - began
-        self._admission.measure(rows, seconds)
-        self._metrics.tick(program.kind, program.model.reference, rows, seconds)
-        for outcome in outcomes:
-            outcome.settle()
+        self._admission.measure(sum(lengths), seconds)
+        self._metrics.tick(program.kind, program.model.reference, sum(lengths), seconds)
+        self._admission.spend((piece.job.ticket, rows) for piece, rows in zip(pieces, lengths, strict=True))
+        for each in news:
+            each.tell()
         with self._changed:
-            self._enqueue([outcome.unfinished for outcome in outcomes if outcome.unfinished])
+            self._enqueue(program.key, going_on)
 
-    def _advance(self, pieces: list[Piece], outcomes: list[Outcome]) -> None:
-        """One tick for every piece, its outcome appended. A piece that cannot be computed fails alone."""
-        key, rows = pieces[0].job.program.key, sum(map(len, pieces))
+    def _advance(self, pieces: list[Piece], going_on: list[Piece], news: list[News]) -> None:
+        """One tick for every piece: who needs another, and what is to tell. What cannot be computed fails alone."""
         try:
-            outcomes += _step(pieces)
+            _step(pieces, going_on, news)
             return
         except torch.OutOfMemoryError:
+            rows = sum(map(len, pieces))
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
             self._metrics.out_of_memory.inc()
             if rows == 1:
                 pieces[0].job.fail(Unavailable("not enough memory for a single item"))
                 return
-            self._limits[key] = rows // 2
+            self._limits[pieces[0].job.program.key] = rows // 2
             halves = _halves_by_rows(pieces)
         except torch.AcceleratorError:
             raise  # the device is lost for the whole process: the thread ends, and liveness says so
@@ -203,94 +207,93 @@ class Scheduler:
                 return
             halves = pieces[: len(pieces) // 2], pieces[len(pieces) // 2 :]
         for half in halves:
-            self._advance(half, outcomes)
+            self._advance(half, going_on, news)
 
 
 def _small(piece: Piece) -> bool:
-    """Whether the tick that takes it costs about the same with others in it."""
-    return not piece.job.program.iterative and len(piece.job.columns) < _LARGE
+    """Whether the tick that begins it costs about the same with others in it."""
+    return not piece.started and len(piece.job.columns) < _LARGE
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a tick made of a piece: results of the rows that ended, and the piece of those that did not."""
+@dataclass(slots=True)
+class News:
+    """What a tick has to tell of a job: rows of it that have ended, or that somebody watches."""
 
-    piece: Piece
-    ended: Tensor | None
-    """Which rows of its job have ended, if any."""
-    results: Columns | None
-    unfinished: Piece | None
-    shown: Columns | None
-    """What an observer wants to see of all the rows."""
+    job: Job
+    index: Tensor
+    """(B,) int64: which rows of the job."""
+    results: Columns | None = None
+    """Of these rows, which have ended."""
+    shown: Columns | None = None
+    """What an observer wants to see of them ..."""
+    ticks: int = 0
+    """... after so many ticks."""
 
-    def settle(self) -> None:
-        if self.shown is not None and self.piece.job.observer is not None:
-            self.piece.job.observer.show(self.piece.index, self.piece.ticks + 1, self.shown)
-        self.piece.job.ticket.spend(len(self.piece))
-        if self.ended is not None and self.results is not None:
-            self.piece.job.deliver(self.ended, self.results)
+    def tell(self) -> None:
+        if self.shown is not None and self.job.observer is not None:
+            self.job.observer.show(self.index, self.ticks, self.shown)
+        if self.results is not None:
+            self.job.deliver(self.index, self.results)
 
 
-def _step(pieces: list[Piece]) -> list[Outcome]:
+def _step(pieces: list[Piece], going_on: list[Piece], news: list[News]) -> None:
+    """One tick of all pieces together. Nothing has changed where it raises."""
     program = pieces[0].job.program
     _start(program, [piece for piece in pieces if not piece.started])
-    rows = program.step(join([piece.rows for piece in pieces], program.rows_multiple))
+    batch = join([piece.rows for piece in pieces], program.rows_multiple)
+    rows = program.step(batch.rows)
+    spans = _spans(pieces)
     done = program.done(rows).tolist()
-    parts = _parts(rows, pieces)
-    spans = [part.places for part in parts]
     ends = [
         span if piece.job.stopping else [place for place in span if done[place]]
         for piece, span in zip(pieces, spans, strict=True)
     ]
-    sees = [span if piece.watched() else range(0) for piece, span in zip(pieces, spans, strict=True)]
+    sees = [span if piece.watched() else () for piece, span in zip(pieces, spans, strict=True)]
     results, shown = _of_those(program.result, rows, ends), _of_those(program.view, rows, sees)
-    return [
-        _outcome(piece, part, end, result, view)
-        for piece, part, end, result, view in zip(pieces, parts, ends, results, shown, strict=True)
-    ]
+
+    batch.rows = rows
+    for piece, span, end, result, view in zip(pieces, spans, ends, results, shown, strict=True):
+        piece.ticks += 1
+        if piece.rows.batch is not batch:
+            piece.rows = Part(batch, span)
+        if view is not None:
+            news.append(News(piece.job, piece.index, shown=view, ticks=piece.ticks))
+        if len(end) == len(span):
+            news.append(News(piece.job, piece.index, result))
+        elif end:
+            over = torch.tensor(done[span.start : span.stop])
+            news.append(News(piece.job, piece.index[over], result))
+            going_on.append(piece.select((~over).nonzero().flatten()))
+        else:
+            going_on.append(piece)
 
 
 def _start(program: AnyProgram, pieces: list[Piece]) -> None:
     """The first thing in a piece's first tick, for all that begin with it together."""
     if not pieces:
         return
-    rows = program.start(join([piece.rows for piece in pieces], program.rows_multiple))
-    for piece, part in zip(pieces, _parts(rows, pieces), strict=True):
-        piece.rows, piece.started, piece.job.begun = part, True, True
+    batch = join([piece.rows for piece in pieces], program.rows_multiple)
+    batch = Batch(program.start(batch.rows), batch.members)
+    for piece, span in zip(pieces, _spans(pieces), strict=True):
+        piece.rows, piece.started, piece.job.begun = Part(batch, span), True, True
 
 
-def _parts(rows: Any, pieces: Sequence[Piece]) -> list[Part]:
-    """Each piece's part in the batch that they make up in this order."""
-    parts, first, members = [], 0, sum(map(len, pieces))
-    for piece in pieces:
-        parts.append(Part(rows, members, range(first, first + len(piece))))
-        first += len(piece)
-    return parts
-
-
-def _outcome(piece: Piece, rows: Part, ended: Sequence[int], results: Columns | None, shown: Columns | None) -> Outcome:
-    """What became of a piece whose rows are now these; those at the places ``ended`` of their batch are done."""
-    if len(ended) == len(rows):
-        return Outcome(piece, piece.index, results, None, shown)
-    unfinished = piece.after(rows)
-    if not ended:
-        return Outcome(piece, None, None, unfinished, shown)
-    gone = set(ended)
-    over = torch.tensor([place in gone for place in rows.places])
-    return Outcome(piece, piece.index[over], results, unfinished.select((~over).nonzero().flatten()), shown)
+def _spans(pieces: Sequence[Piece]) -> list[range]:
+    """Each piece's places in the batch that they make up in this order."""
+    stops = list(accumulate(map(len, pieces)))
+    return list(map(range, (0, *stops), stops))
 
 
 def _of_those(
     columns: Callable[[Any], Columns], rows: Any, places: Sequence[Sequence[int]]
-) -> Iterator[Columns | None]:
+) -> Sequence[Columns | None]:
     """For each piece, columns of the rows at its places, on the CPU; computed for all of them together."""
-    every = [place for those in places for place in those]
+    every = list(chain.from_iterable(places))
     if not every:
-        yield from (None for _ in places)
-        return
+        return [None] * len(places)
     whole = columns(rows if len(every) == len(rows) else rows.select(torch.tensor(every))).to("cpu")
-    parts = whole.split([len(those) for those in places])
-    yield from (part if those else None for part, those in zip(parts, places, strict=True))
+    parts = whole.split(list(map(len, places)))
+    return [part if those else None for part, those in zip(parts, places, strict=True)]
 
 
 def _halves_by_rows(pieces: list[Piece]) -> tuple[list[Piece], list[Piece]]:

@@ -30,12 +30,23 @@ def test_a_ticket_gives_back_what_is_left_exactly_once() -> None:
     admission = Admission(100)
     with admission.admit(10) as ticket:
         ticket.resize(60)
-        ticket.spend(20)
+        admission.spend([(ticket, 20)])
         assert admission.waiting == 40
         with pytest.raises(QueueFull):
             admission.admit(70)
-        ticket.spend(1000)
+        admission.spend([(ticket, 1000)])
         assert admission.waiting == 0
     ticket.close()
-    ticket.spend(5)
+    admission.spend([(ticket, 5)])
     assert admission.waiting == 0
+
+
+def test_what_a_tick_works_off_is_taken_out_of_each_ticket() -> None:
+    admission = Admission(100)
+    first, second = admission.admit(10), admission.admit(50)
+    admission.spend([(first, 4), (second, 20)])
+    assert admission.waiting == 36
+    first.close()
+    assert admission.waiting == 30
+    second.close()
+    assert (admission.waiting, admission.requests) == (0, 0)

@@ -7,42 +7,41 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.columns import ROWS_MULTIPLE, Columns, padded, padded_length, padded_lengths
-from service.parts import Part
+from service.parts import Batch, Part
 from service.parts import join as join_to_multiple
 
 
-def batch(values: list[int]) -> Columns:
-    return padded(Columns(value=torch.tensor(values)), ROWS_MULTIPLE)
+def batch(values: list[int]) -> Batch:
+    return Batch(padded(Columns(value=torch.tensor(values)), ROWS_MULTIPLE), len(values))
 
 
-def join(parts: list[Part]) -> Columns:
-    joined: Columns = join_to_multiple(parts, ROWS_MULTIPLE)
-    return joined
+def join(parts: list[Part]) -> Batch:
+    return join_to_multiple(parts, ROWS_MULTIPLE)
 
 
-def values(rows: Columns) -> list[int]:
-    found: list[int] = rows["value"].tolist()
+def values(batch: Batch) -> list[int]:
+    found: list[int] = batch.rows["value"].tolist()
     return found
 
 
 def test_the_same_members_are_the_same_batch() -> None:
     rows = batch([1, 2, 3, 4, 5])
-    assert join([Part(rows, 5, [0, 1]), Part(rows, 5, [2]), Part(rows, 5, [3, 4])]) is rows
+    assert join([Part(rows, [0, 1]), Part(rows, [2]), Part(rows, [3, 4])]) is rows
 
 
 def test_who_left_is_not_taken_along_as_padding() -> None:
     rows = batch([1, 2, 3, 4, 5])
-    assert values(join([Part(rows, 5, [0, 1]), Part(rows, 5, [2])])) == [1, 2, 3, 3, 3, 3, 3, 3]
+    assert values(join([Part(rows, [0, 1]), Part(rows, [2])])) == [1, 2, 3, 3, 3, 3, 3, 3]
 
 
 def test_an_unpadded_batch_is_padded() -> None:
-    assert values(join([Part(Columns(value=torch.tensor([7, 8])), 2, range(2))])) == [7, *[8] * 7]
+    assert values(join([Part(Batch(Columns(value=torch.tensor([7, 8])), 2), range(2))])) == [7, *[8] * 7]
 
 
 def test_rows_that_need_no_company_stay_alone() -> None:
-    rows = Columns(value=torch.tensor([7, 8, 9]))
-    assert join_to_multiple([Part(rows, 3, [0, 1, 2])], 1) is rows
-    assert values(join_to_multiple([Part(rows, 3, [1])], 1)) == [8]
+    rows = Batch(Columns(value=torch.tensor([7, 8, 9])), 3)
+    assert join_to_multiple([Part(rows, [0, 1, 2])], 1) is rows
+    assert values(join_to_multiple([Part(rows, [1])], 1)) == [8]
 
 
 @given(
@@ -61,11 +60,12 @@ def test_any_parts_of_any_batches_join_in_order(batches: list[tuple[int, list[li
     for number, (count, picks) in enumerate(batches):
         rows = batch([100 * number + i for i in range(count)])
         for places in picks:
-            parts.append(Part(rows, count, places))
+            parts.append(Part(rows, places))
             expected += [100 * number + i for i in places]
     joined = join(parts)
     assert values(joined)[: len(expected)] == expected
-    assert len(joined) % ROWS_MULTIPLE == 0
+    assert joined.members == len(expected)
+    assert len(joined.rows) % ROWS_MULTIPLE == 0
     assert [values(join([part.select(torch.tensor([0]))]))[0] for part in parts] == [
         values(part.batch)[part.places[0]] for part in parts
     ]

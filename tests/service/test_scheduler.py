@@ -387,8 +387,21 @@ def test_small_requests_wait_while_they_are_held_back_and_then_share_a_tick(
     assert device.ticks == [("short", [1, 2, 3])]
 
 
-@pytest.mark.parametrize(("rows", "length"), [(16, 1), (1, 2)])
-def test_what_is_large_or_takes_many_ticks_is_never_held_back_and_takes_the_small_along(
+def test_what_takes_many_ticks_waits_before_its_first_and_then_begins_with_others(
+    scheduler: Scheduler, device: Device
+) -> None:
+    device.gate.set()
+    scheduler.hold()
+    futures = [submit(scheduler, device, [value], length=2) for value in (1, 3, 5)]
+    time.sleep(0.02)
+    assert not device.ticks
+    scheduler.release()
+    assert [values(future) for future in futures] == [[4], [12], [20]]
+    assert device.ticks == [("long", [1, 3, 5]), ("long", [2, 6, 10])]
+
+
+@pytest.mark.parametrize(("rows", "length"), [(16, 1), (16, 2)])
+def test_what_is_large_is_never_held_back_and_takes_the_small_along(
     scheduler: Scheduler, device: Device, monkeypatch: pytest.MonkeyPatch, rows: int, length: int
 ) -> None:
     monkeypatch.setattr(service.scheduler, "_PATIENCE", WAIT)
@@ -399,6 +412,21 @@ def test_what_is_large_or_takes_many_ticks_is_never_held_back_and_takes_the_smal
     large = submit(scheduler, device, [5] * rows, length)
     assert values(large) == [5 * 2**length] * rows
     assert values(small) == [2]
+    assert time.monotonic() - began < WAIT / 2
+
+
+def test_nothing_is_held_back_while_something_has_begun(
+    scheduler: Scheduler, device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service.scheduler, "_PATIENCE", WAIT)
+    begun = submit(scheduler, device, [1], length=6)
+    device.next_tick()
+    scheduler.hold()
+    began = time.monotonic()
+    joining = submit(scheduler, device, [100], length=2)
+    device.gate.set()
+    assert values(joining) == [400]
+    assert values(begun) == [64]
     assert time.monotonic() - began < WAIT / 2
 
 
