@@ -4,13 +4,16 @@
 
 DIR holds the data that the model was trained on, with labels, as their official idx files: mnist/, fashion-mnist/.
 Prints Markdown and draws a picture. Everything is seeded; how threads share a sum moves last digits all the same.
-Figures are of 8-bit pictures, as a user gets them, on their hidden pixels. How fast it is, ``bench.inpainting_speed``
-tells.
+Figures are of 8-bit pictures, as a user gets them, on their hidden pixels, by the flow that a service would use here:
+nets compute in bfloat16 where the model allows it and the machine is fast at it. How fast it is,
+``bench.inpainting_speed`` tells.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -23,6 +26,7 @@ from bench.inpainting_masks import masks
 from bench.inpainting_metrics import diversity, mean_over, psnr, ssim
 from flows import Flow, inpainting, noise
 from flows.inpainting import METHODS, Climb
+from flows.precision import multiplies_bfloat16
 from model_store import Store, default_root
 from trainer.data import idx
 
@@ -180,8 +184,8 @@ def main() -> None:
     options = parser.parse_args()
 
     store = Store(options.store)
-    model = store.load(*store.resolve(options.model))
-    flow = model.flow
+    model = store.load(*store.resolve(options.model), bfloat16=multiplies_bfloat16(torch.device("cpu")))
+    flow = model.serving
     folder = options.data_dir / str(model.manifest.provenance["data"])
     train, train_labels, test, labels = (
         idx.read(folder / f"{part}-ubyte.gz")
@@ -193,9 +197,11 @@ def main() -> None:
     hidden = masks(len(images), *flow.item_shape)
 
     print(f"## Inpainting with {model.reference}: {len(images)} test pictures, {options.steps} steps\n")
+    print(f"Nets compute in {model.precision}.", end=" ")
     print(f"The classifier knows {agreement(net, test, labels):.2%} of the {len(test):,} test pictures.")
     measured = Measurement(flow, train, images, labels[: options.pictures], net, options.steps, options.methods)
     for name, mask in hidden.items():
+        print(f"{time.strftime('%H:%M:%S')} {name}", file=sys.stderr)  # the larger models take an hour
         measured.mask(name, mask)
     for (title, table), digits in zip(measured.tables.items(), (2, 3, 0, 2, 2), strict=True):
         show(title, table, digits)

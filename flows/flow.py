@@ -73,13 +73,14 @@ class Flow(nn.Module):
         """Whether a search that follows the gradient of ``log_prob`` gets caught wherever it begins."""
         return False
 
-    def smoothed_log_prob(self, x: Tensor, width: Tensor) -> Tensor:  # noqa: ARG002
-        """x (B, *item_shape), width (B,) in data units -> something like log_prob (B,) with modes at least so wide.
+    def landscape(self, x: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ARG002
+        """x (B, *item_shape), width (B,) in data units -> log_prob (B,), and the same with modes at least so wide.
 
-        A landscape for searches that begin with a large width and end with a small one. It is no density, and where
-        modes are not sharp it is ``log_prob`` itself.
+        The second is for searches that begin with a large width and end with a small one, and alone has a gradient.
+        It is no density, and where modes are not sharp it is ``log_prob`` itself.
         """
-        return self.log_prob(x)
+        log_prob = self.log_prob(x)
+        return log_prob.detach(), log_prob
 
     def redraw(self, x: Tensor, chosen: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
         """x (B, *item_shape) with the chosen entries (B, *item_shape), bool, drawn anew, for flows with sharp modes.

@@ -82,6 +82,22 @@ class LatticeFlow(Flow):
             total = total + level.total(own)
         return flatten(y)[0], total, cells.put_back(log_slopes)
 
+    def landscape(self, x: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
+        self.check(x)
+        cells, *levels, flatten = self.transforms
+        y, total = cells(x)
+        latents, smoothed = y.detach().clone(), torch.zeros_like(total)
+        for level in levels:
+            assert isinstance(level, LatticeLevel)
+            # A level looks at pixels that no level has changed, so that none has to wait for another.
+            mixture, own = level.mixture(y), level.own(y)
+            smoothed = smoothed + level.total(mixture.smoothed(own, width.repeat(len(level.channels))))
+            with torch.no_grad():
+                z, log_slope = mixture.to_latent(own)
+                level.put(latents, z)
+                total = total + level.total(log_slope)
+        return self.prior.log_prob(flatten(latents)[0]) + total.detach(), smoothed
+
     def redraw(self, x: Tensor, chosen: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
         cells, *levels, flatten = self.transforms
         y, drawn, lots = (cells(each)[0] for each in (x, chosen.to(x.dtype), uniform))
@@ -91,13 +107,6 @@ class LatticeFlow(Flow):
             level.redraw(y, drawn.bool(), lots, latents, log_slopes)
         log_densities = self.prior.log_density(flatten(latents)[0]) + flatten(log_slopes)[0]
         return cells.inverse(y)[0], self.in_place(log_densities)
-
-    def smoothed_log_prob(self, x: Tensor, width: Tensor) -> Tensor:
-        cells, *levels = self.transforms
-        y, _ = cells(x)
-        # Every level looks at pixels, so that none has to wait for another.
-        parts = [level.smoothed(y, width) for level in levels if isinstance(level, LatticeLevel)]
-        return torch.stack(parts).sum(dim=0)
 
 
 class Cells(Transform):
@@ -155,7 +164,7 @@ class LatticeLevel(Transform):
 
     def to_latent(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x (B, C, H, W) -> y, and the log-slopes (G B, H, W) of the groups' own planes: see ``put`` and ``total``."""
-        z, log_slope = self._mixture(x).to_latent(self._own(x))
+        z, log_slope = self.mixture(x).to_latent(self.own(x))
         y = x.clone()
         self.put(y, z)
         return y, log_slope
@@ -163,7 +172,7 @@ class LatticeLevel(Transform):
     def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
         x, total = y.clone(), no_volume_change(y)
         for index, channel in enumerate(self.channels):
-            pixels, log_slope = self._mixture(x, index).from_latent(y[:, channel])
+            pixels, log_slope = self.mixture(x, index).from_latent(y[:, channel])
             self._put(x, pixels, index)
             total = total + torch.where(self.groups[index], log_slope, 0).flatten(1).sum(dim=1)
         return x, total
@@ -174,17 +183,13 @@ class LatticeLevel(Transform):
         Puts the latents and log-slopes of all entries of the level, those of the new x, into theirs.
         """
         for index, channel in enumerate(self.channels):
-            mixture = self._mixture(x, index)
+            mixture = self.mixture(x, index)
             pixels = x[:, channel].where(~chosen[:, channel], mixture.draw(uniform[:, channel]))
             self._put(x, pixels, index)
             for target, plane in zip((latents, log_slopes), mixture.to_latent(pixels), strict=True):
                 self._put(target, plane, index)
 
-    def smoothed(self, x: Tensor, width: Tensor) -> Tensor:
-        """The level's share (B,) of the smoothed log-density at pixels x (B, C, H, W) that nothing has changed."""
-        return self.total(self._mixture(x).smoothed(self._own(x), width.repeat(len(self.channels))))
-
-    def _mixture(self, x: Tensor, index: int | None = None) -> UnitMixture:
+    def mixture(self, x: Tensor, index: int | None = None) -> UnitMixture:
         """Of the pixels of one group, or of all, group after group; x holds pixels wherever they are known."""
         which = range(len(self.channels)) if index is None else range(index, index + 1)
         # What is not known may be a latent, which is no pixel and may be large.
@@ -201,8 +206,8 @@ class LatticeLevel(Transform):
         down, right = CELL // 2 - row, CELL // 2 - column
         return functional.pixel_unshuffle(functional.pad(code, (right, -right, down, -down)), CELL)
 
-    def _own(self, x: Tensor) -> Tensor:
-        """The groups' own planes (G B, H, W)."""
+    def own(self, x: Tensor) -> Tensor:
+        """The groups' own planes (G B, H, W) of x (B, C, H, W)."""
         return torch.cat([x[:, channel] for channel in self.channels])
 
     def put(self, x: Tensor, planes: Tensor) -> None:

@@ -38,6 +38,8 @@ class UnitMixture:
         self._log_left = functional.logsigmoid(self._mean * self._rate)
         self._log_right = functional.logsigmoid((1 - self._mean) * self._rate)
         self._log_span = _log1mexp(self._rate)
+        self._swapped = [1, 0, *range(2, components + 2)]
+        """Which weights are whose when the interval is turned round: black is white, and a logistic remains one."""
 
     @staticmethod
     def parameters(components: int) -> int:
@@ -111,18 +113,34 @@ class UnitMixture:
         the value carries the gradient, with respect to z and to the mixture.
         """
         with torch.no_grad():
-            low, high = torch.zeros_like(z), torch.ones_like(z)
-            for _ in range(2 - round(math.log2(torch.finfo(z.dtype).eps))):
-                middle = (low + high) / 2
-                too_low = self.to_latent(middle)[0] < z
-                low, high = torch.where(too_low, middle, low), torch.where(too_low, high, middle)
-            u = (low + high) / 2
+            u = self._bisect(z)
         found, log_slope = self.to_latent(u)
         if torch.is_grad_enabled():
             newton = (z - found) * (-log_slope.detach()).exp()
             u = u + (newton - newton.detach())
             log_slope = self.to_latent(u)[1]
         return u, -log_slope
+
+    def _bisect(self, z: Tensor) -> Tensor:
+        """u (B, ...) with F(u) = sigmoid(z), to the last place.
+
+        Only the smaller of F and 1 - F is looked at, which keeps its digits: where z > 0 the mixture is mirrored, and
+        what was over a point is under it.
+        """
+        mirrored = (z > 0).unsqueeze(1)
+        weights = torch.where(mirrored, self._log_weights[:, self._swapped], self._log_weights)
+        mean = torch.where(mirrored, 1 - self._mean, self._mean)
+        weights[:, 2:] -= torch.where(mirrored, self._log_left, self._log_right) + self._log_span
+        wanted = functional.logsigmoid(-z.abs()).unsqueeze(1)
+        low, high = torch.zeros_like(wanted), torch.ones_like(wanted)
+        for _ in range(2 - round(math.log2(torch.finfo(z.dtype).eps))):
+            u = (low + high) / 2
+            logistics = functional.logsigmoid((u - mean) * self._rate) + _log1mexp(u * self._rate)
+            under = torch.cat([_step_share(u), _step_share(u - 1 + 1 / LEVELS), logistics], dim=1)
+            too_low = torch.logsumexp(weights + under, dim=1, keepdim=True) < wanted
+            low, high = torch.where(too_low, u, low), torch.where(too_low, high, u)
+        u = (low + high) / 2
+        return torch.where(mirrored, 1 - u, u).squeeze(1)
 
     def _mix(self, black: Tensor, white: Tensor, logistics: Tensor) -> Tensor:
         """log of the weighted sum of each component's value, given as logarithms (B, 1 or K, ...)."""

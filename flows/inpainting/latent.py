@@ -29,26 +29,25 @@ class Latent(Method):
     def begin(self, flow: Flow, climb: Climb) -> Climb:
         with torch.no_grad():
             z, _ = flow.encode(climb.x)
-        return remember(replace(climb, state={"z": z}), z)
+        _, uphill = self.look(flow, climb, z, climb.step)
+        return remember(replace(climb, state={"z": z, "uphill": uphill}), z)
 
     def advance(self, flow: Flow, climb: Climb) -> Climb:
-        passed = climb.step / climb.steps.clamp_min(1)
-        loose, tight = self.tolerances
-        tolerance = loose * (tight / loose) ** passed
-        gradient = self.pull(flow, climb, along(tolerance, climb.x) * width(flow, climb))
-        towards, moments = direction(climb, gradient)
-        rate = self.first_rate * flow.prior.std * climb.step_size * (1 - passed)
+        towards, moments = direction(climb, climb.state["uphill"])
+        rate = self.first_rate * flow.prior.std * climb.step_size * (1 - climb.step / climb.steps.clamp_min(1))
         z = climb.state["z"] + along(rate, towards) * towards
-        with torch.no_grad():
-            x, _ = flow.decode(z)
-        return arrive(flow, climb, fill(flow, climb, x), z=z, **moments)
+        x, uphill = self.look(flow, climb, z, climb.step + 1)
+        return arrive(flow, climb, fill(flow, climb, x), z=z, uphill=uphill, **moments)
 
-    def pull(self, flow: Flow, climb: Climb, tolerance: Tensor) -> Tensor:
-        """The gradient (B, *prior.shape) of the objective at z."""
+    def look(self, flow: Flow, climb: Climb, z: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
+        """decode(z) (B, *S), and the gradient (B, *prior.shape) at z of what step i (B,) maximises."""
+        loose, tight = self.tolerances
+        tolerance = loose * (tight / loose) ** (step / climb.steps.clamp_min(1))
+        scale = along(tolerance, climb.x) * width(flow, climb)
         with torch.inference_mode(False), torch.enable_grad():
-            z = climb.state["z"].clone().requires_grad_()
-            known, hidden = climb.x.clone(), climb.hidden.clone()
-            error = torch.where(hidden, 0.0, (flow.decode(z)[0] - known) / tolerance.clone())
-            objective = flow.prior.log_prob(z).sum() - error.square().sum() / 2
-            (gradient,) = torch.autograd.grad(objective, z)
-        return gradient
+            point, known, hidden = z.clone().requires_grad_(), climb.x.clone(), climb.hidden.clone()
+            x, _ = flow.decode(point)
+            error = torch.where(hidden, 0.0, (x - known) / scale.clone())
+            objective = flow.prior.log_prob(point).sum() - error.square().sum() / 2
+            (gradient,) = torch.autograd.grad(objective, point)
+        return x.detach(), gradient

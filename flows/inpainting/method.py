@@ -40,18 +40,16 @@ def evaluate(flow: Flow, x: Tensor, hidden: Tensor, blur: Tensor | None = None) 
     """log p(x) (B,) and its gradient (B, *S), zero where nothing is hidden: one forward and one backward pass.
 
     Where the flow has sharp modes and ``blur`` (B,) is given, the gradient is that of the log-likelihood smoothed by so
-    much, which costs another forward pass. Inference mode is left for the time of the call, and x copied, since
-    autograd takes no inference tensors. Weights get no gradient, whether they ask for one or not.
+    much. Inference mode is left for the time of the call, and x copied, since autograd takes no inference tensors.
+    Weights get no gradient, whether they ask for one or not.
     """
     with torch.inference_mode(False), torch.enable_grad():
         point = x.clone().requires_grad_()
-        if blur is not None and flow.has_sharp_modes:
-            (gradient,) = torch.autograd.grad(flow.smoothed_log_prob(point, blur.clone()).sum(), point)
-            with torch.no_grad():
-                log_prob = flow.log_prob(point)
+        if blur is None:
+            climbed = log_prob = flow.log_prob(point)
         else:
-            log_prob = flow.log_prob(point)
-            (gradient,) = torch.autograd.grad(log_prob.sum(), point)
+            log_prob, climbed = flow.landscape(point, blur.clone())
+        (gradient,) = torch.autograd.grad(climbed.sum(), point)
     return log_prob.detach(), torch.where(hidden, gradient, 0.0)
 
 

@@ -422,11 +422,11 @@ def test_an_outset_is_the_rows_own_and_its_keys(sharp: flows.Flow) -> None:
 def test_sharp_modes_are_looked_for_near_the_outset_at_first(
     sharp: flows.Flow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def slope(x: Tensor, *_: Tensor) -> Tensor:
-        return 0.4 * x.flatten(1).sum(dim=1)
+    def slope(x: Tensor, *_: Tensor) -> tuple[Tensor, Tensor]:
+        log_prob = 0.4 * x.flatten(1).sum(dim=1)
+        return log_prob.detach(), log_prob
 
-    monkeypatch.setattr(sharp, "log_prob", slope)
-    monkeypatch.setattr(sharp, "smoothed_log_prob", slope)
+    monkeypatch.setattr(sharp, "landscape", slope)
     x, hidden = torch.full((2, 8, 12), 0.5), torch.ones(2, 8, 12, dtype=torch.bool)
     hidden[:, :, :3] = False
     rows = inpainting.start(sharp, x, hidden, noise.keys(0, 2), steps=400, temperature=0.0)

@@ -95,10 +95,36 @@ def test_other_sizes_are_refused(shape: tuple[int, ...]) -> None:
 def test_smoothing_widens_modes_until_nothing_is_left_of_them() -> None:
     flow = small(4, 4)
     x = torch.rand(3, 4, 4, dtype=torch.float64)
-    narrow, wide = (flow.smoothed_log_prob(x, torch.full((3,), width)) for width in (1e-3, 1e3))
+    narrow, wide = (flow.landscape(x, torch.full((3,), width))[1] for width in (1e-3, 1e3))
     assert not torch.allclose(narrow, wide)
-    spread = flow.smoothed_log_prob(torch.rand(50, 4, 4, dtype=torch.float64), torch.full((50,), 1e3)).std()
+    spread = flow.landscape(torch.rand(50, 4, 4, dtype=torch.float64), torch.full((50,), 1e3))[1].std()
     assert spread < 1e-3
+
+
+@pytest.mark.parametrize("shape", [(8, 12), (8, 8, 3)])
+def test_a_landscape_tells_the_true_likelihood_beside_the_smoothed_one(shape: tuple[int, ...]) -> None:
+    flow = small(*shape)
+    x = torch.rand(5, *shape, dtype=torch.float64, requires_grad=True)
+    log_prob, smoothed = flow.landscape(x, torch.full((5,), 0.01))
+    torch.testing.assert_close(log_prob, flow.log_prob(x).detach(), rtol=1e-12, atol=1e-9)
+    assert not log_prob.requires_grad
+    assert smoothed.requires_grad
+
+
+@given(seed=st.integers(0, 2**31), size=st.floats(0.1, 30), dtype=st.sampled_from([torch.float32, torch.float64]))
+def test_a_mixtures_inverse_is_found_to_the_last_place_from_either_side(
+    seed: int, size: float, dtype: torch.dtype
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    raw = (size * torch.randn(1, UnitMixture.parameters(4), 1, dtype=torch.float64, generator=generator)).to(dtype)
+    mixture = UnitMixture(raw.expand(-1, -1, 500), 4)
+    z = torch.logit(torch.rand(500, dtype=torch.float64, generator=generator)).to(dtype)[None]
+    u, _ = mixture.from_latent(z)
+    eps = torch.finfo(dtype).eps
+    rounding = 64 * eps * (1 + z.abs())
+    below, above = (mixture.to_latent((u + side * eps).clamp(0, 1))[0] for side in (-8, 8))
+    assert bool((below <= z + rounding).all())
+    assert bool((above >= z - rounding).all())
 
 
 def test_a_climb_finds_the_sharp_mode_that_a_raw_gradient_does_not_see() -> None:
