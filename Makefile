@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install serve test lint bench bench-anomaly lock clean
+.PHONY: install serve test lint bench bench-anomaly bench-inpainting lock clean
 
 install: $(VENV)/.installed
 
@@ -32,6 +32,13 @@ bench: install
 # DATA=DIR is where the original files lie; without it they are downloaded. The figures go into the page.
 bench-anomaly: install
 	$(BIN)/python -m bench.anomaly $(if $(DATA),--data-dir $(DATA)) --into docs/anomaly.md
+
+# Inpainting with every model of pictures that ships, and how fast it is: two hours. DATA as below.
+bench-inpainting: install
+	$(BIN)/python -m bench.inpainting_speed --data-dir $(DATA) --into docs/inpainting.md
+	$(BIN)/python -m bench.inpainting --data-dir $(DATA) --model mnist-nice --into docs/inpainting.md
+	$(BIN)/python -m bench.inpainting --data-dir $(DATA) --model mnist --several 5 --picture docs/inpainting.png --into docs/inpainting.md
+	$(BIN)/python -m bench.inpainting --data-dir $(DATA) --model fashion-mnist --several 5 --into docs/inpainting.md
 
 # Every preset in small, against the line that it states. DATA is a folder with the original files of the data sets;
 # without one they are downloaded.

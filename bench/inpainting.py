@@ -1,12 +1,12 @@
 """How good inpainting is: ten masks, every method, beside mean fill and the nearest neighbour.
 
-    .venv/bin/python -m bench.inpainting --data-dir DIR --picture inpainting.png [--store DIR] [--model NAME]
+    .venv/bin/python -m bench.inpainting --data-dir DIR [--model NAME] [--picture inpainting.png] [--into PAGE]
 
 DIR holds the data that the model was trained on, with labels, as their official idx files: mnist/, fashion-mnist/.
-Prints Markdown and draws a picture. Everything is seeded; how threads share a sum moves last digits all the same.
-Figures are of 8-bit pictures, as a user gets them, on their hidden pixels, by the flow that a service would use here:
-nets compute in bfloat16 where the model allows it and the machine is fast at it. How fast it is,
-``bench.inpainting_speed`` tells.
+Prints Markdown, and draws a picture where one is wanted. Everything is seeded; how threads share a sum moves last
+digits all the same. Figures are of 8-bit pictures, as a user gets them, on their hidden pixels, by the flow that a
+service would use here: nets compute in bfloat16 where the model allows it and the machine is fast at it. How fast it
+is, ``bench.inpainting_speed`` tells.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from bench import inpainting_picture
+from bench import inpainting_picture, page
 from bench.inpainting_classifier import agreement, train_classifier
 from bench.inpainting_masks import masks
 from bench.inpainting_metrics import diversity, mean_over, psnr, ssim
@@ -115,7 +115,7 @@ class Measurement:
         for table, column in zip(self.tables.values(), columns, strict=True):
             table[name] = column
 
-    def several(self, name: str, hidden: Tensor, count: int) -> None:
+    def several(self, name: str, hidden: Tensor, count: int) -> Iterator[str]:
         """Best of 8 and diversity on the first ``count`` pictures, a line a method."""
         x, hidden, images = self.x[:count], hidden[:count], self.images[:count]
         for method in (name for name in CHANCE if name in self.methods):
@@ -135,27 +135,43 @@ class Measurement:
             ]
             cells = " | ".join(f"{figure:.2f}" for figure in figures)
             accepted = f"{float(rows.acceptance.mean()):.2f}" if bool((rows.proposed > 0).any()) else "-"
-            print(f"| {name} | {method} | {cells} | {float(diversity(scaled, hidden).mean()):.3f} | {accepted} |")
+            yield f"| {name} | {method} | {cells} | {float(diversity(scaled, hidden).mean()):.3f} | {accepted} |"
 
 
-def show(title: str, table: Mapping[str, Column], digits: int) -> None:
+def report(measured: Measurement, hidden: Mapping[str, Tensor], count: int) -> Iterator[str]:
+    """All tables; ``count`` pictures get several completions each."""
+    for name, mask in hidden.items():
+        print(f"{time.strftime('%H:%M:%S')} {name}", file=sys.stderr)  # the larger models take an hour
+        measured.mask(name, mask)
+    for (title, table), digits in zip(measured.tables.items(), (2, 3, 0, 2, 2), strict=True):
+        yield from _table(title, table, digits)
+    if "ascent" in measured.methods:
+        yield from _verdict(measured.tables)
+    if any(method in measured.methods for method in CHANCE):
+        yield f"\n#### {SEVERAL} completions of each of {count} pictures\n"
+        yield "PSNR in dB: of one, of the likeliest, of the one nearest to the truth, of their mean; their deviation.\n"
+        yield "| mask | method | one | likeliest | nearest | mean | diversity | acceptance |"
+        yield "|---|---|---|---|---|---|---|---|"
+        for name, mask in hidden.items():
+            yield from measured.several(name, mask, count)
+
+
+def _table(title: str, table: Mapping[str, Column], digits: int) -> Iterator[str]:
     # The truth is at no distance from itself: it belongs in the tables of what else can be said of it.
     measures_distance = title.startswith(("PSNR", "SSIM"))
     ways = [way for way in next(iter(table.values())) if not (measures_distance and way == "truth")]
-    print(f"\n### {title}\n\n| | {' | '.join(table)} |\n|---|{'---|' * len(table)}")
+    yield f"\n#### {title}\n\n| | {' | '.join(table)} |\n|---|{'---|' * len(table)}"
     for way in ways:
-        print(f"| {way} | " + " | ".join(f"{column[way]:,.{digits}f}" for column in table.values()) + " |")
+        yield f"| {way} | " + " | ".join(f"{column[way]:,.{digits}f}" for column in table.values()) + " |"
 
 
-def verdict(tables: Mapping[str, Mapping[str, Column]]) -> None:
+def _verdict(tables: Mapping[str, Mapping[str, Column]]) -> Iterator[str]:
     """How many masks the default wins, and on how many its mean likelihood reaches the truth's."""
     ratio, _, likelihood, *_ = tables.values()
     won = [m for m, c in ratio.items() if c["ascent"] > max(c["mean fill"], c["nearest neighbour"])]
     risen = [m for m, c in likelihood.items() if c["ascent"] >= c["truth"]]
-    print(
-        f"\n`ascent` beats both baselines in PSNR on {len(won)} of {len(ratio)} masks ({', '.join(won)}), and ends at a"
-    )
-    print(f"mean log-likelihood no lower than the truth's on {len(risen)} of {len(likelihood)}.")
+    yield f"\n`ascent` beats both baselines in PSNR on {len(won)} of {len(ratio)} masks ({', '.join(won)}),"
+    yield f"and ends at a mean log-likelihood no lower than the truth's on {len(risen)} of {len(likelihood)}."
 
 
 def picture(flow: Flow, images: Tensor, hidden: Mapping[str, Tensor], steps: int, path: Path, lines: int = 4) -> None:
@@ -180,7 +196,8 @@ def main() -> None:
     parser.add_argument("--several", type=int, default=25, help="pictures that get eight completions each")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
-    parser.add_argument("--picture", type=Path, required=True)
+    parser.add_argument("--picture", type=Path, help="where to draw some completions by ascent")
+    parser.add_argument("--into", type=Path, help="a page to write the figures into, between its marks")
     options = parser.parse_args()
 
     store = Store(options.store)
@@ -196,25 +213,17 @@ def main() -> None:
     images = test[: options.pictures]
     hidden = masks(len(images), *flow.item_shape)
 
-    print(f"## Inpainting with {model.reference}: {len(images)} test pictures, {options.steps} steps\n")
-    print(f"Nets compute in {model.precision}.", end=" ")
-    print(f"The classifier knows {agreement(net, test, labels):.2%} of the {len(test):,} test pictures.")
+    lines = [
+        f"{model.reference}: {len(images)} test pictures, {options.steps} steps, nets in {model.precision}.",
+        f"The classifier knows {agreement(net, test, labels):.2%} of the {len(test):,} test pictures.",
+    ]
     measured = Measurement(flow, train, images, labels[: options.pictures], net, options.steps, options.methods)
-    for name, mask in hidden.items():
-        print(f"{time.strftime('%H:%M:%S')} {name}", file=sys.stderr)  # the larger models take an hour
-        measured.mask(name, mask)
-    for (title, table), digits in zip(measured.tables.items(), (2, 3, 0, 2, 2), strict=True):
-        show(title, table, digits)
-    if "ascent" in options.methods:
-        verdict(measured.tables)
-
-    print(f"\n### {SEVERAL} completions of each of {options.several} pictures\n")
-    print("PSNR in dB: of one, of the likeliest, of the nearest to the truth, of the mean of all; their deviation.\n")
-    print("| mask | method | one | likeliest | nearest | mean | diversity | acceptance |")
-    print("|---|---|---|---|---|---|---|---|")
-    for name, mask in hidden.items():
-        measured.several(name, mask, options.several)
-    picture(flow, images, hidden, options.steps, options.picture)
+    lines += report(measured, hidden, options.several)
+    print("\n".join(lines))
+    if options.into:
+        page.write_into(options.into, f"make bench-inpainting: {options.model}", "\n".join(lines))
+    if options.picture:
+        picture(flow, images, hidden, options.steps, options.picture)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What continuous batching is worth: inpaintings at once and one after another, beside a bare loop.
 
-    .venv/bin/python -m bench.inpainting_speed --data-dir DIR [--store DIR] [--model NAME]
+    .venv/bin/python -m bench.inpainting_speed --data-dir DIR [--store DIR] [--model NAME] [--into PAGE]
 
 DIR holds mnist/ as its official idx files. 32 requests of 100 steps each, npy in and npy out. Each round measures the
 three ways in turn; the medians of times and of ratios are printed.
@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench import page
 from bench.serving import served
 from bench.side_by_side.load import Request
 from flows import Flow, inpainting, noise
@@ -100,7 +101,8 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--store", type=Path, default=default_root())
     parser.add_argument("--model", default="mnist-nice")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--into", type=Path, help="a page to write the figures into, between its marks")
     options = parser.parse_args()
 
     store = Store(options.store)
@@ -117,15 +119,23 @@ def main() -> None:
             if number:  # the first warms up
                 rounds.append(seconds)
 
-    print(f"## {REQUESTS} inpaintings of {STEPS} steps with {options.model}, {torch.get_num_threads()} threads\n")
-    print("| | seconds | image-steps/s |\n|---|---|---|")
+    lines = [
+        f"{REQUESTS} requests of {STEPS} steps each to {options.model}, {torch.get_num_threads()} threads:\n",
+        "| | seconds | image-steps/s |\n|---|---|---|",
+    ]
     for number, way in enumerate(("bare loop, one batch", "service, at once", "service, one after another")):
         median = statistics.median(seconds[number] for seconds in rounds)
-        print(f"| {way} | {median:.2f} | {REQUESTS * STEPS / median:,.0f} |")
+        lines.append(f"| {way} | {median:.2f} | {REQUESTS * STEPS / median:,.0f} |")
     apart = statistics.median(b / c for _, b, c in rounds)
-    within = statistics.median(a / b for a, b, _ in rounds)
-    print(f"\nAt once takes {apart:.3f} of the time of one after another, and reaches {within:.0%} of the bare loop's")
-    print("image-steps/s.")
+    within = sorted(a / b for a, b, _ in rounds)
+    median = statistics.median(within)
+    lines += [
+        f"\nAt once takes {apart:.3f} of the time of one after another, and reaches {median:.0%} of the",
+        f"bare loop's image-steps/s ({within[0]:.0%} to {within[-1]:.0%} in {len(rounds)} rounds).",
+    ]
+    print("\n".join(lines))
+    if options.into:
+        page.write_into(options.into, "make bench-inpainting: speed", "\n".join(lines))
 
 
 def _npy(array: np.ndarray) -> bytes:

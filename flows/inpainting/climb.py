@@ -40,7 +40,7 @@ class Climb:
     log_prob: Tensor
     """(B,) of x."""
     gradient: Tensor
-    """(B, *S) of log_prob with respect to x, zero at the known entries."""
+    """(B, *S) of log_prob with respect to x, zero at the known entries; no number in a method that follows none."""
     best: Tensor
     """(B, *S) the likeliest point so far."""
     best_log_prob: Tensor
@@ -65,7 +65,7 @@ class Climb:
 
     @property
     def grad_norm(self) -> Tensor:
-        """(B,) the Euclidean norm of the gradient at x over the hidden entries."""
+        """(B,) the Euclidean norm of the gradient at x over the hidden entries; no number where there is none."""
         norm: Tensor = torch.linalg.vector_norm(self.gradient.flatten(1), dim=1)
         return norm
 

@@ -14,7 +14,7 @@ from flows.inpainting.ascent import Ascent, Map, PaperAscent
 from flows.inpainting.climb import Climb
 from flows.inpainting.langevin import Langevin
 from flows.inpainting.latent import Latent
-from flows.inpainting.method import Method, evaluate, fill, narrowing
+from flows.inpainting.method import Method, fill
 from flows.inpainting.outset import outset
 from flows.inpainting.survey import survey
 
@@ -87,11 +87,7 @@ def start(
     )
     chosen = METHODS[method].on(flow)
     x = fill(flow, climb, outset(flow, x, hidden, keys, chosen.dispersion * temperature))
-    log_prob, gradient = evaluate(flow, x, hidden, narrowing(climb) if chosen.blurs else None)
-    climb = replace(
-        climb, x=x, gradient=gradient, log_prob=log_prob, best=x, best_log_prob=log_prob, start_log_prob=log_prob
-    )
-    return chosen.begin(flow, climb)
+    return chosen.set_out(flow, replace(climb, x=x))
 
 
 def step(flow: Flow, climb: Climb) -> Climb:

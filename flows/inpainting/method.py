@@ -27,6 +27,14 @@ class Method:
         """This method, or what does its work on a flow of that kind."""
         return self
 
+    def set_out(self, flow: Flow, climb: Climb) -> Climb:
+        """The climb, of which x is all that is known, with its first point evaluated and all that the method needs."""
+        log_prob, gradient = evaluate(flow, climb.x, climb.hidden, narrowing(climb) if self.blurs else None)
+        evaluated = replace(
+            climb, log_prob=log_prob, gradient=gradient, best=climb.x, best_log_prob=log_prob, start_log_prob=log_prob
+        )
+        return self.begin(flow, evaluated)
+
     def begin(self, flow: Flow, climb: Climb) -> Climb:
         """The climb with what the method needs to remember, at its first point."""
         raise NotImplementedError

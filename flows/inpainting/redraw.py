@@ -38,10 +38,10 @@ class Redraw(Method):
     name = "langevin"
     samples = True
 
-    def begin(self, flow: Flow, climb: Climb) -> Climb:
+    def set_out(self, flow: Flow, climb: Climb) -> Climb:
         # Chance is spent where draws that agree with what is known differ: at grey in the mean of black and white ones.
         unsure = torch.where(climb.hidden, climb.x * (1 - climb.x) + 0.02, 0.0)
-        x, log_densities = self._drawn(flow, climb, climb.hidden, noise.derive(climb.keys, -3))
+        x, log_densities = self._drawn(flow, climb.x, climb.hidden, noise.derive(climb.keys, -3))
         log_prob = log_densities.flatten(1).sum(dim=1)
         return replace(
             climb,
@@ -50,8 +50,8 @@ class Redraw(Method):
             log_prob=log_prob,
             best_log_prob=log_prob,
             start_log_prob=log_prob,
-            gradient=torch.zeros_like(climb.gradient),
-            state={"log_densities": log_densities, "unsure": unsure},
+            gradient=torch.where(climb.hidden, torch.nan, climb.gradient),
+            state={"point": x, "log_densities": log_densities, "unsure": unsure},
         )
 
     def advance(self, flow: Flow, climb: Climb) -> Climb:
@@ -67,9 +67,10 @@ class Redraw(Method):
         chosen = along(everything, climb.x) | torch.where(along(many, climb.x), squares, one)
         chosen = chosen & climb.hidden & ~along(looking, climb.x)
         cells = torch.where(along(many, cells), cells, 0)
-        x, log_densities = self._drawn(flow, climb, chosen, noise.derive(key, 2))
+        point, before = climb.state["point"], climb.state["log_densities"]
+        x, log_densities = self._drawn(flow, point, chosen, noise.derive(key, 2))
 
-        change = (log_densities - climb.state["log_densities"]).double()
+        change = (log_densities - before).double()
         temperature = climb.temperature.clamp_min(torch.finfo(x.dtype).eps) * torch.where(searching, _GREED, 1.0)
         # Both the target and the proposal have the densities of what was drawn; at temperature 1 they cancel.
         gain = change / along(temperature.double(), change) - torch.where(chosen, change, 0.0)
@@ -77,19 +78,20 @@ class Redraw(Method):
         lucky = noise.uniform(noise.derive(key, 3), gains.shape[1:]).log() < gains  # false for what is no number
         kept = lucky.gather(1, cells.expand_as(x).flatten(1)).view(x.shape) | along(looking, x)
 
-        log_densities = torch.where(kept, log_densities, climb.state["log_densities"])
+        log_densities = torch.where(kept, log_densities, before)
         ahead = move(
             climb,
-            torch.where(kept, x, climb.x),
+            point := torch.where(kept, x, point),
             log_densities.flatten(1).sum(dim=1),
             climb.gradient,
-            torch.ones_like(looking),
+            ~many,
+            point=point,
             log_densities=log_densities,
         )
         proposed, accepted = climb.proposed + ~searching, climb.accepted + (~searching & lucky[:, 0])
         return replace(ahead, proposed=proposed, accepted=accepted)
 
-    def _drawn(self, flow: Flow, climb: Climb, chosen: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
-        """The climb's points with the chosen entries (B, *S) drawn anew, and each entry's log-density (B, *S)."""
-        x, log_densities = flow.redraw(climb.x, chosen, noise.uniform(key, climb.x.shape[1:]))
-        return torch.where(chosen, x.clamp(0, below_one(x)), climb.x), log_densities
+    def _drawn(self, flow: Flow, point: Tensor, chosen: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+        """Points (B, *S) with the chosen entries (B, *S) drawn anew, and each entry's log-density (B, *S)."""
+        x, log_densities = flow.redraw(point, chosen, noise.uniform(key, point.shape[1:]))
+        return torch.where(chosen, x.clamp(0, below_one(x)), point), log_densities

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 from pydantic import BaseModel
@@ -36,8 +37,8 @@ class Completion(BaseModel):
     trace: list[tuple[int, float]]
     """Steps taken, and the log-likelihood of where the search stood then; at the end that of the answer, which in a
     method that climbs is the best point it came by. At most 50 pairs."""
-    gradient_norm: float
-    """Nats per unit, over what was filled in, where the search ended."""
+    gradient_norm: float | None
+    """Nats per unit, over what was filled in, where the search ended; null in a method that follows no gradient."""
     acceptance: float
     """The share of proposals that a Metropolis test let pass; 1 in a method that has no such test."""
     steps: int
@@ -77,6 +78,7 @@ def document(inpainting: Inpainting, found: Columns) -> dict[str, Any]:
     asked, progress = inpainting.asked, inpainting.progress
     assert progress is not None
     values = {key: found[column].tolist() for key, column in _COLUMNS.items()}
+    values["gradient_norm"] = [None if math.isnan(norm) else norm for norm in values["gradient_norm"]]
     items = [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
     for item in items:
         way = [(0, item["log_likelihood_before"]), *progress.trace(item["draw"])]

@@ -133,6 +133,7 @@ async def test_draws_of_a_flow_with_sharp_modes_share_ticks_and_keep_what_is_kno
         assert all((one[:, :4] == image[:, :4]).all() for one in drawn)
         assert len({one.tobytes() for one in drawn}) == 6
         assert all(0 <= item["acceptance"] <= 1 and item["steps"] == 12 for item in alone["items"])
+        assert all(item["gradient_norm"] is None for item in alone["items"]), "it follows none"
         scored = await service.post_json("/score", json={"items": [drawn[0].tolist()]})
         assert np.isfinite(scored["items"][0]["log_likelihood"])
 
