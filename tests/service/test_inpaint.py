@@ -138,6 +138,16 @@ async def test_draws_of_a_flow_with_sharp_modes_share_ticks_and_keep_what_is_kno
         assert np.isfinite(scored["items"][0]["log_likelihood"])
 
 
+async def test_inpaintings_that_come_together_begin_together(service: Running) -> None:
+    def ticks() -> float:
+        count = service.engine.metrics.registry.get_sample_value("sluice_tick_seconds_count", {"kind": "inpaint"})
+        return count or 0.0
+
+    before = ticks()
+    await asyncio.gather(*(completions(service, f"steps=30&seed={i}", **multipart(images(1)[0])) for i in range(8)))
+    assert ticks() - before == 30
+
+
 async def test_everything_may_be_unknown(service: Running) -> None:
     everything = multipart(images(1)[0], np.full((8, 8), 255, np.uint8))
     found = await service.post_json("/inpaint?steps=20&method=langevin&n=2&seed=1", **everything)
