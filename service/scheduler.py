@@ -36,9 +36,9 @@ class Scheduler:
 
     Whenever the device is free it takes what is there, at most ``max_rows`` rows; there is no timed wait. Work of many
     ticks and work of one tick alternate, so that a long inpainting delays a score by one tick at most; among programs
-    of the same sort the one that has waited longest goes first. Small pieces of one tick may be held back (``hold``)
-    while nothing else waits: whoever brings them says when no more of them are coming. An operation runs in so many
-    ``threads`` (see ``threads.compute_in``).
+    of the same sort the one that has waited longest goes first. Small pieces that have not begun may be held back
+    (``hold``) while nothing else waits: whoever brings them says when no more of them are coming. An operation runs in
+    so many ``threads`` (see ``threads.compute_in``).
     """
 
     def __init__(self, admission: Admission, max_rows: int, metrics: Metrics, threads: int | None = None) -> None:
@@ -158,21 +158,22 @@ class Scheduler:
 
     def _enqueue(self, key: Hashable, pieces: Sequence[Piece]) -> None:
         """Pieces of programs of this key, behind those that wait already."""
-        if pieces and key not in self._waiting:
+        if not pieces:
+            return
+        if key not in self._waiting:
             self._waiting[key] = deque()
             self._since[key] = self._ticks
-        if pieces:
-            self._waiting[key].extend(pieces)
+        self._waiting[key].extend(pieces)
 
     def _tick(self, pieces: list[Piece]) -> None:
         program, lengths = pieces[0].job.program, list(map(len, pieces))
         for piece in pieces:
             if not piece.started:
                 self._metrics.waited(program.kind, time.monotonic() - piece.job.submitted)
-        began = time.perf_counter()
-        # An ascent needs a gradient, which inference mode forbids; its weights ask for none, so nothing is recorded.
         going_on: list[Piece] = []
         news: list[News] = []
+        began = time.perf_counter()
+        # An ascent needs a gradient, which inference mode forbids; its weights ask for none, so nothing is recorded.
         with torch.inference_mode(not program.iterative):
             self._advance(pieces, going_on, news)
         seconds = time.perf_counter() - began
