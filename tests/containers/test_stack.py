@@ -206,9 +206,14 @@ def steps_of_seconds(seconds: float, stack: Stack, model: str) -> int:
     """As many steps of an inpainting as take about so long on this machine, when it is the only one."""
     with httpx.Client(base_url=stack.base, timeout=90) as client:
         image = drawn(client, model)[0]
-        began = time.monotonic()
-        assert inpaint(client, model, image, steps=100, n=4).status_code == 200
-        return min(max(round(100 * seconds / (time.monotonic() - began)), 100), 2000)
+
+        def took() -> float:
+            began = time.monotonic()
+            assert inpaint(client, model, image, steps=100, n=4).status_code == 200
+            return time.monotonic() - began
+
+        fastest = min(took() for _ in range(3))  # the first one warms up, and the machine may have other work
+        return min(max(round(100 * seconds / fastest), 100), 2000)
 
 
 def test_it_stops_under_load_without_a_failed_request(stack: Stack, model: str) -> None:
