@@ -88,7 +88,7 @@ class Measurement:
         def note(way: str, items: Tensor, log_prob: Tensor) -> None:
             completed = torch.where(hidden, items, self.images)
             scaled, truth = completed.float() / 255, self.images.float() / 255
-            figures = (
+            figures: tuple[Tensor | float, ...] = (
                 psnr(scaled, truth, hidden).mean(),
                 ssim(scaled, truth, hidden).mean(),
                 log_prob.mean(),

@@ -23,10 +23,10 @@ def train_classifier(images: Tensor, labels: Tensor, epochs: int = 2, batch: int
         )
         optimiser = torch.optim.Adam(net.parameters(), lr=2e-3)
         for _ in range(epochs):
-            for rows in torch.randperm(len(images)).split(batch):
+            for rows in torch.split(torch.randperm(len(images)), batch):
                 loss = functional.cross_entropy(net(_planes(images[rows])), labels[rows].long())
                 optimiser.zero_grad()
-                loss.backward()
+                torch.autograd.backward(loss)
                 optimiser.step()
     return net.requires_grad_(False)
 

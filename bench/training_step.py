@@ -61,7 +61,7 @@ class Plain(nn.Module):
         return log_prior.sum(dim=1) + self.log_scale.sum()
 
 
-def zuko_nice() -> Step:
+def zuko_nice() -> nn.Module:
     masks = [torch.arange(DIMENSIONS) % 2 == parity % 2 for parity in range(COUPLINGS)]
     additive = {"univariate": zuko.transforms.AdditiveTransform, "shapes": [()], "hidden_features": HIDDEN}
     transforms = [zuko.flows.GeneralCouplingTransform(DIMENSIONS, mask=mask, **additive) for mask in masks]
@@ -78,7 +78,7 @@ def zuko_nice() -> Step:
     return Adapter(flow, lambda x: flow().log_prob(x))
 
 
-def normflows_nice() -> Step:
+def normflows_nice() -> nn.Module:
     blocks = [
         normflows.flows.AffineCouplingBlock(
             normflows.nets.MLP([DIMENSIONS // 2, *HIDDEN, DIMENSIONS // 2]), scale=False, split_mode=mode
@@ -105,14 +105,14 @@ class Adapter(nn.Module):
 
 
 def seconds_of_a_step(model: nn.Module, x: Tensor, half: bool) -> float:
-    synchronise = torch.cuda.synchronize if x.is_cuda else lambda: None
+    synchronise: Callable[[], object] = torch.cuda.synchronize if x.is_cuda else lambda: None
     clock = time.perf_counter if x.is_cuda or torch.get_num_threads() > 1 else time.thread_time
     model.zero_grad()
     synchronise()
     began = clock()
     with autocast(x.device, "bfloat16" if half else "float32"):
         log_likelihood = model(x).mean()
-    (-log_likelihood).backward()
+    torch.autograd.backward(-log_likelihood)
     synchronise()
     return clock() - began
 
@@ -149,8 +149,8 @@ def main() -> None:
     print(f"{options.rounds} rounds, {options.threads} threads, batch {PRESET.batch_size}, torch {torch.__version__}\n")
     print("| | float32 ms | of the best peer's | bf16 ms | of the best peer's float32 |\n|---|---:|---:|---:|---:|")
     for name in models:
-        single, half = middle[name, False], middle[name, True]
-        print(f"| {name} | {1e3 * single:.1f} | {single / best:.3f} | {1e3 * half:.1f} | {half / best:.3f} |")
+        single, halved = middle[name, False], middle[name, True]
+        print(f"| {name} | {1e3 * single:.1f} | {single / best:.3f} | {1e3 * halved:.1f} | {halved / best:.3f} |")
 
 
 if __name__ == "__main__":

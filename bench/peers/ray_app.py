@@ -45,5 +45,5 @@ if __name__ == "__main__":
     signal.signal(signal.SIGTERM, end)
     ray.init(num_cpus=CORES + 1, include_dashboard=False, configure_logging=False, log_to_driver=False)
     serve.start(http_options=HTTPOptions(host="127.0.0.1", port=int(sys.argv[1])))
-    serve.run(Score.bind())
+    serve.run(Score.bind())  # type: ignore[attr-defined]  # from the decorator
     signal.pause()

@@ -26,7 +26,7 @@ def score(pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
 def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+        return int(free.getsockname()[1])
 
 
 def end(*_: object) -> None:

@@ -43,7 +43,7 @@ def _lines(model: Prepared, precision: Precision, seconds: float) -> Iterator[tu
             before = metrics.ticks(address, "score"), _cpu_ms(process)
             load = drive(address, request, connections, seconds)
             after = metrics.ticks(address, "score"), _cpu_ms(process)
-            count = after[0].count - before[0].count
+            count = after[0].number - before[0].number
             rows = round((after[0].rows - before[0].rows) / count)
             loop, every = (late - early for early, late in zip(before[1], after[1], strict=True))
             bare = _bare(flow, torch.from_numpy(model.digits[:rows]), seconds / 2)

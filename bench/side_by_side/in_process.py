@@ -78,7 +78,7 @@ def _turns(bare: Callable[[], None], service: Callable[[], Load], seconds: float
     return ours, theirs
 
 
-def pace(work: Callable[[], None], seconds: float) -> float:
+def pace(work: Callable[[], object], seconds: float) -> float:
     """How often a second it can be done, over so many seconds."""
     began, count = time.perf_counter(), 0
     while (passed := time.perf_counter() - began) < seconds:

@@ -10,7 +10,7 @@ import httpx
 class Ticks(NamedTuple):
     """Ticks of one kind that a server has made so far."""
 
-    count: float
+    number: float
     seconds: float
     rows: float
     """Of all their batches, without what these are filled up with."""

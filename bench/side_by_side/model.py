@@ -60,7 +60,7 @@ def prepare(root: Path) -> Prepared:
     flow.initialise(flow.to_continuous(torch.from_numpy(train)))
     for parameter in flow.transforms.parameters():
         if parameter.ndim == 2:
-            parameter += _DISTURBANCE * torch.randn_like(parameter)
+            parameter.add_(torch.randn_like(parameter), alpha=_DISTURBANCE)
     published = publish(
         root,
         NAME,

@@ -52,7 +52,7 @@ def beside_inpaintings(model: Prepared, address: str, seconds: float) -> Row:
         before = metrics.ticks(address, "inpaint")
         load = drive(address, request, 4, seconds)
         after = metrics.ticks(address, "inpaint")
-    count = after.count - before.count
+    count = after.number - before.number
     tick_ms = 1000 * (after.seconds - before.seconds) / count if count else 0.0
     ticks = load.p99_ms / tick_ms if tick_ms else float("inf")
     reached = f"{ticks:.1f} ticks: {load.p99_ms:.0f} ms, a tick of theirs takes {tick_ms:.0f} ms"
