@@ -114,7 +114,7 @@ def test_no_secret_is_baked_in(cpu_image: str) -> None:
 def test_a_changed_line_of_code_changes_the_last_layer_alone(cpu_image: str, tmp_path: Path) -> None:
     for name in ("docker", "flows", "model_store", "trainer", "service"):
         shutil.copytree(ROOT / name, tmp_path / name)
-    for name in ("pyproject.toml", "README.md", "requirements.lock", ".dockerignore"):
+    for name in ("pyproject.toml", "README.md", "LICENSE", "requirements.lock", ".dockerignore"):
         shutil.copy2(ROOT / name, tmp_path)
     with (tmp_path / "service/__init__.py").open("a") as file:
         file.write("# a change\n")
