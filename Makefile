@@ -16,13 +16,16 @@ $(VENV)/.installed: pyproject.toml requirements.lock requirements-dev.lock
 serve: install
 	$(BIN)/sluice serve
 
+# Two workers, and one thread of an operation in each: on two cores more of either slows the other down. The report of
+# coverage ends it, with a floor that pyproject.toml sets.
 test: install lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --cov --cov-report term
 
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 # Sluice beside its peers; each gets an environment in bench/.envs the first time. Wants wrk, and a quiet machine.
 bench: install
@@ -56,11 +59,11 @@ lock:
 	$(VENV)-lock/bin/pip freeze --exclude-editable | sed 's/+cpu$$//' > requirements.lock
 	$(VENV)-lock/bin/pip install --quiet --editable '.[train,dev]'
 	echo '-r requirements.lock' > requirements-dev.lock
-	$(VENV)-lock/bin/pip freeze --exclude-editable | sed 's/+cpu$$//' | grep -vxFf requirements.lock >> requirements-dev.lock
+	$(VENV)-lock/bin/pip freeze --all --exclude pip --exclude wheel --exclude-editable | sed 's/+cpu$$//' | grep -vxFf requirements.lock >> requirements-dev.lock
 	rm -rf $(VENV)-lock
 
 clean:
-	rm -rf $(VENV) $(VENV)-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(VENV)-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* build *.egg-info
 
 # An engine is brought up for the while where there is none and tests/containers/with-engine.sh can.
 .PHONY: lint-containers test-containers
