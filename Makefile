@@ -19,7 +19,7 @@ serve: install
 # Two workers, and one thread of an operation in each: on two cores more of either slows the other down. The report of
 # coverage ends it, with a floor that pyproject.toml sets.
 test: install lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --cov --cov-report term
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --cov --cov-report term
 
 lint: install
 	$(BIN)/ruff check .
