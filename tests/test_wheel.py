@@ -73,7 +73,7 @@ def serving(python: Path, folder: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [python.with_name("sluice"), "serve", "--port", str(port), "--device", "cpu"]
+    command = [str(python.with_name("sluice")), "serve", "--port", str(port), "--device", "cpu"]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, cwd=folder, env=_BARE, stdout=log, stderr=subprocess.STDOUT)
         try:
