@@ -16,8 +16,8 @@ $(VENV)/.installed: pyproject.toml requirements.lock requirements-dev.lock
 serve: install
 	$(BIN)/sluice serve
 
-# Two workers, and one thread of an operation in each: on two cores more of either slows the other down. The report of
-# coverage ends it, with a floor that pyproject.toml sets.
+# Two workers, each with one thread for an operation: threads of two workers that spin for each other on two cores make
+# the suite several times slower. It ends with the coverage, whose floor is in pyproject.toml.
 test: install lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --cov --cov-report term
 
