@@ -7,20 +7,28 @@ from pathlib import Path
 
 import click
 
-from model_store import Store, StoreError
-from service.app import create_app
-from service.scoring.command import score
-from service.server import serve as run
 from service.settings import Settings, UnusableToken
 
 
-@click.group()
+class _Commands(click.Group):
+    """A command whose libraries are heavy is imported when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), "score"])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name == "score":
+            from service.offline.score_command import score
+
+            return score
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=_Commands)
 @click.version_option(package_name="sluice")
 def main() -> None:
     """Serve trained normalizing flows."""
 
-
-main.add_command(score)
 
 _store = click.option("--store", type=click.Path(path_type=Path), help="The model store's directory.")
 
@@ -32,21 +40,26 @@ _store = click.option("--store", type=click.Path(path_type=Path), help="The mode
 @_store
 def serve(**options: object) -> None:
     """Serve every model's default version. Options win over SLUICE_ variables."""
+    from service.supervisor import PortTaken, listen, supervise
+
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     settings = Settings.model_validate(
         {**Settings().model_dump(), **{key: value for key, value in options.items() if value is not None}}
     )
     try:
-        app = create_app(settings)
-    except UnusableToken as error:
+        settings.admin_token()
+        listener = listen(settings)
+    except (UnusableToken, PortTaken) as error:
         raise click.ClickException(str(error)) from error
-    run(app, settings, app.state.engine)
+    raise SystemExit(supervise(settings, listener))
 
 
 @main.command()
 @_store
 def models(store: Path | None) -> None:
     """List the models of the store."""
+    from model_store import Store
+
     shelf = Store(store or Settings().store)
     for name in shelf.names():
         at: dict[int, list[str]] = {}
@@ -61,6 +74,8 @@ def models(store: Path | None) -> None:
 @_store
 def verify(references: tuple[str, ...], store: Path | None) -> None:
     """Load models with every check; without arguments, every version there is. Exit code 1 if one is refused."""
+    from model_store import Store, StoreError
+
     shelf = Store(store or Settings().store)
     refused = 0
     every = tuple(f"{name}@{version}" for name in shelf.names() for version in shelf.versions(name))

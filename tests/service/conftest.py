@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -17,8 +16,10 @@ from fastapi import FastAPI
 
 from flows import Flow, anomaly, build
 from model_store import Store, measure_bfloat16, publish
-from service.app import create_app
-from service.engine import Engine
+from service.api.app import create_app
+from service.api.service import Service
+from service.device.loop import DeviceLoop
+from service.device.main import in_process
 from service.settings import Settings
 
 DIGITS, POINTS = (8, 8), (2,)
@@ -109,15 +110,16 @@ def calibrated_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass
 class Running:
-    """A service and a client of it."""
+    """A service, its device in a thread of this process, and a client of it."""
 
     app: FastAPI
+    loop: DeviceLoop
     http: httpx.AsyncClient
 
     @property
-    def engine(self) -> Engine:
-        engine: Engine = self.app.state.engine
-        return engine
+    def service(self) -> Service:
+        service: Service = self.app.state.service
+        return service
 
     async def post_json(self, url: str, headers: dict[str, str] | None = None, **options: Any) -> Any:
         answer = await self.http.post(url, headers={"accept": "application/json", **(headers or {})}, **options)
@@ -134,15 +136,16 @@ Start = Callable[..., AbstractAsyncContextManager[Running]]
 
 @asynccontextmanager
 async def running(store: Path, **settings: Any) -> AsyncIterator[Running]:
-    app = create_app(Settings(store=store, device="cpu", **settings))
+    chosen = Settings(store=store, device="cpu", **settings)
+    loop, device = in_process(chosen)
+    app = create_app(chosen, device)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=transport, base_url="http://sluice") as http,
     ):
-        while app.state.engine.registry.loading:
-            await asyncio.sleep(0.002)
-        yield Running(app, http)
+        await device.until(lambda client: not client.catalogue.starting)
+        yield Running(app, loop, http)
 
 
 @pytest.fixture

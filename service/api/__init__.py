@@ -1,0 +1,1 @@
+"""The processes that speak HTTP: FastAPI in front of a device client. They never import torch."""

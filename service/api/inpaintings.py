@@ -1,0 +1,121 @@
+"""What the routes of an inpainting share: parameters, the body that asks for one, and the forms of its answer."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field
+from starlette.responses import Response
+
+from service.api.answers import Answer, headers_of
+from service.api.bodies import read_body
+from service.api.guard import Exchange
+from service.api.operations import Parameters
+from service.api.parameters import BINARY, Fit, Model, Seed, decoding_size, spec_of
+from service.api.representations import encoded, forms_of
+from service.api.schemas import answered
+from service.api.service import Service, bound, draw_seed
+from service.media.animation import animate, frames_of
+from service.media.completions import Completions, completions_of
+from service.media.documents import to_json
+from service.media.items import inpainting_of
+from service.media.types import EVENTS, GIF, JSON, MULTIPART, NPY, PNG, WEBP
+from service.protocol import defaults
+from service.protocol.client import Reservation
+from service.protocol.errors import WrongValue
+from service.protocol.messages import Completed, Options, Submit, TaskKey
+from service.protocol.model_info import ModelInfo
+
+INPAINT_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            MULTIPART: {"schema": {"type": "object", "properties": {"image": BINARY, "mask": BINARY}}},
+            JSON: {
+                "schema": {"type": "object", "required": ["image"]},
+                "examples": {
+                    "point": {"summary": "the second number is unknown", "value": {"image": [0.5, None]}},
+                    "mask": {"summary": "the same with a mask", "value": {"image": [0.5, 0], "mask": [0, 1]}},
+                },
+            },
+            NPY: {"schema": BINARY},
+        },
+    }
+}
+INPAINTED: dict[int | str, dict[str, Any]] = {200: answered(Completions, PNG, NPY, WEBP, GIF, EVENTS)}
+
+
+class InpaintParameters(Parameters):
+    """The query of an inpainting."""
+
+    model: Model = None
+    n: Annotated[int, Field(description="Independent completions, ranked by log-likelihood")] = defaults.INPAINT_N
+    steps: Annotated[
+        int, Field(description="The most steps; fewer when it converges", examples=[defaults.INPAINT_STEPS])
+    ] = defaults.INPAINT_STEPS
+    method: Annotated[str, Field(json_schema_extra={"enum": list(defaults.INPAINT_METHODS)})] = defaults.INPAINT_METHOD
+    step_size: Annotated[float, Field(ge=0, le=100, description="Multiplies the method's own step")] = (
+        defaults.STEP_SIZE
+    )
+    temperature: Annotated[float, Field(ge=0, le=10, description="Multiplies the method's own noise")] = (
+        defaults.TEMPERATURE
+    )
+    seed: Seed = None
+    fit: Fit = False
+
+
+async def asked_for(exchange: Exchange, query: InpaintParameters, model: ModelInfo, room: Reservation) -> Submit:
+    """Parameters, then room in the queue, then the body. The message lacks its id, deadline and task."""
+    settings = exchange.service.settings
+    bound("n", query.n, settings.max_n)
+    bound("steps", query.steps, settings.max_steps)
+    if query.method not in defaults.INPAINT_METHODS:
+        raise WrongValue(f"method must be one of {', '.join(defaults.INPAINT_METHODS)}", "method")
+    body = await read_body(exchange, (MULTIPART, JSON, NPY), most_files=2)
+    asked = Submit(
+        id=0,
+        model=model.reference,
+        kind="inpaint",
+        deadline=0.0,
+        n=query.n,
+        seed=draw_seed() if query.seed is None else query.seed,
+        options=Options(query.temperature, query.method, query.steps, query.step_size),
+    )
+    room.resize(asked.cost)
+    spec = spec_of(model)
+    item, hidden = await exchange.service.compute(
+        lambda: inpainting_of(body, spec, query.fit), decoding_size(body, query.fit)
+    )
+    asked.arrays = {"items": item, "hidden": np.ascontiguousarray(hidden)}
+    return asked
+
+
+def numbered(
+    asked: Submit, number: int, deadline: float, *, watch: bool = False, task: TaskKey | None = None
+) -> Submit:
+    """The message as it is sent."""
+    asked.id, asked.deadline, asked.watch, asked.task = number, deadline, watch, task
+    return asked
+
+
+def inpainting_forms(model: ModelInfo) -> tuple[str, ...]:
+    """Media types in which completions of a model can be sent, the default first."""
+    return (*forms_of(model), *((WEBP, GIF) if model.is_image else ()), EVENTS)
+
+
+async def completed_answer(service: Service, completed: Completed, model: ModelInfo, form: str) -> Response:
+    """The completions of an inpainting that has ended, as PNG, npy, JSON or an animation."""
+    items = completed.arrays["items"]
+    # Animations take longer than their number of bytes tells.
+    size = items.nbytes if form not in (WEBP, GIF) else 2**20
+    body = await service.compute(lambda: _represented(completed, model, form), size)
+    return Answer(body, form, headers_of(model, completed.about.seed))
+
+
+def _represented(completed: Completed, model: ModelInfo, form: str) -> bytes:
+    if form == JSON:
+        return to_json(completions_of(completed))
+    if form in (WEBP, GIF):
+        return animate(frames_of(completed), form)
+    return encoded(completed.arrays["items"], model, form)

@@ -1,0 +1,97 @@
+"""Parameters that several routes take, and the checks and OpenAPI texts that belong to them."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from fastapi import Path
+from pydantic import Field
+
+from service.api.bodies import read_body
+from service.api.guard import Exchange
+from service.api.operations import Parameters
+from service.media.items import Body, ItemSpec, items_of
+from service.media.npy import Array
+from service.media.types import JPEG, JSON, MULTIPART, NPY, PNG
+from service.protocol.client import Reservation
+from service.protocol.defaults import LARGEST_SEED
+from service.protocol.errors import TooLarge, WrongValue
+from service.protocol.model_info import ModelInfo
+
+ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+Id = Annotated[str, Path(pattern=rf"^{ID.pattern}$")]
+Model = Annotated[str | None, Field(description="`name`, `name@version` or `name@alias`; the default if absent")]
+Seed = Annotated[int | None, Field(ge=0, le=LARGEST_SEED, description="The same seed, the same answer")]
+Fit = Annotated[bool, Field(description="Convert a picture of another size or mode instead of refusing it")]
+Share = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
+
+BINARY = {"type": "string", "format": "binary"}
+ITEM_TYPES = (PNG, JPEG, MULTIPART, NPY, JSON)
+ITEMS_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            PNG: {"schema": BINARY},
+            JPEG: {"schema": BINARY},
+            MULTIPART: {"schema": {"type": "object", "properties": {"files": {"type": "array", "items": BINARY}}}},
+            NPY: {"schema": BINARY},
+            JSON: {
+                "schema": {"type": "object", "required": ["items"], "properties": {"items": {"type": "array"}}},
+                "examples": {
+                    "points": {"summary": "two points of a 2-D model", "value": {"items": [[0.5, 1], [2, 0]]}}
+                },
+            },
+        },
+    }
+}
+
+
+class ItemParameters(Parameters):
+    """What every operation on items takes."""
+
+    model: Model = None
+    seed: Seed = None
+    fit: Fit = False
+
+
+def binary(*types: str) -> dict[str, Any]:
+    """OpenAPI of an answer in several binary representations."""
+    return {"content": {kind: {"schema": BINARY} for kind in types}}
+
+
+def spec_of(model: ModelInfo) -> ItemSpec:
+    """The items of a model, as the decoders need to know them."""
+    return ItemSpec(model.item_shape, model.is_image)
+
+
+async def items_sent(exchange: Exchange, model: ModelInfo, room: Reservation, fit: bool) -> Array:
+    """The body's items (N, *S): admitted by a bound on their number first, decoded then."""
+    most, spec = exchange.service.settings.max_items, spec_of(model)
+    body = await read_body(exchange, ITEM_TYPES, most)
+    if body.type == JSON:  # only a bound is known: what the queue must hold, not what the request is refused for
+        room.resize(min(body.most_items(spec.shape), most))
+    else:
+        make_room(room, body.most_items(spec.shape), most)
+    items = await exchange.service.compute(lambda: items_of(body, spec, fit, most), decoding_size(body, fit))
+    make_room(room, len(items), most)
+    return items
+
+
+def make_room(room: Reservation, items: int, most: int) -> None:
+    """Hold room for items to score, encode or decode. Raises TooLarge, QueueFull."""
+    if items > most:
+        raise TooLarge(f"at most {most} items are taken in one request", "items")
+    room.resize(items)
+
+
+def decoding_size(body: Body, fit: bool) -> int:
+    """Bytes that decoding a body is worth: a small file may unfold into a large picture where any size is taken."""
+    return body.size if not fit else max(body.size, 2**20)
+
+
+def checked_id(text: str) -> str:
+    """Raises WrongValue for what cannot be the id of an inpainting."""
+    if not ID.fullmatch(text):
+        raise WrongValue("id: 1 to 64 letters, digits, '_' and '-'", "id")
+    return text

@@ -1,0 +1,61 @@
+"""Probes for an orchestrator, and metrics for Prometheus."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from service.api.answers import Answer
+from service.api.dependencies import TheService
+from service.api.operations import problems
+from service.api.problems import problem_answer
+from service.api.service import Service, State
+from service.protocol.client import RESTART_RETRY_AFTER
+from service.protocol.errors import Problem, Unavailable
+from service.protocol.messages import Stats, Told
+
+router = APIRouter(tags=["operation"])
+
+_PATIENCE = 5.0
+"""Seconds that the device's metrics may take; beside a long tick they come after it."""
+
+
+@router.get("/health/live", responses=problems(503))
+async def live(service: TheService) -> Response:
+    """200 while the device process runs; 503 when it has died, until it is started again."""
+    if service.state is State.FAILED:
+        return problem_answer(Unavailable("the device process has died", retry_after=RESTART_RETRY_AFTER))
+    return JSONResponse({"state": service.state.value})
+
+
+@router.get("/health/ready", responses=problems(503))
+async def ready(service: TheService) -> Response:
+    """200 while at least one model is served; 503 while starting or draining."""
+    state = service.state
+    if state is State.READY:
+        return JSONResponse({"state": state.value})
+    detail = service.device.catalogue.unready() if state is not State.DRAINING else None
+    return problem_answer(Unavailable(detail or f"the service is {state.value}"))
+
+
+@router.get("/metrics", response_class=Response)
+async def metrics(service: TheService) -> Response:
+    """Prometheus text exposition: the counts of the api processes, then the device's own."""
+    ready = b"# HELP sluice_ready 1 while ready\n# TYPE sluice_ready gauge\nsluice_ready %.1f\n" % (
+        service.state is State.READY
+    )
+    content = ready + service.metrics.exposition() + await _of_device(service)
+    return Answer(content, CONTENT_TYPE_LATEST)
+
+
+async def _of_device(service: Service) -> bytes:
+    """Nothing while the device does not answer: its absence is then what the metrics tell."""
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            told: Told = await service.device.ask(lambda number: Stats(number))
+            return told.data
+    except (TimeoutError, Problem):
+        return b""

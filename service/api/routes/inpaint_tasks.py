@@ -1,0 +1,87 @@
+"""/inpaint/{id}: inpaintings that go on without the client."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from urllib.parse import parse_qsl
+
+from starlette.responses import Response
+
+from service.api.events import Streamed
+from service.api.guard import Exchange
+from service.api.inpaintings import (
+    INPAINT_BODY,
+    INPAINTED,
+    InpaintParameters,
+    asked_for,
+    completed_answer,
+    inpainting_forms,
+    numbered,
+)
+from service.api.negotiation import negotiate
+from service.api.operations import Parameters, operation
+from service.api.parameters import checked_id
+from service.api.tasks import ACCEPTED, TOLD, accepted, told
+from service.media.types import EVENTS
+from service.protocol.messages import ENDED, Completed, Follow, StopTask, Submit, TaskIs, TaskKey
+
+
+@operation("PUT", "/inpaint/{id}", InpaintParameters, responses=TOLD, body=INPAINT_BODY, refusals=(409, 413, 415))
+async def put(exchange: Exchange, query: InpaintParameters) -> Response:
+    """Begin an inpainting under an id of the client's choice, with the parameters and the body of `POST /inpaint`.
+
+    The same again changes nothing: a client that is not sure may repeat it. Anything else under the same id is 409.
+    """
+    service = exchange.service
+    name = checked_id(exchange.path_id)
+    model = service.model(query.model)
+    exchange.deadline()
+    with service.device.queue.reserve() as room:
+        asked = await asked_for(exchange, query, model, room)
+        key = TaskKey(name, _fingerprint(exchange, asked))
+        late = time.monotonic() + service.settings.task_deadline
+        room.release()
+        answer: TaskIs = await service.device.ask(lambda number: numbered(asked, number, late, task=key))
+    return told(answer.about)
+
+
+@operation("GET", "/inpaint/{id}", Parameters, responses=INPAINTED | ACCEPTED)
+async def get(exchange: Exchange, query: Parameters) -> Response:
+    """202 with the state while it goes on; then what `POST /inpaint` would have answered, by `Accept`.
+
+    `text/event-stream` follows it to the end.
+    """
+    del query
+    name, device = checked_id(exchange.path_id), exchange.service.device
+    state: TaskIs = await device.ask(lambda number: Follow(number, name, "state"))
+    model = state.model
+    form = negotiate(exchange.accept, inpainting_forms(model))
+    if form == EVENTS:
+        return Streamed(exchange.service, device.stream(lambda number: Follow(number, name, "events")))
+    if state.about.state not in ENDED:
+        return accepted(state.about)
+    found: Completed = await device.ask(lambda number: Follow(number, name, "result"))
+    return await completed_answer(exchange.service, found, model, form)
+
+
+@operation("DELETE", "/inpaint/{id}", Parameters, responses=TOLD)
+async def stop(exchange: Exchange, query: Parameters) -> Response:
+    """Stop after the next step and keep the best so far, which `GET` then answers with."""
+    del query
+    name, device = checked_id(exchange.path_id), exchange.service.device
+    before: TaskIs = await device.ask(lambda number: Follow(number, name, "state"))
+    answer: TaskIs = await device.ask(lambda number: StopTask(number, name))
+    if answer.about.state == "stopping" and before.about.state != "stopping":
+        exchange.service.metrics.cancelled.labels("stopped").inc()
+    return told(answer.about)
+
+
+def _fingerprint(exchange: Exchange, asked: Submit) -> str:
+    """Of the parameters as they were written and of the decoded body: a multipart boundary is new each time."""
+    written = sorted(parse_qsl(exchange.scope["query_string"].decode("latin-1"), keep_blank_values=True))
+    digest = hashlib.sha256(json.dumps(written).encode())
+    for array in (asked.arrays["items"], asked.arrays["hidden"]):
+        digest.update(array.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,162 @@
+"""What is loaded: models, their manifests, cards and pictures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel
+
+from service.api.answers import Answer
+from service.api.dependencies import TheService
+from service.api.operations import problems
+from service.api.service import Service
+from service.protocol.errors import Unknown
+from service.protocol.messages import Read, Told
+from service.protocol.model_info import Catalogue, ModelInfo
+
+router = APIRouter(tags=["models"], responses=problems())
+
+CARD = "README.md"
+
+
+class ModelSummary(BaseModel):
+    name: str
+    version: int
+    reference: str
+    default: bool
+    architecture: str
+    item_shape: list[int]
+    item_dtype: str
+    quality: dict[str, dict[str, float]]
+
+
+class RefusedModel(BaseModel):
+    name: str
+    version: int
+    reason: str
+
+
+class ModelList(BaseModel):
+    models: list[ModelSummary]
+    refused: list[RefusedModel]
+    loading: list[str] = []
+    """Names that are still to be loaded."""
+
+
+class Calibrated(BaseModel):
+    """What the p-values rest on: held-out items, ``fit`` of them for the densities, ``reference`` for the p-values."""
+
+    source: str
+    statistics: dict[str, str]
+    """Names and meanings."""
+    fit: int
+    reference: int
+    """The n of the p-values: none is below 1 / (n + 1)."""
+    detection: dict[str, dict[str, float]]
+    """How well the verdict tells each foreign set from ordinary items: auroc, fpr_at_95_tpr. Measured at publish."""
+
+
+class Bfloat16(BaseModel):
+    """Log-likelihoods with nets of bfloat16 less those in float32, over held-out items: nats an item."""
+
+    items: int
+    mean: float
+    std: float
+    worst: float
+    bits_per_dim: float
+    noise: float
+
+
+class ModelDetails(ModelSummary):
+    calibration: Calibrated | None
+    precision: str
+    """What the nets of the flow that answers compute in; everything around them is float32."""
+    fallback: str | None
+    """Why a model that was published as fit for bfloat16 computes in float32, if it does."""
+    bfloat16: Bfloat16 | None
+    """What such nets change in the log-likelihoods, measured at publish."""
+    arguments: dict[str, Any]
+    prior: str
+    parameters: int
+    weights_dtype: str
+    provenance: dict[str, str | int | float]
+    published: str
+    pictures: list[str]
+
+
+@router.get("/models")
+async def list_models(service: TheService) -> ModelList:
+    """What is served, what was refused and why, and what is still being loaded."""
+    catalogue = service.device.catalogue
+    return ModelList(
+        models=[ModelSummary(**_summary(model, catalogue)) for model in catalogue.models],
+        refused=[RefusedModel(name=r.name, version=r.version, reason=r.reason) for r in catalogue.refused],
+        loading=list(catalogue.waiting),
+    )
+
+
+@router.get("/models/{name}")
+async def describe(name: str, service: TheService) -> ModelDetails:
+    """One model: shape, architecture, measured quality, provenance, and its pictures' names."""
+    model = service.model(name)
+    return ModelDetails(
+        **_summary(model, service.device.catalogue),
+        calibration=_calibrated(model),
+        precision=model.precision,
+        fallback=model.fallback,
+        bfloat16=Bfloat16(**model.bfloat16) if model.bfloat16 is not None else None,  # type: ignore[arg-type]
+        arguments=model.arguments,
+        prior=model.prior,
+        parameters=model.parameters,
+        weights_dtype=model.weights_dtype,
+        provenance=model.provenance,
+        published=model.published,
+        pictures=[file for file in model.files if file.endswith(".png")],
+    )
+
+
+@router.get("/models/{name}/card", response_class=Response)
+async def card(name: str, service: TheService) -> Response:
+    """The model card, as Markdown."""
+    return Answer(await _file(service, service.model(name), CARD), "text/markdown; charset=utf-8")
+
+
+@router.get("/models/{name}/pictures/{file}", response_class=Response)
+async def picture(name: str, file: str, service: TheService) -> Response:
+    """A picture of the model card; only those that the manifest lists."""
+    model = service.model(name)
+    if not file.endswith(".png"):
+        raise Unknown("the model has no such picture", "file")
+    return Answer(await _file(service, model, file), "image/png")
+
+
+async def _file(service: Service, model: ModelInfo, file: str) -> bytes:
+    told: Told = await service.device.ask(lambda number: Read(number, model.reference, file))
+    return told.data
+
+
+def _calibrated(model: ModelInfo) -> Calibrated | None:
+    note = model.calibration
+    if note is None:
+        return None
+    return Calibrated(
+        source=note.source,
+        statistics=note.statistics,
+        fit=note.fit,
+        reference=note.reference,
+        detection=note.detection,
+    )
+
+
+def _summary(model: ModelInfo, catalogue: Catalogue) -> dict[str, Any]:
+    return {
+        "name": model.name,
+        "version": model.version,
+        "reference": model.reference,
+        "default": catalogue.is_default(model),
+        "architecture": model.architecture,
+        "item_shape": list(model.item_shape),
+        "item_dtype": model.item_dtype,
+        "quality": model.quality,
+    }

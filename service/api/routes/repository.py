@@ -1,0 +1,64 @@
+"""POST /v2/repository/models/{name}/load and /unload: administration, in the words of the Open Inference Protocol."""
+
+from __future__ import annotations
+
+import hmac
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import BaseModel
+
+from service.api.dependencies import TheService
+from service.api.operations import problems
+from service.protocol.errors import Forbidden, NotAuthenticated
+from service.protocol.messages import Load, Told, Unload
+
+_bearer = HTTPBearer(auto_error=False, description="The token in the file that SLUICE_ADMIN_TOKEN_FILE names")
+
+
+async def administrator(
+    service: TheService, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+) -> None:
+    """Raises Forbidden where nobody may administer, NotAuthenticated for anybody but the administrator."""
+    if service.admin_token is None:
+        raise Forbidden("this service has no administrator: it was started without SLUICE_ADMIN_TOKEN_FILE")
+    if credentials is None:
+        raise NotAuthenticated("administration asks for a bearer token")
+    if not hmac.compare_digest(credentials.credentials.encode(), service.admin_token.get_secret_value().encode()):
+        raise NotAuthenticated("the token is not that of the administrator", supplied=True)
+
+
+router = APIRouter(
+    prefix="/v2/repository/models/{name}",
+    tags=["administration"],
+    dependencies=[Depends(administrator)],
+    responses=problems(401, 403),
+)
+
+
+class Loaded(BaseModel):
+    model: str
+    """`name@version` of what serves now."""
+
+
+class Unloaded(BaseModel):
+    name: str
+
+
+@router.post("/load")
+async def load(name: str, service: TheService) -> Loaded:
+    """Load the store's current default version of a name with every check, warm it up, and let it serve.
+
+    Requests that run finish on the version that they began with. A version that fails a check is refused with 422, and
+    the one that serves goes on. A body is not looked at: what is loaded, and how, is the store's to say.
+    """
+    told: Told = await service.device.ask(lambda number: Load(number, name))
+    return Loaded(model=told.data.decode())
+
+
+@router.post("/unload")
+async def unload(name: str, service: TheService) -> Unloaded:
+    """Serve a name no longer; requests that run finish."""
+    await service.device.ask(lambda number: Unload(number, name))
+    return Unloaded(name=name)

@@ -1,0 +1,108 @@
+"""POST /score: exact log-likelihoods, and verdicts that keep a promise."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from itertools import islice
+from typing import Annotated
+
+from fastapi.responses import StreamingResponse
+from pydantic import Field
+from starlette.responses import Response
+
+from service.api.answers import Answer, headers_of
+from service.api.guard import Exchange
+from service.api.negotiation import negotiate
+from service.api.operations import operation
+from service.api.parameters import ITEMS_BODY, ItemParameters, Share, items_sent
+from service.api.schemas import answered
+from service.api.service import Service
+from service.media.documents import GroupScore, ItemScore, Scores, group_score, item_scores, to_json
+from service.media.types import JSON
+from service.protocol.client import Answer as Found
+from service.protocol.defaults import ALPHA, SCORE_SEED
+from service.protocol.messages import Options, Submit
+from service.protocol.model_info import ModelInfo
+
+_AT_ONCE = 500
+"""Items of one piece of an answer."""
+_ITEM_BYTES = 2**10
+"""Bytes of an item's part of the answer, about."""
+_FEW = 8
+"""Items whose documents are written on the event loop."""
+
+
+class ScoreParameters(ItemParameters):
+    """The query of `POST /score`."""
+
+    alpha: Share = ALPHA
+    fdr: Annotated[float | None, Field(gt=0, lt=1, allow_inf_nan=False)] = None
+
+
+@operation("POST", "/score", ScoreParameters, responses={200: answered(Scores)}, body=ITEMS_BODY, refusals=(413, 415))
+async def score(exchange: Exchange, query: ScoreParameters) -> Response:
+    """The log-likelihood of every item and a calibrated verdict on it, in the order sent.
+
+    An item is `anomalous` when its p-value is at most `alpha`: of ordinary items a share of about `alpha` is. With
+    `fdr`, `discovery` flags items so that on average at most that share of the flags is false. `group` judges the
+    request as a whole, which is far sharper than any single verdict. Whole numbers are 8-bit levels; numbers with a
+    decimal point are fractions in [0, 1]. An image's answer depends on the image, the model and the seed (0 if
+    absent), never on its neighbours.
+    """
+    service = exchange.service
+    model = service.model(query.model)
+    negotiate(exchange.accept, (JSON,))
+    deadline = exchange.deadline()
+    with service.device.queue.reserve() as room:
+        items = await items_sent(exchange, model, room, query.fit)
+        room.release()
+        found: Found = await service.device.ask(
+            lambda number: Submit(
+                id=number,
+                model=model.reference,
+                kind="score",
+                deadline=deadline,
+                arrays={"items": items},
+                seed=SCORE_SEED if query.seed is None else query.seed,
+                options=_PLAIN if query.fdr is None else Options(fdr=query.fdr),
+            )
+        )
+    _count(service, model, found, query.alpha)
+    group_p_value = found.each.get("group_p_value")
+    together = group_score(
+        model,
+        found.arrays["log_likelihood"],
+        None if group_p_value is None else float(group_p_value[0]),
+        query.alpha,
+    )
+    pieces = _document(model, item_scores(model, found.arrays, query.alpha), together, query.alpha)
+    if len(items) <= _AT_ONCE:
+        size = 0 if len(items) <= _FEW else len(items) * _ITEM_BYTES
+        return Answer(await service.compute(lambda: b"".join(pieces), size), JSON, headers_of(model))
+    return StreamingResponse(_streamed(service, pieces), media_type=JSON, headers=headers_of(model))
+
+
+_PLAIN = Options()
+
+
+def _count(service: Service, model: ModelInfo, found: Found, alpha: float) -> None:
+    service.metrics.scored_items.labels(model.reference).inc(len(found.arrays["log_likelihood"]))
+    if "p_value" in found.arrays:
+        anomalous = int((found.arrays["p_value"] <= alpha).sum())
+        service.metrics.anomalous_items.labels(model.reference).inc(anomalous)
+
+
+def _document(model: ModelInfo, items: Iterator[ItemScore], group: GroupScore, alpha: float) -> Iterator[bytes]:
+    """The JSON of ``Scores``, in pieces: of many items no more than one piece is in memory."""
+    head = {"model": model.reference, "calibrated": model.calibration is not None, "alpha": alpha}
+    yield to_json(head)[:-1] + b',"items":['
+    separator = b""
+    while block := list(islice(items, _AT_ONCE)):
+        yield separator + to_json(block)[1:-1]
+        separator = b","
+    yield b'],"group":' + to_json(group) + b"}"
+
+
+async def _streamed(service: Service, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    while piece := await service.compute(lambda: next(pieces, b""), _AT_ONCE * _ITEM_BYTES):
+        yield piece

@@ -1,0 +1,60 @@
+"""The uvicorn server of one api process, which says "not ready" before it closes its listeners."""
+
+from __future__ import annotations
+
+import gc
+import signal
+import socket
+import time
+from types import FrameType
+
+import uvicorn
+
+from service.api.app import create_app
+from service.api.service import Service, State
+from service.processes import die_with_parent
+from service.protocol.sockets import SocketClient
+from service.settings import Settings
+
+
+class Server(uvicorn.Server):
+    """On SIGTERM: readiness 503, the settings' delay while requests are still taken, then close, finish, exit 0.
+
+    SIGINT skips the delay. Another signal changes nothing: what is in flight is finished.
+    """
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+        self._close_at: float | None = None
+        self._settled = False
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 (uvicorn's signature)
+        # uvicorn would raise the signal again once it is done, and the process would die of it instead of exiting 0.
+        self._service.drain()
+        delay = self._service.settings.drain_delay if sig == signal.SIGTERM else 0.0
+        close_at = time.monotonic() + delay
+        self._close_at = close_at if self._close_at is None else min(self._close_at, close_at)
+
+    async def on_tick(self, counter: int) -> bool:
+        if not self._settled and self._service.state is State.READY:
+            gc.collect()
+            gc.freeze()  # modules live as long as the process: looking through them holds up requests
+            self._settled = True
+        self.should_exit = self._close_at is not None and time.monotonic() >= self._close_at
+        return await super().on_tick(counter)
+
+
+def serve(endpoint: str, listener: int) -> None:
+    """Run one api process on an inherited listening socket until a signal ends it."""
+    die_with_parent()
+    settings = Settings()
+    app = create_app(settings, SocketClient(settings.queue_item_ticks, endpoint))
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=int(settings.deadline) + 1,
+    )
+    with socket.socket(fileno=listener) as inherited:
+        Server(config, app.state.service).run([inherited])

@@ -1,0 +1,88 @@
+"""What the routes share: settings, the client of the device, metrics, and the threads that decode."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from enum import Enum
+from typing import TypeVar
+
+from service.api.metrics import Metrics
+from service.protocol.client import DeviceClient
+from service.protocol.defaults import DRAWN_SEED_BITS
+from service.protocol.errors import WrongValue
+from service.protocol.model_info import ModelInfo
+from service.settings import Settings
+
+T = TypeVar("T")
+
+_TRIVIAL = 16 * 1024
+"""Bytes up to which decoding and encoding are done on the event loop: a thread would cost more."""
+
+
+class State(Enum):
+    """What the service is doing, as its probes tell it."""
+
+    STARTING = "starting"
+    READY = "ready"
+    EMPTY = "no model"
+    DRAINING = "draining"
+    FAILED = "failed"
+
+
+class Service:
+    """One api process's view of the service. ``start`` before use, ``stop`` at the end."""
+
+    def __init__(self, settings: Settings, device: DeviceClient) -> None:
+        self.settings, self.device = settings, device
+        self.admin_token = settings.admin_token()
+        self.metrics = Metrics()
+        self.draining = False
+        """Whether the service says "not ready" and goes on answering."""
+        self._pool = ThreadPoolExecutor(settings.decoders, "sluice-decode")
+
+    async def start(self) -> None:
+        """Connect to the device; probes answer meanwhile."""
+        await self.device.start()
+
+    async def stop(self) -> None:
+        await self.device.stop()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def drain(self) -> None:
+        """From now on say "not ready", and go on answering."""
+        self.draining = True
+
+    @property
+    def state(self) -> State:
+        if self.device.failed or self.device.lost:
+            return State.FAILED
+        if self.draining:
+            return State.DRAINING
+        catalogue = self.device.catalogue
+        if catalogue.unready() is None:
+            return State.READY
+        return State.STARTING if catalogue.starting else State.EMPTY
+
+    def model(self, reference: str | None) -> ModelInfo:
+        """The model that a request means. Raises Unknown or Unavailable."""
+        return self.device.catalogue.get(reference)
+
+    async def compute(self, work: Callable[[], T], size: int) -> T:
+        """Decode or encode ``size`` bytes: beside the event loop unless it is trivial."""
+        if size <= _TRIVIAL:
+            return work()
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+
+def bound(field: str, value: int, limit: int) -> None:
+    """Raises WrongValue when a count is not within 1 and its limit."""
+    if not 1 <= value <= limit:
+        raise WrongValue(f"{field} must be between 1 and {limit}", field)
+
+
+def draw_seed() -> int:
+    """A seed for a request that brings none."""
+    return secrets.randbits(DRAWN_SEED_BITS)

@@ -1,0 +1,58 @@
+"""The state of an inpainting that goes on without its client, as an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from service.api.answers import Answer
+from service.api.schemas import schema_of
+from service.media.documents import to_json
+from service.media.types import JSON
+from service.protocol.messages import ENDED, TaskPhase
+from service.protocol.messages import TaskState as Told
+
+
+class TaskState(Struct):
+    """How far an inpainting has come."""
+
+    id: str
+    state: TaskPhase
+    model: str
+    seed: int
+    method: str
+    n: int
+    steps: Annotated[int, Meta(description="The most that it may take.")]
+    step: Annotated[int, Meta(description="Of the furthest completion at the latest snapshot; 0 before the first.")]
+    log_likelihood: Annotated[
+        float | None, Meta(description="Of the likeliest completion at the latest snapshot, in nats.")
+    ]
+
+
+ACCEPTED: dict[int | str, dict[str, Any]] = {
+    202: {
+        "description": "It goes on; `Location` tells where",
+        "content": {JSON: {"schema": schema_of(TaskState)}},
+    }
+}
+TOLD: dict[int | str, dict[str, Any]] = {
+    **ACCEPTED,
+    200: {"description": "It has ended", "content": {JSON: {"schema": schema_of(TaskState)}}},
+}
+
+
+def accepted(about: Told, headers: Mapping[str, str] | None = None) -> Answer:
+    """202: come back for it."""
+    return _answer(about, 202, headers or {})
+
+
+def told(about: Told) -> Answer:
+    """202 and the state while it goes on, 200 and the state once it has ended."""
+    return _answer(about, 200 if about.state in ENDED else 202, {})
+
+
+def _answer(about: Told, status: int, headers: Mapping[str, str]) -> Answer:
+    state = TaskState(*(getattr(about, name) for name in TaskState.__struct_fields__))
+    return Answer(to_json(state), JSON, {"Location": f"/inpaint/{about.id}", **headers}, status)

@@ -1,0 +1,50 @@
+"""What the api processes learn of a loaded model."""
+
+from __future__ import annotations
+
+from flows.anomaly import STATISTICS, tests_of
+from model_store import LoadedModel
+from model_store.manifest import WEIGHTS
+from service.protocol.model_info import CalibrationInfo, ModelInfo, TestInfo
+
+
+def info_of(model: LoadedModel, aliases: tuple[str, ...]) -> ModelInfo:
+    """The facts of a model that routes need; ``aliases`` are those that pointed at it when it was loaded."""
+    manifest, flow = model.manifest, model.flow
+    return ModelInfo(
+        name=model.name,
+        version=model.version,
+        aliases=aliases,
+        item_shape=tuple(flow.item_shape),
+        item_dtype=manifest.item.dtype,
+        latent_shape=tuple(flow.prior.shape),
+        architecture=manifest.architecture.name,
+        arguments=dict(manifest.architecture.arguments),
+        prior=manifest.prior,
+        parameters=manifest.weights.parameters,
+        weights_dtype=manifest.weights.dtype,
+        weights_sha256=manifest.files[WEIGHTS].sha256,
+        precision=model.precision,
+        fallback=getattr(model, "fallback", None),
+        device=str(flow.device),
+        bfloat16=manifest.bfloat16.model_dump() if manifest.bfloat16 is not None else None,
+        quality={split: dict(figures) for split, figures in manifest.quality.items()},
+        provenance=dict(manifest.provenance),
+        published=manifest.published,
+        files=tuple(manifest.files),
+        tests=tuple(TestInfo(test.name, tuple(test.telling)) for test in tests_of(flow)) if model.calibration else (),
+        calibration=_calibration(model),
+    )
+
+
+def _calibration(model: LoadedModel) -> CalibrationInfo | None:
+    note = model.manifest.calibration
+    if note is None:
+        return None
+    return CalibrationInfo(
+        source=note.source,
+        statistics={name: STATISTICS[name] for name in note.statistics},
+        fit=note.fit,
+        reference=note.reference,
+        detection={foreign: dict(figures) for foreign, figures in note.detection.items()},
+    )

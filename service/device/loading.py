@@ -1,0 +1,92 @@
+"""Loading models beside the ticks: a thread of low priority that reads, checks and warms up one version at a time."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from queue import SimpleQueue
+
+import torch
+
+from model_store import LoadedModel, ModelRefused, Store, StoreError, UnknownModel
+from service.device.threads import compute_alone
+from service.protocol.model_info import RefusedInfo
+
+logger = logging.getLogger("sluice")
+
+Entry = tuple[LoadedModel, tuple[str, ...]] | RefusedInfo | None
+"""A model with its aliases, a refusal, or None when the store holds no such name."""
+Done = Callable[[Entry], None]
+
+_NICENESS = 10
+"""Of the loading thread: what serves already must not wait for what does not yet."""
+
+
+class Loader:
+    """Loads names in the order asked for. ``done`` is called in the loading thread."""
+
+    def __init__(
+        self,
+        store: Store,
+        device: torch.device,
+        warm_up: Callable[[LoadedModel], None],
+        *,
+        bfloat16: bool,
+    ) -> None:
+        self._store, self._device, self._warm_up, self._bfloat16 = store, device, warm_up, bfloat16
+        self._asked: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="sluice-loader", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Load nothing more. Does not wait for what is being loaded: the thread ends with the process."""
+        self._asked.put(None)
+
+    def load(self, name: str, done: Done) -> None:
+        """Load the store's current default version of a name."""
+        self._asked.put(lambda: done(self._load(name)))
+
+    def call(self, work: Callable[[], None]) -> None:
+        """Do something else in the loading thread, after what was asked before."""
+        self._asked.put(work)
+
+    def _work(self) -> None:
+        compute_alone()
+        if sys.platform == "linux":
+            with suppress(OSError):  # on Linux a niceness belongs to a thread
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+        while (work := self._asked.get()) is not None:
+            try:
+                work()
+            except Exception:
+                logger.exception("loading failed")
+
+    def _load(self, name: str) -> Entry:
+        version = 0
+        aliases: tuple[str, ...] = ()
+        try:
+            if not self._store.versions(name):  # of a name alone: `name@2` is none
+                return None
+            _, version = self._store.resolve(name)
+            aliases = tuple(alias for alias, at in self._store.aliases(name).items() if at == version)
+            model = self._store.load(name, version, self._device, bfloat16=self._bfloat16)
+            self._warm_up(model)
+        except ModelRefused as error:
+            version, reason = error.version, error.reason
+        except (UnknownModel, StoreError) as error:
+            reason = str(error)
+        except Exception as error:
+            # One model that breaks in an unforeseen way must not keep the others from serving.
+            logger.exception("loading %s failed", name)
+            reason = f"{type(error).__name__} while loading"
+        else:
+            logger.info("loaded %s on %s, nets in %s", model.reference, self._device, model.precision)
+            return model, aliases
+        logger.error("refused %s@%d: %s", name, version, reason)
+        return RefusedInfo(name, version, reason, aliases)

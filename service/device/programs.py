@@ -1,0 +1,267 @@
+"""What one tick does to a batch of rows: one program for each kind of work that a flow can do."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from flows import Flow, anomaly, inpainting, noise
+from flows.anomaly import benjamini_hochberg, names_of, tests_of
+from flows.inpainting import Climb
+from model_store import LoadedModel
+from service.device.columns import ROWS_MULTIPLE, Columns
+from service.device.jobs import Job
+from service.protocol.errors import Problem, WrongValue
+from service.protocol.messages import Arrays
+
+
+class Conclusion(NamedTuple):
+    """What jobs that ended together get: rows, numbers that belong to one job each, and the jobs that fail instead."""
+
+    arrays: Arrays
+    each: Arrays
+    problems: dict[int, Problem]
+    """By the job's place."""
+
+
+@dataclass(frozen=True)
+class Program(ABC):
+    """One kind of work on one model.
+
+    Rows of programs with equal keys share a batch, and know nothing of each other.
+    """
+
+    kind: ClassVar[str]
+    iterative: ClassVar[bool] = False
+    """Whether a row needs many ticks. Such rows alternate with those that need one."""
+
+    model: LoadedModel
+
+    @property
+    def key(self) -> Hashable:
+        return self.kind, self.model.reference
+
+    @property
+    def flow(self) -> Flow:
+        return self.model.serving
+
+    @property
+    def rows_multiple(self) -> int:
+        """A batch is filled up to a multiple of this number of rows."""
+        least = self.model.least_rows if self.flow is self.model.serving else None
+        return ROWS_MULTIPLE if least is None else least
+
+
+class OneTick(Program):
+    """Work that is done in one tick."""
+
+    @abstractmethod
+    def compute(self, columns: Columns) -> Columns:
+        """What requests sent (B, ...), on the CPU -> what they get (B, ...), on the CPU."""
+
+    def conclude(self, jobs: Sequence[Job], columns: Columns) -> Conclusion:
+        """The answers of jobs whose rows follow one another in ``columns``. Rows that are not finite fail their job."""
+        bad: dict[int, Problem] = {}
+        arrays = {name: tensor.numpy() for name, tensor in columns.tensors.items()}
+        if not all(np.isfinite(array).all() for array in arrays.values()):
+            bad = _failures(jobs, arrays, self.field)
+        return Conclusion(arrays, {}, bad)
+
+    field: ClassVar[str] = "items"
+    """The parameter that a row without a finite answer is blamed on."""
+
+
+def _failures(jobs: Sequence[Job], arrays: Arrays, field: str) -> dict[int, Problem]:
+    found: dict[int, Problem] = {}
+    start = 0
+    for place, job in enumerate(jobs):
+        stop = start + len(job)
+        parts = [array[start:stop].reshape(stop - start, -1) for array in arrays.values()]
+        bad = ~np.concatenate([np.isfinite(part) for part in parts], axis=1).all(axis=1)
+        if bad.any():
+            first = int(bad.argmax())
+            found[place] = WrongValue(f"the model has no finite answer for item {first}", f"{field}[{first}]")
+        start = stop
+    return found
+
+
+def continuous(flow: Flow, items: Tensor, seeds: Tensor) -> Tensor:
+    """items (B, *S), seeds (B,) -> x (B, *S), dequantised with each row's own seed."""
+    first = int(seeds[0])
+    if bool((seeds == first).all()):
+        return flow.to_continuous(items, first)
+    x = items.new_empty(items.shape, dtype=flow.dtype)
+    for seed in set(seeds.tolist()):
+        x[seeds == seed] = flow.to_continuous(items[seeds == seed], seed)
+    return x
+
+
+class Sample(OneTick):
+    """key (B,) int64, temperature (B,) -> items (B, *S), as a user gets them."""
+
+    kind = "sample"
+    field = "temperature"
+
+    def compute(self, columns: Columns) -> Columns:
+        rows, prior = columns.to(self.flow.device), self.flow.prior
+        z = prior.quantile(noise.uniform(rows["key"], prior.shape))
+        z = z * rows["temperature"].reshape(-1, *[1] * len(prior.shape))
+        items = self.flow.to_items(self.flow.decode(z.to(self.flow.dtype))[0])
+        return Columns({"items": items.cpu()})
+
+
+class Score(OneTick):
+    """Likelihoods and, of a calibrated model, verdicts: for all rows of a tick together.
+
+    items (B, *S), seed (B,) -> log_likelihood (B,) in nats, and where the model is calibrated p_value (B,),
+    test_p_values (B, T), statistics (B, K) of those that mean something on their own, scores (B, G) for the group.
+    """
+
+    kind = "score"
+
+    def compute(self, columns: Columns) -> Columns:
+        flow, calibration = self.flow, self.model.calibration
+        rows = columns.to(flow.device)
+        x = continuous(flow, rows["items"], rows["seed"])
+        if calibration is None:
+            return Columns({"log_likelihood": flow.log_prob(x).double().cpu()})
+        found = anomaly.statistics(flow, x)
+        verdict = calibration.judge(found)
+        return Columns(
+            {
+                "log_likelihood": found[:, names_of(flow).index("log_likelihood")],
+                "p_value": verdict.p_value,
+                "test_p_values": torch.stack(list(verdict.tests.values()), dim=1),
+                "statistics": found[:, self._telling],
+                "scores": verdict.scores,
+            }
+        )
+
+    @property
+    def _telling(self) -> list[int]:
+        places = {name: place for place, name in enumerate(names_of(self.flow))}
+        return [places[name] for test in tests_of(self.flow) for name in test.telling]
+
+    def conclude(self, jobs: Sequence[Job], columns: Columns) -> Conclusion:
+        """Also the p-value of each request as a group and, where a rate was asked for, which items are discoveries."""
+        arrays = {name: tensor.numpy() for name, tensor in columns.tensors.items()}
+        if not any(job.options.scores for job in jobs):
+            arrays.pop("scores", None)
+        calibration = self.model.calibration
+        if calibration is None:
+            return Conclusion(arrays, {}, {})
+        parts = torch.split(columns["scores"], [len(job) for job in jobs])
+        groups = np.array([calibration.judge_group(part).p_value for part in parts])
+        if any(job.options.fdr is not None for job in jobs):
+            arrays["discovery"] = _discoveries(jobs, columns["p_value"])
+        return Conclusion(arrays, {"group_p_value": groups}, {})
+
+
+def _discoveries(jobs: Sequence[Job], p_values: Tensor) -> np.ndarray:
+    parts = torch.split(p_values, [len(job) for job in jobs])
+    flags = [
+        torch.zeros(len(part), dtype=torch.bool)
+        if job.options.fdr is None
+        else benjamini_hochberg(part, job.options.fdr)
+        for job, part in zip(jobs, parts, strict=True)
+    ]
+    return torch.cat(flags).numpy()
+
+
+class Encode(OneTick):
+    """items (B, *S), seed (B,) -> latents (B, *Z), log_abs_det (B,) of data to latent.
+
+    In float32, since latents are made to go back.
+    """
+
+    kind = "encode"
+
+    @property
+    def flow(self) -> Flow:
+        return self.model.flow
+
+    def compute(self, columns: Columns) -> Columns:
+        rows = columns.to(self.flow.device)
+        latents, log_abs_det = self.flow.encode(continuous(self.flow, rows["items"], rows["seed"]))
+        return Columns({"latents": latents.cpu(), "log_abs_det": log_abs_det.cpu()})
+
+
+class Decode(OneTick):
+    """latents (B, *Z) -> items (B, *S), log_abs_det (B,) of latent to data. In float32."""
+
+    kind = "decode"
+    field = "latents"
+
+    @property
+    def flow(self) -> Flow:
+        return self.model.flow
+
+    def compute(self, columns: Columns) -> Columns:
+        x, log_abs_det = self.flow.decode(columns.to(self.flow.device)["latents"])
+        return Columns({"items": self.flow.to_items(x).cpu(), "log_abs_det": log_abs_det.cpu()})
+
+
+@dataclass(frozen=True)
+class Inpaint(Program):
+    """Inpaintings of one method. Every row brings its own schedule.
+
+    items (B, *S) with anything in hidden places, hidden (B, *S) bool, key (B,), seed (B,), steps (B,) int64,
+    step_size (B,), temperature (B,) -> completions.
+    """
+
+    kind = "inpaint"
+    iterative = True
+
+    method: str
+
+    @property
+    def key(self) -> Hashable:
+        return self.kind, self.model.reference, self.method
+
+    def start(self, columns: Columns) -> Climb:
+        """What requests sent, as rows on the device; part of a row's first tick."""
+        columns = columns.to(self.flow.device)
+        # What stands in the hidden places must not reach the noise of the known ones.
+        known = columns["items"].masked_fill(columns["hidden"], 0)
+        return inpainting.start(
+            self.flow,
+            continuous(self.flow, known, columns["seed"]),
+            columns["hidden"],
+            columns["key"],
+            method=self.method,
+            steps=columns["steps"],
+            step_size=columns["step_size"],
+            temperature=columns["temperature"],
+        )
+
+    def step(self, rows: Climb) -> Climb:
+        """One tick; the rows that come in are left as they are."""
+        return inpainting.step(self.flow, rows)
+
+    def done(self, rows: Climb) -> Tensor:
+        """(B,) bool: the rows that need no further tick."""
+        return rows.done
+
+    def view(self, rows: Climb) -> Columns:
+        """What an observer sees: where the rows stand. The best so far may lie far back."""
+        return Columns({"items": self.flow.to_items(rows.x), "log_likelihood": rows.log_prob})
+
+    def result(self, rows: Climb) -> Columns:
+        """What the request gets of its finished rows."""
+        return Columns(
+            {
+                "items": self.flow.to_items(rows.result()),
+                "before": rows.start_log_prob,
+                "after": rows.log_prob if rows.samples else rows.best_log_prob,
+                "grad_norm": rows.grad_norm,
+                "acceptance": rows.acceptance,
+                "steps": rows.step,
+                "converged": rows.converged,
+            }
+        )

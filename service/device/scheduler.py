@@ -1,0 +1,165 @@
+"""The scheduler forms the batches: whenever the device is free, it takes what waits. Jobs join and leave between ticks.
+
+This is continuous batching with two kinds of work. There is no timed wait: batches form because the device drains all
+that waits before each tick.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Hashable, Sequence
+
+import torch
+
+from flows import FlowError
+from service.device.admission import Account
+from service.device.jobs import Climbers, Job, Piece, Slice, halves, pieces_of
+from service.device.metrics import Metrics
+from service.device.threads import Threads
+from service.device.ticks import Outcome, Wave, climb, compute
+from service.protocol.errors import Problem, Unavailable, Unexpected, WrongValue
+
+logger = logging.getLogger("sluice")
+
+
+class Scheduler:
+    """Queues of pieces by program key. Belongs to the device's loop.
+
+    Work of many ticks and work of one tick alternate, so that a long inpainting delays a score by one tick at most.
+    Among programs of the same sort the one that has waited longest goes first.
+    """
+
+    def __init__(self, account: Account, max_rows: int, metrics: Metrics, threads: Threads) -> None:
+        self._account, self._max_rows, self._metrics, self._threads = account, max_rows, metrics, threads
+        self._waiting: dict[Hashable, deque[Piece]] = {}
+        self._since: dict[Hashable, int] = {}
+        self._served = {True: 0, False: 0}
+        self._ticks = 0
+        self._limits: dict[Hashable, int] = {}
+
+    def __bool__(self) -> bool:
+        """Whether anything waits."""
+        return bool(self._waiting)
+
+    def submit(self, job: Job) -> None:
+        """Let a job join at the next tick."""
+        self._enqueue(job.program.key, list(pieces_of(job, self._max_rows)))
+
+    def fail_all(self, problem: Problem) -> None:
+        """End everything that waits."""
+        for queue in self._waiting.values():
+            for piece in queue:
+                piece.job.fail(problem)
+        self._waiting.clear()
+
+    def tick(self) -> list[Wave]:
+        """Form one batch and take it through the device; the jobs that this ended."""
+        while self._waiting:
+            if pieces := self._batch(self._next()):
+                return self._run(pieces)
+        return []
+
+    def _next(self) -> Hashable:
+        def rank(key: Hashable) -> tuple[int, int]:
+            return self._served[self._waiting[key][0].job.program.iterative], self._since[key]
+
+        return min(self._waiting, key=rank) if len(self._waiting) > 1 else next(iter(self._waiting))
+
+    def _batch(self, key: Hashable) -> list[Piece]:
+        """Whole pieces as they come, the last one cut to fit; pieces of jobs that are over are left out."""
+        queue = self._waiting[key]
+        iterative = queue[0].job.program.iterative
+        pieces: list[Piece] = []
+        room = self._limits.get(key, self._max_rows)
+        while queue and room:
+            piece = queue.popleft()
+            if piece.job.over or piece.job.late():
+                continue
+            rows = len(piece)
+            if rows > room:
+                piece, rest = piece.split(room)
+                queue.appendleft(rest)
+                rows = room
+            pieces.append(piece)
+            room -= rows
+        if pieces:
+            self._ticks += 1
+            self._served[iterative] = self._since[key] = self._ticks
+        if not queue:
+            del self._waiting[key]
+        return pieces
+
+    def _enqueue(self, key: Hashable, pieces: Sequence[Piece]) -> None:
+        if not pieces:
+            return
+        if key not in self._waiting:
+            self._waiting[key] = deque()
+            self._since[key] = self._ticks
+        self._waiting[key].extend(pieces)
+
+    def _run(self, pieces: list[Piece]) -> list[Wave]:
+        program, rows = pieces[0].job.program, sum(map(len, pieces))
+        self._note_waits(program.kind, pieces)
+        outcome = Outcome()
+        began = time.perf_counter()
+        with self._threads.computing(program, rows):
+            self._advance(pieces, outcome)
+        seconds = time.perf_counter() - began
+        self._account.measure(rows, seconds)
+        self._metrics.tick(program.kind, program.model.reference, rows, seconds)
+        for piece in pieces:
+            piece.job.holding.spend(len(piece))
+        self._enqueue(program.key, outcome.going_on)
+        return outcome.waves
+
+    def _note_waits(self, kind: str, pieces: Sequence[Piece]) -> None:
+        now = time.monotonic()
+        for piece in pieces:
+            if isinstance(piece, Slice) or not piece.started:
+                self._metrics.waited(kind, now - piece.job.submitted)
+
+    def _advance(self, pieces: Sequence[Piece], outcome: Outcome) -> None:
+        """One tick for every piece. What cannot be computed fails alone."""
+        try:
+            _step(pieces, outcome)
+            return
+        except torch.OutOfMemoryError:
+            self._metrics.out_of_memory.inc()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            rows = sum(map(len, pieces))
+            if rows == 1:
+                pieces[0].job.fail(Unavailable("not enough memory for a single item"))
+                return
+            self._limits[pieces[0].job.program.key] = rows // 2
+            both: Sequence[Sequence[Piece]] = halves(pieces)
+        except torch.AcceleratorError:
+            raise  # the device is lost for the whole process, which ends and is started again
+        except Exception as error:
+            if len(pieces) == 1:
+                pieces[0].job.fail(_problem(error))
+                return
+            both = pieces[: len(pieces) // 2], pieces[len(pieces) // 2 :]
+        for half in both:
+            self._advance(half, outcome)
+
+
+def _step(pieces: Sequence[Piece], outcome: Outcome) -> None:
+    program = pieces[0].job.program
+    if program.iterative:
+        # An ascent needs a gradient, which inference mode forbids. Weights ask for none, so nothing is recorded.
+        climb(program, [piece for piece in pieces if isinstance(piece, Climbers)], outcome)
+        return
+    with torch.inference_mode():
+        compute(program, [piece for piece in pieces if isinstance(piece, Slice)], outcome)
+
+
+def _problem(error: Exception) -> Problem:
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, FlowError):
+        return WrongValue(str(error))
+    logger.error("a tick failed", exc_info=error)
+    return Unexpected()

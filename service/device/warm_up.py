@@ -1,0 +1,49 @@
+"""The first passes of a model, before it serves: they load kernels and plan memory, so that no request waits for it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+
+from model_store import LoadedModel
+from service.device.columns import Columns, padded_lengths
+from service.device.programs import Inpaint, Program, Sample, Score
+from service.protocol.defaults import INPAINT_METHOD
+
+_SECONDS = 1.0
+"""After this time the larger batches of a model are left to the first requests, whose own passes take longer."""
+
+Pass = Callable[[Program, Columns], None]
+"""Takes rows through the device and returns when they are done."""
+
+
+def warm_up(model: LoadedModel, run: Pass, largest: int) -> None:
+    """One pass of every kind, then scores of each size of batch up to ``largest`` rows, the smallest first."""
+    began = time.monotonic()
+    flow = model.flow
+    zeros = torch.zeros((1, *flow.item_shape), dtype=torch.uint8 if flow.is_image else flow.dtype)
+    one = torch.ones(1, dtype=torch.int64)
+    run(Sample(model), Columns({"key": one, "temperature": one.double()}))
+    run(Inpaint(model, INPAINT_METHOD), _climbing(zeros, one))
+    score = Score(model)
+    for size in padded_lengths(largest, score.rows_multiple):
+        rows = min(size, largest)
+        run(score, Columns({"items": zeros.expand(rows, *zeros.shape[1:]), "seed": one.expand(rows)}))
+        if time.monotonic() - began > _SECONDS:
+            return
+
+
+def _climbing(items: torch.Tensor, one: torch.Tensor) -> Columns:
+    return Columns(
+        {
+            "items": items,
+            "hidden": torch.ones_like(items, dtype=torch.bool),
+            "key": one,
+            "seed": one,
+            "steps": one,
+            "step_size": one.float(),
+            "temperature": one.float(),
+        }
+    )

@@ -1,0 +1,133 @@
+"""The JSON documents of a score: what an item and a group are told about their likelihood, over HTTP and in files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+from msgspec import Meta, Struct
+
+from service.protocol.messages import Arrays
+from service.protocol.model_info import ModelInfo
+
+BEYOND = "the log-likelihood is not finite: the item lies beyond what the model can represent"
+
+_BLOCK = 256
+
+
+class TestResult(Struct):
+    """One question to an item: how rare are these statistics, taken together, among held-out items?"""
+
+    p_value: float
+    statistics: Annotated[dict[str, float | None], Meta(description="Those that mean something one by one.")]
+
+
+class ItemScore(Struct):
+    """What one item is told."""
+
+    log_likelihood: Annotated[
+        float | None, Meta(description="Nats; of pixels scaled to [0, 1], or of a vector in data units.")
+    ]
+    bits_per_dim: Annotated[float | None, Meta(description="Null for vectors.")]
+    p_value: Annotated[
+        float | None,
+        Meta(description="The share of ordinary items at least as strange as this one; null without calibration."),
+    ] = None
+    anomalous: Annotated[bool | None, Meta(description="Whether the p-value is at most alpha.")] = None
+    tests: dict[str, TestResult] = {}
+    discovery: Annotated[
+        bool | None, Meta(description="Whether Benjamini and Hochberg's procedure at rate `fdr` flags the item.")
+    ] = None
+    reason: Annotated[str | None, Meta(description="Why a figure is missing.")] = None
+
+
+class GroupScore(Struct):
+    """The items taken together: their means, and how rare such means are among ordinary items."""
+
+    count: int
+    log_likelihood: float | None
+    bits_per_dim: float | None
+    p_value: float | None = None
+    anomalous: bool | None = None
+
+
+class Scores(Struct):
+    """The answer of `POST /score`."""
+
+    model: str
+    calibrated: bool
+    alpha: float
+    items: list[ItemScore]
+    group: GroupScore
+
+
+def item_scores(model: ModelInfo, arrays: Arrays, alpha: float) -> Iterator[ItemScore]:
+    """One document an item, in order, from the arrays of a score. Made block by block: ten thousand would fill memory.
+
+    ``arrays``: log_likelihood (N,), and of a calibrated model p_value (N,), test_p_values (N, T), statistics (N, K),
+    perhaps discovery (N,).
+    """
+    for start in range(0, len(arrays["log_likelihood"]), _BLOCK):
+        block = {name: array[start : start + _BLOCK] for name, array in arrays.items()}
+        yield from _block(model, block, alpha)
+
+
+def _block(model: ModelInfo, arrays: Arrays, alpha: float) -> Iterator[ItemScore]:
+    dimensions = model.bits_per_dim_of
+    nats = arrays["log_likelihood"].tolist()
+    items = [_likelihood(value, dimensions) for value in nats]
+    if "p_value" in arrays:
+        columns = (arrays[name].tolist() for name in ("p_value", "test_p_values", "statistics"))
+        for item, p_value, p_values, values in zip(items, *columns, strict=True):
+            item.p_value, item.anomalous = p_value, p_value <= alpha
+            item.tests = _tests(model, p_values, values)
+    if "discovery" in arrays:
+        for item, discovery in zip(items, arrays["discovery"].tolist(), strict=True):
+            item.discovery = discovery
+    yield from items
+
+
+def _tests(model: ModelInfo, p_values: Sequence[float], values: Sequence[float]) -> dict[str, TestResult]:
+    found, place = {}, 0
+    for test, p_value in zip(model.tests, p_values, strict=True):
+        stop = place + len(test.statistics)
+        telling = {name: _finite(value) for name, value in zip(test.statistics, values[place:stop], strict=True)}
+        found[test.name] = TestResult(p_value, telling)
+        place = stop
+    return found
+
+
+def group_score(model: ModelInfo, log_likelihood: np.ndarray, p_value: float | None, alpha: float) -> GroupScore:
+    """From the log-likelihoods (N,) of all items and the p-value of all taken together."""
+    nats = log_likelihood.tolist()
+    mean = _likelihood(sum(nats) / len(nats), model.bits_per_dim_of)
+    return GroupScore(
+        count=len(nats),
+        log_likelihood=mean.log_likelihood,
+        bits_per_dim=mean.bits_per_dim,
+        p_value=p_value,
+        anomalous=None if p_value is None else p_value <= alpha,
+    )
+
+
+def to_json(document: Any) -> bytes:
+    """Compact JSON; a number that is not finite becomes null, since JSON has no word for it."""
+    return msgspec.json.encode(document)
+
+
+def bits_per_dim(log_likelihood: float, dimensions: int) -> float:
+    """Nats an item over [0, 1] pixels to bits per 8-bit pixel: 8 - LL / (D ln 2) on the true size."""
+    return 8 - log_likelihood / (dimensions * math.log(2))
+
+
+def _likelihood(nats: float, dimensions: int | None) -> ItemScore:
+    if not math.isfinite(nats):
+        return ItemScore(None, None, reason=BEYOND)
+    return ItemScore(nats, bits_per_dim(nats, dimensions) if dimensions else None)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,93 @@
+"""PNG and JPEG pictures to pixels and back, with Pillow. A PNG is decoded in ``open_picture``."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from service.protocol.errors import Malformed, TooLarge, WrongValue
+
+Pixels = NDArray[np.uint8]
+
+LARGEST = 2**24
+"""The most pixels of one picture: a small file can claim a vast picture."""
+
+_FORMATS = ("PNG", "JPEG")
+_PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+_MODES = {(): "L", (1,): "L", (3,): "RGB", (4,): "RGBA"}
+
+
+def open_picture(data: bytes, field: str) -> Image.Image:
+    """A decoded picture. Raises Malformed for anything but a whole PNG or JPEG, TooLarge for a vast one."""
+    try:
+        # Decoding alone lets a PNG without its end pass; verifying reads every chunk, and leaves no picture to decode.
+        if not data.endswith(_PNG_END):
+            Image.open(io.BytesIO(data), formats=_FORMATS).verify()
+        picture = Image.open(io.BytesIO(data), formats=_FORMATS)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise TooLarge(f"{field}: the picture has too many pixels", field) from error
+    except Exception as error:  # Pillow's decoders raise almost anything on damaged files
+        raise Malformed(f"{field} is not a whole PNG or JPEG picture", field) from error
+    if picture.width * picture.height > LARGEST:
+        raise TooLarge(f"{field}: the picture has more than {LARGEST} pixels", field)
+    try:
+        picture.load()
+    except Exception as error:
+        raise Malformed(f"{field} is a damaged picture", field) from error
+    return picture
+
+
+def to_pixels(picture: Image.Image, shape: Sequence[int], fit: bool, field: str) -> Pixels:
+    """uint8 pixels of the shape (H, W) or (H, W, C). Raises WrongValue for another size or mode, unless ``fit``."""
+    mode = _mode(shape, field)
+    size = (shape[1], shape[0])
+    if not fit and (picture.size != size or picture.mode != mode):
+        raise WrongValue(
+            f"{field} is {picture.width}x{picture.height} in mode {picture.mode}; the model takes {size[0]}x{size[1]} "
+            f"in mode {mode}; fit=true converts",
+            field,
+        )
+    if picture.mode.startswith("I"):  # 16 bits a pixel: the upper eight are the picture
+        picture = Image.fromarray((np.asarray(picture).astype(np.int32) >> 8).astype(np.uint8))
+    if picture.mode != mode:
+        picture = picture.convert(mode)
+    if picture.size != size:
+        picture = picture.resize(size, Image.Resampling.LANCZOS)
+    return np.asarray(picture, dtype=np.uint8).reshape(shape)
+
+
+def to_mask(picture: Image.Image, shape: Sequence[int], fit: bool, field: str) -> NDArray[np.bool_]:
+    """(H, W) bool, true where the picture is white (128 or more). Raises WrongValue for another size."""
+    size = (shape[1], shape[0])
+    if picture.size != size:
+        if not fit:
+            raise WrongValue(f"{field} is {picture.width}x{picture.height}; the model takes {size[0]}x{size[1]}", field)
+        picture = picture.resize(size, Image.Resampling.NEAREST)
+    return np.asarray(picture.convert("L")) >= 128
+
+
+def split_transparency(picture: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """The opaque picture, and, if it has any transparency, a mask that is white where it is transparent."""
+    if not picture.has_transparency_data:
+        return picture, None
+    rgba = picture.convert("RGBA")
+    mask = rgba.getchannel("A").point(lambda alpha: 255 - alpha)
+    return rgba.convert("L" if picture.mode in ("L", "LA") else "RGB"), mask
+
+
+def to_png(pixels: Pixels) -> bytes:
+    """(H, W), (H, W, 1), (H, W, 3) or (H, W, 4) uint8 -> PNG."""
+    stream = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def _mode(shape: Sequence[int], field: str) -> str:
+    mode = _MODES.get(tuple(shape[2:])) if len(shape) >= 2 else None
+    if mode is None:
+        raise WrongValue("the model's items are no pictures; send npy or JSON", field)
+    return mode

@@ -1,0 +1,10 @@
+"""The media types that Sluice reads and writes."""
+
+PNG = "image/png"
+JPEG = "image/jpeg"
+NPY = "application/x-npy"
+JSON = "application/json"
+WEBP = "image/webp"
+GIF = "image/gif"
+EVENTS = "text/event-stream"
+MULTIPART = "multipart/form-data"

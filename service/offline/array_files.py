@@ -1,0 +1,105 @@
+"""NumPy's own files, read some rows at a time: .npy through a memory map, .npz as a stream."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from service.media.items import ItemSpec, checked
+from service.media.npy import Array, Header, read_header
+from service.offline.unusable import UnusableFile, named
+
+SUFFIXES = (".npy", ".npz")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One array of a file; ``member`` is which, where the file holds several."""
+
+    name: str
+    path: Path
+    member: str | None
+    header: Header
+
+    def count(self, spec: ItemSpec) -> int:
+        """How many items it holds: an array of an item's own shape is one."""
+        shape = self.header.shape
+        return 1 if shape == spec.shape or not shape else shape[0]
+
+    def items(self, spec: ItemSpec, rows: int) -> Iterator[Array]:
+        """The array as items of the model (B, *S), in batches of at most so many. Raises UnusableFile."""
+        header = self.header
+        if header.shape == spec.shape:
+            header = header._replace(shape=(1, *header.shape))
+        with named(self.name):
+            if header.shape[1:] != spec.shape or not header.shape[0]:
+                checked(
+                    np.broadcast_to(np.zeros((), header.dtype), header.shape), spec, "the array"
+                )  # which refuses it
+            first = 0
+            for batch in self._batches(header, rows):
+                yield checked(batch, spec, "the array", first)
+                first += len(batch)
+
+    def _batches(self, header: Header, rows: int) -> Iterator[Array]:
+        try:
+            if self.member is None:
+                yield from _cut(np.load(self.path, mmap_mode="r", allow_pickle=False).reshape(header.shape), rows)
+            elif header.fortran:  # an item's numbers lie scattered over all of the array
+                with np.load(self.path, allow_pickle=False) as archive:
+                    yield from _cut(archive[self.member].reshape(header.shape), rows)
+            else:
+                with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as stream:
+                    read_header(stream)
+                    yield from _streamed(header, stream, rows)
+        except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+            raise UnusableFile(f"{self.name}: cannot be read: {error}") from error
+
+
+def stored_in(path: Path) -> list[Stored]:
+    """Every array of a .npy or .npz file. Raises UnusableFile."""
+    try:
+        with named(path):
+            return [_alone(path)] if path.suffix.lower() == ".npy" else _together(path)
+    except (OSError, EOFError, zipfile.BadZipFile) as error:
+        raise UnusableFile(f"{path}: cannot be read: {error}") from error
+
+
+def _alone(path: Path) -> Stored:
+    with path.open("rb") as stream:
+        header, start = read_header(stream), stream.tell()
+    held = path.stat().st_size - start
+    if held != header.nbytes:
+        raise UnusableFile(f"{path}: its header claims {header.nbytes} bytes of numbers; it holds {held}")
+    return Stored(str(path), path, None, header)
+
+
+def _together(path: Path) -> list[Stored]:
+    found = []
+    with zipfile.ZipFile(path) as archive:
+        for member in (name for name in archive.namelist() if name.endswith(".npy")):
+            with named(f"{path}:{member}"), archive.open(member) as stream:
+                found.append(Stored(f"{path}:{member.removesuffix('.npy')}", path, member, read_header(stream)))
+    if not found:
+        raise UnusableFile(f"{path}: holds no array")
+    return found
+
+
+def _cut(array: Array, rows: int) -> Iterator[Array]:
+    for first in range(0, len(array), rows):
+        yield array[first : first + rows]
+
+
+def _streamed(header: Header, stream: IO[bytes], rows: int) -> Iterator[Array]:
+    row = header._replace(shape=header.shape[1:]).nbytes
+    for first in range(0, header.shape[0], rows):
+        count = min(rows, header.shape[0] - first)
+        data = stream.read(count * row)
+        if len(data) != count * row:
+            raise EOFError(f"it ends within item {first + len(data) // row}")
+        yield np.frombuffer(data, header.dtype).reshape(count, *header.shape[1:])

@@ -1,0 +1,88 @@
+"""Scores without a service: the device in a thread of this process, asked batch by batch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import numpy as np
+import torch
+
+from flows.anomaly import benjamini_hochberg
+from model_store import LoadedModel
+from service.device.descriptions import info_of
+from service.device.main import in_process
+from service.media.npy import Array
+from service.protocol.client import Answer, DeviceClient
+from service.protocol.messages import Arrays, Options, Submit
+from service.protocol.model_info import ModelInfo
+from service.settings import Settings
+
+_YEAR = 365 * 86_400.0
+"""Seconds: nobody gives up a batch of a file."""
+
+
+class Scorer:
+    """Scores batch by batch and keeps what judges all items together."""
+
+    def __init__(self, model: LoadedModel, info: ModelInfo, device: DeviceClient, seed: int) -> None:
+        self.model, self.info = model, info
+        self._device, self._seed = device, seed
+        self._log_likelihoods: list[Array] = []
+        self._p_values: list[Array] = [np.empty(0)]
+        self._scores: list[Array] = []
+
+    async def score(self, items: Array) -> Arrays:
+        """Of items (B, *S): what ``media.documents.item_scores`` takes."""
+        found: Answer = await self._device.ask(
+            lambda number: Submit(
+                id=number,
+                model=self.info.reference,
+                kind="score",
+                deadline=time.monotonic() + _YEAR,
+                arrays={"items": items},
+                seed=self._seed,
+                options=Options(scores=True),
+            )
+        )
+        arrays = dict(found.arrays)
+        self._log_likelihoods.append(arrays["log_likelihood"])
+        if "scores" in arrays:
+            self._scores.append(arrays.pop("scores"))
+            self._p_values.append(arrays["p_value"])
+        return arrays
+
+    @property
+    def log_likelihoods(self) -> Array:
+        """Of all items so far (N,)."""
+        return np.concatenate(self._log_likelihoods)
+
+    @property
+    def p_values(self) -> Array:
+        """Of all items so far (N,); of none where the model is not calibrated."""
+        return np.concatenate(self._p_values)
+
+    def group_p_value(self) -> float | None:
+        """Of all items so far, taken together; None where the model is not calibrated."""
+        if self.model.calibration is None:
+            return None
+        return self.model.calibration.judge_group(torch.from_numpy(np.concatenate(self._scores))).p_value
+
+    def discoveries(self, rate: float) -> Array | None:
+        """Which of all items so far Benjamini and Hochberg's procedure flags (N,); None without calibration."""
+        if self.model.calibration is None:
+            return None
+        return benjamini_hochberg(torch.from_numpy(self.p_values), rate).numpy()
+
+
+@asynccontextmanager
+async def scorer_of(model: LoadedModel, settings: Settings, seed: int) -> AsyncIterator[Scorer]:
+    """A scorer over a device that serves this one model."""
+    _, device = in_process(settings, [model])
+    await device.start()
+    try:
+        await device.until(lambda client: client.alive or client.failed)
+        yield Scorer(model, info_of(model, ()), device, seed)
+    finally:
+        await device.stop()

@@ -1,0 +1,118 @@
+"""Files and folders to batches of items, read as they are needed: no file is in memory as a whole but a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from service.media.items import ItemSpec
+from service.media.npy import Array
+from service.media.pictures import open_picture, to_pixels
+from service.offline import array_files, table_files
+from service.offline.unusable import UnusableFile, named
+
+PICTURES = (".png", ".jpg", ".jpeg")
+
+
+class Place(NamedTuple):
+    """Where an item was found."""
+
+    file: str
+    item: int
+    """Its index in the file, from 0."""
+
+
+class Batch(NamedTuple):
+    places: list[Place]
+    items: Array
+    """(B, *S), as a user of the service would send them."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Files whose items share batches: one of many items, or pictures of one each."""
+
+    count: int
+    """How many items there are, as far as a header tells."""
+    batches: Callable[[int], Iterator[Batch]]
+    """In batches of at most so many. Raises UnusableFile."""
+
+
+def sources(paths: Sequence[Path], spec: ItemSpec, fit: bool) -> list[Source]:
+    """What there is to score, in the order given; a folder's files in the order of their names, folders below it too.
+
+    Raises UnusableFile for a file of another kind, and for a folder without any of a known one.
+    """
+    found: list[Source] = []
+    pictures: list[Path] = []
+    for path in (file for given in paths for file in _files(given)):
+        suffix = path.suffix.lower()
+        if suffix in PICTURES:
+            pictures.append(path)
+            continue
+        found += _album(pictures, spec, fit)
+        pictures = []
+        found += [_table(path, spec)] if suffix in table_files.READERS else _arrays(path, spec)
+    return found + _album(pictures, spec, fit)
+
+
+def _files(given: Path) -> list[Path]:
+    known = (*PICTURES, *array_files.SUFFIXES, *table_files.READERS)
+    if not given.is_dir():
+        if given.suffix.lower() not in known:
+            raise UnusableFile(f"{given}: files to score end in {', '.join(known)}")
+        return [given]
+    files = sorted(path for path in given.rglob("*") if path.suffix.lower() in known and path.is_file())
+    if not files:
+        raise UnusableFile(f"{given}: holds no file that ends in {', '.join(known)}")
+    return files
+
+
+def _album(paths: list[Path], spec: ItemSpec, fit: bool) -> list[Source]:
+    def batches(rows: int) -> Iterator[Batch]:
+        left = iter(paths)
+        while some := list(islice(left, rows)):
+            pixels = np.stack([_picture(path, spec, fit) for path in some])
+            yield Batch([Place(str(path), 0) for path in some], pixels)
+
+    return [Source(len(paths), batches)] if paths else []
+
+
+def _picture(path: Path, spec: ItemSpec, fit: bool) -> np.ndarray:
+    with named(path):
+        return to_pixels(open_picture(_bytes(path), "the file"), spec.shape, fit, "the picture")
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UnusableFile(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _arrays(path: Path, spec: ItemSpec) -> list[Source]:
+    def source(stored: array_files.Stored) -> Source:
+        def batches(rows: int) -> Iterator[Batch]:
+            first = 0
+            for items in stored.items(spec, rows):
+                yield Batch([Place(stored.name, first + row) for row in range(len(items))], items)
+                first += len(items)
+
+        return Source(stored.count(spec), batches)
+
+    return [source(stored) for stored in array_files.stored_in(path)]
+
+
+def _table(path: Path, spec: ItemSpec) -> Source:
+    def batches(rows: int) -> Iterator[Batch]:
+        first = 0
+        for items in table_files.vectors(path, spec, rows):
+            yield Batch([Place(str(path), first + row) for row in range(len(items))], items)
+            first += len(items)
+
+    return Source(table_files.rows_in(path), batches)

@@ -1,0 +1,308 @@
+"""The client of a device: asks, awaits answers, and knows which models there are. Its transport is a subclass's."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from service.protocol import messages as m
+from service.protocol.errors import Problem, QueueFull, TooLarge, Unavailable, problem_of
+from service.protocol.model_info import Catalogue
+
+logger = logging.getLogger("sluice")
+
+RESTART_RETRY_AFTER = 5
+"""Seconds after which a client may ask again when the device process has died: about what a start takes."""
+_LONGEST_WAIT = 3600
+
+
+class Answer(NamedTuple):
+    """The rows of one request out of ``Results``."""
+
+    arrays: m.Arrays
+    each: m.Arrays
+    """Numbers that belong to the request as a whole, as arrays of one entry."""
+
+
+class DeviceClient(ABC):
+    """One api process's view of the device. Belongs to one event loop; ``start`` before use, ``stop`` at the end."""
+
+    def __init__(self, bound: int) -> None:
+        self.catalogue = Catalogue()
+        self.alive = False
+        """Whether the device answers."""
+        self.lost = False
+        """Whether the device answered once and has died since."""
+        self.failed = False
+        """Whether the device is dead for good."""
+        self.queue = Queue(bound)
+        self._ids = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[Any] | Stream] = {}
+        self._outbox: list[m.Up] = []
+        self._changed = asyncio.Event()
+
+    @abstractmethod
+    async def start(self) -> None:
+        """Connect. Returns at once; the catalogue follows."""
+
+    @abstractmethod
+    async def stop(self) -> None:
+        """End the connection; what still waits fails."""
+
+    @abstractmethod
+    def _send(self, messages: list[m.Up]) -> None:
+        """Hand messages to the transport."""
+
+    async def ask(self, make: Callable[[int], m.Up]) -> Any:
+        """Send the message that ``make`` builds from a fresh id and wait for its answer.
+
+        Cancelling the wait tells the device, which drops the work. Raises the Problem that ended the request.
+        """
+        number = next(self._ids)
+        waiter: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._post(number, make(number), waiter)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            self._cancel(number)
+            raise
+        finally:
+            self._waiting.pop(number, None)
+
+    def stream(self, make: Callable[[int], m.Up]) -> Stream:
+        """The same for an answer of several messages: snapshots, then the end."""
+        number = next(self._ids)
+        stream = Stream(lambda: self._cancel(number))
+        self._post(number, make(number), stream)
+        return stream
+
+    def tell(self, message: m.Up) -> None:
+        """Send a message that has no answer."""
+        if self.alive:
+            self._queue_up(message)
+
+    def _post(self, number: int, message: m.Up, waiter: asyncio.Future[Any] | Stream) -> None:
+        if not self.alive:
+            raise _lost()
+        self._waiting[number] = waiter
+        if isinstance(message, m.Submit):
+            self.queue.sent(number, message.cost)
+        self._queue_up(message)
+
+    def _cancel(self, number: int) -> None:
+        if self._waiting.pop(number, None) is not None and self.alive:
+            self._queue_up(m.Cancel(number))
+
+    def _queue_up(self, message: m.Up) -> None:
+        """Whatever one pass of the event loop sends travels together."""
+        if not self._outbox:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._outbox.append(message)
+
+    def _flush(self) -> None:
+        messages, self._outbox = self._outbox, []
+        if messages:
+            self._send(messages)
+
+    def _receive(self, messages: Sequence[m.Down]) -> None:
+        for message in messages:
+            if isinstance(message, m.Results):
+                self._deliver(message)
+            elif isinstance(message, m.Report):
+                self.queue.report(message)
+            elif isinstance(message, m.Models):
+                self._learn(message)
+            elif isinstance(message, m.Failed):
+                problem = problem_of(message.kind, message.detail, message.field, message.retry_after)
+                self._settle(message.id, None, problem)
+            elif isinstance(message, m.Snapshot):
+                waiter = self._waiting.get(message.id)
+                if isinstance(waiter, Stream):
+                    waiter.show(message)
+            else:
+                self._settle(message.id, message, None)
+
+    def _deliver(self, results: m.Results) -> None:
+        start = 0
+        for place, (number, rows) in enumerate(zip(results.ids, results.rows, strict=True)):
+            stop = start + rows
+            if number in self._waiting:
+                whole = len(results.ids) == 1
+                arrays = results.arrays if whole else {key: a[start:stop] for key, a in results.arrays.items()}
+                each = {key: array[place : place + 1] for key, array in results.each.items()}
+                self._settle(number, Answer(arrays, each), None)
+            start = stop
+
+    def _settle(self, number: int, answer: Any, problem: Problem | None) -> None:
+        waiter = self._waiting.pop(number, None)
+        if isinstance(waiter, Stream):
+            waiter.end(answer, problem)
+        elif waiter is not None and not waiter.done():
+            if problem is None:
+                waiter.set_result(answer)
+            else:
+                waiter.set_exception(problem)
+
+    def _learn(self, models: m.Models) -> None:
+        self.alive, self.lost = True, False
+        self.catalogue = Catalogue(models.models, models.refused, models.waiting, models.default, models.starting)
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def _lost(self, final: bool = False) -> None:
+        """The device has died: what it held fails, and the models are unknown until a new one tells them."""
+        self.lost, self.alive, self.failed = self.lost or self.alive, False, final
+        self.catalogue = Catalogue()
+        self.queue.reset()
+        self._outbox = []
+        waiting, self._waiting = self._waiting, {}
+        for waiter in waiting.values():
+            if isinstance(waiter, Stream):
+                waiter.end(None, _lost())
+            elif not waiter.done():
+                waiter.set_exception(_lost())
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def until(self, holds: Callable[[DeviceClient], bool]) -> None:
+        """Wait until something holds of the catalogue or of the connection, which is looked at whenever one changes."""
+        while not holds(self):
+            await self._changed.wait()
+
+
+def _lost() -> Unavailable:
+    return Unavailable("the device process has stopped and is being started again", retry_after=RESTART_RETRY_AFTER)
+
+
+class Stream:
+    """The answers to one request that come in several messages. A slow reader gets the latest and misses the others."""
+
+    def __init__(self, cancel: Callable[[], None]) -> None:
+        self._cancel = cancel
+        self._latest: m.Snapshot | None = None
+        self._told: m.Snapshot | None = None
+        self._end: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._news = asyncio.Event()
+
+    def show(self, snapshot: m.Snapshot) -> None:
+        self._latest = snapshot
+        self._news.set()
+
+    def end(self, answer: Any, problem: Problem | None) -> None:
+        if self._end.done():
+            return
+        if problem is None:
+            self._end.set_result(answer)
+        else:
+            self._end.set_exception(problem)
+            self._end.exception()  # looked at: a stream that nobody reads any more is no unhandled error
+        self._news.set()
+
+    async def snapshots(self, patience: float) -> AsyncIterator[m.Snapshot | None]:
+        """Snapshots until the end, each the latest there is; None after ``patience`` seconds without one."""
+        while True:
+            if self._latest is not self._told:
+                self._told = self._latest
+                yield self._told
+                continue
+            if self._end.done():
+                return
+            self._news.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), patience)
+                continue
+            yield None
+
+    async def result(self) -> Any:
+        """What the request ends in. Raises the Problem that ended it."""
+        return await asyncio.shield(self._end)
+
+    def close(self) -> bool:
+        """Stop listening; True when the work had not ended and is dropped."""
+        if self._end.done():
+            return False
+        self._cancel()
+        return True
+
+
+class Queue:
+    """The device's queue as an api process sees it: what the device reported, what was sent since, what is reserved.
+
+    Work is admitted against ``bound`` item-ticks before anything of it is decoded.
+    """
+
+    def __init__(self, bound: int) -> None:
+        self.bound = bound
+        self._reported, self._pace = 0, None
+        self._sent: deque[tuple[int, int]] = deque()
+        self._sent_cost = 0
+        self.reserved = 0
+
+    _pace: float | None
+
+    def reserve(self) -> Reservation:
+        """Room for one item-tick. Raises QueueFull."""
+        reservation = Reservation(self)
+        reservation.resize(1)
+        return reservation
+
+    @property
+    def waiting(self) -> int:
+        """Item-ticks that wait, reservations included."""
+        return self._reported + self._sent_cost + self.reserved
+
+    def retry_after(self) -> int:
+        """Whole seconds in which the device works off what waits now; 1 before any tick was measured."""
+        if not self._pace:
+            return 1
+        return min(max(-(-self.waiting // max(int(self._pace), 1)), 1), _LONGEST_WAIT)
+
+    def sent(self, number: int, cost: int) -> None:
+        self._sent.append((number, cost))
+        self._sent_cost += cost
+
+    def report(self, report: m.Report) -> None:
+        self._reported, self._pace = report.waiting, report.pace
+        while self._sent and self._sent[0][0] <= report.seen:
+            self._sent_cost -= self._sent.popleft()[1]
+
+    def reset(self) -> None:
+        self._reported, self._pace, self._sent_cost = 0, None, 0
+        self._sent.clear()
+
+
+class Reservation:
+    """Item-ticks that a request which is not yet sent will need. A context that gives back what it holds."""
+
+    __slots__ = ("_held", "_queue")
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue, self._held = queue, 0
+
+    def resize(self, cost: int) -> None:
+        """Hold ``cost`` item-ticks from now on. Raises QueueFull, or TooLarge where no empty queue would hold them."""
+        queue = self._queue
+        if cost > queue.bound:
+            raise TooLarge(f"the request asks for {cost} item-ticks; the queue holds {queue.bound}")
+        more = cost - self._held
+        if more > 0 and queue.waiting + more > queue.bound:
+            raise QueueFull(queue.retry_after())
+        queue.reserved += more
+        self._held = cost
+
+    def release(self) -> None:
+        """Give back what is held: the work was sent, or the request is over."""
+        self._queue.reserved -= self._held
+        self._held = 0
+
+    def __enter__(self) -> Reservation:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()

@@ -1,0 +1,146 @@
+"""Keeps a device process alive: starts it, notices when it dies or hangs, starts it again, and gives up in the end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import tempfile
+import time
+from collections import deque
+from contextlib import suppress
+from pathlib import Path
+
+import service
+from service.protocol.messages import Ping
+from service.protocol.sockets import SocketClient
+from service.settings import Settings
+
+logger = logging.getLogger("sluice")
+
+MOST_DEATHS, WITHIN = 3, 60.0
+"""A process that dies so often within this many seconds will not get better by being started again."""
+_PING_EVERY = 1.0
+_GRACE = 5.0
+"""Seconds that the device has to end after it was asked to."""
+
+
+class KeepsDying(RuntimeError):
+    """A child process has died three times within a minute."""
+
+
+class Deaths:
+    """The latest deaths of one process."""
+
+    def __init__(self) -> None:
+        self._times: deque[float] = deque(maxlen=MOST_DEATHS)
+
+    def note(self, what: str) -> None:
+        """One more. Raises KeepsDying."""
+        self._times.append(time.monotonic())
+        if len(self._times) == MOST_DEATHS and self._times[-1] - self._times[0] < WITHIN:
+            raise KeepsDying(f"{what} has died {MOST_DEATHS} times within {WITHIN:.0f} seconds")
+
+
+class DeviceKeeper:
+    """``run`` returns after ``stop``; it raises KeepsDying when the device dies too often."""
+
+    def __init__(self, settings: Settings, endpoint: str, client: SocketClient) -> None:
+        self._settings, self._endpoint, self._client = settings, endpoint, client
+        self._process: asyncio.subprocess.Process | None = None
+        self._stopping = False
+
+    async def run(self) -> None:
+        deaths = Deaths()
+        while not self._stopping:
+            self._process = process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "service.device",
+                self._endpoint,
+                env=environment_of(self._settings) | _WITHOUT_SPINNING,
+                start_new_session=True,
+            )
+            watching = asyncio.create_task(self._watch(process))
+            code = await process.wait()
+            watching.cancel()
+            if self._stopping:
+                return
+            logger.error("the device process has died (%s); it is started again", _how(code))
+            deaths.note("the device process")
+
+    async def stop(self) -> None:
+        """Ask the device to end, and make sure that it does."""
+        self._stopping = True
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        with suppress(ProcessLookupError):
+            process.terminate()
+            try:
+                async with asyncio.timeout(_GRACE):
+                    await process.wait()
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+
+    async def _watch(self, process: asyncio.subprocess.Process) -> None:
+        """Kill a device that does not answer between two ticks for longer than it may."""
+        patience = self._settings.device_patience
+        while True:
+            try:
+                async with asyncio.timeout(patience):
+                    await self._client.until(lambda client: client.alive)
+                    await self._client.ask(Ping)
+            except TimeoutError:
+                logger.error("the device process has not answered for %g seconds: it hangs", patience)
+                with suppress(ProcessLookupError):
+                    process.kill()
+                return
+            except Exception as error:  # it died meanwhile, which whoever waits for the process sees
+                logger.debug("no answer to a ping: %s", error)
+            await asyncio.sleep(_PING_EVERY)
+
+
+_WITHOUT_SPINNING: dict[str, str] = {}
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The environment of a child process: this one's, the settings, and the place where Sluice's packages lie."""
+    said = {f"SLUICE_{key.upper()}": str(value) for key, value in settings.model_dump().items() if value is not None}
+    root = str(Path(service.__file__).parents[1])
+    paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    return {**os.environ, **said, "PYTHONPATH": os.pathsep.join(paths)}
+
+
+class OwnDevice(SocketClient):
+    """A client that starts the device process itself, for an application without a supervisor."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="sluice-")
+        super().__init__(settings.queue_item_ticks, f"ipc://{self._folder.name}/device")
+        self._keeper = DeviceKeeper(settings, self._endpoint, self)
+        self._keeping: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        await super().start()
+        self._keeping = asyncio.create_task(self._keep())
+
+    async def stop(self) -> None:
+        await self._keeper.stop()
+        if self._keeping is not None:
+            await self._keeping
+        await super().stop()
+        self._folder.cleanup()
+
+    async def _keep(self) -> None:
+        try:
+            await self._keeper.run()
+        except KeepsDying as error:
+            logger.critical("%s", error)
+            self._lost(final=True)
+
+
+def _how(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit code {code}"

@@ -1,0 +1,145 @@
+"""The supervisor: starts the device process and the api processes, passes signals on, and starts again what died.
+
+    client ── HTTP ──> api process 1..N ── messages ──> device process
+                              └───────── supervisor ─────────┘
+
+It binds the port before anything else, so that a taken port is told at once and connections wait while an api process
+is started again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from service.cpus import usable_cpus
+from service.protocol.keeper import Deaths, DeviceKeeper, KeepsDying, environment_of
+from service.protocol.messages import Gone
+from service.protocol.sockets import SocketClient
+from service.settings import Settings
+
+logger = logging.getLogger("sluice")
+
+_CPUS_A_PROCESS = 4
+"""CPUs for each api process, where the settings do not say."""
+_BACKLOG = 2048
+
+
+class PortTaken(OSError):
+    """The address cannot be listened on."""
+
+
+def listen(settings: Settings) -> socket.socket:
+    """The socket that all api processes accept connections on. Raises PortTaken."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise PortTaken(f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}") from error
+    listener.set_inheritable(True)
+    return listener
+
+
+def supervise(settings: Settings, listener: socket.socket) -> int:
+    """Run the service until a signal ends it; its exit code."""
+    return asyncio.run(Supervisor(settings, listener).run())
+
+
+class Supervisor:
+    """Starts and watches the children of one service."""
+
+    def __init__(self, settings: Settings, listener: socket.socket) -> None:
+        self._settings, self._listener = settings, listener
+        self._folder = Path(tempfile.mkdtemp(prefix="sluice-"))
+        self._endpoint = f"ipc://{self._folder}/device"
+        self._client = SocketClient(settings.queue_item_ticks, self._endpoint, "supervisor")
+        self._keeper = DeviceKeeper(settings, self._endpoint, self._client)
+        self._apis: set[asyncio.subprocess.Process] = set()
+        self._signal: signal.Signals | None = None
+
+    async def run(self) -> int:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._pass_on, number)
+        count = self._settings.api_processes or max(usable_cpus() // _CPUS_A_PROCESS, 1)
+        host, port = self._listener.getsockname()[:2]
+        logger.info("listening on http://%s:%d with %d api processes", host, port, count)
+        try:
+            (self._folder / "metrics").mkdir()
+            await self._client.start()
+            device = asyncio.create_task(self._keeper.run())
+            apis = [asyncio.create_task(self._keep_api()) for _ in range(count)]
+            await self._until_over(device, apis)
+            return 0
+        except KeepsDying as error:
+            logger.critical("%s", error)
+            return 1
+        finally:
+            await self._end()
+
+    async def _until_over(self, device: asyncio.Task[None], apis: list[asyncio.Task[None]]) -> None:
+        """Returns when every api process has ended as it was asked to. Raises KeepsDying."""
+        waiting: set[asyncio.Task[None]] = {device, *apis}
+        while any(api in waiting for api in apis):
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+
+    async def _keep_api(self) -> None:
+        deaths = Deaths()
+        metrics = str(self._folder / "metrics")
+        environment = environment_of(self._settings) | {"PROMETHEUS_MULTIPROC_DIR": metrics}
+        while self._signal is None:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "service.api",
+                self._endpoint,
+                str(self._listener.fileno()),
+                env=environment,
+                pass_fds=(self._listener.fileno(),),
+                start_new_session=True,
+            )
+            self._apis.add(process)
+            code = await process.wait()
+            self._apis.discard(process)
+            self._forget(process.pid)
+            if self._signal is None:
+                logger.error("an api process has died (exit code %d); it is started again", code)
+                deaths.note("an api process")
+
+    def _forget(self, pid: int) -> None:
+        """Nobody waits for the answers of this process any more, and it has no requests in flight."""
+        with suppress(Exception):  # the device may be dead as well
+            self._client.tell(Gone(f"api-{pid}"))
+        for file in (self._folder / "metrics").glob(f"gauge_live*_{pid}.db"):
+            file.unlink(missing_ok=True)
+
+    def _pass_on(self, number: signal.Signals) -> None:
+        """SIGTERM drains with the settings' delay, SIGINT without; a second SIGINT gives up what is in flight."""
+        force = self._signal is signal.SIGINT and number is signal.SIGINT
+        if self._signal is None or force or number is signal.SIGINT:
+            for process in self._apis:
+                with suppress(ProcessLookupError):
+                    process.send_signal(signal.SIGKILL if force else number)
+        self._signal = number if self._signal is None or number is signal.SIGINT else self._signal
+
+    async def _end(self) -> None:
+        self._signal = self._signal or signal.SIGTERM
+        for process in list(self._apis):
+            with suppress(ProcessLookupError):
+                process.kill()
+        await self._keeper.stop()
+        await self._client.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
