@@ -52,6 +52,11 @@ class Program(ABC):
         return self.model.serving
 
     @property
+    def in_bfloat16(self) -> bool:
+        """Whether the nets of the flow that computes do so in bfloat16."""
+        return self.flow is self.model.serving and self.model.precision == "bfloat16"
+
+    @property
     def rows_multiple(self) -> int:
         """A batch is filled up to a multiple of this number of rows."""
         least = self.model.least_rows if self.flow is self.model.serving else None

@@ -1,41 +1,160 @@
-"""How many threads an operation of the device runs in."""
+"""How many threads an operation of the device runs in.
+
+Threads of one operation wait for each other by spinning. Where another process wants the same CPUs, that makes a tick
+ten times slower, and one thread is never slower by more than its share. So an operation runs in one thread unless CPUs
+are idle, and goes back to one thread as soon as the device's threads have to wait for a CPU.
+"""
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import torch
 from threadpoolctl import ThreadpoolController
 
+from service.cpus import usable_cpus
+from service.device.columns import ROWS_MULTIPLE
 
-def compute_in(threads: int) -> None:
-    """From now on an operation of the calling thread runs in this number of threads.
-
-    `torch.set_num_threads` would do it too, but starts a second pool of threads that gets in the way of the first.
-    """
-    torch.get_num_threads()  # PyTorch sets a thread's number when first asked for it, and then no more
-    ThreadpoolController().select(user_api="openmp").limit(limits=threads)
+_EVERY = 0.1
+"""Seconds between two looks at the machine: the kernel counts idle time in hundredths of a second."""
+_CROWDED = 0.2
+"""Seconds that a thread may wait for a CPU in one second before there are too many of them."""
+_IDLE = 0.7
+"""Idle CPUs that are taken for one more thread. Between this and 1 lies what a neighbour's short work takes."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
+"""Seconds in one thread after too many; twice as long each time that the next try is crowded at once."""
 
 
 def compute_alone() -> None:
     """From now on what the calling thread computes runs in it alone."""
-    compute_in(1)
+    _Pool().set(1)
+
+
+class _Pool:
+    """The number of threads that operations of the calling thread run in.
+
+    `torch.set_num_threads` would set it too, but starts a second pool of threads that gets in the way of the first.
+    """
+
+    def __init__(self) -> None:
+        torch.get_num_threads()  # PyTorch sets a thread's number when first asked for it, and then no more
+        self._libraries = ThreadpoolController().select(user_api="openmp").lib_controllers
+
+    def set(self, threads: int) -> None:
+        for library in self._libraries:
+            library.set_num_threads(threads)
 
 
 class Threads:
-    """The number of threads of each tick."""
+    """Chooses the number of threads of each tick, at most ``limit``: by default the CPUs that the process may use."""
 
     def __init__(self, limit: int | None) -> None:
-        self._limit = limit or len(os.sched_getaffinity(0))
+        self._limit = min(limit or usable_cpus(), usable_cpus())
+        self._pressure = Pressure(self._limit)
+        self._now = 0
 
     def adopt(self) -> None:
-        """Call once in the thread that computes."""
-        compute_in(self._limit)
+        """Call once, in the thread that computes."""
+        self._pool = _Pool()
 
     @contextmanager
     def computing(self, program: Any, rows: int) -> Iterator[None]:
-        """Around one tick."""
+        """Around one tick of a program with this number of rows."""
+        threads = self._chosen(program, rows)
+        if threads != self._now:
+            self._pool.set(threads)
+            self._now = threads
         yield
+
+    def _chosen(self, program: Any, rows: int) -> int:
+        if self._limit == 1:
+            return 1
+        # In float32 the last bits of the smallest batches depend on the number of threads, so theirs is always one.
+        if rows <= ROWS_MULTIPLE and not program.in_bfloat16:
+            return 1
+        return self._pressure.threads()
+
+
+class Pressure:
+    """How many threads fit beside the other work on the machine, from Linux's own accounts.
+
+    Where these cannot be read, all of ``limit``.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._threads = 1
+        self._looked = time.monotonic()
+        self._pause, self._try_at, self._grown_at = _FIRST_PAUSE, 0.0, 0.0
+        self._cpus = _affinity()
+        self._before = _Account.read(self._cpus)
+        if self._before is None:
+            self._threads = limit
+
+    def threads(self) -> int:
+        """The number for the coming tick."""
+        now = time.monotonic()
+        seconds = now - self._looked
+        if seconds >= _EVERY and self._before is not None:
+            account = _Account.read(self._cpus)
+            if account is not None:
+                self._adapt(now, account.since(self._before, seconds))
+                self._looked, self._before = now, account
+        return self._threads
+
+    def _adapt(self, now: float, load: _Load) -> None:
+        if self._threads > 1 and load.waiting > _CROWDED * self._threads:
+            self._pause = min(2 * self._pause, _LONGEST_PAUSE) if now - self._grown_at < 2 * _EVERY else _FIRST_PAUSE
+            self._threads, self._try_at = 1, now + self._pause
+        elif self._threads < self._limit and load.idle >= _IDLE and now >= self._try_at:
+            self._threads = min(self._threads + int(load.idle + 1 - _IDLE), self._limit)
+            self._grown_at = now
+
+
+class _Load:
+    """Rates over an interval: CPUs that idled, and threads of this process that waited for one."""
+
+    __slots__ = ("idle", "waiting")
+
+    def __init__(self, idle: float, waiting: float) -> None:
+        self.idle, self.waiting = idle, waiting
+
+
+class _Account:
+    """Seconds so far that the CPUs idled, and that threads of this process waited for one although they could run."""
+
+    __slots__ = ("_idle", "_waited")
+
+    def __init__(self, idle: float, waited: dict[str, int]) -> None:
+        self._idle, self._waited = idle, waited
+
+    @classmethod
+    def read(cls, cpus: frozenset[int]) -> _Account | None:
+        """From /proc/stat and /proc/self/task/*/schedstat; None where one of them is missing."""
+        try:
+            idle = 0
+            for line in Path("/proc/stat").read_text("ascii").splitlines():
+                words = line.split()
+                if words[0].startswith("cpu") and words[0] != "cpu" and int(words[0][3:]) in cpus:
+                    idle += int(words[4])
+            waited = {}
+            for task in os.scandir("/proc/self/task"):
+                with suppress(FileNotFoundError, ProcessLookupError):  # the thread has just ended
+                    waited[task.name] = int(Path(task.path, "schedstat").read_text("ascii").split()[1])
+        except (OSError, ValueError, IndexError):
+            return None
+        return cls(idle / os.sysconf("SC_CLK_TCK"), waited) if waited else None
+
+    def since(self, before: _Account, seconds: float) -> _Load:
+        """The rates since an earlier account."""
+        waited = sum(ns - before._waited.get(task, ns) for task, ns in self._waited.items())
+        return _Load((self._idle - before._idle) / seconds, waited / 1e9 / seconds)
+
+
+def _affinity() -> frozenset[int]:
+    return frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else frozenset()
