@@ -13,7 +13,7 @@ import bentoml
 import numpy as np
 from PIL.Image import Image
 
-from bench.peers.model import LARGEST_BATCH, Model
+from bench.peers.shared_model import LARGEST_BATCH, Model
 
 
 @bentoml.service(workers=1, traffic={"timeout": 60, "max_concurrency": 1024})

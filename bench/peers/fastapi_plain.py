@@ -9,7 +9,7 @@ from typing import Annotated
 import uvicorn
 from fastapi import Body, FastAPI
 
-from bench.peers.model import Model, decode
+from bench.peers.shared_model import Model, decode
 
 model = Model()
 app = FastAPI()

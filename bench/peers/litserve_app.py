@@ -12,7 +12,7 @@ import numpy as np
 from fastapi import Body
 from numpy.typing import NDArray
 
-from bench.peers.model import LARGEST_BATCH, PATIENCE, Model, decode
+from bench.peers.shared_model import LARGEST_BATCH, PATIENCE, Model, decode
 
 
 class Score(litserve.LitAPI):

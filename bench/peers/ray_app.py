@@ -14,7 +14,7 @@ from ray import serve
 from ray.serve.config import HTTPOptions
 from starlette.requests import Request
 
-from bench.peers.model import LARGEST_BATCH, PATIENCE, Model, decode
+from bench.peers.shared_model import LARGEST_BATCH, PATIENCE, Model, decode
 
 CORES = os.cpu_count() or 1
 

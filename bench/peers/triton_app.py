@@ -13,7 +13,7 @@ from pytriton.decorators import batch
 from pytriton.model_config import DynamicBatcher, ModelConfig, Tensor
 from pytriton.triton import Triton, TritonConfig
 
-from bench.peers.model import LARGEST_BATCH, Model
+from bench.peers.shared_model import LARGEST_BATCH, Model
 
 model = Model()
 
