@@ -21,6 +21,7 @@ from bench import children
 PATIENCE = 120.0
 """Seconds until the default model must be loaded, and until the service must have ended after SIGTERM."""
 _POLL = 0.02
+_LOG_LINES = 30
 
 
 @contextmanager
@@ -39,7 +40,10 @@ def served(store: Path, *, groups: Sequence[Path] = (), **settings: str) -> Iter
 def started(
     store: Path, *, groups: Sequence[Path] = (), **settings: str
 ) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """Like ``served``, without waiting for the server to be ready: yields its process and its address."""
+    """Like ``served``, without waiting for the server to be ready: yields its process and its address.
+
+    Raises ServerEnded in place of any error of the caller when the server has ended meanwhile, since it explains them.
+    """
     port = free_port()
     environment = os.environ | {f"SLUICE_{key.upper()}": value for key, value in settings.items()}
     command = [sys.executable, "-m", "service", "serve", "--store", str(store), "--port", str(port)]
@@ -47,19 +51,25 @@ def started(
         process = children.start(command, environment=environment, groups=groups, errors=errors)
         try:
             yield process, f"http://127.0.0.1:{port}"
-        except NotReady as error:
-            raise NotReady(f"{error}{_last_line(errors)}") from error
+        except Exception as error:
+            if process.poll() is None:
+                raise
+            raise ServerEnded(f"the service ended with exit code {process.returncode}{_tail(errors)}") from error
         finally:
             if not children.stop(process, PATIENCE):
                 print(f"the service was killed {PATIENCE:.0f} s after SIGTERM", file=sys.stderr)
 
 
+class ServerEnded(RuntimeError):
+    """The service ended while it was needed; the message gives its exit code and the last line of its log."""
+
+
 class NotReady(RuntimeError):
-    """The service ended, or PATIENCE passed, before it was ready."""
+    """The service refused a model, or PATIENCE passed before it was ready."""
 
 
 def wait_until_ready(process: subprocess.Popen[bytes], address: str) -> None:
-    """Return as soon as ``GET /health/ready`` answers 200. Raises NotReady."""
+    """Return as soon as ``GET /health/ready`` answers 200. Raises NotReady and ServerEnded."""
     for _ in attempts(process):
         try:
             status, _ = get(address, "/health/ready")
@@ -70,7 +80,7 @@ def wait_until_ready(process: subprocess.Popen[bytes], address: str) -> None:
 
 
 def wait_until_loaded(process: subprocess.Popen[bytes], address: str, names: Collection[str]) -> None:
-    """Return as soon as ``GET /models`` lists all of these models. Raises NotReady, also for a refused model."""
+    """Return as soon as ``GET /models`` lists all of these models. Raises NotReady and ServerEnded."""
     for _ in attempts(process):
         try:
             status, body = get(address, "/models")
@@ -87,11 +97,11 @@ def wait_until_loaded(process: subprocess.Popen[bytes], address: str, names: Col
 
 
 def attempts(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Yield every 20 ms while the process lives. Raises NotReady when it has ended or PATIENCE has passed."""
+    """Yield every 20 ms. Raises ServerEnded when the process has ended, NotReady when PATIENCE has passed."""
     give_up = time.monotonic() + PATIENCE
     while time.monotonic() < give_up:
         if process.poll() is not None:
-            raise NotReady(f"the service ended with exit code {process.returncode} before it was ready")
+            raise ServerEnded(f"the service ended with exit code {process.returncode}")
         yield
         time.sleep(_POLL)
     raise NotReady(f"the service was not ready within {PATIENCE:.0f} s")
@@ -119,7 +129,9 @@ def free_port() -> int:
         return port
 
 
-def _last_line(errors: IO[bytes]) -> str:
-    errors.seek(0)
-    lines = errors.read().decode("utf-8", "replace").strip().splitlines()
-    return f": {lines[-1]}" if lines else ""
+def _tail(log: IO[bytes]) -> str:
+    """The last line of a server's log, for one line of an error; more of it is printed to standard error."""
+    log.seek(0)
+    lines = log.read().decode("utf-8", "replace").strip().splitlines()
+    print("\n".join(lines[-_LOG_LINES:]), file=sys.stderr, flush=True)
+    return f": {lines[-1].strip()}" if lines else ""

@@ -26,7 +26,8 @@ def score(pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
 def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+        port: int = free.getsockname()[1]
+        return port
 
 
 def end(*_: object) -> None:

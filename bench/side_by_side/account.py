@@ -44,10 +44,11 @@ def _lines(model: PublishedModel, precision: Precision, seconds: float) -> Itera
             before = metrics.ticks(address, "score"), _cpu_seconds(members)
             load = drive(address, request, connections, seconds)
             after = metrics.ticks(address, "score"), _cpu_seconds(members)
-            count = after[0].total - before[0].total
+            count = max(after[0].total - before[0].total, 1)
+            requests = max(load.requests, 1)
             rows = round((after[0].rows - before[0].rows) / count)
             taken = [late - early for early, late in zip(before[1], after[1], strict=True)]
-            bare = _bare(flow, torch.from_numpy(model.digits[:rows]), seconds / 2)
+            bare = _bare(flow, torch.from_numpy(model.digits[: max(rows, 1)]), seconds / 2)
             yield (
                 model.nets_in(precision),
                 str(connections),
@@ -56,7 +57,7 @@ def _lines(model: PublishedModel, precision: Precision, seconds: float) -> Itera
                 f"{1000 * (after[0].seconds - before[0].seconds) / count:.1f}",
                 f"{1000 / bare:.1f}",
                 f"{rows * bare:,.0f}",
-                *(f"{1000 * each / load.requests:.2f}" for each in taken),
+                *(f"{1000 * each / requests:.2f}" for each in taken),
             )
 
 

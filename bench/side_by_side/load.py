@@ -22,6 +22,10 @@ _TIMEOUT = 30
 """Seconds after which wrk counts a request as broken."""
 
 
+class NotAnswered(RuntimeError):
+    """A request got an answer with another status than 200."""
+
+
 class NoLoad(RuntimeError):
     """wrk is missing, or ended without a measurement."""
 
@@ -90,12 +94,12 @@ def drive(address: str, request: Request, connections: int, seconds: float) -> L
 
 
 def ask(connection: HTTPConnection, request: Request) -> bytes:
-    """Send a request once; the body of its answer. Raises RuntimeError unless it is 200, OSError, HTTPException."""
+    """Send a request once; the body of its answer. Raises NotAnswered, OSError, HTTPException."""
     connection.request("POST", request.path, request.body, dict(request.headers))
     with connection.getresponse() as answer:
         body = answer.read()
     if answer.status != 200:
-        raise RuntimeError(f"POST {request.path} answered {answer.status}: {body[:200]!r}")
+        raise NotAnswered(f"POST {request.path} answered {answer.status}: {body[:200]!r}")
     return body
 
 

@@ -55,7 +55,7 @@ def test_rows_are_ratios_to_the_quiet_time(monkeypatch: pytest.MonkeyPatch) -> N
     found = list(neighbours.measured())
     lines = [line for line in found if isinstance(line, str)]
     rows = [row for row in found if isinstance(row, Row)]
-    assert lines[-1] == "| score | 10.0 | 12.0 | 30.0 |"
+    assert lines[-1] == "| score | 10.0 ms | 12.0 ms | 30.0 ms |"
     assert rows[0] == (
         "score, beside one busy process",
         "1.5 times the quiet time",

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from bench import children
 from bench.side_by_side import __main__ as command
-from bench.side_by_side.published_model import PublishedModel
 from bench.side_by_side.report import Row
 
 
@@ -32,8 +32,8 @@ def sections(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         "three": section(Row("third", "1", "3", True)),
     }
     monkeypatch.setattr(command, "SECTIONS", found)
-    monkeypatch.setattr(command, "prepare", lambda folder: PublishedModel(folder, folder, None, None))
-    monkeypatch.setattr(command.children, "end_on_signals", lambda: None)
+    monkeypatch.setattr(command, "prepare", lambda _: None)
+    monkeypatch.setattr(children, "end_on_signals", lambda: None)
     page = tmp_path / "page.md"
     page.write_text("<!-- figures of make bench -->\nold\n<!-- end of the figures -->\n")
     return page

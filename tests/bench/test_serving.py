@@ -52,6 +52,7 @@ def test_a_refused_model_ends_the_wait(process: subprocess.Popen[bytes], monkeyp
         serving.wait_until_loaded(process, "http://127.0.0.1:9", ["two"])
 
 
-def test_a_server_that_ends_before_it_is_ready_says_why(tmp_path: Path) -> None:
-    with pytest.raises(serving.NotReady, match="ended with exit code"), serving.served(tmp_path, port="none"):
+def test_a_server_that_ends_before_it_is_ready_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(serving.ServerEnded, match="exit code 1: "), serving.served(tmp_path, port="none"):
         pass
+    assert "Input should be a valid integer" in capsys.readouterr().err
