@@ -89,6 +89,8 @@ def overload(model: PublishedModel, address: str, seconds: float) -> Iterator[Ro
     request = payloads.batch(model.digits[:BATCH])
     drive(address, request, 4, 1)
     peak = max(drive(address, request, connections, seconds / 2).rate for connections in (2, 4, 8))
+    if not peak:
+        raise RuntimeError("no request was answered in time before the overload")
     found = offer(address, request, _TIMES * peak, seconds)
     share = found.rate / peak
     reached = (
