@@ -36,11 +36,13 @@ def rows(model: PublishedModel, seconds: float, rounds: int) -> Iterator[Row]:
 def _rows(model: PublishedModel, precision: Precision, seconds: float, rounds: int) -> Iterator[Row]:
     flow = model.flow(precision)
     with served(model.store, drain_delay="0", precision=precision) as (_, address):
-        for row in (
-            batches(model, flow, address, seconds, rounds),
-            samples(flow, address, seconds, rounds),
-            inpaintings(model, flow, address, rounds),
-        ):
+        works = (
+            lambda: batches(model, flow, address, seconds, rounds),
+            lambda: samples(flow, address, seconds, rounds),
+            lambda: inpaintings(model, flow, address, rounds),
+        )
+        for work in works:
+            row = work()
             yield row._replace(work=f"{row.work}, {model.nets_in(precision)}")
 
 
