@@ -36,7 +36,7 @@ def rows(model: PublishedModel, seconds: float, rounds: int) -> Iterator[Row]:
 def _rows(model: PublishedModel, precision: Precision, seconds: float, rounds: int) -> Iterator[Row]:
     flow = model.flow(precision)
     with served(model.store, drain_delay="0", precision=precision) as (_, address):
-        works = (
+        works: tuple[Callable[[], Row], ...] = (
             lambda: batches(model, flow, address, seconds, rounds),
             lambda: samples(flow, address, seconds, rounds),
             lambda: inpaintings(model, flow, address, rounds),
