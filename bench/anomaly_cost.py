@@ -59,10 +59,11 @@ def over_http(model: LoadedModel, items: Tensor) -> OverHttp:
                 answer.raise_for_status()
 
             ratio = _ratio(lambda: score("bare", few), lambda: score("judged", few))
-            before = processes.resident_bytes(process)
-            processes.forget_the_peak(process)
+            members = processes.tree(process)
+            before = processes.resident_bytes(members)
+            processes.forget_peaks(members)
             score("judged", all_of_them)
-            return OverHttp(ratio, len(items[:LARGEST]), processes.peak_bytes(process) - before)
+            return OverHttp(ratio, len(items[:LARGEST]), processes.peak_bytes(members) - before)
 
 
 def _npy(items: Tensor) -> bytes:

@@ -1,1 +1,1 @@
-"""Other servers with the same model behind them, each as its own documentation would have it: a file a peer."""
+"""Other servers of the same model, one file each, set up as their own documentation recommends."""

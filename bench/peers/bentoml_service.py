@@ -1,11 +1,11 @@
-"""BentoML with adaptive batching, in one service with one worker, since each would compute on all cores.
+"""BentoML with adaptive batching: one service with one worker, since every worker would compute on all cores.
 
     python -m bench.peers.bentoml_service PORT
 
-A batchable endpoint takes a list, so a client sends its one picture as a list of one, which is multipart.
+A batchable endpoint takes a list, so a client sends its picture as a list of one, in a multipart form.
 """
 
-# No postponed annotations: BentoML makes its schemas of them.
+# Without postponed annotations: BentoML reads them to make its schemas.
 import os
 import sys
 
@@ -13,11 +13,13 @@ import bentoml
 import numpy as np
 from PIL.Image import Image
 
-from bench.peers.model import LARGEST_BATCH, Model
+from bench.peers.shared_model import LARGEST_BATCH, Model
 
 
 @bentoml.service(workers=1, traffic={"timeout": 60, "max_concurrency": 1024})
 class Score:
+    """POST /score: log-likelihoods of pictures."""
+
     def __init__(self) -> None:
         self.model = Model()
 

@@ -1,4 +1,4 @@
-"""The server that one writes in ten minutes: FastAPI, a handler in its thread pool, no batching.
+"""FastAPI as one would first write it: a handler in its thread pool and no batching.
 
 python -m bench.peers.fastapi_plain PORT
 """
@@ -9,7 +9,7 @@ from typing import Annotated
 import uvicorn
 from fastapi import Body, FastAPI
 
-from bench.peers.model import Model, decode
+from bench.peers.shared_model import Model, decode
 
 model = Model()
 app = FastAPI()

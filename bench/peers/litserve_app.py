@@ -1,9 +1,9 @@
-"""LitServe with its own batching; one worker, since each would compute on all cores.
+"""LitServe with its own batching: one worker, since every worker would compute on all cores.
 
 python -m bench.peers.litserve_app PORT
 """
 
-# No postponed annotations: LitServe hands decode_request's own to FastAPI.
+# Without postponed annotations: LitServe passes those of decode_request to FastAPI.
 import sys
 from typing import Annotated, Any
 
@@ -12,10 +12,12 @@ import numpy as np
 from fastapi import Body
 from numpy.typing import NDArray
 
-from bench.peers.model import LARGEST_BATCH, PATIENCE, Model, decode
+from bench.peers.shared_model import LARGEST_BATCH, PATIENCE, Model, decode
 
 
 class Score(litserve.LitAPI):
+    """POST /predict: the log-likelihood of one picture."""
+
     def setup(self, device: str) -> None:  # noqa: ARG002 (LitServe's signature)
         self.model = Model()
 

@@ -1,4 +1,4 @@
-"""Ray Serve with its own batching; one replica, since each would compute on all cores.
+"""Ray Serve with its own batching: one replica, since every replica would compute on all cores.
 
 python -m bench.peers.ray_app PORT
 """
@@ -14,14 +14,16 @@ from ray import serve
 from ray.serve.config import HTTPOptions
 from starlette.requests import Request
 
-from bench.peers.model import LARGEST_BATCH, PATIENCE, Model, decode
+from bench.peers.shared_model import LARGEST_BATCH, PATIENCE, Model, decode
 
 CORES = os.cpu_count() or 1
 
 
-# Ray gives each actor OMP_NUM_THREADS = its num_cpus.
+# Ray sets OMP_NUM_THREADS of an actor to its num_cpus, so the replica asks for all cores.
 @serve.deployment(max_ongoing_requests=1024, ray_actor_options={"num_cpus": CORES})
 class Score:
+    """POST /: the log-likelihood of one picture; GET / answers once it is ready."""
+
     def __init__(self) -> None:
         self.model = Model()
 
@@ -36,6 +38,7 @@ class Score:
 
 
 def end(*_: object) -> None:
+    """Stop the cluster that this script started."""
     serve.shutdown()
     ray.shutdown()
     sys.exit(0)

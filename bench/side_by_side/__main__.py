@@ -1,10 +1,10 @@
-"""Sluice beside its peers and beside the same model in process, on this machine: the whole table.
+"""Compare Sluice with its peers, with the same model in process, and with itself on a busy machine.
 
     make bench
-    .venv/bin/python -m bench.side_by_side [--peers NAME ...] [--rounds 2] [--seconds 4]
-                                           [--requests 200000] [--patience 180] [--into FILE]
+    .venv/bin/python -m bench.side_by_side [--only SECTION ...] [--peers NAME ...] [--rounds 2] [--seconds 4]
+                                           [--requests 200000] [--patience 240] [--into FILE]
 
-Starts and stops every server itself. Prints Markdown; with --into it goes between the marks of a page.
+Starts and stops every server itself. Prints Markdown; with --into the figures go between the marks of a page.
 """
 
 from __future__ import annotations
@@ -13,54 +13,92 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from bench import page
-from bench.side_by_side import account, environments, in_process, report, singles, under_load
+from bench import children, page
+from bench.side_by_side import account, environments, in_process, neighbours, report, singles, start_up, under_load
+from bench.side_by_side import verdict as verdicts
 from bench.side_by_side.contenders import PEERS, Contender, peer, sluice
-from bench.side_by_side.model import PRECISIONS, Prepared, prepare
+from bench.side_by_side.published_model import PRECISIONS, PublishedModel, prepare
+from bench.side_by_side.report import Row
+
+Section = Callable[[PublishedModel, argparse.Namespace], Iterator[str | Row]]
+"""Yields lines to print, and rows of the table of targets."""
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = [which.environment for which in PEERS]
-    parser.add_argument("--peers", nargs="*", choices=names, default=names)
-    parser.add_argument("--rounds", type=int, default=2, help="how often each is started and measured")
-    parser.add_argument("--seconds", type=float, default=4.0, help="of one measurement")
-    parser.add_argument("--requests", type=int, default=200_000, help="over which memory is looked at")
-    parser.add_argument("--patience", type=float, default=180.0, help="seconds that these may take")
-    parser.add_argument("--into", type=Path, help="a page to write the figures into, between its marks")
-    options = parser.parse_args()
-    said = []
+    options = _options()
+    children.end_on_signals()
+    printed = []
     with tempfile.TemporaryDirectory() as folder:
         for line in measured(prepare(Path(folder)), options):
             print(line, flush=True)
-            said.append(line)
+            printed.append(line)
     if options.into:
-        page.write_into(options.into, "make bench", "\n".join(said))
+        page.write_into(options.into, "make bench", "\n".join(printed))
 
 
-def measured(model: Prepared, options: argparse.Namespace) -> Iterator[str]:
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    names = [which.environment for which in PEERS]
+    parser.add_argument("--only", nargs="+", choices=list(SECTIONS), metavar="SECTION", help=", ".join(SECTIONS))
+    parser.add_argument("--peers", nargs="*", choices=names, default=names)
+    parser.add_argument("--rounds", type=int, default=2, help="how often each server is started and measured")
+    parser.add_argument("--seconds", type=float, default=4.0, help="length of one measurement")
+    parser.add_argument("--requests", type=int, default=200_000, help="requests over which memory is measured")
+    parser.add_argument("--patience", type=float, default=240.0, help="seconds that these may take")
+    parser.add_argument("--into", type=Path, help="a page to write the figures into, between its marks")
+    options = parser.parse_args()
+    if options.into and options.only:
+        parser.error("--into replaces all figures of the page, so it cannot be used with --only")
+    return options
+
+
+def measured(model: PublishedModel, options: argparse.Namespace) -> Iterator[str]:
+    """Everything that is printed: the machine, the sections' own tables, and last the table of targets."""
     began = time.monotonic()
-    yield report.machine() + "\n"
+    yield report.machine()
+    rows: list[Row] = []
+    for name, section in SECTIONS.items():
+        if options.only and name not in options.only:
+            continue
+        print(f"section {name}, after {(time.monotonic() - began) / 60:.1f} minutes", file=sys.stderr, flush=True)
+        lines = 0
+        for found in guarded(name, section(model, options)):
+            if isinstance(found, Row):
+                print(f"{found.work}: {found.reached}", file=sys.stderr, flush=True)
+                rows.append(found)
+            else:
+                if not lines:
+                    yield ""
+                lines += 1
+                yield found
+    yield ""
+    yield from report.rows(rows)
+    yield f"\nThe run took {(time.monotonic() - began) / 60:.1f} minutes."
+
+
+def guarded(name: str, section: Iterator[str | Row]) -> Iterator[str | Row]:
+    """A section's lines and rows; one that fails ends with a row that says so, so that the others still run."""
+    try:
+        yield from section
+    except Exception as error:
+        traceback.print_exc()
+        yield Row(f"section {name}", "", f"not run to its end: {error}", None)
+
+
+def _singles(model: PublishedModel, options: argparse.Namespace) -> Iterator[str | Row]:
     absent: list[str] = []
     outcomes = singles.compare(list(contenders(model, options.peers, absent)), model, options.seconds, options.rounds)
     yield from singles.lines(outcomes)
     yield from absent
-    yield ""
-    yield from account.lines(model, options.seconds)
-    yield ""
-    found = [*singles.rows(outcomes)]
-    for precision in PRECISIONS:
-        found += in_process.rows(model, precision, options.seconds, options.rounds)
-    found += under_load.rows(model, options.seconds, options.requests, options.patience)
-    yield from report.rows(found)
-    yield f"\nThe run took {(time.monotonic() - began) / 60:.1f} minutes."
+    yield from singles.rows(outcomes)
 
 
-def contenders(model: Prepared, peers: list[str], absent: list[str]) -> Iterator[Contender]:
-    """Sluice in each precision and the peers that can be installed; lines on the others go to ``absent``."""
+def contenders(model: PublishedModel, peers: Sequence[str], absent: list[str]) -> Iterator[Contender]:
+    """Sluice in each precision and the peers that can be installed; a line on each other one goes to ``absent``."""
     for precision in PRECISIONS:
         yield sluice(model, precision)
     for which in PEERS:
@@ -71,6 +109,41 @@ def contenders(model: Prepared, peers: list[str], absent: list[str]) -> Iterator
         except environments.NotInstalled as error:
             print(f"{which.name}: {error}", file=sys.stderr)
             absent.append(f"\n{which.name}: not run, {error}")
+
+
+def _account(model: PublishedModel, options: argparse.Namespace) -> Iterator[str | Row]:
+    yield from account.lines(model, options.seconds)
+
+
+def _in_process(model: PublishedModel, options: argparse.Namespace) -> Iterator[str | Row]:
+    yield from in_process.rows(model, options.seconds, options.rounds)
+
+
+def _load(model: PublishedModel, options: argparse.Namespace) -> Iterator[str | Row]:
+    yield from under_load.rows(model, options.seconds, options.requests, options.patience)
+
+
+def _verdict(_: PublishedModel, options: argparse.Namespace) -> Iterator[str | Row]:
+    yield from verdicts.rows(options.seconds, options.rounds)
+
+
+def _neighbours(_: PublishedModel, __: argparse.Namespace) -> Iterator[str | Row]:
+    yield from neighbours.measured()
+
+
+def _start_up(_: PublishedModel, __: argparse.Namespace) -> Iterator[str | Row]:
+    yield from start_up.rows()
+
+
+SECTIONS: Mapping[str, Section] = {
+    "singles": _singles,
+    "account": _account,
+    "in-process": _in_process,
+    "load": _load,
+    "verdict": _verdict,
+    "neighbours": _neighbours,
+    "start-up": _start_up,
+}
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""An environment a peer, in bench/.envs, made when it is missing. It holds the peer and what Sluice's flows need.
+"""Virtual environments in bench/.envs, one for each peer: the peer's packages and those that Sluice's flows need.
 
     .venv/bin/python -m bench.side_by_side.environments [PEER ...]
 
-Takes some minutes and 6 GB the first time. Delete a folder to have it made anew.
+Environments that are missing are made, which takes some minutes and 6 GB for all. To renew one, delete its folder.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ _DONE = ".complete"
 
 
 class NotInstalled(RuntimeError):
-    """An environment cannot be made; says why in one line."""
+    """An environment cannot be made; the message says why in one line."""
 
 
 def names() -> list[str]:
+    """The peers that have requirements."""
     return sorted(path.stem for path in _REQUIREMENTS.glob("*.txt"))
 
 
 def python_of(peer: str) -> Path:
-    """The interpreter of a peer's environment, which is made if need be. Raises NotInstalled."""
+    """The interpreter of a peer's environment, which is made if it is missing. Raises NotInstalled."""
     folder = ROOT / peer
     python = folder / "bin" / "python"
     wanted = (_REQUIREMENTS / f"{peer}.txt").read_text("utf-8")
@@ -39,7 +40,7 @@ def python_of(peer: str) -> Path:
     ROOT.mkdir(exist_ok=True)
     (ROOT / ".gitignore").write_text("*\n", "utf-8")
     _run([_INTERPRETERS.get(peer, sys.executable), "-m", "venv", str(folder)])
-    # torch first: a peer that comes with its own wish would fetch the build for CUDA.
+    # torch first, from the machine's own index: a peer's requirement of torch could fetch the build for CUDA.
     for packages in (["torch==2.13.0"], [*_FLOWS, "-r", str(_REQUIREMENTS / f"{peer}.txt")]):
         _run([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages])
     mark.write_text(wanted, "utf-8")
@@ -47,7 +48,7 @@ def python_of(peer: str) -> Path:
 
 
 def version_of(peer: str, package: str) -> str:
-    """Of a package in a peer's environment."""
+    """The version of a package in a peer's environment."""
     code = f"import importlib.metadata as m; print(m.version({package!r}))"
     return subprocess.run([python_of(peer), "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
@@ -58,8 +59,8 @@ def _run(command: list[str]) -> None:
     except OSError as error:
         raise NotInstalled(f"{command[0]}: {error.strerror}") from error
     except subprocess.CalledProcessError as error:
-        said = (error.stderr or error.stdout).strip().splitlines()
-        raise NotInstalled(said[-1] if said else f"{command[0]} ended with {error.returncode}") from error
+        output = (error.stderr or error.stdout).strip().splitlines()
+        raise NotInstalled(output[-1] if output else f"{command[0]} ended with {error.returncode}") from error
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
--- What load.py asks wrk to send, read from the environment, and what came of it as one line of JSON.
+-- The request that wrk sends, read from the environment that load.py sets, and the result as one line of JSON.
 wrk.method = "POST"
 wrk.path = os.getenv("BENCH_PATH")
 

@@ -1,7 +1,7 @@
-"""Load from outside: wrk with one thread keeps so many connections busy and says how long answers took.
+"""Load from outside: wrk keeps a number of connections busy and measures how long answers take.
 
-It takes so little of the machine that a server can be measured beside it on two cores. On Debian it is apt-get install
-wrk.
+With its one thread it takes so little CPU time that a server can be measured beside it on two cores. On Debian:
+apt-get install wrk.
 """
 
 from __future__ import annotations
@@ -13,21 +13,26 @@ import subprocess
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import NamedTuple
 
 _SCRIPT = Path(__file__).with_name("load.lua")
-_GIVE_UP = 30
-"""Seconds after which an answer no longer counts."""
+_TIMEOUT = 30
+"""Seconds after which wrk counts a request as broken."""
+
+
+class NotAnswered(RuntimeError):
+    """A request got an answer with another status than 200."""
 
 
 class NoLoad(RuntimeError):
-    """wrk is missing, or ended without saying what it measured."""
+    """wrk is missing, or ended without a measurement."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """One POST that is sent again and again; ``path`` includes the query."""
+    """One POST that is sent repeatedly; ``path`` includes the query."""
 
     path: str
     body: bytes = b""
@@ -35,7 +40,10 @@ class Request:
 
 
 class Load(NamedTuple):
-    """What one run measured: ``refused`` answers had a status of 400 or more, ``broken`` ones never came."""
+    """What one run measured.
+
+    ``requests`` counts answers of any status, ``refused`` those of 400 or more, ``broken`` the requests that got none.
+    """
 
     seconds: float
     requests: int
@@ -46,16 +54,17 @@ class Load(NamedTuple):
 
     @property
     def rate(self) -> float:
-        """Good answers a second."""
+        """Good answers per second."""
         return (self.requests - self.refused) / self.seconds
 
     @property
     def failures(self) -> int:
+        """Requests without a good answer."""
         return self.refused + self.broken
 
 
 def drive(address: str, request: Request, connections: int, seconds: float) -> Load:
-    """Keep ``connections`` busy with a request for so long. Raises NoLoad."""
+    """Keep ``connections`` busy with a request for ``seconds``, at least 1, rounded to whole ones. Raises NoLoad."""
     wrk = shutil.which("wrk")
     if wrk is None:
         raise NoLoad("wrk is not installed; on Debian: apt-get install wrk")
@@ -67,14 +76,13 @@ def drive(address: str, request: Request, connections: int, seconds: float) -> L
             "BENCH_BODY": body.name,
             "BENCH_HEADERS": "".join(f"{name}: {value}\n" for name, value in request.headers.items()),
         }
-        # Whole seconds are all that wrk takes.
         duration = f"{max(round(seconds), 1)}s"
         command = [
             wrk,
             "-t1",
             f"-c{connections}",
             f"-d{duration}",
-            f"--timeout={_GIVE_UP}s",
+            f"--timeout={_TIMEOUT}s",
             "-s",
             str(_SCRIPT),
             address,
@@ -85,9 +93,19 @@ def drive(address: str, request: Request, connections: int, seconds: float) -> L
     return parse(ran.stdout)
 
 
+def ask(connection: HTTPConnection, request: Request) -> bytes:
+    """Send a request once; the body of its answer. Raises NotAnswered, OSError, HTTPException."""
+    connection.request("POST", request.path, request.body, dict(request.headers))
+    with connection.getresponse() as answer:
+        body = answer.read()
+    if answer.status != 200:
+        raise NotAnswered(f"POST {request.path} answered {answer.status}: {body[:200]!r}")
+    return body
+
+
 def parse(output: str) -> Load:
-    """What the script wrote, out of all that wrk printed. Raises NoLoad."""
+    """The line that load.lua wrote, out of all that wrk printed. Raises NoLoad."""
     for line in reversed(output.splitlines()):
         if line.startswith("{"):
             return Load(**json.loads(line))
-    raise NoLoad(f"wrk said nothing of what it measured: {output[-200:]!r}")
+    raise NoLoad(f"wrk printed no measurement: {output[-200:]!r}")

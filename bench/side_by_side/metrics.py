@@ -1,36 +1,44 @@
-"""What a running Sluice says of itself in its metrics."""
+"""What a running Sluice exposes in its metrics."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-import httpx
+from bench.serving import get
 
 
 class Ticks(NamedTuple):
-    """Ticks of one kind that a server has made so far."""
+    """Ticks of one kind that a server has made so far; ``rows`` are those of all batches, without padding rows."""
 
-    number: float
+    total: float
     seconds: float
     rows: float
-    """Of all their batches, without what these are filled up with."""
 
 
 def ticks(address: str, kind: str) -> Ticks:
-    found = httpx.get(f"{address}/metrics", timeout=30).text
+    """The ticks of a kind: score, sample, inpaint."""
+    found = _exposition(address)
     series = ("tick_seconds_count", "tick_seconds_sum", "tick_rows_sum")
     return Ticks(*(value(found, f"sluice_{name}", f'kind="{kind}"') for name in series))
 
 
 def queued(address: str) -> float:
     """Requests that hold a place in the queue."""
-    return value(httpx.get(f"{address}/metrics", timeout=30).text, "sluice_queue_jobs")
+    return value(_exposition(address), "sluice_queue_jobs")
 
 
 def value(exposition: str, name: str, label: str = "") -> float:
-    """Of the series with a name and a label in Prometheus's text format; 0 where there is none yet."""
+    """The sum of all series with a name and a label in Prometheus's text format; 0 where there is none yet."""
+    total = 0.0
     for line in exposition.splitlines():
         series, _, number = line.rpartition(" ")
         if series.partition("{")[0] == name and label in series:
-            return float(number)
-    return 0.0
+            total += float(number)
+    return total
+
+
+def _exposition(address: str) -> str:
+    status, body = get(address, "/metrics", timeout=30)
+    if status != 200:
+        raise RuntimeError(f"GET /metrics answered {status}")
+    return body.decode()

@@ -1,6 +1,6 @@
-"""Load that does not wait for answers: requests leave at their times, however many are still under way.
+"""Open-loop load: requests are sent at fixed times, however many are still unanswered.
 
-wrk keeps so many connections busy and slows down with its server; what arrives from the world does not.
+wrk waits for an answer before it asks again, so it slows down with its server. Independent users do not.
 """
 
 from __future__ import annotations
@@ -12,34 +12,36 @@ from urllib.parse import urlsplit
 
 from bench.side_by_side.load import Request
 
-_GIVE_UP = 60.0
+_PATIENCE = 60.0
+"""Seconds to wait at the end for answers that are still missing."""
 
 
 @dataclass
 class Offered:
-    """What became of the requests of one run, times in seconds."""
+    """The answers to the requests of one run of ``seconds``; all times in seconds.
+
+    ``good`` holds the time of each answer with 200 since the run began. ``refused`` holds the duration of each answer
+    with 429, from the moment its request was sent. ``other`` counts requests with any other answer, or with none.
+    """
 
     seconds: float
     sent: int = 0
     good: list[float] = field(default_factory=list)
-    """When each good answer was there, from the run's begin."""
     refused: list[float] = field(default_factory=list)
-    """How long each answer with 429 took, from the moment its request was sent."""
     other: int = 0
-    """Answers of any other kind, and none at all."""
 
     @property
     def rate(self) -> float:
-        """Good answers a second while requests were offered."""
+        """Good answers per second while requests were sent."""
         return sum(moment <= self.seconds for moment in self.good) / self.seconds
 
     def refusal(self, quantile: float) -> float:
-        """Seconds within which so large a share of the refused were told."""
+        """A quantile, from 0 to 1, of the durations of refusals."""
         return sorted(self.refused)[min(int(quantile * len(self.refused)), len(self.refused) - 1)]
 
 
 def offer(address: str, request: Request, rate: float, seconds: float) -> Offered:
-    """Send a request ``rate`` times a second for so long, evenly spaced, and wait for what is still under way."""
+    """Send a request ``rate`` times a second for ``seconds``, evenly spaced, and wait for the answers still missing."""
     return asyncio.run(_offer(address, request, rate, seconds))
 
 
@@ -47,24 +49,25 @@ async def _offer(address: str, request: Request, rate: float, seconds: float) ->
     url = urlsplit(address)
     head = f"POST {request.path} HTTP/1.1\r\nHost: {url.netloc}\r\nContent-Length: {len(request.body)}\r\n"
     head += "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
-    door = _Door(url.hostname or "", url.port or 80, head.encode() + b"\r\n" + request.body)
-    found, under_way = Offered(seconds), set()
+    connections = _Connections(url.hostname or "", url.port or 80, head.encode() + b"\r\n" + request.body)
+    found = Offered(seconds)
+    under_way: set[asyncio.Task[None]] = set()
     began = time.perf_counter()
     for number in range(int(rate * seconds)):
         await asyncio.sleep(max(began + number / rate - time.perf_counter(), 0))
-        task = asyncio.create_task(_one(door, found, began))
+        task = asyncio.create_task(_one(connections, found, began))
         under_way.add(task)
         task.add_done_callback(under_way.discard)
     if under_way:
-        await asyncio.wait(under_way, timeout=_GIVE_UP)
-    door.close()
+        await asyncio.wait(under_way, timeout=_PATIENCE)
+    connections.close()
     return found
 
 
-async def _one(door: _Door, found: Offered, began: float) -> None:
+async def _one(connections: _Connections, found: Offered, began: float) -> None:
     found.sent += 1
     try:
-        status, seconds = await door.ask()
+        status, seconds = await connections.ask()
     except (OSError, EOFError, ValueError):
         found.other += 1
         return
@@ -76,8 +79,8 @@ async def _one(door: _Door, found: Offered, began: float) -> None:
         found.other += 1
 
 
-class _Door:
-    """Connections to one server, each used again when its answer has been read."""
+class _Connections:
+    """Connections to one server, each reused once its answer has been read."""
 
     def __init__(self, host: str, port: int, message: bytes) -> None:
         self._host, self._port, self._message = host, port, message
@@ -96,7 +99,7 @@ class _Door:
         except BaseException:
             writer.close()
             raise
-        # A server that refuses before it has read the body says so and closes.
+        # A server that refuses a request before it has read the body closes the connection.
         if "connection: close" in head:
             writer.close()
         else:
@@ -109,7 +112,7 @@ class _Door:
 
 
 def status_and_length(head: str) -> tuple[int, int]:
-    """Of an answer's head in lower case. Raises ValueError for one that does not tell the length of its body."""
+    """Status and body length out of an answer's head in lower case. Raises ValueError where no length is given."""
     lines = head.split("\r\n")
     fields = dict(line.split(": ", 1) for line in lines[1:] if ": " in line)
     if "content-length" not in fields:

@@ -1,10 +1,11 @@
-"""What the benchmark says: rows with a target and what was reached, and the page that keeps them."""
+"""What the benchmark prints: Markdown tables, rows with a target and what was reached, and the machine."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import os
 import platform
+import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -14,11 +15,11 @@ from typing import NamedTuple
 import torch
 
 _QUIET = 1.0
-"""The load that the benchmark itself has made by then, preparing its model, stays below this."""
+"""Load average above which other work must be running: preparing the benchmark's model stays below it."""
 
 
 class Row(NamedTuple):
-    """One line of what was to be reached. ``holds`` is None where it could not be measured."""
+    """One line of the table of targets. ``holds`` is None where nothing could be measured."""
 
     work: str
     target: str
@@ -27,7 +28,7 @@ class Row(NamedTuple):
 
 
 def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> Iterator[str]:
-    """Markdown, the first column to the left and figures to the right."""
+    """A Markdown table, with its first column aligned to the left and the others to the right."""
     yield "| " + " | ".join(head) + " |"
     yield "|---" + "|---:" * (len(head) - 1) + "|"
     for line in lines:
@@ -35,6 +36,7 @@ def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> Iterator[str]:
 
 
 def rows(found: Iterable[Row]) -> Iterator[str]:
+    """The table of targets."""
     words = {True: "yes", False: "no", None: "not measured"}
     return table(
         ("work", "at least, or at most", "reached", "holds"),
@@ -43,7 +45,7 @@ def rows(found: Iterable[Row]) -> Iterator[str]:
 
 
 def machine() -> str:
-    """Where and with what this was measured, and whether anything else ran."""
+    """One paragraph on the machine, the versions, and whether other work ran beside."""
     cores = len(os.sched_getaffinity(0))
     packages = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("torch", "fastapi", "uvicorn"))
     fast = " with AVX512-BF16" if "avx512_bf16" in _cpuinfo() else ""
@@ -72,6 +74,8 @@ def _memory() -> float:
 
 
 def _wrk() -> str:
-    """wrk prints its version with its usage, and ends with an error."""
-    said = subprocess.run(["wrk", "-v"], capture_output=True, text=True, check=False).stdout.split()
-    return " ".join(said[:2]) if said else "no wrk"
+    """wrk's version, which it prints with its usage before it ends with an error."""
+    if shutil.which("wrk") is None:
+        return "no wrk"
+    usage = subprocess.run(["wrk", "-v"], capture_output=True, text=True, check=False).stdout.split()
+    return " ".join(usage[:2])

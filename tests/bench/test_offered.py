@@ -12,20 +12,20 @@ from bench.side_by_side.load import Request
 from bench.side_by_side.offered import Offered, offer, status_and_length
 
 
-class TurnsServer(ThreadingHTTPServer):
-    """A server that gives every answer the next status of a sequence."""
+class Server(ThreadingHTTPServer):
+    """Knows the status of each answer to come."""
 
     turns: Iterator[int]
 
 
 class Answers(BaseHTTPRequestHandler):
-    """Answers 200, 429 and 500 in turns; the refusals close the connection."""
+    """200, 429 and 500 in turns; the refusals close the connection."""
 
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        assert isinstance(self.server, TurnsServer)
+        assert isinstance(self.server, Server)
         status = next(self.server.turns) if body == b"an item" else 400
         self.send_response(status)
         self.send_header("Content-Length", "2")
@@ -40,7 +40,7 @@ class Answers(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def address() -> Iterator[str]:
-    with TurnsServer(("127.0.0.1", 0), Answers) as server:
+    with Server(("127.0.0.1", 0), Answers) as server:
         server.turns = iter([200, 429, 500] * 100)
         thread = threading.Thread(target=server.serve_forever)
         thread.start()

@@ -1,19 +1,18 @@
 """The model of the comparison: the NICE paper's flow for MNIST, 19.2 million parameters, in a store of its own.
 
-How fast a flow is does not depend on what it has learnt, so this one has learnt nothing: a data-dependent start and a
-disturbance that keeps couplings from doing nothing. It is published without calibration, since no peer gives verdicts.
+How fast a flow is does not depend on what it has learnt. This one is not trained: it has the data-dependent
+initialisation, and noise on its matrices, without which the couplings would leave their input unchanged. It is
+published without calibration, since no peer gives verdicts.
 """
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 import flows
 from flows import Flow
@@ -22,18 +21,19 @@ from model_store import LoadedModel, Store, measure_bfloat16, publish
 from model_store.manifest import WEIGHTS
 
 Precision = Literal["float32", "auto"]
-"""Settings of the service: what all of its peers compute in, and its own choice, bfloat16 where the machine has it."""
+"""Values of the service's setting: float32, as in all peers, or auto, which is bfloat16 where the CPU is fast at it."""
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 NAME = "bench"
 SHAPE = (28, 28)
 _DIGITS = Path(__file__).parents[2] / "tests" / "data" / "mnist-subset.npz"
-_DISTURBANCE = 5e-3
+_NOISE = 5e-3
+"""Standard deviation of the noise on the matrices: large enough to change every item, too small to overflow."""
 
 
-class Prepared(NamedTuple):
-    """A store with the one model in it, its weights' file, and digits (N, 28, 28) uint8 to ask it about.
+class PublishedModel(NamedTuple):
+    """A store that holds the model alone, the file of its weights, and digits (N, 28, 28) uint8 to ask about.
 
-    ``model.flow`` computes in float32, ``model.serving`` as the service does when it may choose.
+    ``model.flow`` computes in float32, ``model.serving`` as the service does when its precision is auto.
     """
 
     store: Path
@@ -42,25 +42,24 @@ class Prepared(NamedTuple):
     digits: NDArray[np.uint8]
 
     def flow(self, precision: Precision) -> Flow:
-        """What a service with this setting answers with."""
+        """The flow that a service with this precision answers with."""
         return self.model.flow if precision == "float32" else self.model.serving
 
     def nets_in(self, precision: Precision) -> str:
-        """What its nets then compute in: without fast bfloat16 the service's own choice is float32 too."""
+        """The dtype of that flow's nets: auto is float32 too where the CPU is not fast at bfloat16."""
         return "float32" if self.flow(precision) is self.model.flow else self.model.precision
 
 
 @torch.no_grad()
-def prepare(root: Path) -> Prepared:
+def prepare(root: Path) -> PublishedModel:
     """Publish the model into an empty folder."""
-    with np.load(_DIGITS) as file:
-        train, test = file["train_images"], file["test_images"]
+    train, test = digits()
     torch.manual_seed(0)
     flow = flows.nice(SHAPE)
     flow.initialise(flow.to_continuous(torch.from_numpy(train)))
     for parameter in flow.transforms.parameters():
         if parameter.ndim == 2:
-            parameter.add_(torch.randn_like(parameter), alpha=_DISTURBANCE)
+            parameter.add_(torch.randn_like(parameter), alpha=_NOISE)
     published = publish(
         root,
         NAME,
@@ -75,16 +74,10 @@ def prepare(root: Path) -> Prepared:
     )
     store = Store(root)
     model = store.load(*store.resolve(NAME), bfloat16=multiplies_bfloat16(torch.device("cpu")))
-    return Prepared(root, published.path / WEIGHTS, model, test)
+    return PublishedModel(root, published.path / WEIGHTS, model, test)
 
 
-def png(pixels: NDArray[np.uint8]) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "PNG")
-    return stream.getvalue()
-
-
-def npy(array: NDArray[np.generic]) -> bytes:
-    stream = io.BytesIO()
-    np.save(stream, array)
-    return stream.getvalue()
+def digits() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Training and test digits (N, 28, 28) of the subset of MNIST that the tests use."""
+    with np.load(_DIGITS) as file:
+        return file["train_images"], file["test_images"]

@@ -1,4 +1,4 @@
-"""What every peer does with a picture, so that only the serving differs: Sluice's own flow, Pillow, one seed."""
+"""What every peer does with a picture: decode it with Pillow and score it with Sluice's flow under one seed."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from PIL import Image
 import flows
 
 WEIGHTS_VARIABLE = "BENCH_WEIGHTS"
-"""Names the safetensors file with the weights."""
+"""The environment variable with the path of the weights, a safetensors file."""
 LARGEST_BATCH = 128
-"""Rows that a peer may batch: all that the largest number of connections sends at once."""
+"""Rows of a peer's largest batch: what the largest number of connections sends at once."""
 PATIENCE = 0.002
-"""Seconds for which a peer that waits for company waits, where it can be told."""
+"""Seconds for which a peer waits to fill a batch, where that can be set."""
 _SEED = 0
 
 
 class Model:
-    """The benchmark's NICE: pixels (B, 28, 28) uint8 to nats (B,)."""
+    """The NICE flow of the benchmark, in float32."""
 
     def __init__(self) -> None:
         self._flow = flows.nice((28, 28))
@@ -34,11 +34,12 @@ class Model:
 
     @torch.inference_mode()
     def log_likelihood(self, pixels: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> list[float]:
+        """Pixels (B, 28, 28) uint8 to nats (B,)."""
         items = torch.from_numpy(np.stack(list(pixels)))
         found: list[float] = self._flow.log_prob(self._flow.to_continuous(items, _SEED)).tolist()
         return found
 
 
 def decode(png: bytes) -> NDArray[np.uint8]:
-    """The body of a request -> pixels (28, 28)."""
+    """A PNG to pixels (28, 28)."""
     return np.asarray(Image.open(io.BytesIO(png)))
