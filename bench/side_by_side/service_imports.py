@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service.grid import grid
-from service.pictures import to_png
+from service.media.grids import grid
+from service.media.pictures import to_png
 
 __all__ = ["grid", "to_png"]

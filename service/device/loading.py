@@ -13,6 +13,7 @@ from queue import SimpleQueue
 import torch
 
 from model_store import LoadedModel, ModelRefused, Store, StoreError, UnknownModel
+from service.cpus import usable_cpus
 from service.device.threads import compute_alone
 from service.protocol.model_info import RefusedInfo
 
@@ -27,7 +28,10 @@ _NICENESS = 10
 
 
 class Loader:
-    """Loads names in the order asked for. ``done`` is called in the loading thread."""
+    """Loads names in the order asked for, the first one alone, then two at once where there are CPUs for it.
+
+    ``done`` and ``work`` are called in a loading thread.
+    """
 
     def __init__(
         self,
@@ -39,13 +43,14 @@ class Loader:
     ) -> None:
         self._store, self._device, self._warm_up, self._bfloat16 = store, device, warm_up, bfloat16
         self._asked: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name="sluice-loader", daemon=True)
+        self._stopping = False
 
     def start(self) -> None:
-        self._thread.start()
+        self._start_thread()
 
     def stop(self) -> None:
-        """Load nothing more. Does not wait for what is being loaded: the thread ends with the process."""
+        """Load nothing more. Does not wait for what is being loaded: the threads end with the process."""
+        self._stopping = True
         self._asked.put(None)
 
     def load(self, name: str, done: Done) -> None:
@@ -53,19 +58,28 @@ class Loader:
         self._asked.put(lambda: done(self._load(name)))
 
     def call(self, work: Callable[[], None]) -> None:
-        """Do something else in the loading thread, after what was asked before."""
+        """Do something else in a loading thread, after what was asked before has begun."""
         self._asked.put(work)
+
+    def help(self) -> None:
+        """Let a second thread load as well, where a second CPU may be used."""
+        if usable_cpus() > 1:
+            self._start_thread()
+
+    def _start_thread(self) -> None:
+        threading.Thread(target=self._work, name="sluice-loader", daemon=True).start()
 
     def _work(self) -> None:
         compute_alone()
         if sys.platform == "linux":
             with suppress(OSError):  # on Linux a niceness belongs to a thread
                 os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
-        while (work := self._asked.get()) is not None:
+        while not self._stopping and (work := self._asked.get()) is not None:
             try:
                 work()
             except Exception:
                 logger.exception("loading failed")
+        self._asked.put(None)  # for the other thread
 
     def _load(self, name: str) -> Entry:
         version = 0

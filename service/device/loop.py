@@ -29,7 +29,7 @@ from service.device.scheduler import Scheduler
 from service.device.tasks import Tasks
 from service.device.threads import Threads
 from service.device.ticks import Wave
-from service.device.warm_up import warm_up
+from service.device.warm_up import warm_up, warm_up_sizes
 from service.protocol import messages as m
 from service.protocol.errors import Problem, Unavailable, Unexpected, Unknown, WrongValue
 from service.protocol.model_info import RefusedInfo
@@ -261,15 +261,11 @@ class DeviceLoop:
             registry.store_default = default
             first = (registry.default or "").partition("@")[0]
             order = sorted(found, key=lambda name: (name != first, name))
-            registry.waiting = tuple(order)
-            for name in order:
+            registry.waiting, registry.starting = tuple(order), bool(order)
+            for place, name in enumerate(order):
                 self.loader.load(name, partial(self._loaded, name, None))
-            self.loader.call(lambda: self.call(over))
-            self._announce()
-
-        def over() -> None:
-            registry.starting = False
-            memory.settle()
+                if place == 0:
+                    self.loader.call(self.loader.help)
             self._announce()
 
         self.loader.call(names)
@@ -290,11 +286,16 @@ class DeviceLoop:
     def _enter(self, name: str, answer: Callable[[Entry], None] | None, entry: Entry) -> None:
         registry = self.registry
         registry.waiting = tuple(other for other in registry.waiting if other != name)
+        if registry.starting and not registry.waiting:
+            registry.starting = False
+            memory.settle()
         if isinstance(entry, RefusedInfo):
             self.metrics.load_failures.inc()
             registry.refuse(entry)
         elif entry is not None:
             registry.serve(*entry)
+            rows = self.settings.max_batch_rows
+            self.loader.call(partial(warm_up_sizes, entry[0], self._pass, rows))  # behind what is still to be loaded
         if entry is not None and registry.store_default is None:
             registry.store_default = name
         self._announce()
@@ -322,7 +323,7 @@ class DeviceLoop:
 
     def _warm_up(self, model: LoadedModel) -> None:
         """In the loading thread: take first passes through the loop's scheduler."""
-        warm_up(model, self._pass, self.settings.max_batch_rows)
+        warm_up(model, self._pass)
 
     def _pass(self, program: Program, columns: Columns) -> None:
         done = threading.Event()

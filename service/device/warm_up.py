@@ -1,4 +1,4 @@
-"""The first passes of a model, before it serves: they load kernels and plan memory, so that no request waits for it."""
+"""The first passes of a model: they load kernels and plan memory, so that no request waits for it."""
 
 from __future__ import annotations
 
@@ -19,20 +19,29 @@ Pass = Callable[[Program, Columns], None]
 """Takes rows through the device and returns when they are done."""
 
 
-def warm_up(model: LoadedModel, run: Pass, largest: int) -> None:
-    """One pass of every kind, then scores of each size of batch up to ``largest`` rows, the smallest first."""
-    began = time.monotonic()
-    flow = model.flow
-    zeros = torch.zeros((1, *flow.item_shape), dtype=torch.uint8 if flow.is_image else flow.dtype)
+def warm_up(model: LoadedModel, run: Pass) -> None:
+    """One pass of every kind that is asked often: what a model needs before it serves."""
     one = torch.ones(1, dtype=torch.int64)
+    items = _items(model)
     run(Sample(model), Columns({"key": one, "temperature": one.double()}))
-    run(Inpaint(model, INPAINT_METHOD), _climbing(zeros, one))
-    score = Score(model)
+    run(Inpaint(model, INPAINT_METHOD), _climbing(items, one))
+    run(Score(model), Columns({"items": items, "seed": one}))
+
+
+def warm_up_sizes(model: LoadedModel, run: Pass, largest: int) -> None:
+    """Scores of each size of batch up to ``largest`` rows, the smallest first, beside the first requests."""
+    began = time.monotonic()
+    one, items, score = torch.ones(1, dtype=torch.int64), _items(model), Score(model)
     for size in padded_lengths(largest, score.rows_multiple):
         rows = min(size, largest)
-        run(score, Columns({"items": zeros.expand(rows, *zeros.shape[1:]), "seed": one.expand(rows)}))
+        run(score, Columns({"items": items.expand(rows, *items.shape[1:]), "seed": one.expand(rows)}))
         if time.monotonic() - began > _SECONDS:
             return
+
+
+def _items(model: LoadedModel) -> torch.Tensor:
+    flow = model.flow
+    return torch.zeros((1, *flow.item_shape), dtype=torch.uint8 if flow.is_image else flow.dtype)
 
 
 def _climbing(items: torch.Tensor, one: torch.Tensor) -> Columns:
