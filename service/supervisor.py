@@ -20,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from service.cpus import usable_cpus
-from service.protocol.keeper import Deaths, DeviceKeeper, KeepsDying, environment_of
+from service.keeper import Deaths, DeviceKeeper, KeepsDying, environment_of
 from service.protocol.messages import Gone
 from service.protocol.sockets import SocketClient
 from service.settings import Settings

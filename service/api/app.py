@@ -62,7 +62,7 @@ def create_app(settings: Settings | None = None, device: DeviceClient | None = N
 
 
 def _own_device(settings: Settings) -> DeviceClient:
-    from service.protocol.keeper import OwnDevice
+    from service.keeper import OwnDevice
 
     return OwnDevice(settings)
 
