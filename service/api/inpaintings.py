@@ -22,10 +22,10 @@ from service.media.documents import to_json
 from service.media.items import inpainting_of
 from service.media.types import EVENTS, GIF, JSON, MULTIPART, NPY, PNG, WEBP
 from service.protocol import defaults
-from service.protocol.client import Reservation
 from service.protocol.errors import WrongValue
 from service.protocol.messages import Completed, Options, Submit, TaskKey
 from service.protocol.model_info import ModelInfo
+from service.protocol.queue import Reservation
 
 INPAINT_BODY: dict[str, Any] = {
     "requestBody": {

@@ -14,10 +14,10 @@ from service.api.operations import Parameters
 from service.media.items import Body, ItemSpec, items_of
 from service.media.npy import Array
 from service.media.types import JPEG, JSON, MULTIPART, NPY, PNG
-from service.protocol.client import Reservation
 from service.protocol.defaults import LARGEST_SEED
 from service.protocol.errors import TooLarge, WrongValue
 from service.protocol.model_info import ModelInfo
+from service.protocol.queue import Reservation
 
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 Id = Annotated[str, Path(pattern=rf"^{ID.pattern}$")]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 _MEMORY = 0.9
 """Weight of the past in the measured pace: about the last ten ticks count."""
 
@@ -20,6 +22,10 @@ class Account:
         self.waiting += cost
         self.jobs += 1
         return Holding(self, cost)
+
+    def retry_after(self) -> int:
+        """Whole seconds in which the device works off what waits now; 1 before any tick was measured."""
+        return max(math.ceil(self.waiting / self.pace), 1) if self.pace else 1
 
     def measure(self, item_ticks: int, seconds: float) -> None:
         """Learn the pace from one tick."""

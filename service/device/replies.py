@@ -18,8 +18,8 @@ from service.protocol.port import Port
 class Outbox:
     """Messages by api process; ``flush`` sends them, each parcel with a report on the queue."""
 
-    def __init__(self, port: Port, account: Account) -> None:
-        self._port, self._account = port, account
+    def __init__(self, account: Account) -> None:
+        self._account = account
         self._parcels: dict[str, list[m.Down]] = {}
         self._seen: dict[str, int] = {}
 
@@ -57,14 +57,14 @@ class Outbox:
                 apart = {name: array[those] for name, array in each.items()}
             self.put(peer, m.Results(numbers, rows, mine, apart))
 
-    def flush(self) -> None:
+    def flush(self, port: Port) -> None:
         """Send every parcel."""
         if not self._parcels:
             return
         parcels, self._parcels = self._parcels, {}
         for peer, messages in parcels.items():
             report = m.Report(self._account.waiting, self._account.pace, self._seen.get(peer, 0))
-            self._port.send(peer, [report, *messages])
+            port.send(peer, [report, *messages])
 
 
 class Reply:

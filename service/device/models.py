@@ -1,0 +1,166 @@
+"""The models of a device: which are to be loaded in which order, what a loaded one leads to, who is told."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import torch
+
+from model_store import LoadedModel, ModelRefused, Store, StoreError
+from service.device import hardware, memory
+from service.device.admission import Account
+from service.device.columns import Columns
+from service.device.jobs import Job
+from service.device.loading import Entry, Loader
+from service.device.metrics import Metrics
+from service.device.programs import Program
+from service.device.registry import Registry
+from service.device.scheduler import Scheduler
+from service.device.warm_up import warm_up, warm_up_sizes
+from service.protocol.errors import Problem, Unavailable, Unknown
+from service.protocol.model_info import RefusedInfo
+from service.settings import Settings
+
+logger = logging.getLogger("sluice")
+
+Later = Callable[[Callable[[], None]], None]
+"""Has the device's loop do something between two ticks; any thread may call it."""
+
+
+class Models:
+    """Registry and loader of one device. Belongs to its loop, but for what says otherwise.
+
+    ``changed`` is called whenever the registry has changed, ``later`` brings work from the loading threads to the loop.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        device: torch.device,
+        scheduler: Scheduler,
+        account: Account,
+        metrics: Metrics,
+        later: Later,
+        changed: Callable[[], None],
+    ) -> None:
+        self._settings, self._scheduler, self._account, self._metrics = settings, scheduler, account, metrics
+        self._later, self._changed = later, changed
+        self._store = Store(settings.store)
+        self.registry = Registry(settings.default_model, settings.deadline)
+        bfloat16 = hardware.bfloat16_allowed(settings, device)
+        self._loader = Loader(self._store, device, self._warm_up, bfloat16=bfloat16)
+        self._stopping = False
+
+    def start(self, given: Sequence[LoadedModel] | None) -> None:
+        """Serve the given models, or load every name of the store."""
+        self._loader.start()
+        if given is None:
+            self._loader.call(self._look_at_store)
+            return
+        for model in given:
+            self.registry.serve(model, ())
+        self.registry.starting = False
+        self.registry.store_default = given[0].name if given else None
+
+    def stop(self) -> None:
+        """Load nothing more."""
+        self._stopping = True
+        self._loader.stop()
+
+    def load(self, name: str, done: Callable[[Entry], None]) -> None:
+        """Load the store's default version of a name; ``done`` is called in the loop."""
+        self._loader.load(name, partial(self._bring, name, done))
+
+    def unload(self, name: str) -> None:
+        """Serve a name no longer. Raises Unknown."""
+        self.registry.unload(name)
+        logger.info("unloaded %s", name)
+        self._changed()
+
+    def read(self, reference: str, file: str) -> bytes:
+        """A file that the model's manifest lists. Raises Unknown or Unavailable."""
+        try:
+            return self.registry.get(reference).model.read(file)
+        except (ModelRefused, StoreError) as error:
+            raise Unknown("the model has no such file, or not as it was published", "file") from error
+
+    def _look_at_store(self) -> None:
+        """In a loading thread: which names there are."""
+        try:
+            names = self._store.names()
+            default = self._store.default_name() if names else None
+        except StoreError as error:
+            logger.error("the store cannot be read: %s", error)
+            names, default = [], None
+        self._later(partial(self._load_all, names, default))
+
+    def _load_all(self, names: Sequence[str], default: str | None) -> None:
+        """The default first; the others follow while it serves."""
+        self.registry.store_default = default
+        first = (self.registry.default or "").partition("@")[0]
+        order = sorted(names, key=lambda name: (name != first, name))
+        self.registry.waiting, self.registry.starting = tuple(order), bool(order)
+        for place, name in enumerate(order):
+            self._loader.load(name, partial(self._bring, name, None))
+            if place == 0:
+                self._loader.call(self._loader.help)
+        self._changed()
+
+    def _bring(self, name: str, done: Callable[[Entry], None] | None, entry: Entry) -> None:
+        """In a loading thread: hand an entry to the loop."""
+        self._later(partial(self._enter, name, done, entry))
+
+    def _enter(self, name: str, done: Callable[[Entry], None] | None, entry: Entry) -> None:
+        registry = self.registry
+        registry.waiting = tuple(other for other in registry.waiting if other != name)
+        if isinstance(entry, RefusedInfo):
+            self._metrics.load_failures.inc()
+            registry.refuse(entry)
+        elif entry is not None:
+            registry.serve(*entry)
+            registry.store_default = registry.store_default or name
+            # Behind what is still to be loaded.
+            self._loader.call(partial(warm_up_sizes, entry[0], self._pass, self._settings.max_batch_rows))
+        if registry.starting and not registry.waiting:
+            registry.starting = False
+            memory.settle()
+        self._changed()
+        if done is not None:
+            done(entry)
+
+    def _warm_up(self, model: LoadedModel) -> None:
+        """In a loading thread: take the first passes of a model."""
+        warm_up(model, self._pass)
+
+    def _pass(self, program: Program, columns: Columns) -> None:
+        """In a loading thread: take rows through the loop's scheduler, beside the requests. Raises a Problem."""
+        waiter = _WarmUp()
+        deadline = time.monotonic() + self._settings.deadline
+        self._later(lambda: self._scheduler.submit(Job(program, columns, self._account.open(0), deadline, waiter)))
+        while not waiter.done.wait(1.0):
+            if self._stopping:
+                raise Unavailable("the service stops")
+        if waiter.problem is not None:
+            raise waiter.problem
+
+
+class _WarmUp:
+    """The owner of a warm-up job."""
+
+    peer: str | None = None
+    number = 0
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.problem: Problem | None = None
+
+    def failed(self, problem: Problem) -> None:
+        self.problem = problem
+        self.done.set()
+
+    def completed(self) -> None:
+        self.done.set()
