@@ -26,7 +26,7 @@ from bench.inpainting_masks import masks
 from bench.inpainting_metrics import diversity, mean_over, psnr, ssim
 from flows import Flow, inpainting, noise
 from flows.inpainting import METHODS, Climb
-from flows.precision import multiplies_bfloat16
+from flows.nets.precision import multiplies_bfloat16
 from model_store import Store, default_root
 from trainer.data import idx
 

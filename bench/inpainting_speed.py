@@ -26,7 +26,7 @@ from bench import page
 from bench.serving import served
 from bench.side_by_side.load import Request
 from flows import Flow, inpainting, noise
-from flows.precision import multiplies_bfloat16
+from flows.nets.precision import multiplies_bfloat16
 from model_store import Store, default_root
 from trainer.data import idx
 

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from flows import noise
 from flows.errors import InputOutsideDomain, ShapeMismatch
-from flows.preprocessing import Dequantise
 from flows.priors import Prior
-from flows.transform import Compose, Transform
+from flows.transforms.preprocessing import Dequantise
+from flows.transforms.transform import Compose, Transform
 
 
 class Flow(nn.Module):

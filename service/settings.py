@@ -9,7 +9,7 @@ import torch
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from flows.precision import multiplies_bfloat16
+from flows.nets.precision import multiplies_bfloat16
 from model_store import default_root
 
 Count = Annotated[int, Field(ge=1)]

@@ -15,7 +15,7 @@ from torch import nn
 
 from flows.flow import Flow
 from flows.nets import Net
-from flows.packed import PackedLinear
+from flows.nets.packed import PackedLinear
 
 
 def multiplies_bfloat16(device: torch.device) -> bool:

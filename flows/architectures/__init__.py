@@ -7,16 +7,16 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from flows.architectures.glow import glow
+from flows.architectures.lattice import lattice
+from flows.architectures.nice import nice
+from flows.architectures.realnvp import realnvp
+from flows.architectures.spline import spline
 from flows.errors import ArchitectureError
 from flows.flow import Flow
-from flows.glow import glow
-from flows.lattice import lattice
 from flows.nets import ACTIVATIONS
-from flows.nice import nice
 from flows.priors import PRIORS
-from flows.realnvp import realnvp
-from flows.spline import spline
-from flows.whitening import WHITENINGS
+from flows.transforms.whitening import WHITENINGS
 
 ARCHITECTURES: dict[str, Callable[..., Flow]] = {
     "glow": glow,

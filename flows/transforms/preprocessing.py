@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from flows.errors import ArchitectureError, InputOutsideDomain, ShapeMismatch
-from flows.transform import Transform, no_volume_change
+from flows.transforms.transform import Transform, no_volume_change
 
 
 class Dequantise(Transform):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from flows.errors import ShapeMismatch
-from flows.transform import Transform
+from flows.transforms.transform import Transform
 
 
 class InvertibleConvolution(Transform):

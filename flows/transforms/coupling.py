@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from flows.errors import ShapeMismatch
-from flows.transform import Transform, no_volume_change
+from flows.transforms.transform import Transform, no_volume_change
 
 
 class Split(nn.Module):

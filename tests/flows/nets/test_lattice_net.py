@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from flows.lattice_net import CellNet, PixelCode
+from flows.nets.lattice_net import CellNet, PixelCode
 
 
 def code(levels: torch.Tensor) -> torch.Tensor:

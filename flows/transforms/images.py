@@ -12,9 +12,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from flows.coupling import Split
 from flows.errors import ArchitectureError, ShapeMismatch
-from flows.transform import Compose, Transform, no_volume_change
+from flows.transforms.coupling import Split
+from flows.transforms.transform import Compose, Transform, no_volume_change
 
 Shape = tuple[int, int, int]
 """Channels, height and width of the planes (B, C, H, W) between two transforms."""

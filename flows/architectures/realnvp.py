@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from flows.coupling import AffineCoupling, EvenOdd, Split
 from flows.flow import Flow
-from flows.images import Checkerboard, Halves, Planes, Shape, Squeeze, multi_scale
 from flows.nets import MLP, ResidualNet
-from flows.preprocessing import Dequantise, Flatten, Logit
 from flows.priors import PRIORS
-from flows.scaling import ActNorm
-from flows.transform import Transform
+from flows.transforms.coupling import AffineCoupling, EvenOdd, Split
+from flows.transforms.images import Checkerboard, Halves, Planes, Shape, Squeeze, multi_scale
+from flows.transforms.preprocessing import Dequantise, Flatten, Logit
+from flows.transforms.scaling import ActNorm
+from flows.transforms.transform import Transform
 
 
 def realnvp(

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from flows.errors import ShapeMismatch
-from flows.preprocessing import Centre
-from flows.transform import Transform
+from flows.transforms.preprocessing import Centre
+from flows.transforms.transform import Transform
 
 _FLOOR = 1e-9
 """Of the mean variance, added to every one, so that none is zero. Dequantised pixels all vary by far more than that."""

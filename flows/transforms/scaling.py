@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from flows.transform import Transform
+from flows.transforms.transform import Transform
 
 LEAST_STD = 1e-4
 """What hardly varies would ask for a scale beyond all bounds. Far below a grey level, 1/256."""

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 import flows
 from flows import Flow, inpainting, noise
 from flows.nets import Net
-from flows.packed import PackedLinear
-from flows.precision import with_bfloat16_nets
+from flows.nets.packed import PackedLinear
+from flows.nets.precision import with_bfloat16_nets
 from tests.flows.cases import disturb
 
 ARCHITECTURES = {

@@ -6,15 +6,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from flows.convolution import InvertibleConvolution
-from flows.coupling import AffineCoupling
 from flows.flow import Flow
-from flows.images import Halves, Planes, Shape, Squeeze, multi_scale
 from flows.nets import ConvNet
-from flows.preprocessing import Dequantise, Logit
 from flows.priors import PRIORS
-from flows.scaling import ActNorm
-from flows.transform import Transform
+from flows.transforms.convolution import InvertibleConvolution
+from flows.transforms.coupling import AffineCoupling
+from flows.transforms.images import Halves, Planes, Shape, Squeeze, multi_scale
+from flows.transforms.preprocessing import Dequantise, Logit
+from flows.transforms.scaling import ActNorm
+from flows.transforms.transform import Transform
 
 
 def glow(

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from flows.coupling import AdditiveCoupling, EvenOdd
 from flows.flow import Flow
 from flows.nets import MLP
-from flows.preprocessing import Dequantise, Flatten
 from flows.priors import PRIORS
-from flows.scaling import DiagonalScaling
-from flows.transform import Transform
-from flows.whitening import WHITENINGS
+from flows.transforms.coupling import AdditiveCoupling, EvenOdd
+from flows.transforms.preprocessing import Dequantise, Flatten
+from flows.transforms.scaling import DiagonalScaling
+from flows.transforms.transform import Transform
+from flows.transforms.whitening import WHITENINGS
 
 
 def nice(

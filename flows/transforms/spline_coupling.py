@@ -4,21 +4,14 @@ arXiv:1906.04032): each entry goes through a monotone curve of its own, drawn by
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from flows.coupling import Coupling, EvenOdd, Split
 from flows.errors import ArchitectureError
-from flows.flow import Flow
-from flows.nets import MLP
-from flows.preprocessing import Flatten
-from flows.priors import PRIORS
-from flows.scaling import ActNorm
-from flows.transform import Transform
+from flows.transforms.coupling import Coupling, Split
 
 LEAST_SHARE = 1e-2
 """Of the domain, the least width and height of a bin.
@@ -27,25 +20,6 @@ The paper's code has 1e-3 here and for the slope. That bends no further where it
 nats), and a few couplings in a row can then flatten a valley so far that float32 does not find back out of it.
 """
 LEAST_SLOPE = 1e-2
-
-
-def spline(
-    item_shape: Sequence[int],
-    *,
-    couplings: int = 6,
-    hidden: Sequence[int] = (64, 64),
-    bins: int = 8,
-    prior: str = "normal",
-    activation: str = "relu",
-) -> Flow:
-    """A flow of vectors, in any units: so many couplings of perceptrons with the layers ``hidden``."""
-    dimensions = math.prod(item_shape)
-    network: list[Transform] = []
-    for index in range(couplings):
-        split = EvenOdd(dimensions, parity=index)
-        net = MLP(split.kept, hidden, split.changed * SplineCoupling.parameters_of(bins), activation)
-        network += [SplineCoupling(split, net, bins), ActNorm(dimensions)]
-    return Flow(item_shape, [Flatten(item_shape), ActNorm(dimensions), *network], PRIORS[prior]((dimensions,)))
 
 
 class SplineCoupling(Coupling):

@@ -1,0 +1,72 @@
+"""The residual net of Real NVP's couplings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from flows.errors import ArchitectureError
+from flows.nets.net import ACTIVATIONS, Net, zeroed
+
+
+class ResidualNet(Net):
+    """Real NVP's net (section 4.1), (B, inputs, H, W) -> (B, outputs, H, W): a residual block an entry of ``hidden``.
+
+    Weight normalisation, and no batch normalisation: an item's density must not depend on its neighbours in the batch.
+    The last layer starts at zero. Raises ArchitectureError when the entries of ``hidden`` differ, since what a block
+    gives is added to what it got.
+    """
+
+    def __init__(self, inputs: int, hidden: Sequence[int], outputs: int, activation: str = "relu") -> None:
+        super().__init__()
+        if len(set(hidden)) != 1:
+            raise ArchitectureError(f"hidden: residual blocks must all have as many channels, got {list(hidden)}")
+        width = hidden[0]
+        self.layers = nn.Sequential(
+            NormedConvolution(inputs, width),
+            *(ResidualBlock(width, activation) for _ in hidden),
+            ACTIVATIONS[activation](),
+            zeroed(nn.Conv2d(width, outputs, 1)),
+        )
+
+    def compute(self, x: Tensor) -> Tensor:
+        y: Tensor = self.layers(x)
+        return y
+
+
+class ResidualBlock(nn.Module):
+    """x + g(x) on (B, width, H, W), with g two 3x3 convolutions, each behind its activation."""
+
+    def __init__(self, width: int, activation: str) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            ACTIVATIONS[activation](),
+            NormedConvolution(width, width),
+            ACTIVATIONS[activation](),
+            NormedConvolution(width, width),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.layers(x)
+        return x + y
+
+
+class NormedConvolution(nn.Module):
+    """A 3x3 convolution with kernels w = g v / |v|, a length g and a direction v for each output.
+
+    Salimans & Kingma 2016, "Weight normalization" (arXiv:1602.07868), eq. 2.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.direction = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
+        self.length = nn.Parameter(torch.full((outputs,), 3**-0.5))  # as long as those that nn.Conv2d starts with
+        self.bias = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        norms = self.direction.flatten(1).square().sum(dim=1).sqrt()
+        weight = self.direction * (self.length / norms.clamp_min(1e-12))[:, None, None, None]
+        return functional.conv2d(x, weight, self.bias, padding=1)
