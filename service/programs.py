@@ -173,6 +173,7 @@ class Inpaint(Program[Climb]):
             continuous(self.flow, known, columns["seed"]),
             columns["hidden"],
             columns["key"],
+            survey=self.model.survey,
             method=self.method,
             steps=columns["steps"],
             step_size=columns["step_size"],

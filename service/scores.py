@@ -117,7 +117,7 @@ def _judge(model: LoadedModel, items: list[dict[str, Any]], judged: Judged, rows
         (
             test.name,
             judged.verdict.tests[test.name][rows].tolist(),
-            {name: _finite(judged.statistics[rows, places[name]]) for name in test.telling},
+            {name: _finite(judged.statistics[rows, places[name]]) for name in test.reported},
         )
         for test in tests_of(model.flow)
     ]

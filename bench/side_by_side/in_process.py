@@ -16,7 +16,7 @@ from bench.serving import served
 from bench.side_by_side.load import Load, Request, drive
 from bench.side_by_side.model import NAME, Precision, Prepared, npy
 from bench.side_by_side.report import Row
-from flows import Flow
+from flows import Flow, inpainting
 from service.grid import grid
 from service.pictures import to_png
 
@@ -61,7 +61,7 @@ def samples(flow: Flow, address: str, seconds: float, rounds: int) -> Row:
 
 
 def inpaintings(model: Prepared, flow: Flow, address: str, rounds: int) -> Row:
-    work = Work(flow, NAME, torch.from_numpy(model.digits))
+    work = Work(flow, inpainting.survey(flow), NAME, torch.from_numpy(model.digits))
     found = [(seconds_of(lambda: work.at_once(address)), seconds_of(work.bare)) for _ in range(rounds + 1)]
     # The first round warms up.
     ours, theirs = (REQUESTS * STEPS / fmean(column) for column in zip(*found[1:], strict=True))

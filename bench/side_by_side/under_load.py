@@ -46,7 +46,7 @@ def rows(model: Prepared, seconds: float, requests: int, patience: float) -> Ite
 def beside_inpaintings(model: Prepared, address: str, seconds: float) -> Row:
     """A score that arrives during a tick waits for its end, and then takes one of its own."""
     request = sluice(model, "auto").ask(model.digits[0])
-    work = Work(model.model.flow, NAME, torch.from_numpy(model.digits)).request(_LONG)
+    work = Work(model.model.serving, model.model.survey, NAME, torch.from_numpy(model.digits)).request(_LONG)
     with under_way(address, work, REQUESTS):
         drive(address, request, 4, 1)
         before = metrics.ticks(address, "inpaint")

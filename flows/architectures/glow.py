@@ -1,4 +1,4 @@
-"""Glow: activation normalisation, invertible 1x1 convolution and affine coupling (Kingma & Dhariwal 2018,
+"""Glow: activation normalisation, invertible 1x1 convolutions, affine couplings (Kingma & Dhariwal 2018,
 arXiv:1807.03039)."""
 
 from __future__ import annotations
@@ -6,8 +6,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from flows.architectures.arguments import Argument, Choice, Count, Fraction, Widths
 from flows.flow import Flow
-from flows.nets import ConvNet
+from flows.nets import ACTIVATIONS, ConvNet
 from flows.priors import PRIORS
 from flows.transforms.convolution import InvertibleConvolution
 from flows.transforms.coupling import AffineCoupling
@@ -15,6 +16,15 @@ from flows.transforms.images import Halves, Planes, Shape, Squeeze, multi_scale
 from flows.transforms.preprocessing import Dequantise, Logit
 from flows.transforms.scaling import ActNorm
 from flows.transforms.transform import Transform
+
+ARGUMENTS: dict[str, Argument] = {
+    "steps": Count(32),
+    "hidden": Widths((512, 512)),
+    "levels": Count(3),
+    "alpha": Fraction(0.05, below=0.5),
+    "prior": Choice("normal", PRIORS),
+    "activation": Choice("relu", ACTIVATIONS),
+}
 
 
 def glow(
@@ -27,12 +37,17 @@ def glow(
     prior: str = "normal",
     activation: str = "relu",
 ) -> Flow:
-    """The paper's flow of images whose sides are multiples of 2^levels; the defaults are its CIFAR-10 preset (table 4).
+    """Glow. The defaults are the paper's CIFAR-10 preset (table 4).
 
-    Each of the ``levels`` scales is a squeeze and so many ``steps``; ``hidden`` are the channels inside a coupling's
-    net. The half that is done behind a scale is first normalised given the half that goes on, by one affine coupling
-    of a single layer: what the paper's code has as a learnt prior of that half. Other than the paper, it works on
-    logits (``alpha``) as Real NVP does, and its couplings bound their log-scales as Real NVP's do.
+    Images must have sides that are multiples of 2^levels. Each of the ``levels`` scales is a squeeze and ``steps``
+    steps of flow. ``hidden`` are the channels inside each coupling's net. After a scale, half of the channels become
+    latents; first, one affine coupling with a single layer normalises them given the other half, which corresponds to
+    the learnt prior in the paper's code. Two things differ from the paper: the flow works on logits (``alpha`` is that
+    of ``Logit``), and the couplings bound their log-scales. Both are as in Real NVP.
+
+    >>> flow = flows.glow((8, 8, 3), steps=2, hidden=[16], levels=2)
+    >>> flow.sample(1).shape
+    torch.Size([1, 8, 8, 3])
     """
 
     def scale(shape: Shape, last: bool) -> tuple[list[Transform], Shape]:

@@ -5,14 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from flows.architectures.arguments import Argument, Choice, Count, Flag, Widths
 from flows.flow import Flow
-from flows.nets import MLP
+from flows.nets import ACTIVATIONS, MLP
 from flows.priors import PRIORS
 from flows.transforms.coupling import AdditiveCoupling, EvenOdd
 from flows.transforms.preprocessing import Dequantise, Flatten
 from flows.transforms.scaling import DiagonalScaling
 from flows.transforms.transform import Transform
 from flows.transforms.whitening import WHITENINGS
+
+ARGUMENTS: dict[str, Argument] = {
+    "couplings": Count(4),
+    "hidden": Widths((1000, 1000, 1000, 1000, 1000)),
+    "prior": Choice("logistic", PRIORS),
+    "activation": Choice("relu", ACTIVATIONS),
+    "whitening": Choice("none", WHITENINGS),
+    "image": Flag(True),
+}
 
 
 def nice(
@@ -25,11 +35,14 @@ def nice(
     whitening: str = "none",
     image: bool = True,
 ) -> Flow:
-    """The paper's flow; the defaults are its MNIST preset (section 5.1): four couplings, five layers of 1000 units.
+    """NICE. The defaults are the paper's MNIST preset (section 5.1): four couplings, five layers of 1000 units each.
 
-    ``image`` says whether items are 8-bit pixels, to be dequantised, or float vectors. ``whitening`` is what comes in
-    front: with none the mean is taken off, as for the paper's MNIST; TFD has approximate whitening there, SVHN and
-    CIFAR-10 have ZCA.
+    ``hidden`` are the layers of each coupling's perceptron. ``image`` says whether items are 8-bit pixels, which are
+    dequantised, or float vectors. ``whitening`` names the first transform: "none" subtracts the mean, as the paper does
+    for MNIST; the paper uses approximate whitening for TFD, and ZCA for SVHN and CIFAR-10.
+
+    >>> flows.nice((28, 28), couplings=2, hidden=[100]).log_prob(torch.rand(3, 28, 28)).shape
+    torch.Size([3])
     """
     dimensions = math.prod(item_shape)
     latent = PRIORS[prior]((dimensions,))

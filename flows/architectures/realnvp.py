@@ -5,14 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from flows.architectures.arguments import Argument, Choice, Count, Flag, Fraction, Widths
 from flows.flow import Flow
-from flows.nets import MLP, ResidualNet
+from flows.nets import ACTIVATIONS, MLP, ResidualNet
 from flows.priors import PRIORS
 from flows.transforms.coupling import AffineCoupling, EvenOdd, Split
 from flows.transforms.images import Checkerboard, Halves, Planes, Shape, Squeeze, multi_scale
 from flows.transforms.preprocessing import Dequantise, Flatten, Logit
 from flows.transforms.scaling import ActNorm
 from flows.transforms.transform import Transform
+
+ARGUMENTS: dict[str, Argument] = {
+    "couplings": Count(3),
+    "hidden": Widths((64, 64, 64, 64, 64, 64, 64, 64)),
+    "levels": Count(2),
+    "alpha": Fraction(0.05, below=0.5),
+    "prior": Choice("normal", PRIORS),
+    "activation": Choice("relu", ACTIVATIONS),
+    "image": Flag(True),
+}
 
 
 def realnvp(
@@ -26,18 +37,22 @@ def realnvp(
     activation: str = "relu",
     image: bool = True,
 ) -> Flow:
-    """The paper's flow; the defaults are its CIFAR-10 preset (section 4.1).
+    """Real NVP. The defaults are the paper's CIFAR-10 preset (section 4.1).
 
-    Images, whose sides must be multiples of 2^levels: each of the ``levels`` scales has so many ``couplings`` of a
-    checkerboard, a squeeze, and as many couplings of channels, before half of the channels is done; the last has one
-    checkerboard coupling more and nothing behind it. ``hidden`` are the channels of the residual blocks in each
-    coupling's net, ``alpha`` is the logit's.
+    Images must have sides that are multiples of 2^levels. Each of the ``levels`` scales has ``couplings`` couplings on
+    a checkerboard, a squeeze and ``couplings`` couplings on channels; then half of the channels become latents. The
+    last scale has one more checkerboard coupling and no squeeze. ``hidden`` are the channels of the residual blocks of
+    each coupling's net; ``alpha`` is that of ``Logit``.
 
-    Vectors in any units, with ``image`` false: so many couplings, of perceptrons with the layers ``hidden``. ``levels``
-    and ``alpha`` play no part.
+    Vectors, with ``image`` false, may be in any unit: ``couplings`` couplings whose nets are perceptrons with layers
+    ``hidden``. ``levels`` and ``alpha`` have no effect.
 
-    An activation normalisation stands where the paper has a batch normalisation, which would let an item's neighbours
-    into its density.
+    Where the paper has batch normalisation this flow has activation normalisation, because an item's density must not
+    depend on its neighbours in the batch.
+
+    >>> flow = flows.realnvp((2,), couplings=4, hidden=[16], image=False)
+    >>> flow.sample(3).shape
+    torch.Size([3, 2])
     """
 
     def scale(shape: Shape, last: bool) -> tuple[list[Transform], Shape]:

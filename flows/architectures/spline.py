@@ -5,14 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from flows.architectures.arguments import Argument, Choice, Count, Widths
 from flows.flow import Flow
-from flows.nets import MLP
+from flows.nets import ACTIVATIONS, MLP
 from flows.priors import PRIORS
 from flows.transforms.coupling import EvenOdd
 from flows.transforms.preprocessing import Flatten
 from flows.transforms.scaling import ActNorm
 from flows.transforms.spline_coupling import SplineCoupling
 from flows.transforms.transform import Transform
+
+ARGUMENTS: dict[str, Argument] = {
+    "couplings": Count(6),
+    "hidden": Widths((64, 64)),
+    "bins": Count(8),
+    "prior": Choice("normal", PRIORS),
+    "activation": Choice("relu", ACTIVATIONS),
+}
 
 
 def spline(
@@ -24,7 +33,11 @@ def spline(
     prior: str = "normal",
     activation: str = "relu",
 ) -> Flow:
-    """A flow of vectors, in any units: so many couplings of perceptrons with the layers ``hidden``."""
+    """A flow of vectors, in any unit: ``couplings`` spline couplings whose nets are perceptrons with layers ``hidden``.
+
+    >>> flows.spline((2,), couplings=2, hidden=[16]).log_prob(torch.randn(5, 2)).shape
+    torch.Size([5])
+    """
     dimensions = math.prod(item_shape)
     network: list[Transform] = []
     for index in range(couplings):

@@ -11,9 +11,13 @@ from flows.nets.net import ACTIVATIONS, Net, zeroed
 
 
 class ConvNet(Net):
-    """Glow's net (section 3.3), (B, inputs, H, W) -> (B, outputs, H, W): 3x3 convolutions outside, 1x1 between.
+    """Glow's net, (B, inputs, H, W) -> (B, outputs, H, W): 3x3 convolutions at both ends, 1x1 convolutions between.
 
-    ``hidden`` are the channels between them. The last layer starts at zero.
+    ``hidden`` are the channels of the hidden layers. The last layer starts at zero (Kingma & Dhariwal 2018, "Glow",
+    arXiv:1807.03039, sections 3.3 and 5).
+
+    >>> flows.ConvNet(2, [8, 8], 4)(torch.randn(5, 2, 6, 6)).shape
+    torch.Size([5, 4, 6, 6])
     """
 
     def __init__(self, inputs: int, hidden: Sequence[int], outputs: int, activation: str = "relu") -> None:

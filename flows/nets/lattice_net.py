@@ -1,4 +1,4 @@
-"""What a lattice flow's net sees of a pixel, and the net itself."""
+"""The net of a lattice level, and the code in which it gets pixels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from flows.nets import Net
 
-# Between these grey levels the curves bend: two are steps, but for a slope that lets a rounding error stay one.
+# Ramps between grey levels. The first two are nearly steps; a finite slope keeps a rounding error small.
 _STEEP = 1 / 8
 _KNOTS = (1, 4, 16, 64, 128, 192, 240, 252, 255)
 _RAMPS = ((1, 1 + _STEEP), (255 - _STEEP, 255), *pairwise(_KNOTS))
@@ -19,11 +19,11 @@ _LEVELS = 256
 
 
 class PixelCode(nn.Module):
-    """A pixel in [0, 1] as a few learnt numbers, each a curve over the grey levels: (B, C, H, W) -> (B, C E, H, W).
+    """A pixel in [0, 1] as E values, each a learnt curve over the grey levels: (B, C, H, W) -> (B, C E, H, W).
 
-    The pixel itself is next to nothing to a convolution: whether it is black or nearly black, which decides what its
-    neighbours are, is one part in 256 of its range. The curves are linear between the levels above, and steep behind
-    black and before white, so that noise of dequantisation does not come through where most pixels are.
+    A convolution can hardly use the pixel itself: the difference between black and nearly black is 1/256 of its range,
+    and says much about its neighbours. The curves are piecewise linear, with a steep part right after black and right
+    before white. So dequantisation noise of black and white, the most frequent levels, has little effect.
     """
 
     def __init__(self, size: int) -> None:
@@ -38,11 +38,11 @@ class PixelCode(nn.Module):
 
 
 class CellNet(Net):
-    """A residual net on the grid of cells that answers for several groups of pixels and knows where each pixel is.
+    """A residual net on the grid of cells, for several groups of pixels: (G B, channels, H, W) -> (G B, outputs, H, W).
 
-    Rows are (G B, channels, H, W), group after group. Each cell of each group has an offset of its own, which tells a
-    net of few cells more than any depth (margins are black), and says which group it is. The last layer starts as
-    ``answer`` (outputs,), whatever goes in.
+    Rows are ordered group after group. A learnt offset for each cell of each group tells the net the place of a pixel
+    and its group; on a small grid that helps more than depth, since margins are black. The last layer starts with
+    weights of zero and the bias ``answer`` (outputs,).
     """
 
     def __init__(
@@ -66,14 +66,14 @@ class CellNet(Net):
 
 
 class Residual(nn.Module):
-    """x + g(x), with g one look at the neighbouring cells and one mixing of channels (pre-activation)."""
+    """x + g(x), with g a 3x3 and a 1x1 convolution, each after a ReLU (pre-activation)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.look = nn.Conv2d(width, width, 3, padding=1)
         self.mix = nn.Conv2d(width, width, 1)
         with torch.no_grad():
-            self.mix.weight.mul_(0.5)  # the sum of a few branches should not drown the input at the start
+            self.mix.weight.mul_(0.5)  # at the start the sum of the branches must not dominate the input
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.mix(functional.relu(self.look(functional.relu(x))))

@@ -11,9 +11,13 @@ from flows.nets.net import ACTIVATIONS, Net, zeroed
 
 
 class MLP(Net):
-    """A fully connected net, (B, inputs) -> (B, outputs), with one activation behind each hidden layer.
+    """A fully connected net, (B, inputs) -> (B, outputs), with an activation after each hidden layer.
 
-    The last layer starts at zero, so that a coupling starts as the identity and a deep flow starts well conditioned.
+    ``hidden`` are the widths of the hidden layers. The last layer starts at zero, so a coupling starts as the identity
+    and a deep flow starts well conditioned.
+
+    >>> flows.MLP(2, [16, 16], 3)(torch.randn(5, 2)).shape
+    torch.Size([5, 3])
     """
 
     def __init__(self, inputs: int, hidden: Sequence[int], outputs: int, activation: str = "relu") -> None:

@@ -1,4 +1,4 @@
-"""What the networks inside couplings have in common."""
+"""The base class of the networks inside couplings, and the choice of activations."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "leaky_relu": nn.Lea
 
 
 class Net(nn.Module):
-    """A net inside a coupling. It answers in the type of what came in, whatever it computes in.
+    """A net inside a coupling. Its output has the dtype of its input, whatever dtype it computes in.
 
-    So a flow of float32 may have nets of bfloat16: by autocast, or by weights of that type (see ``precision``).
+    So a float32 flow may have bfloat16 nets: by autocast, or with weights of that dtype (see ``nets.precision``).
     """
 
     dtype: torch.dtype | None = None
-    """What its weights are, where that is another type than the flow's."""
+    """The dtype of the weights, if it differs from the flow's."""
 
     def compute(self, x: Tensor, *more: Any) -> Tensor:
+        """The output of the net, in the dtype of its weights."""
         raise NotImplementedError
 
     def forward(self, x: Tensor, *more: Any) -> Tensor:
@@ -29,7 +30,7 @@ class Net(nn.Module):
 
 
 def zeroed(layer: Layer) -> Layer:
-    """The layer with weights and bias of zero: behind it a coupling starts as the identity, well conditioned."""
+    """The layer with weights and bias set to zero. As the last layer it makes a coupling start as the identity."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
     return layer

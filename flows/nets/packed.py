@@ -1,7 +1,7 @@
-"""A linear layer of bfloat16 for a CPU, its weight laid out once as the kernels want it.
+"""A bfloat16 linear layer for CPUs whose weight is reordered once, into the layout of oneDNN's kernels.
 
-A plain layer rearranges its weight in every pass, which for a few rows costs more than the product itself. Not for
-training: the weight is fixed, and gradients flow to the input alone.
+A plain layer reorders its weight in every pass, which for a few rows costs more than the product. Not for training: the
+weight is fixed, and only the input gets a gradient.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from torch.autograd.function import once_differentiable
 
 
 class PackedLinear(nn.Module):
-    """x (B, inputs) bfloat16 -> (B, outputs) bfloat16, as ``linear`` gives it, and as a ReLU behind it if there is one.
+    """x (B, inputs) bfloat16 -> ``linear``, or the ReLU of it, (B, outputs) bfloat16, in one kernel.
 
-    One kernel for both: a service's thread that lets go of Python's interpreter for a kernel may wait to get it back.
+    Fewer kernels matter in a service: its thread releases Python's interpreter for each, and may wait to get it back.
     """
 
     def __init__(self, linear: nn.Linear, relu: bool = False) -> None:
@@ -29,7 +29,7 @@ class PackedLinear(nn.Module):
 
     @staticmethod
     def possible() -> bool:
-        """Whether this build of PyTorch has the kernels, which are oneDNN's."""
+        """Whether this build of PyTorch has oneDNN's kernels."""
         return torch._C._has_mkldnn and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
-"""bfloat16 in the nets of a flow, and float32 around them.
+"""bfloat16 nets in a float32 flow.
 
-The shift of a coupling may be any function of the half that is kept, hence also a net evaluated in bfloat16: the flow
-stays exactly invertible and its likelihood exact, of a flow that differs by the nets' rounding. Latents,
-log-determinants and densities keep their digits.
+The parameters of a coupling may be any function of the kept part, so also a net in bfloat16. The result is another
+flow, which differs by the rounding of its nets; it is exactly invertible, and its likelihood is exact. Latents,
+log-determinants and densities stay float32.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from flows.nets.packed import PackedLinear
 
 
 def multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether the hardware does. Elsewhere bfloat16 is emulated, and slower than float32."""
+    """Whether the hardware multiplies bfloat16. Elsewhere bfloat16 is emulated and slower than float32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     able = torch.cpu.get_capabilities()
@@ -27,11 +27,11 @@ def multiplies_bfloat16(device: torch.device) -> bool:
 
 
 def with_bfloat16_nets(flow: Flow) -> Flow:
-    """A copy of the flow, for use and not for training, whose nets hold bfloat16 weights and compute in bfloat16."""
+    """A copy of the flow, not for training, whose nets have bfloat16 weights and compute in bfloat16."""
     fast = copy.deepcopy(flow).requires_grad_(False)
     for net in fast.modules():
         if isinstance(net, Net):
-            net.bfloat16().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch types three of four
+            net.bfloat16().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch declares three of four overloads
             net.dtype = torch.bfloat16
             if flow.device.type == "cpu" and PackedLinear.possible():
                 _pack(net)
@@ -39,6 +39,7 @@ def with_bfloat16_nets(flow: Flow) -> Flow:
 
 
 def _pack(module: nn.Module) -> None:
+    """Replace the linear layers inside a module by packed ones."""
     for name, child in list(module.named_children()):
         if isinstance(child, nn.Linear):
             setattr(module, name, PackedLinear(child))
@@ -49,12 +50,12 @@ def _pack(module: nn.Module) -> None:
 
 
 def _packed(layers: Sequence[nn.Module]) -> Iterator[nn.Module]:
-    """Layers that follow one another; a linear one and the ReLU behind it become one."""
-    behind: nn.Module | None = None
+    """The layers of a sequence, with each linear layer packed together with the ReLU that follows it."""
+    previous: nn.Module | None = None
     for layer, following in zip(layers, (*layers[1:], None), strict=True):
         if isinstance(layer, nn.Linear):
             yield PackedLinear(layer, relu=isinstance(following, nn.ReLU))
-        elif not (isinstance(layer, nn.ReLU) and isinstance(behind, nn.Linear)):
+        elif not (isinstance(layer, nn.ReLU) and isinstance(previous, nn.Linear)):
             _pack(layer)
             yield layer
-        behind = layer
+        previous = layer

@@ -13,17 +13,23 @@ from flows.nets.net import ACTIVATIONS, Net, zeroed
 
 
 class ResidualNet(Net):
-    """Real NVP's net (section 4.1), (B, inputs, H, W) -> (B, outputs, H, W): a residual block an entry of ``hidden``.
+    """Real NVP's net (section 4.1), (B, inputs, H, W) -> (B, outputs, H, W).
 
-    Weight normalisation, and no batch normalisation: an item's density must not depend on its neighbours in the batch.
-    The last layer starts at zero. Raises ArchitectureError when the entries of ``hidden`` differ, since what a block
-    gives is added to what it got.
+    There is one residual block for each entry of ``hidden``, the channels of the block. The net has weight
+    normalisation and no batch normalisation, because an item's density must not depend on its neighbours in the batch.
+    The last layer starts at zero. Raises ArchitectureError if the entries of ``hidden`` differ: a block adds its output
+    to its input.
+
+    >>> flows.ResidualNet(2, [8, 8], 4)(torch.randn(5, 2, 6, 6)).shape
+    torch.Size([5, 4, 6, 6])
     """
 
     def __init__(self, inputs: int, hidden: Sequence[int], outputs: int, activation: str = "relu") -> None:
         super().__init__()
         if len(set(hidden)) != 1:
-            raise ArchitectureError(f"hidden: residual blocks must all have as many channels, got {list(hidden)}")
+            raise ArchitectureError(
+                f"hidden: all residual blocks must have the same number of channels, got {list(hidden)}"
+            )
         width = hidden[0]
         self.layers = nn.Sequential(
             NormedConvolution(inputs, width),
@@ -38,7 +44,7 @@ class ResidualNet(Net):
 
 
 class ResidualBlock(nn.Module):
-    """x + g(x) on (B, width, H, W), with g two 3x3 convolutions, each behind its activation."""
+    """x + g(x) on (B, width, H, W), with g two 3x3 convolutions, each after an activation."""
 
     def __init__(self, width: int, activation: str) -> None:
         super().__init__()
@@ -55,7 +61,7 @@ class ResidualBlock(nn.Module):
 
 
 class NormedConvolution(nn.Module):
-    """A 3x3 convolution with kernels w = g v / |v|, a length g and a direction v for each output.
+    """A 3x3 convolution with kernels w = g v / |v|: a length g and a direction v for each output channel.
 
     Salimans & Kingma 2016, "Weight normalization" (arXiv:1602.07868), eq. 2.
     """
@@ -63,7 +69,7 @@ class NormedConvolution(nn.Module):
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.direction = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
-        self.length = nn.Parameter(torch.full((outputs,), 3**-0.5))  # as long as those that nn.Conv2d starts with
+        self.length = nn.Parameter(torch.full((outputs,), 3**-0.5))  # the length of the initial kernels of nn.Conv2d
         self.bias = nn.Parameter(torch.zeros(outputs))
 
     def forward(self, x: Tensor) -> Tensor:

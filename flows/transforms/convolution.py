@@ -1,4 +1,4 @@
-"""The invertible 1x1 convolution of Glow: a learnt mixing of channels in place of a fixed permutation."""
+"""The invertible 1x1 convolution of Glow: a learnt mixing of channels instead of a fixed permutation."""
 
 from __future__ import annotations
 
@@ -12,21 +12,26 @@ from flows.transforms.transform import Transform
 
 
 class InvertibleConvolution(Transform):
-    """y = W x at every place of (B, C, ...), with W = P L U; log|det| = the sum of s, times the places.
+    """y = W x at every place of (B, C, ...), with W = P L U; log|det| = the sum of s, times the number of places.
 
-    P is a permutation, L lower triangular with ones on its diagonal, and U upper triangular with exp(s) on its own, so
-    that the determinant costs nothing and W has an inverse whatever is learnt (Kingma & Dhariwal 2018, "Glow",
+    P is a permutation, L is lower triangular with ones on the diagonal, U is upper triangular with exp(s) on the
+    diagonal. So the determinant is known and W is invertible for all weights (Kingma & Dhariwal 2018, "Glow",
     arXiv:1807.03039, section 3.2 and eq. 11). W starts as a random rotation.
+
+    >>> mixing = flows.InvertibleConvolution(3)
+    >>> x = torch.randn(2, 3, 4, 4)
+    >>> torch.allclose(mixing.inverse(mixing(x)[0])[0], x, atol=1e-4)
+    True
     """
 
     order: Tensor
-    """(C,) numbers that P sorts: whatever they are, even read from a damaged file, P is a permutation."""
+    """(C,): P sorts these numbers. P is a permutation for any values, even those of a damaged file."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         rotation = torch.linalg.qr(torch.randn(channels, channels)).Q
         permutation, lower, upper = torch.linalg.lu(rotation)
-        # A column of a rotation may change its sign, and it stays one: so the diagonal of U can be positive.
+        # Flip signs of columns so that the diagonal of U is positive. The matrix stays orthogonal.
         upper = upper * upper.diagonal().sign()
         self.register_buffer("order", permutation.argmax(dim=0).to(rotation.dtype))
         self.lower = nn.Parameter(lower.tril(-1))
@@ -34,7 +39,7 @@ class InvertibleConvolution(Transform):
         self.log_scale = nn.Parameter(upper.diagonal().log())
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        # Latents stay in the type that they have, also where autocast lets nets multiply in a half type.
+        # Autocast to a half type is meant for nets: latents keep their own type.
         with torch.autocast(x.device.type, enabled=False):
             lower, upper = self._factors()
             return self._mix(x, (lower @ upper)[self.order.argsort()]), self._log_abs_det(x)

@@ -1,4 +1,4 @@
-"""Coupling layers: one part of the input decides how the other is changed, so the inverse is as cheap as the forward.
+"""Coupling layers: one part of the input determines how the other is changed, so inverse and forward cost the same.
 
 Dinh, Krueger & Bengio, "NICE: Non-linear Independent Components Estimation", 2014 (arXiv:1410.8516), section 3.
 Dinh, Sohl-Dickstein & Bengio, "Density estimation using Real NVP", 2017 (arXiv:1605.08803), section 3.
@@ -17,9 +17,13 @@ from flows.transforms.transform import Transform, no_volume_change
 
 
 class Split(nn.Module):
-    """Parts a batch in two, kept and changed, each with its entries or channels in dimension 1.
+    """Splits a batch into a kept and a changed part along dimension 1 (entries or channels).
 
-    A subclass sets ``kept`` and ``changed``, the sizes of dimension 1.
+    A subclass implements ``forward`` and ``merge`` and sets ``kept`` and ``changed``, the sizes of both parts.
+
+    >>> split = flows.EvenOdd(3, parity=0)
+    >>> split.kept, split.changed
+    (2, 1)
     """
 
     __call__: Callable[..., tuple[Tensor, Tensor]]
@@ -27,28 +31,31 @@ class Split(nn.Module):
     changed: int
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """x (B, ...) -> kept (B, kept, ...), changed (B, changed, ...)."""
+        """x (B, ...) -> the parts (B, kept, ...) and (B, changed, ...)."""
         raise NotImplementedError
 
     def merge(self, kept: Tensor, changed: Tensor) -> Tensor:
-        """The inverse of the split."""
+        """The inverse of the split: both parts -> x (B, ...)."""
         raise NotImplementedError
 
     def alternates(self, before: Split) -> bool:  # noqa: ARG002
-        """Whether it keeps what ``before`` changes, and changes what ``before`` keeps."""
+        """Whether this split keeps what ``before`` changes, and changes what ``before`` keeps."""
         return False
 
 
 class EvenOdd(Split):
-    """Splits (B, D) vectors into every other entry: parity 0 keeps entries 0, 2, 4 ..., parity 1 keeps 1, 3, 5 ...
+    """Splits vectors (B, D) into even and odd entries: parity 0 keeps entries 0, 2, 4, ..., parity 1 keeps 1, 3, 5, ...
 
-    Stacking couplings of alternating parity lets every entry be changed (NICE, section 3.2).
+    Couplings of alternating parity change every entry (NICE, section 3.2).
+
+    >>> flows.EvenOdd(4, parity=1)(torch.tensor([[0, 1, 2, 3]]))
+    (tensor([[1, 3]]), tensor([[0, 2]]))
     """
 
     def __init__(self, dimensions: int, parity: int) -> None:
         super().__init__()
         if dimensions < 2:
-            raise ShapeMismatch(f"a coupling needs at least two dimensions to split, not {dimensions}")
+            raise ShapeMismatch(f"a coupling needs at least two dimensions to split, got {dimensions}")
         self.dimensions, self.parity = dimensions, parity % 2
         evens = (dimensions + 1) // 2
         self.kept = evens if self.parity == 0 else dimensions - evens
@@ -58,13 +65,13 @@ class EvenOdd(Split):
         """x (B, D) -> kept (B, kept), changed (B, changed)."""
         if x.ndim != 2 or x.shape[1] != self.dimensions:
             raise ShapeMismatch(f"expected (B, {self.dimensions}), got {tuple(x.shape)}")
-        if self.kept == self.changed:  # as views that autograd puts together again in one pass
+        if self.kept == self.changed:  # views, whose gradients autograd joins in one pass
             even, odd = x.reshape(len(x), self.kept, 2).unbind(dim=2)
             return (even, odd) if self.parity == 0 else (odd, even)
         return x[:, self.parity :: 2], x[:, 1 - self.parity :: 2]
 
     def merge(self, kept: Tensor, changed: Tensor) -> Tensor:
-        """The inverse of the split: kept and changed back into (B, D)."""
+        """The inverse of the split: both parts -> (B, D)."""
         pair = (kept, changed) if self.parity == 0 else (changed, kept)
         if self.kept == self.changed:
             return torch.stack(pair, dim=2).flatten(1)
@@ -82,7 +89,13 @@ class EvenOdd(Split):
 class Coupling(Transform):
     """y_kept = x_kept, y_changed = g(x_changed; net(x_kept)), with g invertible in its first argument (NICE, eq. 4).
 
-    A subclass says what g is: ``couple`` and ``uncouple``, each answering with its own log-determinant.
+    ``split`` decides which part is kept; ``net`` maps it to the parameters of g and may be any module. A subclass
+    implements g as ``couple`` and its inverse as ``uncouple``.
+
+    >>> split = flows.EvenOdd(4, parity=0)
+    >>> coupling = flows.AffineCoupling(split, flows.MLP(split.kept, [8], 2 * split.changed))
+    >>> isinstance(coupling, flows.Coupling)
+    True
     """
 
     def __init__(self, split: Split, net: nn.Module) -> None:
@@ -90,9 +103,11 @@ class Coupling(Transform):
         self.split, self.net = split, net
 
     def couple(self, changed: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        """g(changed; parameters) and its log-determinant (B,)."""
         raise NotImplementedError
 
     def uncouple(self, changed: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        """The inverse of g in its first argument, and the log-determinant (B,) of the inverse."""
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -106,9 +121,9 @@ class Coupling(Transform):
 
     @staticmethod
     def run(chain: Sequence[Transform], x: Tensor, inverse: bool = False) -> tuple[Tensor, Tensor]:
-        """Couplings that change what their neighbours keep: the parts go from hand to hand, split and merged once.
+        """Apply couplings of alternating splits with one split and one merge: each changes what the one before kept.
 
-        Every other number of a vector lies apart in memory, and passes over it for each coupling would be a hundredth
+        Every other entry of a vector is a strided access. Splitting and merging in each coupling would take a hundredth
         of a training step of the paper's flow.
         """
         couplings = cast("Sequence[Coupling]", chain)
@@ -123,12 +138,18 @@ class Coupling(Transform):
 
     @torch.no_grad()
     def initialise(self, x: Tensor) -> Tensor:
-        # What a flow starts from may be thousands of items, and a net's activations are many times as large as they.
+        # The batch may have thousands of items, and the activations of a net are many times as large.
         return torch.cat([self(part)[0] for part in torch.split(x, 500)])
 
 
 class AdditiveCoupling(Coupling):
-    """g(x; m) = x + m: preserves volume, so its log-determinant is zero (NICE, section 3.2)."""
+    """g(x; m) = x + m. Preserves volume: the log-determinant is zero (NICE, section 3.2).
+
+    >>> split = flows.EvenOdd(4, parity=0)
+    >>> coupling = flows.AdditiveCoupling(split, flows.MLP(split.kept, [8], split.changed))
+    >>> coupling(torch.zeros(3, 4))[1]
+    tensor([0., 0., 0.])
+    """
 
     def couple(self, changed: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
         return changed + parameters, no_volume_change(changed)
@@ -140,8 +161,14 @@ class AdditiveCoupling(Coupling):
 class AffineCoupling(Coupling):
     """g(x; r, t) = x * exp(s) + t with s = b tanh(r / b); log|det| = sum of s (Real NVP, eqs. 4, 6 and 8).
 
-    The net answers with r and t, so with twice as many entries as it changes. The bound b on the log-scale is fixed,
-    where the paper's is learnt: no input and no weights can make one coupling stretch or shrink by more than e^b.
+    The net returns r and t: twice as many entries as the coupling changes. The paper learns the bound b on the
+    log-scale; here it is fixed at 3, so no input and no weights can scale an entry by more than e^3.
+
+    >>> split = flows.EvenOdd(4, parity=0)
+    >>> coupling = flows.AffineCoupling(split, flows.MLP(split.kept, [8], 2 * split.changed))
+    >>> y, log_abs_det = coupling(torch.randn(3, 4))
+    >>> y.shape, log_abs_det.shape
+    (torch.Size([3, 4]), torch.Size([3]))
     """
 
     bound = 3.0

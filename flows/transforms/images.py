@@ -1,4 +1,4 @@
-"""Images inside a flow: planes of channels, and the splits and the squeeze that image couplings work on.
+"""Images inside a flow: planes of channels, and the splits and the squeeze of image couplings.
 
 Dinh, Sohl-Dickstein & Bengio, "Density estimation using Real NVP", 2017 (arXiv:1605.08803), sections 3.4 to 3.6.
 """
@@ -21,14 +21,18 @@ Shape = tuple[int, int, int]
 
 
 class Planes(Transform):
-    """Images (B, H, W) or (B, H, W, C) to (B, C, H, W); preserves volume."""
+    """Images (B, H, W) or (B, H, W, C) to planes (B, C, H, W); preserves volume.
+
+    >>> flows.Planes((28, 28))(torch.zeros(2, 28, 28))[0].shape
+    torch.Size([2, 1, 28, 28])
+    """
 
     rearranges = True
 
     def __init__(self, item_shape: Sequence[int]) -> None:
         super().__init__()
         if len(item_shape) not in (2, 3):
-            raise ShapeMismatch(f"an image is (H, W) or (H, W, C), not {tuple(item_shape)}")
+            raise ShapeMismatch(f"an image has shape (H, W) or (H, W, C), got {tuple(item_shape)}")
         self.item_shape = tuple(item_shape)
         height, width, *channels = self.item_shape
         self.shape: Shape = (math.prod(channels), height, width)
@@ -48,10 +52,13 @@ class Planes(Transform):
 
 
 class Squeeze(Transform):
-    """(B, C, H, W) to (B, 4C, H/2, W/2): each block of 2x2 places becomes channels; preserves volume.
+    """(B, C, H, W) to (B, 4C, H/2, W/2): each block of 2x2 places becomes four channels; preserves volume.
 
-    The first half of the channels holds the blocks' upper rows, the second half their lower ones, so that a split in
-    halves is another one than a checkerboard.
+    The first half of the channels holds the upper rows of the blocks, the second half the lower rows. A split into
+    halves of the channels is therefore not a checkerboard.
+
+    >>> flows.Squeeze()(torch.arange(4.0).reshape(1, 1, 2, 2))[0].flatten()
+    tensor([0., 1., 2., 3.])
     """
 
     rearranges = True
@@ -64,12 +71,17 @@ class Squeeze(Transform):
 
 
 class Halves(Split):
-    """Splits channels (B, C, ...) in the middle: parity 0 keeps the first half, parity 1 the second."""
+    """Splits channels (B, C, ...) into halves: parity 0 keeps the first half, parity 1 the second.
+
+    >>> kept, changed = flows.Halves(4, parity=1)(torch.arange(4.0).reshape(1, 4, 1, 1))
+    >>> kept.flatten(), changed.flatten()
+    (tensor([2., 3.]), tensor([0., 1.]))
+    """
 
     def __init__(self, channels: int, parity: int) -> None:
         super().__init__()
         if channels < 2:
-            raise ShapeMismatch(f"a coupling needs at least two channels to split, not {channels}")
+            raise ShapeMismatch(f"a coupling needs at least two channels to split, got {channels}")
         self.channels, self.parity = channels, parity % 2
         self.kept = channels // 2 if self.parity == 0 else channels - channels // 2
         self.changed = channels - self.kept
@@ -88,10 +100,15 @@ class Halves(Split):
 
 
 class Checkerboard(Split):
-    """Splits (B, C, H, W) into the squares of a checkerboard, each colour packed as (B, 2C, H/2, W/2).
+    """Splits (B, C, H, W) like a checkerboard, each colour packed as (B, 2C, H/2, W/2).
 
-    Real NVP's mask (section 3.4) leaves zeros where nothing is known and throws half of the net's answers away. Packed,
-    the two squares of a colour in each block of 2x2 are channels, and the net works on a quarter of the places.
+    Parity 0 keeps the colour of the upper left corner. Real NVP's mask (section 3.4) fills one colour with zeros and
+    discards half of the net's outputs. Here the two squares of a colour in each block of 2x2 become channels, and the
+    net works on a quarter of the places.
+
+    >>> kept, changed = flows.Checkerboard(1, parity=0)(torch.arange(4.0).reshape(1, 1, 2, 2))
+    >>> kept.flatten(), changed.flatten()
+    (tensor([0., 3.]), tensor([1., 2.]))
     """
 
     def __init__(self, channels: int, parity: int) -> None:
@@ -116,10 +133,14 @@ class Checkerboard(Split):
 
 
 class MultiScale(Transform):
-    """Scales one behind the other, (B, C, H, W) -> (B, D); behind each but the last, half of the channels is done.
+    """A chain of scales, (B, C, H, W) -> (B, D); after each but the last, half of the channels become latents.
 
-    What is done is latent and goes no further (section 3.6): z holds the parts in the order in which they are finished,
-    each flattened. ``shapes`` are the shapes (C, H, W) that the scales answer with.
+    Those latents go through no further scale (section 3.6). The result holds all latents, flattened, in the order in
+    which they become final. ``shapes`` are the output shapes (C, H, W) of the scales.
+
+    >>> scales = [flows.Compose([flows.Squeeze()]), flows.Compose([flows.Squeeze()])]
+    >>> flows.MultiScale(scales, [(4, 4, 4), (8, 2, 2)])(torch.zeros(3, 1, 8, 8))[0].shape
+    torch.Size([3, 64])
     """
 
     def __init__(self, scales: Sequence[Compose], shapes: Sequence[Shape]) -> None:
@@ -156,7 +177,7 @@ class MultiScale(Transform):
         return self._joined(y, lambda scale, x: scale.put_back(x))
 
     def _joined(self, y: Tensor, undo: Callable[[Transform, Tensor], Tensor]) -> Tensor:
-        """y (B, D) to planes (B, C, H, W), the last scale undone first, each before its other half joins it."""
+        """y (B, D) to planes (B, C, H, W): undo scales from the last to the first, joining the latents after each."""
         sizes = [math.prod(shape) for shape in self.finished]
         if y.ndim != 2 or y.shape[1] != sum(sizes):
             raise ShapeMismatch(f"expected (B, {sum(sizes)}), got {tuple(y.shape)}")
@@ -184,12 +205,12 @@ class MultiScale(Transform):
 
 
 def multi_scale(shape: Shape, levels: int, scale: Callable[[Shape, bool], tuple[list[Transform], Shape]]) -> MultiScale:
-    """As many scales for planes of a shape (C, H, W); ``scale(shape, last)`` makes one and tells what it answers with.
+    """``levels`` scales for planes of a shape (C, H, W). ``scale(shape, last)`` makes one and gives its output shape.
 
-    Raises ArchitectureError when the sides are no multiples of 2^levels: each scale halves them.
+    Raises ArchitectureError unless the sides are multiples of 2^levels, since each scale halves them.
     """
     if any(side % 2**levels for side in shape[1:]):
-        raise ArchitectureError(f"levels: {levels} need sides that are multiples of {2**levels}, not {shape[1:]}")
+        raise ArchitectureError(f"levels: {levels} need sides that are multiples of {2**levels}, got {shape[1:]}")
     scales, shapes = [], []
     for level in range(levels):
         transforms, shape = scale(shape, level == levels - 1)
@@ -200,12 +221,13 @@ def multi_scale(shape: Shape, levels: int, scale: Callable[[Shape, bool], tuple[
 
 
 def _corners(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """(B, C, H, W) -> its places at even and odd rows and columns: four of (B, C, H/2, W/2), row by row."""
+    """The four corners of each 2x2 block of (B, C, H, W), row by row, (B, C, H/2, W/2) each."""
     if x.ndim != 4 or x.shape[2] % 2 or x.shape[3] % 2:
         raise ShapeMismatch(f"expected (B, C, H, W) with even sides, got {tuple(x.shape)}")
     return x[..., 0::2, 0::2], x[..., 0::2, 1::2], x[..., 1::2, 0::2], x[..., 1::2, 1::2]
 
 
 def _from_corners(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
+    """The inverse of ``_corners``."""
     upper, lower = torch.stack((a, b), dim=-1).flatten(-2), torch.stack((c, d), dim=-1).flatten(-2)
     return torch.stack((upper, lower), dim=3).flatten(2, 3)

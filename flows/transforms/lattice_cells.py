@@ -1,4 +1,4 @@
-"""The cells of a lattice flow: images as channels of lattices, and the order in which their pixels become known."""
+"""The cells of a lattice flow: an image as lattices of pixels, and the order of these lattices."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from flows.transforms.images import Planes, Shape
 from flows.transforms.transform import Transform
 
 CELL = 4
-"""Pixels along one side of a cell: a lattice holds one pixel of each cell."""
+"""The side of a cell in pixels. A lattice holds one pixel of each cell: those with the same offset in it."""
 
-# Offsets within a cell, row and column, by level; within a level each roughly as far as can be from those before it.
+# Offsets (row, column) in a cell, level by level. Within a level each is about as far as possible from those before.
 _LEVELS = (
     ((0, 0),),
     ((2, 2),),
@@ -26,7 +26,7 @@ _LEVELS = (
 
 
 class Cells(Transform):
-    """Images (B, H, W) or (B, H, W, C) in [0, 1] to (B, 16 C, H/4, W/4), a channel a lattice; preserves volume."""
+    """Images (B, H, W) or (B, H, W, C) in [0, 1] to (B, 16 C, H/4, W/4), one lattice a channel; preserves volume."""
 
     rearranges = True
 
@@ -37,10 +37,10 @@ class Cells(Transform):
         self.shape: Shape = (channels * CELL * CELL, height // CELL, width // CELL)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Raises InputOutsideDomain for values outside [0, 1], where the density is zero."""
+        """Raises InputOutsideDomain for values outside [0, 1], where the density is zero, and for NaN."""
         planes, log_abs_det = self.planes(x)
         if not bool(((x >= 0) & (x <= 1)).all()):  # also false for NaN
-            raise InputOutsideDomain("a lattice flow knows pixels in [0, 1] only")
+            raise InputOutsideDomain("a lattice flow is defined for pixels in [0, 1] only")
         return functional.pixel_unshuffle(planes, CELL), log_abs_det
 
     def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -48,10 +48,10 @@ class Cells(Transform):
 
 
 def groups_by_level(shape: Sequence[int]) -> Iterator[Tensor]:
-    """Masks (G, C, H, W) over cells, each group in one channel, in the order in which pixels become known.
+    """For each level in order, masks (G, C, H, W) of its groups of pixels, each group within one channel.
 
-    A group's pixels are taken as independent, given those before. That is nearly so where each has a close neighbour;
-    the first lattice, which has none, comes in four parts, and the second in two.
+    The pixels of a group are independent given those before. That is a good approximation where each pixel has a close
+    known neighbour. The pixels of the first lattice have none, so it has four groups; the second has two.
     """
     channels, height, width = shape
     colours = channels // CELL**2
@@ -67,6 +67,6 @@ def groups_by_level(shape: Sequence[int]) -> Iterator[Tensor]:
                     for colour in range(colours):
                         mask = torch.zeros(tuple(shape), dtype=torch.bool)
                         mask[colour * CELL**2 + r * CELL + c] = part
-                        if mask.any():  # an image of one cell has no second quarter
+                        if mask.any():  # an image of one cell has one quarter only
                             groups.append(mask)
             yield torch.stack(groups)

@@ -1,11 +1,11 @@
-"""A mixture of logistics on the unit interval, as a change of variables: the elementwise heart of a strong coupling.
+"""A mixture of logistics on the unit interval, as an invertible map of each entry.
 
-A density of this form can put a sharp mode at every grey level that is likely and next to nothing between, which no
-affine map of a pixel can. Its distribution function takes the pixel to (0, 1), and the logit of that to a latent with
-a standard logistic density, so that a coupling with it is exact and has an inverse: Ho, Chen, Srinivas, Duan & Abbeel,
-"Flow++", 2019 (arXiv:1902.00275), section 3.2. The interval's two ends get a component of their own, one grey level
-wide and flat, because in images the pixels that are wholly black or white are many: what the end bins are in Salimans,
-Karpathy, Chen & Kingma, "PixelCNN++", 2017 (arXiv:1701.05517), section 2.1.
+Such a density can have a sharp mode at each likely grey level and almost no mass between, which no affine map of a
+pixel can. Its distribution function maps a pixel to (0, 1); the logit of that is a latent with a standard logistic
+density. The map is exact and invertible: Ho, Chen, Srinivas, Duan & Abbeel, "Flow++", 2019 (arXiv:1902.00275), section
+3.2. Many pixels are entirely black or white, so each end of the interval has a component of its own, flat and one grey
+level wide. In PixelCNN++ (Salimans, Karpathy, Chen & Kingma 2017, arXiv:1701.05517, section 2.1) the end bins have this
+role.
 """
 
 from __future__ import annotations
@@ -18,15 +18,21 @@ from torch.nn import functional
 
 LEVELS = 256
 
-# From a fraction of one grey level to the whole interval; narrower modes would only memorise dequantisation noise.
+# Logistics range from a fraction of a grey level to the whole interval. Narrower ones would fit dequantisation noise.
 _NARROWEST, _WIDEST = math.log(0.15 / LEVELS), 0.0
 
 
 class UnitMixture:
-    """One density on [0, 1] for every entry of a batch: K truncated logistics, and a flat step at either end.
+    """A density on [0, 1] for every entry of a batch: K truncated logistics, and a flat step at each end.
 
-    Made from a net's raw answer (B, ``parameters(K)``, ...), whatever it is: weights go through a softmax, means and
-    log-scales through a sigmoid, so that every entry has a proper density.
+    ``raw`` (B, ``parameters(K)``, ...) is the output of a net. Any values give a normalised density: weights go through
+    a softmax, means and log-scales through a sigmoid.
+
+    >>> mixture = flows.UnitMixture(torch.randn(2, flows.UnitMixture.parameters(3), 5).double(), components=3)
+    >>> u = torch.rand(2, 5).double()
+    >>> z, log_slope = mixture.to_latent(u)
+    >>> torch.allclose(mixture.from_latent(z)[0], u)
+    True
     """
 
     def __init__(self, raw: Tensor, components: int) -> None:
@@ -39,16 +45,16 @@ class UnitMixture:
         self._log_right = functional.logsigmoid((1 - self._mean) * self._rate)
         self._log_span = _log1mexp(self._rate)
         self._swapped = [1, 0, *range(2, components + 2)]
-        """Which weights are whose when the interval is turned round: black is white, and a logistic remains one."""
+        """The order of the weights for the mirrored interval: black and white change places."""
 
     @staticmethod
     def parameters(components: int) -> int:
-        """How many numbers an entry's density takes."""
+        """The number of parameters of one density."""
         return 3 * components + 2
 
     @staticmethod
     def start(components: int) -> Tensor:
-        """Raw numbers (parameters,) of a good first density: wide modes all over the interval, some mass on black."""
+        """Raw parameters (parameters,) of an initial density: wide modes across the interval, some mass on black."""
         raw = torch.zeros(UnitMixture.parameters(components))
         raw[0] = 2.0
         raw[components + 2 : 2 * components + 2] = torch.linspace(0.05, 0.95, components).logit()
@@ -56,15 +62,15 @@ class UnitMixture:
         return raw
 
     def to_latent(self, u: Tensor) -> tuple[Tensor, Tensor]:
-        """u (B, ...) in [0, 1] -> z = logit F(u) (B, ...) and log dz/du (B, ...).
+        """u (B, ...) in [0, 1] -> z = logit F(u) (B, ...) and log dz/du (B, ...), F the distribution function.
 
-        The ends themselves are moved inwards by one unit in the last place of 1: there F is 0 or 1, and z infinite.
+        At the ends, where z would be infinite, u is moved inwards by one unit in the last place of 1.
         """
         eps = torch.finfo(u.dtype).eps
         u = u.clamp(eps, 1 - eps).unsqueeze(1)
         from_mean = (u - self._mean) * self._rate
         above, below = functional.logsigmoid(from_mean), functional.logsigmoid(-from_mean)
-        # With s the sigmoid, s(a) - s(b) = s(a) s(-b) (1 - exp(b - a)): each of the three stays a sum of logarithms.
+        # s(a) - s(b) = s(a) s(-b) (1 - exp(b - a)) for the sigmoid s: so all three values are sums of logarithms.
         density = above + below - self._log_scale - self._log_left - self._log_right - self._log_span
         under = above - self._log_right + _log1mexp(u * self._rate) - self._log_span
         over = below - self._log_left + _log1mexp((1 - u) * self._rate) - self._log_span
@@ -75,9 +81,9 @@ class UnitMixture:
         return log_under - log_over, log_density - log_under - log_over
 
     def smoothed(self, u: Tensor, width: Tensor) -> Tensor:
-        """The log-density (B, ...) with every logistic widened by width (B,); the steps become logistics as well.
+        """The log-density (B, ...) with each logistic widened by width (B,), and logistics in place of the steps.
 
-        Its slope leads to a mode from far away, where that of the density itself is flat or leads to the nearest bump.
+        Far from a mode its slope points to the mode; that of the density itself is zero or points to the nearest bump.
         """
         width = width.reshape(-1, *[1] * u.dim())
         u = u.unsqueeze(1)
@@ -90,9 +96,10 @@ class UnitMixture:
         return torch.logsumexp(self._log_weights + bump, dim=1)
 
     def draw(self, uniform: Tensor) -> Tensor:
-        """uniform (B, ...) in (0, 1), float64 -> u (B, ...), drawn from the density: a component, and a place in it.
+        """A draw u (B, ...) from the density, given uniform (B, ...) in (0, 1), float64.
 
-        Not F's inverse, which would want bisection, but as good for a draw; one uniform number has digits for both.
+        Chooses a component and a place in it. This is not the inverse of F, which would need bisection. One uniform
+        number has enough digits for both choices.
         """
         shares = self._log_weights.double().exp().cumsum(dim=1)
         level = uniform.unsqueeze(1) * shares[:, -1:]
@@ -109,8 +116,8 @@ class UnitMixture:
     def from_latent(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """z (B, ...) -> u (B, ...) with F(u) = sigmoid(z), and log du/dz (B, ...).
 
-        F has no closed inverse but grows, so bisection finds u to the last place; one Newton step that adds nothing to
-        the value carries the gradient, with respect to z and to the mixture.
+        F is increasing but has no closed inverse, so bisection finds u to the last place. A Newton step of value zero
+        carries the gradient with respect to z and to the mixture's parameters.
         """
         with torch.no_grad():
             u = self._bisect(z)
@@ -124,8 +131,7 @@ class UnitMixture:
     def _bisect(self, z: Tensor) -> Tensor:
         """u (B, ...) with F(u) = sigmoid(z), to the last place.
 
-        Only the smaller of F and 1 - F is looked at, which keeps its digits: where z > 0 the mixture is mirrored, and
-        what was over a point is under it.
+        Compares the smaller of F and 1 - F, which has all its digits: where z > 0, the interval is mirrored.
         """
         mirrored = (z > 0).unsqueeze(1)
         weights = torch.where(mirrored, self._log_weights[:, self._swapped], self._log_weights)
@@ -143,17 +149,17 @@ class UnitMixture:
         return torch.where(mirrored, 1 - u, u).squeeze(1)
 
     def _mix(self, black: Tensor, white: Tensor, logistics: Tensor) -> Tensor:
-        """log of the weighted sum of each component's value, given as logarithms (B, 1 or K, ...)."""
+        """The logarithm of the weighted sum over components, from logarithms (B, 1 or K, ...)."""
         return torch.logsumexp(self._log_weights + torch.cat([black, white, logistics], dim=1), dim=1)
 
 
 def _step_density(distance: Tensor) -> Tensor:
-    """The log-density of the step at an end, at this distance from it. A very small number stands for none."""
+    """The log-density of an end's step at a distance from that end; -1e4 stands for zero density."""
     return torch.full_like(distance, math.log(LEVELS)).masked_fill(distance > 1 / LEVELS, -1e4)
 
 
 def _step_share(width: Tensor) -> Tensor:
-    """The logarithm of the share of a step that so much of its width holds."""
+    """The logarithm of the mass of a step within a part of its width."""
     return (width * LEVELS).clamp(1e-30, 1).log()
 
 

@@ -1,5 +1,5 @@
 """Rational-quadratic spline coupling (Durkan, Bekasov, Murray & Papamakarios 2019, "Neural Spline Flows",
-arXiv:1906.04032): each entry goes through a monotone curve of its own, drawn by the net."""
+arXiv:1906.04032): each entry passes through its own monotone curve, whose shape the net determines."""
 
 from __future__ import annotations
 
@@ -14,33 +14,40 @@ from flows.errors import ArchitectureError
 from flows.transforms.coupling import Coupling, Split
 
 LEAST_SHARE = 1e-2
-"""Of the domain, the least width and height of a bin.
+"""The least width and height of a bin, as a share of the domain.
 
-The paper's code has 1e-3 here and for the slope. That bends no further where it counts (two spirals come to the same
-nats), and a few couplings in a row can then flatten a valley so far that float32 does not find back out of it.
+The paper's code uses 1e-3 for this and for the slope. That gains no likelihood (measured on two spirals), and a few
+couplings can then flatten a valley so far that float32 cannot invert it.
 """
 LEAST_SLOPE = 1e-2
+"""The least slope at a knot."""
 
 
 class SplineCoupling(Coupling):
-    """g(x; w, h, d): on [-bound, bound] a spline of ``bins`` rational quadratics, outside of it the identity.
+    """g(x; w, h, d): a spline of ``bins`` rational quadratics on [-bound, bound], the identity elsewhere.
 
-    The net answers with ``parameters_of(bins)`` numbers for each entry that it changes: widths and heights of the bins
-    (softmax) and slopes at the inner knots (softplus). At both ends the slope is 1, so the whole line is mapped
-    smoothly (section 3.1, "unconstrained" spline). A net that answers zero gives the identity.
+    The net returns ``parameters_of(bins)`` numbers for each changed entry: widths and heights of the bins (softmax) and
+    slopes at the inner knots (softplus). The slope at both ends is 1, so the map of the whole line is smooth (section
+    3.1, "unconstrained" spline). A net that returns zeros gives the identity.
 
-    Nothing that comes in can break it: what is not inside the domain passes unchanged (NaN too), and the inverse's
-    discriminant, which is positive but for rounding, is held there and its root taken without cancellation.
+    All inputs are safe. Values outside the domain, NaN included, pass unchanged. The discriminant of the inverse, which
+    only rounding can make negative, is clipped, and its root is computed without cancellation.
+
+    >>> split = flows.EvenOdd(2, parity=0)
+    >>> net = flows.MLP(split.kept, [8], split.changed * flows.SplineCoupling.parameters_of(4))
+    >>> flows.SplineCoupling(split, net, bins=4)(torch.tensor([[1.0, 2.0]]))[0].round(decimals=4)
+    tensor([[1., 2.]], grad_fn=<RoundBackward1>)
     """
 
     def __init__(self, split: Split, net: nn.Module, bins: int = 8, bound: float = 4.0) -> None:
         super().__init__(split, net)
         if not 0 < bins * LEAST_SHARE < 1:
-            raise ArchitectureError(f"bins: as many as {bins} do not fit side by side")
+            raise ArchitectureError(f"bins must be less than {round(1 / LEAST_SHARE)}, got {bins}")
         self.bins, self.bound = bins, bound
 
     @staticmethod
     def parameters_of(bins: int) -> int:
+        """The number of the net's outputs for each changed entry."""
         return 3 * bins - 1
 
     def couple(self, changed: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
@@ -59,12 +66,12 @@ class SplineCoupling(Coupling):
         return _joined(inside, piece.x + piece.width * xi, changed, -piece.log_slope(xi))
 
     def _within(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Which values the spline moves, and the values with 0 in place of the others, so that no gradient is lost."""
+        """Which values lie inside the domain, and the values with 0 instead of the others, to keep gradients finite."""
         inside = values.abs() < self.bound
         return inside, torch.where(inside, values, 0.0)
 
     def _knots(self, parameters: Tensor, changed: Tensor) -> _Knots:
-        """From the net's answer (B, n * parameters_of(bins)) for entries (B, n)."""
+        """The knots from the net's outputs (B, n * parameters_of(bins)) for entries (B, n)."""
         table = parameters.reshape(*changed.shape, self.parameters_of(self.bins))
         widths, heights, slopes = torch.split(table, [self.bins, self.bins, self.bins - 1], dim=-1)
         # softplus(0 + offset) + least = 1
@@ -82,15 +89,16 @@ class SplineCoupling(Coupling):
 
 
 class _Piece(NamedTuple):
-    """The rational quadratic that each entry lies on; every field has the shape of the entries."""
+    """The rational quadratic of each entry's bin. Every field has the shape of the entries."""
 
     x: Tensor
     y: Tensor
     width: Tensor
     height: Tensor
     left: Tensor
-    """Slope at its left end."""
+    """The slope at the left end."""
     right: Tensor
+    """The slope at the right end."""
 
     @property
     def slope(self) -> Tensor:
@@ -109,12 +117,12 @@ class _Piece(NamedTuple):
         return 2 * self.slope.log() + rise.log() - 2 * self.denominator(xi).log()
 
     def solve(self, above: Tensor) -> Tensor:
-        """The share xi at which the piece has climbed by ``above`` (eqs. 6 to 8): a xi^2 + b xi + c = 0."""
+        """The share xi of the width at which the piece has risen by ``above`` (eqs. 6 to 8): a xi^2 + b xi + c = 0."""
         b = self.height * self.left - above * self.excess
         a = self.height * self.slope - b
         c = -self.slope * above
         root = (b.square() - 4 * a * c).clamp_min(torch.finfo(above.dtype).tiny).sqrt()
-        # Two ways to write the one root; each is free of cancellation for its sign of b.
+        # Two forms of the same root; each avoids cancellation for one sign of b.
         downhill = b < 0
         xi = torch.where(downhill, root - b, -2 * c) / torch.where(downhill, 2 * a, root + b)
         return xi.clamp(0, 1)
@@ -128,7 +136,7 @@ class _Knots(NamedTuple):
     slopes: Tensor
 
     def at(self, positions: Tensor, values: Tensor) -> _Piece:
-        """The pieces that values (...) fall on, where positions (..., bins + 1) part them."""
+        """The pieces of the bins, bounded by positions (..., bins + 1), that values (...) fall into."""
         index = (values[..., None] >= positions[..., 1:-1]).sum(dim=-1, keepdim=True)
 
         def pick(table: Tensor, offset: int) -> Tensor:

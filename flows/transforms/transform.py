@@ -1,4 +1,4 @@
-"""The one interface of the mathematics: an invertible map that knows its log-determinant."""
+"""The interface of all transforms: an invertible map that knows its log-determinant."""
 
 from __future__ import annotations
 
@@ -12,12 +12,18 @@ from torch import Tensor, nn
 class Transform(nn.Module):
     """An invertible map y = f(x) of a batch.
 
-    ``forward`` goes from data towards the latent (the NICE paper's direction), ``inverse`` comes back. Both return the
-    log-determinant **of the map that they just applied**, log|det dy/dx| or log|det dx/dy|, of shape (B,), in nats: the
-    two sum to zero at the same point.
+    ``forward`` goes from data towards the latent (the direction of the NICE paper), ``inverse`` goes back. Each returns
+    the log-determinant **of the map that it applied**, log|det dy/dx| or log|det dx/dy|, of shape (B,), in nats. At the
+    same point the two sum to zero.
+
+    >>> transform = flows.DiagonalScaling(3)
+    >>> y, log_abs_det = transform(torch.ones(2, 3))
+    >>> x, log_abs_det_of_inverse = transform.inverse(y)
+    >>> log_abs_det + log_abs_det_of_inverse
+    tensor([0., 0.], grad_fn=<AddBackward0>)
     """
 
-    # nn.Module types its call as Any; a transform promises more.
+    # nn.Module declares the result of a call as Any.
     __call__: Callable[..., tuple[Tensor, Tensor]]
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -29,24 +35,24 @@ class Transform(nn.Module):
         raise NotImplementedError
 
     rearranges: ClassVar[bool] = False
-    """Whether it does nothing but move entries about, so that anything of y's shape can be moved back."""
+    """Whether the transform only moves entries, so that any tensor of y's shape can be moved back."""
 
     def put_back(self, y: Tensor) -> Tensor:
-        """Anything of y's shape (B, ...) -> the same entries, each where the entry of x stands that it came from.
+        """Move the entries of a tensor of y's shape (B, ...) to the places in x that they come from.
 
-        Of a transform that computes something, y's entries stand where x's do.
+        A transform that computes values leaves entries where they are.
         """
         return self.inverse(y)[0] if self.rearranges else y
 
     def continues(self, before: Transform) -> bool:  # noqa: ARG002
-        """Whether ``before`` and this one can run as one, for speed: ``Compose`` then calls ``run`` for both."""
+        """Whether this transform and the one before it can run together: ``Compose`` then calls ``run`` once."""
         return False
 
     @staticmethod
     def run(chain: Sequence[Transform], x: Tensor, inverse: bool = False) -> tuple[Tensor, Tensor]:
-        """Transforms that continue each other, in the order in which they apply: what they come to, one by one.
+        """Apply transforms that continue each other, in the given order; with ``inverse``, apply their inverses.
 
-        ``inverse`` applies their inverses. A subclass whose transforms continue each other has a faster way.
+        A subclass whose transforms continue each other overrides this with something faster.
         """
         total = no_volume_change(x)
         for step in chain:
@@ -56,15 +62,20 @@ class Transform(nn.Module):
 
     @torch.no_grad()
     def initialise(self, x: Tensor) -> Tensor:
-        """Set data-dependent parameters from one batch x of the training set; returns f(x) for the transform behind.
+        """Set data-dependent parameters from one batch x of the training set; returns f(x) for the next transform.
 
-        Most transforms have none and only pass the batch on.
+        Most transforms have no such parameters and only compute f(x).
         """
         return self(x)[0]
 
 
 class Compose(Transform):
-    """f = f_k ∘ ... ∘ f_1; log-determinants add up (the chain rule)."""
+    """f = f_k ∘ ... ∘ f_1. Log-determinants add up (chain rule).
+
+    >>> flatten_and_scale = flows.Compose([flows.Flatten((2, 3)), flows.DiagonalScaling(6)])
+    >>> flatten_and_scale(torch.zeros(4, 2, 3))[0].shape
+    torch.Size([4, 6])
+    """
 
     def __init__(self, transforms: Iterable[Transform]) -> None:
         super().__init__()
@@ -112,5 +123,5 @@ class Compose(Transform):
 
 
 def no_volume_change(x: Tensor) -> Tensor:
-    """The log-determinant of a map that preserves volume: zeros (B,) beside x."""
+    """The log-determinant of a map that preserves volume: zeros (B,) in the dtype and on the device of x."""
     return x.new_zeros(x.shape[0])

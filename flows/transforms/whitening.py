@@ -1,7 +1,7 @@
-"""Linear preprocessing fitted to the training data, with a log-determinant that counts: standardising and whitening.
+"""Linear preprocessing fitted to the training data: standardising and whitening, with their log-determinants.
 
-A paper that trains on whitened data and states the log-likelihood of the whitened data states another density. Here the
-density stays that of the items themselves, so that figures with and without whitening can be compared.
+The log-likelihood of whitened data is another density than that of the data. With the log-determinant the density is
+always that of the items themselves, so figures with and without whitening can be compared.
 """
 
 from __future__ import annotations
@@ -16,13 +16,18 @@ from flows.transforms.preprocessing import Centre
 from flows.transforms.transform import Transform
 
 _FLOOR = 1e-9
-"""Of the mean variance, added to every one, so that none is zero. Dequantised pixels all vary by far more than that."""
+"""As a share of the mean variance, added to every variance so that none is zero. Dequantised pixels vary far more."""
 
 
 class Standardise(Transform):
     """y = (x - mean) / std in every dimension of (B, D); log|det| = -sum of log std.
 
-    ``initialise`` takes both from the batch it is given, so a table keeps its own units outside of the flow.
+    ``initialise`` takes both from its batch. So a table can keep its own units outside of the flow.
+
+    >>> standardise = flows.Standardise(1)
+    >>> standardise.initialise(torch.tensor([[1000.0], [3000.0]])).round(decimals=3)
+    tensor([[-1.],
+            [ 1.]])
     """
 
     mean: Tensor
@@ -43,7 +48,7 @@ class Standardise(Transform):
     def initialise(self, x: Tensor) -> Tensor:
         exact = x.double()
         std = exact.std(dim=0, correction=0)
-        # A column of one value only has no scale of its own; one that is tiny, as an income in millions may be, has.
+        # A constant column has no scale. A tiny deviation is a scale: an income in millions, for example.
         self.log_std.copy_(torch.where(std > 0, std, 1.0).log())
         self.mean.copy_(exact.mean(dim=0))
         return self(x)[0]
@@ -53,18 +58,23 @@ class Standardise(Transform):
 
 
 class Whitening(Transform):
-    """y = W (x - mean) over (B, D), with the symmetric W that makes the training data uncorrelated; log|det W|.
+    """y = W (x - mean) over (B, D), with the symmetric W that makes the training data uncorrelated.
 
-    With C = U diag(v) U' the covariance of the training data, W = U diag(v)^(-1/2) U' is ZCA (Bell & Sejnowski
-    1997, "The independent components of natural scenes are edge filters"): of all whitenings the one that changes the
-    data least, so that an image still looks like itself.
+    With C = U diag(v) U' the covariance of the training data, W = U diag(v)^(-1/2) U' is ZCA (Bell & Sejnowski 1997,
+    "The independent components of natural scenes are edge filters"): of all whitenings the one that changes the data
+    least, so an image still looks like itself. log|det| = log|det W|.
 
-    With fewer ``components`` than dimensions it is approximate: the leading directions are whitened each on its own,
-    and the others share the one scale that their mean variance asks for. That needs D x components numbers, and the
-    directions that hold next to nothing but noise are not blown up to the size of the rest.
+    With fewer ``components`` than dimensions the whitening is approximate: the leading directions are scaled one by
+    one, all others by the common scale of their mean variance. This stores D x components numbers, and it does not
+    enlarge directions that hold little but noise.
 
-    ``initialise`` fits it to the batch that it is given. The directions are kept as one long vector because a store may
-    round matrices, and a rotation that is rounded is none.
+    ``initialise`` fits the whitening to its batch. The directions are stored as one long vector because a store may
+    round matrices, and a rounded rotation is no rotation.
+
+    >>> x = torch.randn(500, 3) @ torch.tensor([[2.0, 1.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 5.0]])
+    >>> y = flows.Whitening(3).initialise(x)
+    >>> torch.allclose(torch.cov(y.T, correction=0), torch.eye(3), atol=1e-3)
+    True
     """
 
     mean: Tensor
@@ -76,7 +86,9 @@ class Whitening(Transform):
         super().__init__()
         self.dimensions, self.components = dimensions, dimensions if components is None else components
         if not 0 < self.components <= dimensions:
-            raise ShapeMismatch(f"{components} components do not lie in {dimensions} dimensions")
+            raise ShapeMismatch(
+                f"components must be from 1 to {dimensions}, the number of dimensions, got {components}"
+            )
         self.register_buffer("mean", torch.zeros(dimensions))
         self.register_buffer("directions", torch.eye(self.components, dimensions).flatten())
         self.register_buffer("log_scale", torch.zeros(self.components))
@@ -93,10 +105,10 @@ class Whitening(Transform):
         return self.log_scale.sum() + (self.dimensions - self.components) * self.rest
 
     def _scale(self, x: Tensor, sign: int) -> Tensor:
-        """exp(±log_scale) along the directions, exp(±rest) along all others."""
+        """Scale x by exp(±log_scale) along the directions and by exp(±rest) along all others."""
         directions = self.directions.reshape(self.components, self.dimensions)
         leading, others = (sign * self.log_scale).exp(), (sign * self.rest).exp()
-        # Autocast is for nets: a whitening in bfloat16 would drown in its own rounding.
+        # Autocast to a half type is meant for nets: here its rounding would exceed the small directions.
         with torch.autocast(x.device.type, enabled=False):
             return ((x @ directions.T) * (leading - others)) @ directions + x * others
 
@@ -127,4 +139,4 @@ WHITENINGS: dict[str, Callable[[int], Transform]] = {
     "zca": Whitening,
     "approximate": lambda dimensions: Whitening(dimensions, max(1, dimensions // 8)),
 }
-"""What an architecture may begin with. The paper does not say what its approximate whitening is: this one is ours."""
+"""The choices for the first transform of NICE. The paper does not define its approximate whitening: this is ours."""

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import flows
-from flows.inpainting.survey import survey
 from model_store import ModelRefused, Store, draws_to_png, fits_a_sheet, publish
 from model_store.draws import draws_from_png
 from model_store.weights import DamagedTensors
@@ -58,7 +57,7 @@ def test_a_picture_larger_than_any_sheet_is_not_unpacked() -> None:
         draws_from_png(png(np.zeros((40_000, 512), np.uint8)), (8, 8))
 
 
-def test_a_loaded_flow_sets_out_from_the_draws_that_were_published(tmp_path: Path) -> None:
+def test_the_survey_of_a_loaded_model_is_of_the_published_draws(tmp_path: Path) -> None:
     torch.manual_seed(0)
     flow = flows.lattice((8, 8), width=6, blocks=1).requires_grad_(False)
     items = torch.randint(0, 256, (128, 8, 8), dtype=torch.uint8)
@@ -72,7 +71,7 @@ def test_a_loaded_flow_sets_out_from_the_draws_that_were_published(tmp_path: Pat
     }
     publish(tmp_path, "squares", flow, drawn=items, **options)
     model = Store(tmp_path).load("squares", 1)
-    assert torch.equal(survey(model.flow).draws, items)
+    assert torch.equal(model.survey.draws, items)
     (tmp_path / "squares" / "1" / "draws.png").write_bytes(SHEET)
     with pytest.raises(ModelRefused, match=r"draws\.png"):
         Store(tmp_path).load("squares", 1)

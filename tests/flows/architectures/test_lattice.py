@@ -95,17 +95,17 @@ def test_other_sizes_are_refused(shape: tuple[int, ...]) -> None:
 def test_smoothing_widens_modes_until_nothing_is_left_of_them() -> None:
     flow = small(4, 4)
     x = torch.rand(3, 4, 4, dtype=torch.float64)
-    narrow, wide = (flow.landscape(x, torch.full((3,), width))[1] for width in (1e-3, 1e3))
+    narrow, wide = (flow.smoothed_log_prob(x, torch.full((3,), width))[1] for width in (1e-3, 1e3))
     assert not torch.allclose(narrow, wide)
-    spread = flow.landscape(torch.rand(50, 4, 4, dtype=torch.float64), torch.full((50,), 1e3))[1].std()
+    spread = flow.smoothed_log_prob(torch.rand(50, 4, 4, dtype=torch.float64), torch.full((50,), 1e3))[1].std()
     assert spread < 1e-3
 
 
 @pytest.mark.parametrize("shape", [(8, 12), (8, 8, 3)])
-def test_a_landscape_tells_the_true_likelihood_beside_the_smoothed_one(shape: tuple[int, ...]) -> None:
+def test_the_smoothed_log_likelihood_comes_with_the_true_one(shape: tuple[int, ...]) -> None:
     flow = small(*shape)
     x = torch.rand(5, *shape, dtype=torch.float64, requires_grad=True)
-    log_prob, smoothed = flow.landscape(x, torch.full((5,), 0.01))
+    log_prob, smoothed = flow.smoothed_log_prob(x, torch.full((5,), 0.01))
     torch.testing.assert_close(log_prob, flow.log_prob(x).detach(), rtol=1e-12, atol=1e-9)
     assert not log_prob.requires_grad
     assert smoothed.requires_grad
@@ -140,7 +140,7 @@ def test_a_climb_finds_the_sharp_mode_that_a_raw_gradient_does_not_see() -> None
                 bias.copy_(torch.tensor([-6.0, -6.0, 6.0, math.log(0.8 / 0.2), -6.0]))
     hidden = torch.ones(2, 4, 4, dtype=torch.bool)
     x = torch.zeros(2, 4, 4, dtype=torch.float64)
-    climb = inpainting.start(flow, x, hidden, noise.keys(0, 2), steps=40)
+    climb = inpainting.start(flow, x, hidden, noise.keys(0, 2), survey=inpainting.survey(flow), steps=40)
     while not bool(climb.done.all()):
         climb = inpainting.step(flow, climb)
     torch.testing.assert_close(climb.result(), torch.full_like(x, 0.8), atol=5e-3, rtol=0)
@@ -149,6 +149,6 @@ def test_a_climb_finds_the_sharp_mode_that_a_raw_gradient_does_not_see() -> None
 def test_a_pixels_share_of_the_log_determinant_is_its_own_slope() -> None:
     flow = disturb(flows.lattice((8, 8), width=8, blocks=1).double())
     x = torch.rand(1, 8, 8, dtype=torch.float64)
-    jacobian = torch.autograd.functional.jacobian(lambda v: flow.in_place(flow.encode(v)[0]).flatten(), x)
+    jacobian = torch.autograd.functional.jacobian(lambda v: flow.in_item_layout(flow.encode(v)[0]).flatten(), x)
     slopes = jacobian.reshape(64, 64).diagonal().reshape(1, 8, 8)
     torch.testing.assert_close(flow.encode_locally(x)[2], slopes.log())

@@ -68,9 +68,13 @@ def climb_to_the_end(flow: flows.Flow, climb: Climb) -> Climb:
     return climb
 
 
+def begin(flow: flows.Flow, x: Tensor, hidden: Tensor, keys: Tensor, **options: object) -> Climb:
+    return inpainting.start(flow, x, hidden, keys, survey=inpainting.survey(flow), **options)
+
+
 def inpaint(flow: flows.Flow, x: Tensor, hidden: Tensor, keys: Tensor, **options: object) -> Climb:
     options = {"steps": 200, **options}
-    return climb_to_the_end(flow, inpainting.start(flow, x, hidden, keys, **options))
+    return climb_to_the_end(flow, begin(flow, x, hidden, keys, **options))
 
 
 @pytest.mark.parametrize("method", CLIMBERS)
@@ -159,10 +163,10 @@ def test_rows_that_join_and_leave_change_nothing_for_their_neighbours(method: st
     x = flow.sample(5, torch.Generator().manual_seed(7)).detach().clamp(0, 0.99)
     alone = [inpaint(flow, x[i : i + 1], hidden[i : i + 1], keys[i : i + 1], method=method, steps=16) for i in range(5)]
 
-    batch = inpainting.start(flow, x[:3], hidden[:3], keys[:3], method=method, steps=16)
+    batch = begin(flow, x[:3], hidden[:3], keys[:3], method=method, steps=16)
     for _ in range(5):
         batch = inpainting.step(flow, batch)
-    late = inpainting.start(flow, x[3:], hidden[3:], keys[3:], method=method, steps=16)
+    late = begin(flow, x[3:], hidden[3:], keys[3:], method=method, steps=16)
     batch = Climb.cat([late, batch.select([2, 0])])  # row 1 leaves
     batch = climb_to_the_end(flow, batch)
 
@@ -177,7 +181,7 @@ def test_rows_keep_their_own_steps_step_sizes_and_temperatures_in_one_batch() ->
     x, hidden, keys = rows(flow, 1)
     options = [{"steps": 5}, {"steps": 30, "step_size": 0.5}, {"steps": 30, "temperature": 4.0}]
     alone = [inpaint(flow, x, hidden, keys, **o) for o in options]
-    together = climb_to_the_end(flow, Climb.cat([inpainting.start(flow, x, hidden, keys, **o) for o in options]))
+    together = climb_to_the_end(flow, Climb.cat([begin(flow, x, hidden, keys, **o) for o in options]))
     assert together.step.tolist() == [5, 30, 30]
     assert torch.allclose(together.result(), torch.cat([a.result() for a in alone]))
     assert len({float(value) for value in together.best_log_prob}) == 3
@@ -187,10 +191,7 @@ def test_a_done_row_stays_as_it_is_while_others_go_on() -> None:
     flow = gaussian()
     x, hidden, keys = rows(flow, 2)
     climb = Climb.cat(
-        [
-            inpainting.start(flow, x[i : i + 1], hidden[i : i + 1], keys[i : i + 1], steps=n)
-            for i, n in enumerate((1, 9))
-        ]
+        [begin(flow, x[i : i + 1], hidden[i : i + 1], keys[i : i + 1], steps=n) for i, n in enumerate((1, 9))]
     )
     first = inpainting.step(flow, climb)
     second = inpainting.step(flow, first)
@@ -204,7 +205,7 @@ def test_a_done_row_stays_as_it_is_while_others_go_on() -> None:
 def test_a_row_that_hides_nothing_is_done_at_once(method: str) -> None:
     flow = gaussian()
     x, hidden, keys = rows(flow, 2)
-    climb = inpainting.start(flow, x, torch.zeros_like(hidden), keys, method=method, steps=10)
+    climb = begin(flow, x, torch.zeros_like(hidden), keys, method=method, steps=10)
     assert climb.done.all()
     assert climb.converged.all()
     assert torch.equal(climb.result(), x)
@@ -213,7 +214,7 @@ def test_a_row_that_hides_nothing_is_done_at_once(method: str) -> None:
 
 def test_no_steps_give_the_starting_point_and_do_not_claim_to_have_converged() -> None:
     flow = gaussian()
-    climb = inpainting.start(flow, *rows(flow, 2), steps=0)
+    climb = begin(flow, *rows(flow, 2), steps=0)
     assert climb.done.all()
     assert not climb.converged.any()
 
@@ -241,7 +242,7 @@ def test_a_climb_stops_early_once_nothing_is_left_to_gain(method: str) -> None:
 def test_the_raw_formula_of_the_paper_is_taken_to_the_letter() -> None:
     flow = gaussian(image=True)
     x, hidden, keys = rows(flow, 2)
-    before = inpainting.start(flow, x, hidden, keys, method="nice", steps=3, step_size=1e-3)
+    before = begin(flow, x, hidden, keys, method="nice", steps=3, step_size=1e-3)
     after = inpainting.step(flow, before)
     point = before.x.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(flow.log_prob(point).sum(), point)
@@ -293,7 +294,7 @@ def test_a_temperature_of_zero_takes_all_chance_from_the_ascent() -> None:
 def test_the_progress_of_a_climb_can_be_followed() -> None:
     flow = gaussian()
     x, hidden, keys = rows(flow, 2)
-    climb = inpainting.start(flow, x, hidden, keys, steps=300)
+    climb = begin(flow, x, hidden, keys, steps=300)
     assert torch.allclose(climb.log_prob, flow.log_prob(climb.x))
     first = climb.grad_norm
     climb = climb_to_the_end(flow, climb)
@@ -306,8 +307,8 @@ def test_the_progress_of_a_climb_can_be_followed() -> None:
 def test_a_row_whose_density_overflows_stays_finite_and_its_neighbours_go_on() -> None:
     flow = gaussian(stretch=5.0)
     x, hidden, keys = rows(flow, 2)
-    wild = inpainting.start(flow, x[:1], hidden[:1], keys[:1], method="nice", steps=300, step_size=1e300)
-    tame = inpainting.start(flow, x[1:], hidden[1:], keys[1:], method="nice", steps=300, step_size=1e-5)
+    wild = begin(flow, x[:1], hidden[:1], keys[:1], method="nice", steps=300, step_size=1e300)
+    tame = begin(flow, x[1:], hidden[1:], keys[1:], method="nice", steps=300, step_size=1e-5)
     climb = climb_to_the_end(flow, Climb.cat([wild, tame]))
     assert climb.x.isfinite().all()
     assert climb.log_prob.isfinite().all()
@@ -346,12 +347,12 @@ def test_a_bad_request_is_refused_with_what_is_wrong(change: dict[str, object], 
     x, hidden, keys = rows(flow, 2)
     arguments = {"x": x, "hidden": hidden, "keys": keys, "steps": 3, **change}
     with pytest.raises(error, match=says):
-        inpainting.start(flow, **arguments)
+        begin(flow, **arguments)
 
 
 def test_climbs_of_different_methods_do_not_batch() -> None:
     flow = gaussian()
-    climb = inpainting.start(flow, *rows(flow, 1), steps=3)
+    climb = begin(flow, *rows(flow, 1), steps=3)
     with pytest.raises(flows.FlowError, match="different methods"):
         Climb.cat([climb, replace(climb, method="map")])
 
@@ -359,85 +360,3 @@ def test_climbs_of_different_methods_do_not_batch() -> None:
 def test_every_method_says_what_it_does() -> None:
     assert all(name == method.name and method.__doc__ for name, method in METHODS.items())
     assert {"ascent", "nice", "map", "langevin", "latent"} <= METHODS.keys()
-
-
-def test_a_climb_sets_out_by_the_weights_of_today() -> None:
-    """What is remembered of a flow's samples goes with the weights that they were drawn from."""
-    flow = gaussian()
-    hidden, keys = torch.ones(2, DIMENSIONS, dtype=torch.bool), noise.keys(0, 2)
-    x = torch.zeros(2, DIMENSIONS, dtype=torch.float64)
-    before = inpainting.start(flow, x, hidden, keys, method="map", steps=1)
-    again = inpainting.start(flow, x, hidden, keys, method="map", steps=1)
-    assert torch.equal(before.x, again.x)
-    with torch.no_grad():
-        next(t for t in flow.transforms if isinstance(t, flows.Centre)).mean.add_(5)
-    after = inpainting.start(flow, x, hidden, keys, method="map", steps=1)
-    torch.testing.assert_close(after.x, before.x + 5)
-
-
-@pytest.fixture
-def sharp() -> flows.Flow:
-    """A flow with sharp modes, acquainted with 40 draws."""
-    torch.manual_seed(0)
-    flow = flows.lattice((8, 12), width=6, blocks=1).eval().requires_grad_(False)
-    inpainting.acquaint(flow, inpainting.draws(flow, 40))
-    return flow
-
-
-def out_of(flow: flows.Flow, levels: Tensor, hidden: Tensor, keys: Tensor, temperature: float = 0.0) -> Tensor:
-    x = (levels.float() + 0.5) / 256
-    return inpainting.start(flow, x, hidden, keys, steps=1, temperature=temperature).x
-
-
-def test_a_flow_with_sharp_modes_sets_out_from_the_draws_nearest_in_what_is_known(sharp: flows.Flow) -> None:
-    draws = inpainting.draws(sharp, 40)
-    hidden = torch.zeros(3, 8, 12, dtype=torch.bool)
-    hidden[:, :, 6:] = True
-    levels = draws[[5, 17, 30]]
-    start = out_of(sharp, levels, hidden, noise.keys(0, 3))
-    for row, level in enumerate(levels):
-        # Known columns count the more the nearer they are to the border: a copy of what is known must be in the mean.
-        squares = (draws[:, :, :6].double() - level[:, :6].double()).square()
-        assert squares.sum(dim=(1, 2)).argmin() == [5, 17, 30][row]
-        others = (draws.float().mean(dim=0) + 0.5) / 256
-        own = (level.float() + 0.5) / 256
-        assert (start[row] - own)[:, 6:].abs().mean() < 0.99 * (others - own)[:, 6:].abs().mean()
-    assert torch.equal(start[:, :, :6], (levels[:, :, :6].float() + 0.5) / 256)
-
-
-def test_an_outset_is_the_rows_own_and_its_keys(sharp: flows.Flow) -> None:
-    hidden = torch.rand(6, 8, 12, generator=torch.Generator().manual_seed(1)) < 0.6
-    hidden[4:] = True
-    levels = torch.randint(0, 256, (6, 8, 12), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
-    keys = noise.keys(3, 6)
-    together = out_of(sharp, levels, hidden, keys, temperature=1.0)
-    for row in range(6):
-        alone = out_of(sharp, levels[row : row + 1], hidden[row : row + 1], keys[row : row + 1], temperature=1.0)
-        assert torch.equal(alone[0], together[row])
-    others = out_of(sharp, levels, hidden, noise.keys(4, 6), temperature=1.0)
-    assert bool((others != together).flatten(1).any(dim=1).all())
-    assert not torch.equal(together[4], together[5]), "with nothing known, chance decides"
-
-
-def test_sharp_modes_are_looked_for_near_the_outset_at_first(
-    sharp: flows.Flow, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def slope(x: Tensor, *_: Tensor) -> tuple[Tensor, Tensor]:
-        log_prob = 0.4 * x.flatten(1).sum(dim=1)
-        return log_prob.detach(), log_prob
-
-    monkeypatch.setattr(sharp, "landscape", slope)
-    x, hidden = torch.full((2, 8, 12), 0.5), torch.ones(2, 8, 12, dtype=torch.bool)
-    hidden[:, :, :3] = False
-    rows = inpainting.start(sharp, x, hidden, noise.keys(0, 2), steps=400, temperature=0.0)
-    outset = rows.x
-    for _ in range(200):
-        rows = inpainting.step(sharp, rows)
-    # Where a slope of 0.4 balances (0.5 / 0.25)^2 of the distance; nothing else would keep it from the bound of 1.
-    balance = (outset + 0.1).clamp(max=1)
-    torch.testing.assert_close(rows.x[hidden], balance[hidden], atol=0.03, rtol=0)
-    while not bool(rows.done.all()):
-        rows = inpainting.step(sharp, rows)
-    assert bool((rows.x[hidden] > balance[hidden] - 0.03).all()), "in the end the likelihood alone decides"
-    assert (rows.x - outset)[hidden].mean() > 0.2
-    assert torch.equal(rows.x[~hidden], x[~hidden])

@@ -36,7 +36,8 @@ def known(*hidden: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def sample(flow: flows.Flow, x: Tensor, hidden: Tensor, keys: Tensor, **options: object) -> Climb:
-    climb = inpainting.start(flow, x, hidden, keys, method="langevin", **options)
+    survey = inpainting.survey(flow)
+    climb = inpainting.start(flow, x, hidden, keys, survey=survey, method="langevin", **options)
     while not bool(climb.done.all()):
         climb = inpainting.step(flow, climb)
     return climb
@@ -64,7 +65,7 @@ def test_redrawing_leaves_what_is_not_chosen_and_tells_every_entrys_density(shap
     assert bool((new != x)[chosen].all())
     torch.testing.assert_close(log_densities.flatten(1).sum(dim=1), flow.log_prob(new))
     z, _, log_slopes = flow.encode_locally(new)
-    torch.testing.assert_close(log_densities, flow.in_place(flow.prior.log_density(z)) + log_slopes)
+    torch.testing.assert_close(log_densities, flow.in_item_layout(flow.prior.log_density(z)) + log_slopes)
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
@@ -113,7 +114,15 @@ def test_a_chain_goes_through_all_its_stages_and_knows_where_it_stands(shape: tu
     x = torch.rand(2, *shape, dtype=torch.float64, generator=generator)
     hidden = torch.rand(2, *shape, generator=generator) < 0.5
     hidden[:, 0, 0] = True
-    climb = inpainting.start(flow, x, hidden, noise.keys(2, 2), method="langevin", steps=torch.tensor([20, 9]))
+    climb = inpainting.start(
+        flow,
+        x,
+        hidden,
+        noise.keys(2, 2),
+        survey=inpainting.survey(flow),
+        method="langevin",
+        steps=torch.tensor([20, 9]),
+    )
     moved = 0
     while not bool(climb.done.all()):
         ahead = inpainting.step(flow, climb)
@@ -141,7 +150,8 @@ def begun(*shape: int) -> Climb:
     """A climb whose windows are looked at."""
     x = torch.full((6, *shape), 0.5)
     flow = flows.lattice(shape, width=6, blocks=1)
-    return inpainting.start(flow, x, x > 0, noise.keys(5, 6), method="langevin", steps=0)
+    survey = inpainting.survey(flow)
+    return inpainting.start(flow, x, x > 0, noise.keys(5, 6), survey=survey, method="langevin", steps=0)
 
 
 def waiting(hidden: Tensor, step_size: float) -> Climb:
@@ -185,9 +195,10 @@ def test_chance_is_spent_where_weights_are() -> None:
     assert 0.65 < float(squares[:, 3, 4].double().mean()) < 0.85
 
 
-def test_a_row_whose_density_is_no_number_stays_where_it_is(small: flows.Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_whose_density_is_nan_stays_where_it_is(small: flows.Flow, monkeypatch: pytest.MonkeyPatch) -> None:
     x, hidden, keys = (each[:3] for each in known((0, 0), (1, 2)))
-    climb = inpainting.start(small, x, hidden, keys, method="langevin", steps=8)
+    survey = inpainting.survey(small)
+    climb = inpainting.start(small, x, hidden, keys, survey=survey, method="langevin", steps=8)
     original = small.redraw
 
     def broken(*arguments: Tensor) -> tuple[Tensor, Tensor]:
