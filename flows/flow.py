@@ -148,6 +148,9 @@ class Flow(nn.Module):
             raise InputOutsideDomain("pixels given as floats must lie in [0, 1]")
         return self.to_items(items)
 
+    def extra_repr(self) -> str:
+        return f"item_shape={self.item_shape}"
+
     def initialise(self, x: Tensor) -> None:
         """Set all data-dependent parameters from one batch x (B, *item_shape) of continuous training points."""
         self.transforms.initialise(x)

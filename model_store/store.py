@@ -52,13 +52,13 @@ class LoadedModel:
     """In batches of any multiple of it a row gets the same answer to the bit, as found for the flow that answers; None
     where that was not looked for, in float32."""
     published_survey: inpainting.Survey | None = field(default=None, repr=False)
-    """Of the items in draws.png; None for a version without them."""
+    """The survey of the items in draws.png; None for a version without that file."""
 
     @cached_property
     def survey(self) -> inpainting.Survey:
-        """What the flow that answers draws, for the initial points of inpaintings.
+        """The survey of the serving flow's draws, for ``inpainting.start``.
 
-        Of the published draws, or of a few that are drawn at the first use and kept.
+        It is of the published draws. A version without them draws a few items at the first use and keeps the survey.
         """
         return self.published_survey if self.published_survey is not None else inpainting.survey(self.serving)
 

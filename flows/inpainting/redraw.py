@@ -21,7 +21,7 @@ _GREED = 0.3
 
 
 class Redraw(Method):
-    """Metropolis-Hastings: redraw what is hidden in a window, accept by how likely its surroundings become.
+    """Metropolis-Hastings: redraw the hidden pixels of a window, accept by the likelihood of the pixels outside.
 
     On a flow with ``SharpModes`` a gradient says nothing, and a step of all pixels at once always leaves some grey
     level. But such a flow knows the density of each pixel given those before it. The proposal redraws the hidden pixels

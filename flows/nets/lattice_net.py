@@ -42,26 +42,26 @@ class CellNet(Net):
 
     Rows are ordered group after group. A learnt offset for each cell of each group tells the net the place of a pixel
     and its group; on a small grid that helps more than depth, since margins are black. The last layer starts with
-    weights of zero and the bias ``answer`` (outputs,).
+    weights of zero and the bias ``start`` (outputs,).
     """
 
     def __init__(
-        self, channels: int, groups: int, cells: Sequence[int], width: int, blocks: int, answer: Tensor
+        self, channels: int, groups: int, cells: Sequence[int], width: int, blocks: int, start: Tensor
     ) -> None:
         super().__init__()
         self.first = nn.Conv2d(channels, width, 3, padding=1)
         self.place = nn.Parameter(torch.zeros(groups, width, *cells))
         self.blocks = nn.Sequential(*(Residual(width) for _ in range(blocks)))
-        self.last = nn.Conv2d(width, len(answer), 1)
+        self.last = nn.Conv2d(width, len(start), 1)
         with torch.no_grad():
             self.last.weight.zero_()
-            self.last.bias.copy_(answer)  # type: ignore[union-attr]
+            self.last.bias.copy_(start)  # type: ignore[union-attr]
 
     def compute(self, x: Tensor, groups: slice = slice(None)) -> Tensor:
         place = self.place[groups].unsqueeze(1)
-        start = self.first(x)
-        start = (start.reshape(len(place), -1, *start.shape[1:]) + place).flatten(0, 1)
-        y: Tensor = self.last(functional.relu(self.blocks(start)))
+        hidden = self.first(x)
+        hidden = (hidden.reshape(len(place), -1, *hidden.shape[1:]) + place).flatten(0, 1)
+        y: Tensor = self.last(functional.relu(self.blocks(hidden)))
         return y
 
 

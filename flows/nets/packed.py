@@ -38,6 +38,9 @@ class PackedLinear(nn.Module):
         product = _Product.apply(x, self._there, self.bias, self._back, self._activation)  # type: ignore[no-untyped-call]
         return cast("Tensor", product)
 
+    def extra_repr(self) -> str:
+        return f"outputs={len(self.bias)}, activation={self._activation}"
+
 
 class _Product(torch.autograd.Function):
     @staticmethod

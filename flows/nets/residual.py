@@ -76,3 +76,7 @@ class NormedConvolution(nn.Module):
         norms = self.direction.flatten(1).square().sum(dim=1).sqrt()
         weight = self.direction * (self.length / norms.clamp_min(1e-12))[:, None, None, None]
         return functional.conv2d(x, weight, self.bias, padding=1)
+
+    def extra_repr(self) -> str:
+        outputs, inputs = self.direction.shape[:2]
+        return f"{inputs}, {outputs}"

@@ -39,7 +39,7 @@ class Cells(Transform):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Raises InputOutsideDomain for values outside [0, 1], where the density is zero, and for NaN."""
         planes, log_abs_det = self.planes(x)
-        if not bool(((x >= 0) & (x <= 1)).all()):  # also false for NaN
+        if not bool(((x >= 0) & (x <= 1)).all()):  # false for NaN too
             raise InputOutsideDomain("a lattice flow is defined for pixels in [0, 1] only")
         return functional.pixel_unshuffle(planes, CELL), log_abs_det
 

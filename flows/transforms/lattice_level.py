@@ -46,8 +46,8 @@ class LatticeLevel(Transform):
         self.register_buffer("known", functional.pixel_shuffle(before.float(), CELL).bool(), persistent=False)
         self.register_buffer("groups", groups.any(dim=1), persistent=False)
         self.code = PixelCode(CODE)
-        channels, answer = CODE * groups.shape[1], UnitMixture.start(components)
-        self.net = CellNet(channels, len(groups), groups.shape[2:], width, blocks, answer)
+        channels, start = CODE * groups.shape[1], UnitMixture.start(components)
+        self.net = CellNet(channels, len(groups), groups.shape[2:], width, blocks, start)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         y, log_slope = self.to_latent(x)

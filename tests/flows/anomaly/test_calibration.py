@@ -32,7 +32,7 @@ def test_p_values_of_ordinary_items_are_uniform(calibration: anomaly.Calibration
         assert kolmogorov_smirnov(p_values) < 1.95 * math.sqrt(2 / 2000), "two samples of 2,000: p < 0.001"
 
 
-def test_strange_items_are_found_by_the_combined_verdict(calibration: anomaly.Calibration) -> None:
+def test_the_combined_p_value_finds_atypical_items(calibration: anomaly.Calibration) -> None:
     far = table(200, 3, 4) + torch.tensor([0.0, 30.0, 0.0], dtype=torch.float64)
     unusual_together = table(200, 3, 5)[:, [0, 2, 1]] * torch.tensor([1.0, 0.02, 30.0], dtype=torch.float64)
     for strange in (far, unusual_together):
@@ -46,7 +46,7 @@ def test_p_values_stay_within_their_resolution(calibration: anomaly.Calibration)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 1e308])
-def test_a_statistic_that_is_not_finite_is_the_strangest_of_all(calibration: anomaly.Calibration, bad: float) -> None:
+def test_a_statistic_that_is_not_finite_gets_the_least_p_value(calibration: anomaly.Calibration, bad: float) -> None:
     rows = table(3, 3, 7)
     rows[1] = bad
     verdict = calibration.judge(rows)
@@ -68,7 +68,7 @@ def test_ordinary_groups_rarely_alarm(calibration: anomaly.Calibration, size: in
     assert alarms <= 39, "20 expected of 400; 39 has a probability below 1e-4"
 
 
-def test_a_group_is_sharper_than_its_items(calibration: anomaly.Calibration) -> None:
+def test_a_group_verdict_detects_a_shift_that_single_items_do_not_show(calibration: anomaly.Calibration) -> None:
     shifted = table(100, 3, 9) * 1.6
     assert judge_group(calibration, shifted).p_value < 1e-6
     assert (calibration.judge(shifted).p_value < 0.01).double().mean() < 0.2
@@ -83,7 +83,7 @@ def test_tensors_make_the_same_calibration_again(calibration: anomaly.Calibratio
     torch.testing.assert_close(held_out, table(2000, 3, 2)[:, 0], rtol=1e-3, atol=0.02)
 
 
-def test_a_constant_statistic_says_nothing_and_breaks_nothing() -> None:
+def test_a_constant_statistic_leaves_p_values_uniform() -> None:
     fit, reference, rows = (table(100, 3, seed) for seed in (1, 2, 3))
     for part in (fit, reference, rows):
         part[:, 1] = 7.0
@@ -101,12 +101,12 @@ def test_a_constant_statistic_says_nothing_and_breaks_nothing() -> None:
         (torch.full((50, 3), math.nan), torch.ones(50, 3)),
     ],
 )
-def test_tables_that_calibrate_nothing_are_refused(fit: Tensor, reference: Tensor) -> None:
+def test_tables_too_small_or_not_finite_are_refused(fit: Tensor, reference: Tensor) -> None:
     with pytest.raises(ValueError, match="calibration needs"):
         anomaly.Calibration.of((LIKELIHOOD, PAIR), fit, reference)
 
 
-def test_another_machines_rounding_of_a_constant_statistic_is_no_news() -> None:
+def test_rounding_errors_of_a_constant_statistic_change_no_verdict() -> None:
     fit, reference, rows = (table(200, 3, seed) for seed in (1, 2, 3))
     for part in (fit, reference, rows):
         part[:, 1] = 543.21
@@ -118,7 +118,7 @@ def test_another_machines_rounding_of_a_constant_statistic_is_no_news() -> None:
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=40), st.floats(0.01, 0.5))
-def test_benjamini_hochberg_flags_the_most_that_its_line_allows(p_values: list[float], rate: float) -> None:
+def test_benjamini_hochberg_flags_the_most_items_that_the_rate_allows(p_values: list[float], rate: float) -> None:
     flags = anomaly.benjamini_hochberg(torch.tensor(p_values, dtype=torch.float64), rate)
     below = [k for k, p in enumerate(sorted(p_values), 1) if p <= rate * k / len(p_values)]
     assert int(flags.sum()) == max(below, default=0)

@@ -16,7 +16,7 @@ from flows.anomaly.complexity import code_bits, code_length
 from tests.conftest import Digits
 
 
-def test_code_bits_is_that_of_a_lossless_code(digits: Digits) -> None:
+def test_code_bits_behave_like_the_length_of_a_lossless_code(digits: Digits) -> None:
     flat = torch.zeros(1, 28, 28, dtype=torch.uint8)
     noise = torch.randint(0, 256, (1, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     ramp = torch.arange(28, dtype=torch.uint8).repeat(28, 1)[None] * 3
@@ -28,12 +28,12 @@ def test_code_bits_is_that_of_a_lossless_code(digits: Digits) -> None:
 
 
 @given(arrays(np.uint8, st.tuples(st.integers(1, 5), st.integers(1, 5)), elements=st.sampled_from([0, 1, 9, 130, 255])))
-def test_code_bits_are_those_of_a_coder_that_goes_pixel_by_pixel(image: np.ndarray) -> None:
+def test_code_bits_equal_those_of_a_sequential_coder(image: np.ndarray) -> None:
     assert code_bits(torch.from_numpy(image)[None]).item() == pytest.approx(sequential_code_bits(image.tolist()))
 
 
 def sequential_code_bits(image: list[list[int]]) -> float:
-    """The same code as a decoder would follow it: each pixel costs what the pixels before it have made it cost."""
+    """The same code length, computed pixel by pixel from the pixels before, as a decoder would."""
     seen: dict[int, list[float]] = {}
     bits = 0.0
 
@@ -55,7 +55,7 @@ def sequential_code_bits(image: list[list[int]]) -> float:
     return bits
 
 
-def test_pixels_that_cost_more_bits_are_the_busy_ones(digits: Digits) -> None:
+def test_busy_pixels_cost_more_bits(digits: Digits) -> None:
     images = torch.zeros(1, 28, 28, dtype=torch.uint8)
     images[:, 14:, 14:] = digits.test[0, 7:21, 7:21]
     length = code_length(images)
@@ -66,6 +66,6 @@ def test_pixels_that_cost_more_bits_are_the_busy_ones(digits: Digits) -> None:
     assert length.counts[0, 0].argmax() == 0, "where nothing happens residuals have no bits"
 
 
-def test_code_bits_of_colour_sums_over_channels(digits: Digits) -> None:
+def test_code_bits_of_colour_images_sum_over_channels(digits: Digits) -> None:
     colour = digits.test[:2, :, :, None].expand(-1, -1, -1, 3)
     assert bool((code_bits(colour) > code_bits(digits.test[:2])).all())

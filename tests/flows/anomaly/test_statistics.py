@@ -14,7 +14,7 @@ from tests.conftest import Digits
 
 @pytest.fixture(scope="module")
 def fitted(digits: Digits) -> Flow:
-    """A NICE that has learnt a little of the real digits: the start alone knows each pixel's mean and spread."""
+    """A NICE initialised from real digits: that alone gives it the mean and spread of each pixel."""
     torch.manual_seed(0)
     flow = flows.nice((28, 28), hidden=[64])
     flow.initialise(flow.to_continuous(digits.train[:500]))
@@ -25,7 +25,7 @@ def statistics_of(flow: Flow, items: Tensor) -> Tensor:
     return anomaly.statistics(flow, flow.to_continuous(items))
 
 
-def test_statistics_are_named_finite_and_the_items_own(fitted: Flow, digits: Digits) -> None:
+def test_statistics_are_named_and_finite_and_depend_on_their_own_item(fitted: Flow, digits: Digits) -> None:
     found = statistics_of(fitted, digits.test)
     assert found.shape == (500, len(anomaly.names_of(fitted)))
     assert set(anomaly.names_of(fitted)) <= set(anomaly.STATISTICS)
@@ -35,7 +35,7 @@ def test_statistics_are_named_finite_and_the_items_own(fitted: Flow, digits: Dig
     torch.testing.assert_close(found[:, anomaly.names_of(fitted).index("log_likelihood")], log_likelihood)
 
 
-def test_real_digits_pass_and_foreign_pictures_do_not(fitted: Flow, digits: Digits) -> None:
+def test_real_digits_pass_and_other_pictures_are_flagged(fitted: Flow, digits: Digits) -> None:
     held_out = statistics_of(fitted, digits.train[500:])
     verdicts = anomaly.Calibration.of(anomaly.tests_of(fitted), held_out[:200], held_out[200:])
     ordinary = verdicts.judge(statistics_of(fitted, digits.test)).p_value
@@ -47,7 +47,7 @@ def test_real_digits_pass_and_foreign_pictures_do_not(fitted: Flow, digits: Digi
         assert (verdicts.judge(statistics_of(fitted, foreign)).p_value <= 0.02).double().mean() > 0.9
 
 
-def test_a_patch_over_a_picture_saves_the_least_of_all_its_windows(fitted: Flow, digits: Digits) -> None:
+def test_a_patch_over_a_picture_is_the_window_with_the_least_saving(fitted: Flow, digits: Digits) -> None:
     patched = digits.test[:50].clone()
     patched[:, 4:12, 4:12] = 128
     names = anomaly.names_of(fitted)
@@ -59,7 +59,7 @@ def test_a_patch_over_a_picture_saves_the_least_of_all_its_windows(fitted: Flow,
     assert (with_patch - whole)[:, elsewhere].abs().mean() < 0.1 * (whole - with_patch)[:, inside].mean()
 
 
-def test_savings_are_bits_of_the_code_less_those_of_the_flow(fitted: Flow, digits: Digits) -> None:
+def test_savings_are_bits_of_the_code_minus_those_of_the_flow(fitted: Flow, digits: Digits) -> None:
     found, names = statistics_of(fitted, digits.test[:50]), anomaly.names_of(fitted)
     bits = bits_per_dim(fitted.log_prob(fitted.to_continuous(digits.test[:50])).double(), 784)
     saved = code_length(digits.test[:50]).pixels.double().mean(dim=(1, 2)) - bits
@@ -67,7 +67,7 @@ def test_savings_are_bits_of_the_code_less_those_of_the_flow(fitted: Flow, digit
     assert bool(((least < saved) & (saved < most)).all())
 
 
-def test_columns_hold_what_their_names_say(fitted: Flow, digits: Digits) -> None:
+def test_columns_hold_the_statistics_of_their_names(fitted: Flow, digits: Digits) -> None:
     images = digits.test[:20]
     found, code = statistics_of(fitted, images), code_length(images)
     column = dict(zip(anomaly.names_of(fitted), found.T, strict=True))
@@ -87,13 +87,13 @@ def test_columns_hold_what_their_names_say(fitted: Flow, digits: Digits) -> None
         torch.testing.assert_close(column[name], values.double(), rtol=1e-4, atol=1e-5, msg=name)
 
 
-def test_latents_that_no_image_row_divides_are_measured_all_the_same() -> None:
+def test_images_with_an_odd_number_of_entries_have_finite_statistics() -> None:
     flow = flows.nice((5, 7), hidden=[8]).requires_grad_(False)
     items = torch.randint(0, 256, (4, 5, 7), dtype=torch.uint8)
     assert bool(statistics_of(flow, items).isfinite().all())
 
 
-def test_vectors_are_judged_too_and_extremes_never_turn_into_nan() -> None:
+def test_vectors_have_p_values_that_are_never_nan() -> None:
     torch.manual_seed(0)
     flow = flows.nice((3,), hidden=[16], image=False).eval().requires_grad_(False)
     x = torch.randn(1500, 3)

@@ -58,6 +58,8 @@ def test_the_allow_list_cannot_be_changed() -> None:
         ("spline", (2,), {"bins": 100}, "bins"),
     ],
 )
-def test_only_known_architectures_are_built(name: str, shape: tuple[int, ...], arguments: dict, complaint: str) -> None:
+def test_unknown_architectures_and_bad_arguments_are_refused(
+    name: str, shape: tuple[int, ...], arguments: dict, complaint: str
+) -> None:
     with pytest.raises(flows.ArchitectureError, match=complaint):
         flows.build(name, shape, arguments)

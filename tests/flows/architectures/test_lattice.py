@@ -1,4 +1,4 @@
-"""What is peculiar to a lattice flow: its order, its domain, its sharp modes."""
+"""The lattice flow: the order of its pixels, its domain, its sharp modes."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch.nn.functional import pixel_unshuffle
 
 import flows
-from flows import LatticeLevel, UnitMixture, inpainting, noise
+from flows import LatticeLevel, inpainting, noise
 from tests.flows.cases import disturb
 
 SMALL = {"width": 6, "blocks": 1, "components": 3}
@@ -22,7 +20,7 @@ def small(*shape: int) -> flows.Flow:
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (8, 12), (28, 28), (8, 8, 3)])
-def test_every_pixel_comes_once_and_knows_only_those_before(shape: tuple[int, ...]) -> None:
+def test_every_pixel_is_in_one_group_that_knows_only_the_groups_before(shape: tuple[int, ...]) -> None:
     levels = [step for step in flows.lattice(shape, **SMALL).transforms if isinstance(step, LatticeLevel)]
     seen = pixel_unshuffle(torch.zeros_like(levels[0].known[0]), 4)
     for level in reversed(levels):
@@ -34,41 +32,16 @@ def test_every_pixel_comes_once_and_knows_only_those_before(shape: tuple[int, ..
     assert bool(seen.all())
 
 
-def test_a_pixels_latent_depends_on_no_pixel_behind_it() -> None:
+def test_a_latent_depends_on_no_later_pixel() -> None:
     flow = small(8, 8)
     x = torch.rand(1, 8, 8, dtype=torch.float64)
     last = x.clone()
-    last[0, 3, 0] = 1 - x[0, 3, 0]  # of the last lattice
+    last[0, 3, 0] = 1 - x[0, 3, 0]  # a pixel of the last lattice
     moved = (flow.encode(x)[0] != flow.encode(last)[0]).sum()
     assert moved == 1
     first = x.clone()
     first[0, 0, 0] = 1 - x[0, 0, 0]
     assert (flow.encode(x)[0] != flow.encode(first)[0]).sum() > 30
-
-
-@given(seed=st.integers(0, 2**31), components=st.integers(1, 8), size=st.floats(0.1, 1e4))
-def test_a_mixture_is_a_density_whatever_the_net_says(seed: int, components: int, size: float) -> None:
-    """Its distribution function rises from 0 to 1 and the density is its slope."""
-    generator = torch.Generator().manual_seed(seed)
-    raw = size * torch.randn(1, UnitMixture.parameters(components), 1, dtype=torch.float64, generator=generator)
-    mixture = UnitMixture(raw, components)
-    # Fine where the steps end; a component may be a fraction of a grey level wide, so that no sum could stand for it.
-    u = torch.rand(4000, dtype=torch.float64, generator=generator).sort().values[None]
-    z, log_slope = mixture.to_latent(u)
-    assert bool(z.isfinite().all())
-    assert bool(log_slope.isfinite().all())
-    assert bool((z.diff() >= -1e-9).all())
-    low, high = (mixture.to_latent(torch.tensor([[end]], dtype=torch.float64))[0].item() for end in (0.0, 1.0))
-    assert low < -20
-    assert high > 20
-
-
-def test_a_mixture_integrates_to_one() -> None:
-    raw = torch.randn(1, UnitMixture.parameters(4), 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    u = (torch.arange(1_000_000, dtype=torch.float64) + 0.5)[None] / 1_000_000
-    z, log_slope = UnitMixture(raw, 4).to_latent(u)
-    density = (flows.StandardLogistic((1,)).log_density(z) + log_slope).exp()
-    assert density.mean().item() == pytest.approx(1, abs=1e-4)
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, 1e-30, 1 / 256, 255 / 256, 0.5])
@@ -79,7 +52,7 @@ def test_flat_images_have_a_finite_likelihood(value: float, dtype: torch.dtype) 
 
 
 @pytest.mark.parametrize("bad", [-0.1, 1.5, 1e4, math.nan, math.inf])
-def test_what_is_no_pixel_is_a_typed_error(bad: float) -> None:
+def test_values_outside_the_unit_interval_are_a_typed_error(bad: float) -> None:
     x = torch.full((2, 4, 4), 0.5, dtype=torch.float64)
     x[1, 2, 3] = bad
     with pytest.raises(flows.InputOutsideDomain):
@@ -87,12 +60,12 @@ def test_what_is_no_pixel_is_a_typed_error(bad: float) -> None:
 
 
 @pytest.mark.parametrize("shape", [(6, 8), (8, 6), (16,), (4, 4, 3, 2)])
-def test_other_sizes_are_refused(shape: tuple[int, ...]) -> None:
+def test_sides_that_are_not_multiples_of_four_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(flows.ArchitectureError, match="multiples of 4"):
         flows.build("lattice", shape, {})
 
 
-def test_smoothing_widens_modes_until_nothing_is_left_of_them() -> None:
+def test_smoothing_widens_modes_until_the_density_is_flat() -> None:
     flow = small(4, 4)
     x = torch.rand(3, 4, 4, dtype=torch.float64)
     narrow, wide = (flow.smoothed_log_prob(x, torch.full((3,), width))[1] for width in (1e-3, 1e3))
@@ -111,26 +84,8 @@ def test_the_smoothed_log_likelihood_comes_with_the_true_one(shape: tuple[int, .
     assert smoothed.requires_grad
 
 
-@given(seed=st.integers(0, 2**31), size=st.floats(0.1, 30), dtype=st.sampled_from([torch.float32, torch.float64]))
-def test_a_mixtures_inverse_is_found_to_the_last_place_from_either_side(
-    seed: int, size: float, dtype: torch.dtype
-) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    raw = (size * torch.randn(1, UnitMixture.parameters(4), 1, dtype=torch.float64, generator=generator)).to(dtype)
-    mixture = UnitMixture(raw.expand(-1, -1, 500), 4)
-    # Farther out a latent may stand for a place between 1 and the float before it, where there is none.
-    shares = 0.001 + 0.998 * torch.rand(500, dtype=torch.float64, generator=generator)
-    z = torch.logit(shares).to(dtype)[None]
-    u, _ = mixture.from_latent(z)
-    eps = torch.finfo(dtype).eps
-    rounding = 64 * eps * (1 + z.abs())
-    below, above = (mixture.to_latent((u + side * eps).clamp(0, 1))[0] for side in (-8, 8))
-    assert bool((below <= z + rounding).all())
-    assert bool((above >= z - rounding).all())
-
-
-def test_a_climb_finds_the_sharp_mode_that_a_raw_gradient_does_not_see() -> None:
-    """One pixel of a flow that is nearly sure of one grey level, far from where the climb sets out."""
+def test_an_ascent_finds_a_sharp_mode_far_from_its_initial_point() -> None:
+    """One pixel of a flow that is nearly certain of one grey level, far from the initial point."""
     flow = flows.lattice((4, 4), width=4, blocks=1, components=1).double()
     with torch.no_grad():
         for step in flow.transforms:
@@ -146,7 +101,7 @@ def test_a_climb_finds_the_sharp_mode_that_a_raw_gradient_does_not_see() -> None
     torch.testing.assert_close(climb.result(), torch.full_like(x, 0.8), atol=5e-3, rtol=0)
 
 
-def test_a_pixels_share_of_the_log_determinant_is_its_own_slope() -> None:
+def test_the_share_of_a_pixel_in_the_log_determinant_is_its_log_slope() -> None:
     flow = disturb(flows.lattice((8, 8), width=8, blocks=1).double())
     x = torch.rand(1, 8, 8, dtype=torch.float64)
     jacobian = torch.autograd.functional.jacobian(lambda v: flow.in_item_layout(flow.encode(v)[0]).flatten(), x)

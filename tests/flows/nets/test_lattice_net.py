@@ -1,4 +1,4 @@
-"""What a lattice flow's net sees of a pixel, and that groups which go through it together are told apart."""
+"""The code of a pixel, and the net of a lattice level: it tells groups in one batch apart."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from flows.nets.lattice_net import CellNet, PixelCode
 
 
 def code(levels: torch.Tensor) -> torch.Tensor:
-    """Of pixels at these levels (N,), in units of one: (E, N)."""
+    """The codes (E, N) of pixels at these grey levels (N,)."""
     torch.manual_seed(0)
     return PixelCode(5).double()((levels.double() / 256).reshape(1, 1, 1, -1))[0, :, 0].detach()
 
 
-def test_a_code_has_its_numbers_for_each_colour_where_the_pixel_is() -> None:
+def test_each_colour_of_a_pixel_has_its_own_code() -> None:
     torch.manual_seed(0)
     coder, x = PixelCode(5), torch.rand(2, 3, 4, 8)
     found = coder(x)
@@ -24,7 +24,7 @@ def test_a_code_has_its_numbers_for_each_colour_where_the_pixel_is() -> None:
 
 
 @pytest.mark.parametrize("level", [0, 255])
-def test_noise_on_black_and_white_hardly_comes_through(level: int) -> None:
+def test_dequantisation_noise_hardly_changes_the_code_of_black_and_white(level: int) -> None:
     inside = code(level + torch.linspace(0.01, 0.99, 50))
     assert (inside.amax(dim=1) - inside.amin(dim=1)).max() < 0.02
 
@@ -35,20 +35,20 @@ def test_black_is_far_from_nearly_black() -> None:
     assert 1e-3 < (next_to_it - nearly).norm() < (nearly - black).norm()
 
 
-def test_a_gradient_leads_from_level_to_level() -> None:
+def test_the_code_has_a_gradient_between_levels() -> None:
     torch.manual_seed(0)
     x = torch.linspace(0.02, 0.98, 30).reshape(1, 1, 1, 30).requires_grad_()
     (gradient,) = torch.autograd.grad(PixelCode(5)(x).square().sum(), x)
     assert bool((gradient != 0).all())
 
 
-def test_a_net_starts_with_its_answer_for_every_group() -> None:
-    answer = torch.tensor([1.0, -2.0, 3.0])
-    found = CellNet(4, 3, (2, 2), 8, 1, answer)(torch.randn(3 * 5, 4, 2, 2))
-    torch.testing.assert_close(found, answer.reshape(1, 3, 1, 1).expand(15, 3, 2, 2))
+def test_a_net_starts_with_its_given_bias_for_every_group() -> None:
+    start = torch.tensor([1.0, -2.0, 3.0])
+    found = CellNet(4, 3, (2, 2), 8, 1, start)(torch.randn(3 * 5, 4, 2, 2))
+    torch.testing.assert_close(found, start.reshape(1, 3, 1, 1).expand(15, 3, 2, 2))
 
 
-def test_a_group_gets_the_same_alone_as_among_others() -> None:
+def test_a_group_gets_the_same_output_alone_and_with_others() -> None:
     torch.manual_seed(0)
     net = CellNet(4, 3, (2, 2), 8, 1, torch.zeros(6)).double()
     for parameter in net.parameters():

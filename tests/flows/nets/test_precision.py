@@ -1,4 +1,4 @@
-"""Nets of bfloat16: still an exact flow, nearly the same one, and the same answer in any company."""
+"""A flow with bfloat16 nets is exact, nearly the same flow, and gives a row the same result in any batch."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_only_the_nets_change_and_only_in_the_copy(flow: Flow) -> None:
     assert (fast.dtype, fast.device) == (torch.float32, flow.device)
 
 
-def test_the_likelihood_is_nearly_the_same_and_keeps_its_type(flow: Flow) -> None:
+def test_the_likelihood_is_nearly_the_same_and_keeps_its_dtype(flow: Flow) -> None:
     fast, x = with_bfloat16_nets(flow), flow.to_continuous(items(20))
     found = fast.log_prob(x)
     assert found.dtype == torch.float32
@@ -48,8 +48,8 @@ def test_the_likelihood_is_nearly_the_same_and_keeps_its_type(flow: Flow) -> Non
     torch.testing.assert_close(found, flow.log_prob(x), atol=0.1 * flow.dimensions, rtol=0.1)
 
 
-def test_it_is_exactly_invertible(flow: Flow) -> None:
-    """Up to float32 around the nets; in a few items an entry comes back so that it rounds to another bfloat16."""
+def test_a_flow_with_bfloat16_nets_is_invertible(flow: Flow) -> None:
+    """To float32 precision, except in a few items where an entry comes back rounding to another bfloat16."""
     fast, x = with_bfloat16_nets(flow), flow.to_continuous(items(20))
     z, there = fast.encode(x)
     back, here = fast.decode(z)
@@ -57,7 +57,7 @@ def test_it_is_exactly_invertible(flow: Flow) -> None:
     assert (there + here).abs().median() < 0.1
 
 
-def test_a_gradient_comes_through_it(flow: Flow) -> None:
+def test_a_flow_with_bfloat16_nets_has_a_gradient(flow: Flow) -> None:
     fast = with_bfloat16_nets(flow)
     x = flow.to_continuous(items(4))
     hidden = torch.zeros(4, 8, 8, dtype=torch.bool)
@@ -73,12 +73,12 @@ def test_a_gradient_comes_through_it(flow: Flow) -> None:
 @pytest.mark.skipif(not PackedLinear.possible(), reason="this build of PyTorch has no packed weights")
 @pytest.mark.parametrize("relu", [False, True])
 @pytest.mark.parametrize("rows", [0, 1, 2, 9, 300])
-def test_a_packed_layer_is_the_layer(rows: int, relu: bool) -> None:
+def test_a_packed_layer_computes_the_same_as_its_layer(rows: int, relu: bool) -> None:
     torch.manual_seed(0)
     linear = nn.Linear(30, 17).bfloat16()
     layer = nn.Sequential(linear, nn.ReLU()) if relu else linear
     packed = PackedLinear(linear, relu=relu)
-    x = torch.randn(60, rows).bfloat16().T[:, ::2].requires_grad_()  # as a half of a vector lies in memory
+    x = torch.randn(60, rows).bfloat16().T[:, ::2].requires_grad_()  # strided like the kept half of a vector
     cotangent = torch.randn(rows, 17).bfloat16()
     (expected,) = torch.autograd.grad(layer(x), x, cotangent)
     (found,) = torch.autograd.grad(packed(x), x, cotangent)

@@ -1,4 +1,4 @@
-"""Every transform answers the same questions."""
+"""Tests that every transform must pass, and tests of single transforms."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tests.flows.cases import TRANSFORMS, TransformCase, disturb
 
 
 class Constant(torch.nn.Module):
-    """A net that answers every row with the same numbers."""
+    """A net that returns the same numbers for every row."""
 
-    def __init__(self, answer: list[float]) -> None:
+    def __init__(self, output: list[float]) -> None:
         super().__init__()
-        self.answer = torch.tensor([answer])
+        self.output = torch.tensor([output])
 
     def forward(self, kept: torch.Tensor) -> torch.Tensor:
-        return self.answer.to(kept.dtype).expand(len(kept), -1)
+        return self.output.to(kept.dtype).expand(len(kept), -1)
 
 
 every_transform = pytest.mark.parametrize("case", TRANSFORMS.values(), ids=TRANSFORMS.keys())
@@ -78,7 +78,7 @@ def test_an_empty_batch_passes(case: TransformCase) -> None:
 
 
 @pytest.mark.parametrize("dimensions", [6, 7])
-def test_couplings_in_a_row_are_what_they_are_one_by_one(dimensions: int) -> None:
+def test_couplings_run_together_give_the_same_as_one_by_one(dimensions: int) -> None:
     steps = [disturb(flows.AffineCoupling(split, net)).double() for split, net in _alternating(dimensions)]
     x = torch.randn(5, dimensions, dtype=torch.float64)
     together, log_abs_det = flows.Compose(steps)(x)
@@ -91,7 +91,7 @@ def test_couplings_in_a_row_are_what_they_are_one_by_one(dimensions: int) -> Non
 
 
 def _alternating(dimensions: int) -> Iterator[tuple[flows.EvenOdd, flows.MLP]]:
-    for parity in (0, 1, 0, 0, 1):  # the fourth keeps what the third kept, and is no neighbour of it
+    for parity in (0, 1, 0, 0, 1):  # the fourth keeps what the third keeps, so the two do not continue each other
         split = flows.EvenOdd(dimensions, parity)
         yield split, flows.MLP(split.kept, [8], 2 * split.changed)
 
@@ -107,13 +107,13 @@ def test_dequantising_never_changes_a_grey_level(levels: list[int], seed: int) -
         assert log_abs_det.item() == pytest.approx(-len(levels) * torch.tensor(256.0).log().item(), rel=1e-6)
 
 
-def test_dequantisation_noise_is_fresh_for_every_item() -> None:
+def test_dequantisation_noise_differs_between_items() -> None:
     y, _ = flows.Dequantise()(torch.zeros(2, 1000, dtype=torch.uint8))
     assert not torch.equal(y[0], y[1])
     assert y.mean().item() == pytest.approx(0.5 / 256, rel=0.05)
 
 
-def test_scaling_starts_at_the_spread_of_the_data() -> None:
+def test_scaling_is_initialised_to_the_spread_of_the_data() -> None:
     x = torch.randn(4000, 6, dtype=torch.float64) * torch.tensor([1e-3, 0.1, 1.0, 5.0, 50.0, 0.0])
     scaling = flows.DiagonalScaling(6, target_std=2.0).double()
     scaled = scaling.initialise(x)
@@ -121,7 +121,7 @@ def test_scaling_starts_at_the_spread_of_the_data() -> None:
     assert bool(scaling.log_scale.isfinite().all()), "a constant dimension must not ask for an infinite scale"
 
 
-def test_actnorm_starts_at_the_units_of_the_data() -> None:
+def test_actnorm_is_initialised_to_the_unit_of_the_data() -> None:
     x = torch.randn(500, 3, 2, 2, dtype=torch.float64) * torch.tensor([1e-2, 1, 1e5])[:, None, None] + 7
     x[:, 0] = 7
     normed = flows.ActNorm(3).double().initialise(x)
@@ -130,9 +130,9 @@ def test_actnorm_starts_at_the_units_of_the_data() -> None:
     assert bool(normed.isfinite().all()), "a constant channel must not ask for an infinite scale"
 
 
-@pytest.mark.parametrize("answer", [0.0, 1e-30, 3.0, 1e4, -1e4, 1e30, -1e30])
-def test_no_answer_of_its_net_makes_an_affine_coupling_stretch_without_bound(answer: float) -> None:
-    coupling = flows.AffineCoupling(flows.EvenOdd(2, 0), Constant([answer, 0.0]))
+@pytest.mark.parametrize("output", [0.0, 1e-30, 3.0, 1e4, -1e4, 1e30, -1e30])
+def test_the_scale_of_an_affine_coupling_is_bounded_for_any_output_of_its_net(output: float) -> None:
+    coupling = flows.AffineCoupling(flows.EvenOdd(2, 0), Constant([output, 0.0]))
     x = torch.tensor([[0.5, 2.0]])
     y, log_abs_det = coupling(x)
     assert abs(log_abs_det.item()) <= coupling.bound
@@ -140,7 +140,7 @@ def test_no_answer_of_its_net_makes_an_affine_coupling_stretch_without_bound(ans
     torch.testing.assert_close(coupling.inverse(y)[0], x)
 
 
-def test_centre_subtracts_the_mean_of_what_it_was_shown() -> None:
+def test_centre_subtracts_the_mean_of_its_initial_batch() -> None:
     x = torch.randn(100, 4) + 3
     torch.testing.assert_close(flows.Centre(4).initialise(x).mean(dim=0), torch.zeros(4), atol=1e-5, rtol=0)
 
@@ -168,12 +168,12 @@ def test_a_checkerboard_keeps_the_squares_of_one_colour(parity: int) -> None:
 
 
 @pytest.mark.parametrize("bad", [-0.1, 1.1, 1e4, -1e4])
-def test_a_logit_refuses_what_lies_outside_the_unit_interval(bad: float) -> None:
+def test_a_logit_refuses_values_outside_the_unit_interval(bad: float) -> None:
     with pytest.raises(flows.InputOutsideDomain):
         flows.Logit()(torch.tensor([[0.5, bad]]))
 
 
-def test_a_convolution_starts_as_a_rotation_whatever_its_order() -> None:
+def test_a_convolution_starts_as_a_rotation() -> None:
     convolution = flows.InvertibleConvolution(8).double()
     eye = torch.eye(8, dtype=torch.float64)
     matrix = convolution(eye)[0]
@@ -182,7 +182,7 @@ def test_a_convolution_starts_as_a_rotation_whatever_its_order() -> None:
     torch.testing.assert_close(convolution.inverse(convolution(eye)[0])[0], eye)
 
 
-def test_latents_keep_their_precision_where_nets_may_round() -> None:
+def test_autocast_does_not_change_the_precision_of_latents() -> None:
     convolution, x = flows.InvertibleConvolution(4), torch.randn(2, 4, 3, 3)
     with torch.autocast("cpu", torch.bfloat16):
         y, _ = convolution(x)

@@ -1,4 +1,4 @@
-"""Standardising and whitening: what they make of data, and that the density stays that of the data."""
+"""Standardising and whitening: their effect on data, and that the density stays that of the data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.conftest import Digits
 
 @pytest.fixture
 def correlated() -> Tensor:
-    """(4000, 6) float64: columns that lean on each other, from tiny to large, around means far from zero."""
+    """(4000, 6) float64: correlated columns with tiny to large spreads, and means far from zero."""
     generator = torch.Generator().manual_seed(0)
     mixing = torch.randn(6, 6, generator=generator, dtype=torch.float64) * torch.logspace(-2, 1, 6, dtype=torch.float64)
     return torch.randn(4000, 6, generator=generator, dtype=torch.float64) @ mixing + 5
@@ -43,7 +43,7 @@ def test_whitened_data_have_the_identity_as_covariance(correlated: Tensor) -> No
     torch.testing.assert_close(y.mean(dim=0), torch.zeros(6, dtype=torch.float64), atol=1e-9, rtol=0)
 
 
-def test_zca_is_symmetric_and_positive_so_that_data_keep_their_look(correlated: Tensor) -> None:
+def test_zca_is_symmetric_and_positive_definite(correlated: Tensor) -> None:
     whitening = flows.Whitening(6).double()
     whitening.initialise(correlated)
     matrix = whitening(torch.eye(6, dtype=torch.float64) + whitening.mean)[0]
@@ -64,7 +64,7 @@ def test_approximate_whitening_whitens_the_leading_directions_and_keeps_the_rest
 
 @given(st.integers(1, 6), st.floats(1e-4, 1e4))
 def test_a_normal_density_is_exact_in_data_units_whatever_their_scale(components: int, scale: float) -> None:
-    """Whitened in full, a normal cloud has the log-density of the normal distribution fitted to it."""
+    """With full whitening, normal data have the log-density of the normal distribution fitted to them."""
     generator = torch.Generator().manual_seed(components)
     x = scale * torch.randn(500, components + 1, generator=generator, dtype=torch.float64)
     x[:, 0] += x[:, 1]
@@ -82,12 +82,12 @@ def test_more_components_than_dimensions_are_refused() -> None:
             flows.Whitening(6, components)
 
 
-def test_data_that_do_not_vary_are_whitened_to_finite_numbers() -> None:
+def test_whitening_constant_data_gives_finite_values() -> None:
     y = flows.Whitening(3).initialise(torch.ones(10, 3))
     assert bool(y.isfinite().all())
 
 
-def test_autocast_leaves_a_whitening_its_digits(digits: Digits) -> None:
+def test_autocast_does_not_change_the_precision_of_whitening(digits: Digits) -> None:
     x = digits.train.float().flatten(1) / 256 + torch.rand(1000, 784) / 256
     whitening = flows.Whitening(784)
     whitening.initialise(x)
@@ -98,9 +98,7 @@ def test_autocast_leaves_a_whitening_its_digits(digits: Digits) -> None:
 
 
 @pytest.mark.parametrize("whitening", ["none", "zca", "approximate"])
-def test_the_bits_of_real_digits_fall_with_whitening_and_no_log_determinant_is_lost(
-    digits: Digits, whitening: str
-) -> None:
+def test_whitening_lowers_the_bits_of_real_digits_and_loses_no_log_determinant(digits: Digits, whitening: str) -> None:
     """A linear flow is a normal distribution fitted to the digits: its bits per dimension can be had without a flow."""
     flow = flows.build("nice", (28, 28), {"hidden": [4], "prior": "normal", "whitening": whitening}).double()
     x = flow.to_continuous(digits.train)
@@ -123,7 +121,7 @@ def test_the_papers_cifar10_figure_is_448_bits_where_pixels_span_minus_one_to_on
     over_unit_cube = 5371.78 + dimensions * math.log(2)
     assert over_unit_cube == pytest.approx(7501.13, abs=0.01)
     assert flows.bits_per_dim(over_unit_cube, dimensions) == pytest.approx(4.48, abs=0.005)
-    # The same from the other end: 256 levels over [-1, 1] are 1/128 apart.
+    # The same figure computed directly: 256 levels over [-1, 1] are 1/128 apart.
     assert math.log2(128) - 5371.78 / (dimensions * math.log(2)) == pytest.approx(4.48, abs=0.005)
 
 
