@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -82,4 +82,4 @@ class StandardNormal(Prior):
         return z
 
 
-PRIORS: dict[str, type[Prior]] = {"logistic": StandardLogistic, "normal": StandardNormal}
+PRIORS: Mapping[str, type[Prior]] = {"logistic": StandardLogistic, "normal": StandardNormal}

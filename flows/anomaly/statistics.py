@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import cache
 from typing import NamedTuple
 
@@ -35,7 +36,7 @@ _TEXTURE = {
     for context in range(1, CONTEXTS + 1)
     for bits in (*map(str, range(_LONG)), f"{_LONG} or more")
 }
-STATISTICS: dict[str, str] = {
+STATISTICS: Mapping[str, str] = {
     "log_likelihood": "log p(x), nats",
     "code_bits": "length in bits of the image in an adaptive lossless code, which needs no model",
     "correlation_across": "products of neighbouring latents in a row over their squares, as sums; 0 under the prior",

@@ -4,7 +4,7 @@ arXiv:1807.03039)."""
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from flows.architectures.arguments import Argument, Choice, Count, Fraction, Widths
 from flows.flow import Flow
@@ -17,7 +17,7 @@ from flows.transforms.preprocessing import Dequantise, Logit
 from flows.transforms.scaling import ActNorm
 from flows.transforms.transform import Transform
 
-ARGUMENTS: dict[str, Argument] = {
+ARGUMENTS: Mapping[str, Argument] = {
     "steps": Count(32),
     "hidden": Widths((512, 512)),
     "levels": Count(3),

@@ -23,7 +23,7 @@ What it descends from:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
@@ -37,7 +37,7 @@ from flows.transforms.lattice_level import LatticeLevel
 from flows.transforms.preprocessing import Dequantise, Flatten
 from flows.transforms.transform import Transform
 
-ARGUMENTS: dict[str, Argument] = {
+ARGUMENTS: Mapping[str, Argument] = {
     "width": Count(64),
     "blocks": Count(3),
     "components": Count(8),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from flows.architectures.arguments import Argument, Choice, Count, Flag, Widths
 from flows.flow import Flow
@@ -15,7 +15,7 @@ from flows.transforms.scaling import DiagonalScaling
 from flows.transforms.transform import Transform
 from flows.transforms.whitening import WHITENINGS
 
-ARGUMENTS: dict[str, Argument] = {
+ARGUMENTS: Mapping[str, Argument] = {
     "couplings": Count(4),
     "hidden": Widths((1000, 1000, 1000, 1000, 1000)),
     "prior": Choice("logistic", PRIORS),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from flows.architectures.arguments import Argument, Choice, Count, Flag, Fraction, Widths
 from flows.flow import Flow
@@ -15,7 +15,7 @@ from flows.transforms.preprocessing import Dequantise, Flatten, Logit
 from flows.transforms.scaling import ActNorm
 from flows.transforms.transform import Transform
 
-ARGUMENTS: dict[str, Argument] = {
+ARGUMENTS: Mapping[str, Argument] = {
     "couplings": Count(3),
     "hidden": Widths((64, 64, 64, 64, 64, 64, 64, 64)),
     "levels": Count(2),

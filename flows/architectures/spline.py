@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from flows.architectures.arguments import Argument, Choice, Count, Widths
 from flows.flow import Flow
@@ -15,7 +15,7 @@ from flows.transforms.scaling import ActNorm
 from flows.transforms.spline_coupling import SplineCoupling
 from flows.transforms.transform import Transform
 
-ARGUMENTS: dict[str, Argument] = {
+ARGUMENTS: Mapping[str, Argument] = {
     "couplings": Count(6),
     "hidden": Widths((64, 64)),
     "bins": Count(8),

@@ -6,7 +6,7 @@ always that of the items themselves, so figures with and without whitening can b
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -133,7 +133,7 @@ class Whitening(Transform):
         return f"{self.dimensions}, components={self.components}"
 
 
-WHITENINGS: dict[str, Callable[[int], Transform]] = {
+WHITENINGS: Mapping[str, Callable[[int], Transform]] = {
     "none": Centre,
     "standardise": Standardise,
     "zca": Whitening,
