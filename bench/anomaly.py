@@ -22,7 +22,7 @@ from bench import anomaly_cost, bands, page
 from bench.anomaly_data import NEAR, foreign_sets, own_items
 from flows import anomaly
 from flows.anomaly.complexity import code_bits
-from flows.precision import multiplies_bfloat16
+from flows.nets.precision import multiplies_bfloat16
 from model_store import LoadedModel, Store, default_root
 from trainer.calibration import statistics
 from trainer.detection import detection

@@ -25,8 +25,8 @@ from bench.inpainting_classifier import agreement, train_classifier
 from bench.inpainting_masks import masks
 from bench.inpainting_metrics import diversity, mean_over, psnr, ssim
 from flows import Flow, inpainting, noise
-from flows.inpainting import METHODS, Climb
-from flows.precision import multiplies_bfloat16
+from flows.inpainting import METHODS, Climb, Survey
+from flows.nets.precision import multiplies_bfloat16
 from model_store import Store, default_root
 from trainer.data import idx
 
@@ -39,8 +39,8 @@ Column = dict[str, float]
 """A figure for each way of filling in, under one mask."""
 
 
-def climb(flow: Flow, x: Tensor, hidden: Tensor, keys: Tensor, method: str, steps: int) -> Climb:
-    rows = inpainting.start(flow, x, hidden, keys, method=method, steps=steps)
+def climb(flow: Flow, survey: Survey, x: Tensor, hidden: Tensor, keys: Tensor, method: str, steps: int) -> Climb:
+    rows = inpainting.start(flow, x, hidden, keys, survey=survey, method=method, steps=steps)
     while not bool(rows.done.all()):
         rows = inpainting.step(flow, rows)
     return rows
@@ -61,6 +61,7 @@ class Measurement:
     def __init__(
         self,
         flow: Flow,
+        survey: Survey,
         train: Tensor,
         images: Tensor,
         labels: Tensor,
@@ -68,6 +69,7 @@ class Measurement:
         steps: int,
         methods: Sequence[str],
     ) -> None:
+        self.survey = survey
         self.flow, self.train, self.images, self.labels, self.net = flow, train, images, labels, net
         self.steps, self.methods = steps, methods
         self.x = flow.to_continuous(images)
@@ -107,7 +109,7 @@ class Measurement:
             note(way, items, self.flow.log_prob(filled))
         keys = noise.keys(0, len(self.x))
         for method in self.methods:
-            rows = climb(self.flow, self.x, hidden, keys, method, self.steps)
+            rows = climb(self.flow, self.survey, self.x, hidden, keys, method, self.steps)
             answer = rows.log_prob if rows.samples else rows.best_log_prob
             note(method, self.flow.to_items(rows.result()), answer)
             if method == "nice":
@@ -120,7 +122,8 @@ class Measurement:
         x, hidden, images = self.x[:count], hidden[:count], self.images[:count]
         for method in (name for name in CHANCE if name in self.methods):
             keys = noise.keys(1, SEVERAL * count)
-            rows = climb(self.flow, x.repeat(SEVERAL, 1, 1), hidden.repeat(SEVERAL, 1, 1), keys, method, self.steps)
+            copies = x.repeat(SEVERAL, 1, 1), hidden.repeat(SEVERAL, 1, 1)
+            rows = climb(self.flow, self.survey, *copies, keys, method, self.steps)
             answer = rows.log_prob if rows.samples else rows.best_log_prob
             items = self.flow.to_items(rows.result()).reshape(SEVERAL, *images.shape)
             scaled, truth = items.float() / 255, images.float() / 255
@@ -174,14 +177,22 @@ def _verdict(tables: Mapping[str, Mapping[str, Column]]) -> Iterator[str]:
     yield f"and ends at a mean log-likelihood no lower than the truth's on {len(risen)} of {len(likelihood)}."
 
 
-def picture(flow: Flow, images: Tensor, hidden: Mapping[str, Tensor], steps: int, path: Path, lines: int = 4) -> None:
+def picture(
+    flow: Flow,
+    survey: Survey,
+    images: Tensor,
+    hidden: Mapping[str, Tensor],
+    steps: int,
+    path: Path,
+    lines: int = 4,
+) -> None:
     rows: dict[str, list[inpainting_picture.Row]] = {}
     for name in PICTURED:
         rows[name] = []
         for line in range(lines):
             item, mask = images[line : line + 1], hidden[name][line : line + 1]
             x = flow.to_continuous(item).expand(4, -1, -1)
-            done = climb(flow, x, mask.expand(4, -1, -1), noise.keys(line, 4), "ascent", steps)
+            done = climb(flow, survey, x, mask.expand(4, -1, -1), noise.keys(line, 4), "ascent", steps)
             rows[name].append((item[0], mask[0], flow.to_items(done.result())))
     inpainting_picture.draw(rows, path)
 
@@ -217,13 +228,15 @@ def main() -> None:
         f"{model.reference}: {len(images)} test pictures, {options.steps} steps, nets in {model.precision}.",
         f"The classifier knows {agreement(net, test, labels):.2%} of the {len(test):,} test pictures.",
     ]
-    measured = Measurement(flow, train, images, labels[: options.pictures], net, options.steps, options.methods)
+    measured = Measurement(
+        flow, model.survey, train, images, labels[: options.pictures], net, options.steps, options.methods
+    )
     lines += report(measured, hidden, options.several)
     print("\n".join(lines))
     if options.into:
         page.write_into(options.into, f"make bench-inpainting: {options.model}", "\n".join(lines))
     if options.picture:
-        picture(flow, images, hidden, options.steps, options.picture)
+        picture(flow, model.survey, images, hidden, options.steps, options.picture)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from bench import page
 from bench.serving import served
 from bench.side_by_side.load import Request
 from flows import Flow, inpainting, noise
-from flows.precision import multiplies_bfloat16
+from flows.nets.precision import multiplies_bfloat16
 from model_store import Store, default_root
 from trainer.data import idx
 
@@ -36,8 +36,8 @@ REQUESTS, STEPS = 32, 100
 class Work:
     """The lower halves of REQUESTS digits, completed by a bare loop or by a service that has the same model."""
 
-    def __init__(self, flow: Flow, model: str, digits: Tensor) -> None:
-        self._flow, self._model = flow, model
+    def __init__(self, flow: Flow, survey: inpainting.Survey, model: str, digits: Tensor) -> None:
+        self._flow, self._survey, self._model = flow, survey, model
         digits = digits[:REQUESTS]
         self._x = flow.to_continuous(digits)
         hidden = torch.zeros(28, 28, dtype=torch.bool)
@@ -49,7 +49,7 @@ class Work:
     def bare(self) -> None:
         """All of them as one batch."""
         keys = noise.keys(0, len(self._x))
-        rows = inpainting.start(self._flow, self._x, self._hidden, keys, steps=STEPS)
+        rows = inpainting.start(self._flow, self._x, self._hidden, keys, survey=self._survey, steps=STEPS)
         while not bool(rows.done.all()):
             rows = inpainting.step(self._flow, rows)
 
@@ -107,9 +107,9 @@ def main() -> None:
 
     store = Store(options.store)
     fast = multiplies_bfloat16(torch.device("cpu"))  # as the service chooses
-    flow = store.load(*store.resolve(options.model), bfloat16=fast).serving
+    model = store.load(*store.resolve(options.model), bfloat16=fast)
     digits = idx.read(options.data_dir / "mnist" / "t10k-images-idx3-ubyte.gz")
-    work = Work(flow, options.model, digits)
+    work = Work(model.serving, model.survey, options.model, digits)
 
     with served(options.store) as (_, address):
         rounds = []

@@ -1,23 +1,25 @@
 """Normalizing flows in pure PyTorch: transforms that know their log-determinants, priors, and flows made of them."""
 
 from flows.architectures import ARCHITECTURES, build
-from flows.convolution import InvertibleConvolution
-from flows.coupling import AdditiveCoupling, AffineCoupling, Coupling, EvenOdd, Split
+from flows.architectures.glow import glow
+from flows.architectures.lattice import lattice
+from flows.architectures.nice import nice
+from flows.architectures.realnvp import realnvp
+from flows.architectures.spline import spline
 from flows.errors import ArchitectureError, FlowError, InputOutsideDomain, ShapeMismatch
 from flows.flow import Flow, bits_per_dim
-from flows.glow import glow
-from flows.images import Checkerboard, Halves, MultiScale, Planes, Squeeze
-from flows.lattice import LatticeLevel, lattice
-from flows.mixture import UnitMixture
 from flows.nets import MLP, ConvNet, ResidualNet
-from flows.nice import nice
-from flows.preprocessing import Centre, Dequantise, Flatten, Logit
 from flows.priors import Prior, StandardLogistic, StandardNormal
-from flows.realnvp import realnvp
-from flows.scaling import ActNorm, DiagonalScaling
-from flows.spline import SplineCoupling, spline
-from flows.transform import Compose, Transform
-from flows.whitening import Standardise, Whitening
+from flows.transforms.convolution import InvertibleConvolution
+from flows.transforms.coupling import AdditiveCoupling, AffineCoupling, Coupling, EvenOdd, Split
+from flows.transforms.images import Checkerboard, Halves, MultiScale, Planes, Squeeze
+from flows.transforms.lattice_level import LatticeLevel
+from flows.transforms.mixture import UnitMixture
+from flows.transforms.preprocessing import Centre, Dequantise, Flatten, Logit
+from flows.transforms.scaling import ActNorm, DiagonalScaling
+from flows.transforms.spline_coupling import SplineCoupling
+from flows.transforms.transform import Compose, Transform
+from flows.transforms.whitening import Standardise, Whitening
 
 __all__ = [
     "ARCHITECTURES",

@@ -1,8 +1,12 @@
-"""Noise that belongs to an item, not to its place in a batch: the same on every device and beside any neighbours.
+"""Keyed random numbers: a row's noise follows from its key alone, on any device and in any batch.
 
-A counter-based generator: the u-th number of the stream with key k is a hash of (k, u), so a whole batch is drawn in
-one vectorised pass and each row depends on its own key alone. The hash is the finaliser of SplitMix64 (Steele, Lea &
-Flood 2014, "Fast splittable pseudorandom number generators", figure 16), in 64-bit integers that wrap around.
+This is a counter-based generator: the u-th number of the stream with key k is a hash of (k, u). A whole batch is drawn
+in one vectorised pass. The hash is the finaliser of SplitMix64 (Steele, Lea & Flood 2014, "Fast splittable
+pseudorandom number generators", figure 16), in 64-bit integers that wrap around.
+
+    >>> rows = noise.uniform(noise.keys(seed=1, count=4), (2,))
+    >>> torch.equal(rows[:2], noise.uniform(noise.keys(seed=1, count=2), (2,)))
+    True
 """
 
 from __future__ import annotations
@@ -14,76 +18,79 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-_GOLDEN = 0x9E3779B97F4A7C15 - 2**64  # 2^64 / golden ratio, as the signed integer that torch keeps
+_GOLDEN = 0x9E3779B97F4A7C15 - 2**64  # 2^64 / golden ratio, as the signed integer that torch uses
 _MIX_1 = 0xBF58476D1CE4E5B9 - 2**64
 _MIX_2 = 0x94D049BB133111EB - 2**64
 _BITS = 52  # so that k + 1/2 is exact in float64 and no draw is ever 0 or 1
 
 
 def keys(seed: int, count: int, device: torch.device | str = "cpu", first: int = 0) -> Tensor:
-    """Keys (count,) of rows ``first`` ... under a seed: a prefix of a longer call's, so n=16 begins n=64."""
+    """Keys (count,) of the rows from ``first`` on, for a seed. A call for fewer rows gives a prefix of these."""
     rows = torch.arange(first, first + count, dtype=torch.int64, device=device)
     return _mix(_mix(rows * _GOLDEN) + _signed(seed))
 
 
 def content_keys(items: Tensor, seed: int) -> Tensor:
-    """Keys (B,) from what each item (B, ...) of integers holds: equal items get equal noise wherever they stand."""
+    """Keys (B,) that follow from a seed and the content of each integer item (B, ...): equal items get equal noise."""
     flat = items.flatten(1).to(torch.int64)
     return _mix((flat * _weights(flat.shape[1], flat.device)).sum(dim=1) + _start(seed))
 
 
 def derive(parents: Tensor, index: int | Tensor) -> Tensor:
-    """Keys (B,) of the index-th child stream of each key: one a step, say. ``index`` is one integer or (B,)."""
+    """Keys (B,) of the index-th child stream of each key, for example of each step. ``index`` is an integer or (B,)."""
     return _mix(parents ^ _mix(torch.as_tensor(index, dtype=torch.int64, device=parents.device) * _GOLDEN + _MIX_1))
 
 
 def uniform(row_keys: Tensor, shape: Sequence[int]) -> Tensor:
-    """Uniform draws (B, *shape) in the open interval (0, 1), float64, one stream a row."""
+    """Uniform draws (B, *shape) in the open interval (0, 1), float64, one stream for each row."""
     hashed = _mix(row_keys[:, None] + _counter(math.prod(shape), row_keys.device))
     draws = (_shift_right(hashed, 64 - _BITS).to(torch.float64) + 0.5) * 2.0**-_BITS
     return draws.reshape(len(row_keys), *shape)
 
 
 def normal(row_keys: Tensor, shape: Sequence[int]) -> Tensor:
-    """Standard normal draws (B, *shape), float64, one stream a row."""
+    """Standard normal draws (B, *shape), float64, one stream for each row."""
     draws: Tensor = torch.special.ndtri(uniform(row_keys, shape))
     return draws
 
 
-# Remembered, since they are the same for every batch; not of inference mode, so that any other may use them too.
+# The caches below hold constants: they follow from the arguments alone, and nothing writes to the tensors. The tensors
+# are made outside of inference mode, so that they can be used inside and outside of it.
 
 
 @lru_cache(maxsize=16)
 def _start(seed: int) -> int:
-    """Where the keys of a seed begin."""
+    """The hash of a seed, to which hashes of content are added."""
     return int(_mix(torch.tensor(_signed(seed + _GOLDEN))))
 
 
 @lru_cache(maxsize=16)
 @torch.inference_mode(False)
 def _weights(count: int, device: torch.device) -> Tensor:
-    """Odd numbers (count,), one for each place of an item."""
+    """Odd multipliers (count,), one for each place of an item."""
     return keys(0x51_1CE, count, device) | 1
 
 
 @lru_cache(maxsize=16)
 @torch.inference_mode(False)
 def _counter(count: int, device: torch.device) -> Tensor:
-    """Where in its stream each of so many draws (count,) stands."""
+    """The increments (count,) that the first ``count`` draws add to a key."""
     return torch.arange(1, count + 1, dtype=torch.int64, device=device) * _GOLDEN
 
 
 def _mix(x: Tensor) -> Tensor:
+    """The finaliser of SplitMix64."""
     x = (x ^ _shift_right(x, 30)) * _MIX_1
     x = (x ^ _shift_right(x, 27)) * _MIX_2
     return x ^ _shift_right(x, 31)
 
 
 def _shift_right(x: Tensor, bits: int) -> Tensor:
-    """The logical shift: torch's own copies the sign bit into int64."""
+    """The logical shift to the right; that of torch copies the sign bit."""
     return (x >> bits) & ((1 << (64 - bits)) - 1)
 
 
 def _signed(seed: int) -> int:
+    """The seed modulo 2^64, as a signed integer."""
     wrapped = seed & (2**64 - 1)
     return wrapped - 2**64 if wrapped >= 2**63 else wrapped

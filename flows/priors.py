@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -11,24 +11,28 @@ from torch.nn import functional
 
 
 class Prior(nn.Module):
-    """A density of independent, identically distributed latents of a fixed shape.
+    """The density of independent, identically distributed latents (B, *shape).
 
-    Quantiles are part of the interface, so that draws can be made from any source of uniform numbers and come out the
-    same on every device.
+    A subclass implements ``log_density`` and ``quantile``. With quantiles, draws can be made from any source of uniform
+    numbers and are the same on every device.
+
+    >>> isinstance(flows.StandardNormal((2,)), flows.Prior)
+    True
     """
 
     std: float
+    """The standard deviation of each latent."""
 
     def __init__(self, shape: Sequence[int]) -> None:
         super().__init__()
         self.shape = tuple(shape)
 
     def log_density(self, z: Tensor) -> Tensor:
-        """The log-density of each latent on its own, in nats, of the shape of z."""
+        """The log-density of each latent, in nats, in the shape of z."""
         raise NotImplementedError
 
     def quantile(self, u: Tensor) -> Tensor:
-        """The latent below which a share u in (0, 1) of the density lies, elementwise."""
+        """The quantile function: the latent below which a share u in (0, 1) of the mass lies, elementwise."""
         raise NotImplementedError
 
     def log_prob(self, z: Tensor) -> Tensor:
@@ -36,7 +40,7 @@ class Prior(nn.Module):
         return self.log_density(z).flatten(1).sum(dim=1)
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """n draws (n, *shape), float64, on the generator's device."""
+        """n draws (n, *shape), float64, on the generator's device (the CPU without one)."""
         device = generator.device if generator is not None else torch.device("cpu")
         u = torch.rand((n, *self.shape), generator=generator, dtype=torch.float64, device=device)
         return self.quantile(u.clamp_min(2.0**-54))  # a draw of exactly zero would be minus infinity
@@ -46,7 +50,11 @@ class Prior(nn.Module):
 
 
 class StandardLogistic(Prior):
-    """log p(z) = z - 2 log(1 + e^z), which is symmetric and, by softplus, overflows on neither side."""
+    """log p(z) = z - 2 log(1 + e^z). It is symmetric, and computed by softplus it overflows on neither side.
+
+    >>> flows.StandardLogistic((3,)).log_prob(torch.zeros(2, 3))
+    tensor([-4.1589, -4.1589])
+    """
 
     std = math.pi / math.sqrt(3)
 
@@ -58,7 +66,11 @@ class StandardLogistic(Prior):
 
 
 class StandardNormal(Prior):
-    """log p(z) = -(z^2 + log 2 pi) / 2."""
+    """log p(z) = -(z^2 + log 2 pi) / 2.
+
+    >>> flows.StandardNormal((3,)).log_prob(torch.zeros(2, 3))
+    tensor([-2.7568, -2.7568])
+    """
 
     std = 1.0
 
@@ -70,4 +82,4 @@ class StandardNormal(Prior):
         return z
 
 
-PRIORS: dict[str, type[Prior]] = {"logistic": StandardLogistic, "normal": StandardNormal}
+PRIORS: Mapping[str, type[Prior]] = {"logistic": StandardLogistic, "normal": StandardNormal}

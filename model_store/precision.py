@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from flows import Flow
-from flows.precision import with_bfloat16_nets
+from flows.nets.precision import with_bfloat16_nets
 from model_store import manifest as m
 
 BIAS, NOISE = 1e-3, 0.05

@@ -183,8 +183,8 @@ def _note(
         return None
     return m.CalibrationNote(
         source=source,
-        statistics=[name for test in calibration.strangeness.tests for name in test.statistics],
-        fit=len(calibration.strangeness.fit),
+        statistics=[name for test in calibration.nonconformity.tests for name in test.statistics],
+        fit=len(calibration.nonconformity.fit),
         reference=calibration.size,
         detection={foreign: dict(figures) for foreign, figures in detection.items()},
     )

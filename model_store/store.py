@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,16 @@ class LoadedModel:
     least_rows: int | None = None
     """In batches of any multiple of it a row gets the same answer to the bit, as found for the flow that answers; None
     where that was not looked for, in float32."""
+    published_survey: inpainting.Survey | None = field(default=None, repr=False)
+    """The survey of the items in draws.png; None for a version without that file."""
+
+    @cached_property
+    def survey(self) -> inpainting.Survey:
+        """The survey of the serving flow's draws, for ``inpainting.start``.
+
+        It is of the published draws. A version without them draws a few items at the first use and keeps the survey.
+        """
+        return self.published_survey if self.published_survey is not None else inpainting.survey(self.serving)
 
     @property
     def reference(self) -> str:
@@ -177,13 +188,15 @@ class Store:
             deviation = _self_test(flow, manifest, golden)
             calibration = _calibration(flow, manifest.calibration if calibrated else None, data)
             answering, least_rows = _serving(flow, manifest, golden) if bfloat16 else (flow, None)
+            survey = None
             if m.DRAWS in data:
                 drawn = draws_from_png(data[m.DRAWS], manifest.item.shape).to(device)
-                for each in {flow, answering}:
-                    inpainting.acquaint(each, drawn)
+                survey = inpainting.survey_of(answering, drawn)
         except (DamagedFile, DamagedTensors) as error:
             raise ModelRefused(name, version, str(error)) from error
-        return LoadedModel(name, version, manifest, flow, answering, calibration, deviation, directory, least_rows)
+        return LoadedModel(
+            name, version, manifest, flow, answering, calibration, deviation, directory, least_rows, survey
+        )
 
     def verify(self, name: str, version: int) -> list[str]:
         """Load once more from disk and report what was checked, a line each. Raises ModelRefused."""

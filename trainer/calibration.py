@@ -28,7 +28,7 @@ def calibrate(flow: Flow, held_out: Tensor) -> anomaly.Calibration | None:
     a quick try with a limit.
     """
     fit = min(int(len(held_out) * _FIT_SHARE), _FIT_EACH * len(anomaly.names_of(flow)))
-    if fit < anomaly.LEAST:
+    if fit < anomaly.MINIMUM_ITEMS:
         return None
     found = statistics(flow, held_out)
     return anomaly.Calibration.of(anomaly.tests_of(flow), found[:fit], found[fit:])

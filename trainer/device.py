@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 
-from flows.precision import multiplies_bfloat16
+from flows.nets.precision import multiplies_bfloat16
 from trainer.errors import TrainerError
 
 Precision = Literal["auto", "float32", "bfloat16"]

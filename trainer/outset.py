@@ -16,7 +16,7 @@ LARGEST = 2_200_000
 @torch.no_grad()
 def draws_of(flow: Flow, count: int = DRAWS) -> Tensor | None:
     """At most ``count`` items (N, *item_shape) of a flow with sharp modes; others draw for themselves, and need few."""
-    if not flow.has_sharp_modes or not fits_a_sheet(flow.item_shape):
+    if not isinstance(flow, inpainting.SharpModes) or not fits_a_sheet(flow.item_shape):
         return None
     items = inpainting.draws(flow, count)
     while len(draws_to_png(items)) > LARGEST:

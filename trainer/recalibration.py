@@ -80,8 +80,8 @@ def _publish(root: Path, loaded: LoadedModel, ordinary: Ordinary) -> model_store
     calibration = calibrate(answering, ordinary.held_out)
     if calibration is None:
         raise DataError(
-            f"{len(ordinary.held_out)} ordinary items are too few; at least {3 * anomaly.LEAST} are needed, and "
-            "thousands to tell an alarm in a thousand"
+            f"{len(ordinary.held_out)} ordinary items are too few; at least {3 * anomaly.MINIMUM_ITEMS} are needed, "
+            "and thousands to tell an alarm in a thousand"
         )
     return model_store.recalibrate(
         root,

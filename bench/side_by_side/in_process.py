@@ -18,7 +18,7 @@ from bench.side_by_side.load import Load, drive
 from bench.side_by_side.published_model import NAME, PRECISIONS, Precision, PublishedModel
 from bench.side_by_side.report import Row
 from bench.side_by_side.service_imports import grid, to_png
-from flows import Flow
+from flows import Flow, inpainting
 
 BATCH = 256
 SAMPLES = 64
@@ -71,7 +71,7 @@ def samples(flow: Flow, address: str, seconds: float, rounds: int) -> Row:
 
 def inpaintings(model: PublishedModel, flow: Flow, address: str, rounds: int) -> Row:
     """REQUESTS inpaintings of one picture each, sent at once."""
-    work = Work(flow, NAME, torch.from_numpy(model.digits))
+    work = Work(flow, inpainting.survey(flow), NAME, torch.from_numpy(model.digits))
     found = [(seconds_of(lambda: work.at_once(address)), seconds_of(work.bare)) for _ in range(rounds + 1)]
     # The first round warms up.
     ours, theirs = (REQUESTS * STEPS / fmean(column) for column in zip(*found[1:], strict=True))

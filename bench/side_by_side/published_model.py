@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 import flows
 from flows import Flow
-from flows.precision import multiplies_bfloat16
+from flows.nets.precision import multiplies_bfloat16
 from model_store import LoadedModel, Store, measure_bfloat16, publish
 from model_store.manifest import WEIGHTS
 

@@ -1,14 +1,15 @@
-"""Is this input atypical? Statistics of an item under a flow, and calibrated p-values from a held-out set."""
+"""Is an item atypical? Statistics of items under a flow, and p-values calibrated on held-out items."""
 
 from flows.anomaly.calibration import Calibration, GroupVerdict, Verdict, benjamini_hochberg
+from flows.anomaly.nonconformity import MINIMUM_ITEMS, NonconformityScores
 from flows.anomaly.statistics import STATISTICS, Test, names_of, statistics, tests_of
-from flows.anomaly.strangeness import LEAST
 
 __all__ = [
-    "LEAST",
+    "MINIMUM_ITEMS",
     "STATISTICS",
     "Calibration",
     "GroupVerdict",
+    "NonconformityScores",
     "Test",
     "Verdict",
     "benjamini_hochberg",

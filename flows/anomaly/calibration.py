@@ -1,9 +1,9 @@
-"""From statistics to verdicts: conformal p-values whose false-alarm promise survives being combined.
+"""Conformal p-values from statistics, combined in a way that keeps their false-alarm guarantee.
 
-Held-out items are split in two. The first part fits the densities; the second, which no fit has seen, says how strange
-ordinary items look. p = (1 + #{held-out at least as strange}) / (n + 1) is then valid for any strangeness, however bad
-the flow or the densities are (Vovk, Gammerman & Shafer 2005, "Algorithmic learning in a random world", section 2.2).
-The tests are combined before that last step, not after it, so the combination needs no correction.
+Held-out items come in two parts. The first part fits the densities. The second part, unseen by any fit, gives the
+nonconformity scores of ordinary items. Then p = (1 + #{held-out scores >= score}) / (n + 1) is valid for any score,
+however bad the flow or the densities are (Vovk, Gammerman & Shafer 2005, "Algorithmic learning in a random world",
+section 2.2). Tests are combined before this last step, so the combined p-value needs no correction.
 """
 
 from __future__ import annotations
@@ -14,93 +14,121 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from flows.anomaly.nonconformity import NonconformityScores, check_table, p_values, p_values_of_ranks
 from flows.anomaly.statistics import Test
-from flows.anomaly.strangeness import Strangeness, check_table, p_values, p_values_of
 
 
 class Verdict(NamedTuple):
-    """p-values of B items, float64. Small means strange."""
+    """p-values of B items, float64. Small means atypical.
+
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> table = torch.randn(300, 1, generator=generator).double()
+    >>> test = flows.anomaly.Test("size", ("size",))
+    >>> verdict = flows.anomaly.Calibration.of([test], table[:100], table[100:]).judge(torch.tensor([[9.0]]).double())
+    >>> verdict.p_value == 1 / 201, verdict.tests["size"] == 1 / 201
+    (tensor([True]), tensor([True]))
+    """
 
     p_value: Tensor
-    """The combined verdict (B,)."""
+    """(B,): the p-value of all tests combined."""
     tests: dict[str, Tensor]
-    """Each test on its own (B,)."""
+    """(B,) for each test: its own p-value."""
     scores: Tensor
-    """(B, G), what ``Calibration.judge_group`` wants: where an item stands among the held-out ones, in normal scores of
-    every statistic that means something on its own and of how strange each test finds it."""
+    """(B, G): the normal scores of each item's features among the held-out ones, for ``Calibration.judge_group``."""
 
 
 class GroupVerdict(NamedTuple):
-    """Is a batch, taken together, one that the calibration set could have been?"""
+    """Whether a batch, taken together, could be a batch of ordinary items.
+
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> table = torch.randn(300, 1, generator=generator).double()
+    >>> test = flows.anomaly.Test("size", ("size",))
+    >>> calibration = flows.anomaly.Calibration.of([test], table[:100], table[100:])
+    >>> shifted = calibration.judge(torch.randn(50, 1, generator=generator).double() + 1)
+    >>> calibration.judge_group(shifted.scores).p_value < 0.001
+    True
+    """
 
     p_value: float
     statistic: float
-    """Chi-square distributed with ``degrees`` degrees of freedom when the batch is ordinary."""
+    """Chi-square distributed with ``degrees`` degrees of freedom for ordinary batches."""
     degrees: int
 
 
 class Calibration:
-    """How strange held-out items look: their ``places`` (n, G) under a strangeness that was fitted without them.
+    """The features of held-out items (n, G), under nonconformity scores that were fitted without these items.
 
-    ``tensors`` gives all that ``from_tensors`` needs to make it again.
+    ``tensors`` gives all that ``from_tensors`` needs to make the same calibration again.
+
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> table = torch.randn(300, 2, generator=generator).double()
+    >>> test = flows.anomaly.Test("place", ("across", "down"))
+    >>> calibration = flows.anomaly.Calibration.of([test], table[:100], table[100:])
+    >>> calibration
+    Calibration(tests=['place'], fit=100, held_out=200)
+    >>> calibration.judge(torch.tensor([[0.0, 0.0], [9.0, 9.0]]).double()).p_value < 0.01
+    tensor([False,  True])
+    >>> {name: tuple(tensor.shape) for name, tensor in calibration.tensors().items()}
+    {'fit': (100, 2), 'held_out': (200, 3), 'scale': (2, 2)}
     """
 
-    def __init__(self, strangeness: Strangeness, places: Tensor) -> None:
-        self.strangeness, self.places = strangeness, places.half()
-        check_table(self.places, len(strangeness.telling) + len(strangeness.tests))
-        columns = self.places.T.double().contiguous()
-        # Searched for every item: in single precision, which holds halves exactly, more of them stay in a cache.
+    def __init__(self, nonconformity: NonconformityScores, features: Tensor) -> None:
+        self.nonconformity, self.features = nonconformity, features.half()
+        check_table(self.features, len(nonconformity.reported) + len(nonconformity.tests))
+        columns = self.features.T.double().contiguous()
+        # Searched for every item. float32 holds half precision exactly, and more of it stays in the cache than float64.
         self._columns = columns.float().sort(dim=1).values
-        self._combined = strangeness.combined(columns).sort().values
-        halves = torch.arange(1, 2 * self.size + 2, device=places.device).double() / (2 * (self.size + 1))
-        self._normal_score_of = torch.special.ndtri(halves)
+        self._combined = nonconformity.combined(columns).sort().values
+        quantiles = torch.arange(1, 2 * self.size + 2, device=features.device).double() / (2 * (self.size + 1))
+        self._normal_score_of = torch.special.ndtri(quantiles)
         self._precision = _precision(self._normal_scores(*self._ranks(columns)))
 
     @classmethod
     def of(cls, tests: Sequence[Test], fit: Tensor, held_out: Tensor) -> Calibration:
-        """From statistics (N, K) that fit the densities, and others (n, K) that the p-values rest on. ValueError."""
+        """From statistics (N, K) that fit the densities, and others (n, K) for the p-values. Raises ValueError."""
         check_table(held_out, sum(len(test.statistics) for test in tests))
-        strangeness = Strangeness(tests, fit)
-        return cls(strangeness, strangeness.places(held_out).T)
+        nonconformity = NonconformityScores(tests, fit)
+        return cls(nonconformity, nonconformity.features(held_out).T)
 
     @classmethod
     def from_tensors(cls, tests: Sequence[Test], tensors: Mapping[str, Tensor]) -> Calibration:
-        """From what ``tensors`` gave. Raises ValueError, and KeyError where something is missing."""
-        return cls(Strangeness(tests, tensors["fit"], tensors["scale"]), tensors["held_out"])
+        """From what ``tensors`` gave. Raises ValueError, and KeyError for a missing tensor."""
+        return cls(NonconformityScores(tests, tensors["fit"], tensors["scale"]), tensors["held_out"])
 
     def tensors(self) -> dict[str, Tensor]:
+        """What a store keeps: ``fit`` (N, K), ``held_out`` (n, G) and ``scale`` (2, K)."""
         return {
-            "fit": self.strangeness.fit.half(),
-            "held_out": self.places,
-            "scale": self.strangeness.scale.float(),
+            "fit": self.nonconformity.fit.half(),
+            "held_out": self.features,
+            "scale": self.nonconformity.scale.float(),
         }
 
     @property
     def size(self) -> int:
-        """n of the p-values: none is ever below 1 / (n + 1)."""
-        return len(self.places)
+        """n, the number of held-out items. No p-value is below 1 / (n + 1)."""
+        return len(self.features)
 
     def held_out(self, statistic: str) -> Tensor:
-        """What the held-out items have of a statistic (n,) that means something on its own, in its own units."""
-        return self.strangeness.in_units(self.places.T.double(), statistic)
+        """The values (n,) of a reported statistic over the held-out items, in its own unit."""
+        return self.nonconformity.in_units(self.features.T.double(), statistic)
 
     def judge(self, statistics: Tensor) -> Verdict:
-        """Statistics (B, K) of items -> p-values. A row that is not finite is stranger than anything: 1 / (n + 1)."""
-        places = self.strangeness.places(statistics)
-        less, at_most = self._ranks(places)
-        each = p_values_of(self.strangeness.of_tests(less), self.size)
+        """p-values of items from their statistics (B, K). A row that is not finite gets the least one, 1 / (n + 1)."""
+        features = self.nonconformity.features(statistics)
+        less, at_most = self._ranks(features)
+        each = p_values_of_ranks(self.nonconformity.of_tests(less), self.size)
         return Verdict(
-            p_values(self._combined, self.strangeness.combined(places)),
-            {test.name: column for test, column in zip(self.strangeness.tests, each, strict=True)},
+            p_values(self._combined, self.nonconformity.combined(features)),
+            {test.name: column for test, column in zip(self.nonconformity.tests, each, strict=True)},
             self._normal_scores(less, at_most),
         )
 
     def judge_group(self, scores: Tensor) -> GroupVerdict:
-        """Scores (M, G) of a whole batch -> whether their mean sits where means of M ordinary items do.
+        """Whether the mean of ``Verdict.scores`` (M, G) of a batch is a likely mean of M ordinary items.
 
-        In normal scores a mean is near normal even for a small batch, and no single item decides; Hotelling's quadratic
-        form over the means is then chi-square. Of many statistics that hardly vary one by one that would not hold:
-        they have a say by how strange they are together.
+        The mean of normal scores is nearly normal even for a small batch, and no single item dominates it. Hotelling's
+        quadratic form of the means is then chi-square. This would not hold for many statistics that hardly vary; such
+        joint statistics contribute through their test's score only.
         """
         mean = scores.mean(dim=0)
         statistic = float(mean @ self._precision @ mean) / (1 / len(scores) + 1 / self.size)
@@ -108,23 +136,30 @@ class Calibration:
         tail = torch.special.gammaincc(torch.tensor(degrees / 2.0), torch.tensor(statistic / 2).double())
         return GroupVerdict(float(tail), statistic, degrees)
 
-    def _ranks(self, places: Tensor) -> tuple[Tensor, Tensor]:
-        """How many held-out items have less than these places (G, B), and how many at most as much: (G, B) each."""
-        values = places.nan_to_num(nan=torch.inf).float()
+    def _ranks(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """For features (G, B): the number of held-out values that are less, and at most equal, (G, B) each."""
+        values = features.nan_to_num(nan=torch.inf).float()
         return torch.searchsorted(self._columns, values), torch.searchsorted(self._columns, values, right=True)
 
     def _normal_scores(self, less: Tensor, at_most: Tensor) -> Tensor:
-        """Ranks (G, B) among the held-out items, from below and from above -> (B, G): the normal quantiles of both."""
-        halves = (less + at_most).T
-        scores: Tensor = self._normal_score_of.index_select(0, halves.flatten()).view(halves.shape)
+        """Normal quantiles (B, G) of the mean of both ranks (G, B)."""
+        doubled = (less + at_most).T
+        scores: Tensor = self._normal_score_of.index_select(0, doubled.flatten()).view(doubled.shape)
         return scores
+
+    def __repr__(self) -> str:
+        names = [test.name for test in self.nonconformity.tests]
+        return f"Calibration(tests={names}, fit={len(self.nonconformity.fit)}, held_out={self.size})"
 
 
 def benjamini_hochberg(p_values: Tensor, rate: float) -> Tensor:
-    """Which of M items to flag (M,) bool, so that in expectation at most a share ``rate`` of the flags is false.
+    """Flags (M,) bool of items, such that the expected share of false flags among all flags is at most ``rate``.
 
-    Benjamini & Hochberg 1995; valid for conformal p-values of one calibration set too (Bates et al. 2023, "Testing for
-    outliers with conformal p-values", theorem 2).
+    Benjamini & Hochberg 1995, "Controlling the false discovery rate". Valid for conformal p-values that share one
+    calibration set too (Bates et al. 2023, "Testing for outliers with conformal p-values", theorem 2).
+
+    >>> flows.anomaly.benjamini_hochberg(torch.tensor([0.001, 0.9, 0.03]), rate=0.1)
+    tensor([ True, False,  True])
     """
     order = p_values.argsort()
     allowed = rate * torch.arange(1, len(p_values) + 1, dtype=p_values.dtype) / len(p_values)
@@ -136,7 +171,7 @@ def benjamini_hochberg(p_values: Tensor, rate: float) -> Tensor:
 
 
 def _precision(scores: Tensor) -> Tensor:
-    """The inverse of the correlations (K, K) of scores (N, K); a column that does not vary correlates with none."""
+    """The inverse correlation matrix (K, K) of scores (N, K). A constant column correlates with nothing."""
     columns = scores.shape[1]
     correlations = torch.corrcoef(scores.T).reshape(columns, columns).nan_to_num(0).fill_diagonal_(1)
     precision: Tensor = torch.linalg.inv(correlations + 1e-6 * torch.eye(columns, dtype=scores.dtype))

@@ -7,24 +7,26 @@ from torch import Tensor
 from torch.nn import functional
 
 _RIDGE = 1e-3
-_CHUNK = 256
-_FAR = 1e9  # bandwidths; further out everything is equally strange, and float32 keeps its range
-_KERNELS, _EACH = 512, 40
-"""So many points have a kernel, or so many for each statistic where that is more: what a verdict costs grows with them,
-and of a few statistics more of them tell nothing new."""
-_LOWEST = -80.0  # exponents; beneath it a sum in float32 changes no digit, and subnormal numbers are slow
+_BATCH = 256
+_FARTHEST = 1e9
+"""In bandwidths. Points farther out get the same score, which keeps float32 in range."""
+_KERNELS, _KERNELS_EACH = 512, 40
+"""The number of kernels: 512, or 40 for each statistic if that is more. The cost of a verdict grows with it, and for a
+few statistics more kernels add nothing."""
+_LOWEST = -80.0
+"""The least exponent. Smaller ones change no digit of a float32 sum, and subnormal numbers are slow."""
 
 
 class KernelDensity:
-    """Gaussian kernels on n whitened points, with Scott's bandwidth n^(-1/(k+4)).
+    """An unnormalised sum of Gaussian kernels on n whitened points, with Scott's bandwidth n^(-1/(k+4)).
 
-    ``points`` (N, k) float64, each column in units of about its spread: all of them whiten, and n of them, the first,
-    have a kernel. What is asked is only how densities compare, so they are not normalised.
+    ``points`` (N, k) are float64, each column with a spread near 1. All N points determine the whitening; the first n
+    carry a kernel. Scores are only compared with each other, so the density needs no normalisation.
     """
 
     def __init__(self, points: Tensor) -> None:
         dimensions = points.shape[1]
-        count = min(len(points), max(_KERNELS, _EACH * dimensions))
+        count = min(len(points), max(_KERNELS, _KERNELS_EACH * dimensions))
         self._mean = points.mean(dim=0)
         centred = points - self._mean
         covariance = centred.T @ centred / len(points) + _RIDGE * torch.eye(dimensions, dtype=points.dtype)
@@ -33,26 +35,26 @@ class KernelDensity:
         self._centres = self._whitened[:count]
         self._half_squares = 0.5 * self._centres.square().sum(dim=1)
 
-    def strangeness(self, points: Tensor) -> Tensor:
-        """points (B, k) -> minus the log-density, up to a constant (B,); infinite where a point is not finite."""
-        if len(points) <= _CHUNK:
-            return self._strangeness(points)
-        return torch.cat([self._strangeness(part) for part in torch.split(points, _CHUNK)])
+    def scores(self, points: Tensor) -> Tensor:
+        """Minus the log-density (B,), up to a constant, of points (B, k); infinite for points that are not finite."""
+        if len(points) <= _BATCH:
+            return self._scores(points)
+        return torch.cat([self._scores(part) for part in torch.split(points, _BATCH)])
 
-    def strangeness_left_out(self) -> Tensor:
-        """The same of each point that the density was made from, by the kernels of the others (N,)."""
-        parts = torch.split(torch.arange(len(self._whitened)), _CHUNK)
-        return torch.cat([self._strangeness_of(self._whitened[part], part) for part in parts]).double()
+    def leave_one_out_scores(self) -> Tensor:
+        """The scores (N,) of the density's own points, each without its own kernel."""
+        parts = torch.split(torch.arange(len(self._whitened)), _BATCH)
+        return torch.cat([self._scores_of_whitened(self._whitened[part], part) for part in parts]).double()
 
-    def _strangeness(self, points: Tensor) -> Tensor:
-        whitened = ((points - self._mean) @ self._whitener).clamp(-_FAR, _FAR).float()
-        found = self._strangeness_of(whitened).double()
-        # A sum is finite where all its terms are, and takes a fraction of the time of looking at each.
+    def _scores(self, points: Tensor) -> Tensor:
+        whitened = ((points - self._mean) @ self._whitener).clamp(-_FARTHEST, _FARTHEST).float()
+        found = self._scores_of_whitened(whitened).double()
+        # A sum is finite only if its terms are, and is several times faster than a look at each term.
         return found.where(points.sum(dim=1).isfinite(), torch.inf)
 
-    def _strangeness_of(self, whitened: Tensor, left_out: Tensor | None = None) -> Tensor:
-        # -|w - c|^2 / 2 = w c - |c|^2 / 2 - |w|^2 / 2: one product, in float32, since ranks need no more digits. The
-        # exponential of a whole matrix is what costs time, so it is taken in place.
+    def _scores_of_whitened(self, whitened: Tensor, left_out: Tensor | None = None) -> Tensor:
+        # -|w - c|^2 / 2 = w c - |c|^2 / 2 - |w|^2 / 2 is one matrix product. float32 has enough digits for ranks. The
+        # exponential of the whole matrix takes most of the time, so it is computed in place.
         exponents = functional.linear(whitened, self._centres, -self._half_squares)
         if left_out is not None:
             own = left_out[left_out < len(self._centres)]

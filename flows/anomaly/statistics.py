@@ -1,8 +1,9 @@
-"""What is measured of an item: its likelihood, its complexity, and whether its latents look like draws of the prior."""
+"""The statistics of an item: its likelihood, its complexity, and how much its latents look like draws of the prior."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import cache
 from typing import NamedTuple
 
@@ -15,55 +16,62 @@ from flows.flow import Flow
 
 _GRID, _BITS = 6, 8
 _WINDOWS = 4
-"""As many windows fit side by side into the shorter side of an image; half-way between them are more."""
+"""The side of a window is the shorter side of an image divided by this. Windows overlap by half."""
 
 
 def _regions(prefix: str, meaning: str) -> dict[str, str]:
     return {
-        f"{prefix}_{row}_{column}": f"{meaning} in row {row}, column {column} of {_GRID} x {_GRID} regions"
+        f"{prefix}_{row}_{column}": f"{meaning} in the region at row {row}, column {column} of a {_GRID} x {_GRID} grid"
         for row in range(1, _GRID + 1)
         for column in range(1, _GRID + 1)
     }
 
 
-_CODE_REGIONS = _regions("region_bits", "code bits a pixel")
-_LIKELY_REGIONS = _regions("region_log_likelihood", "nats a pixel")
+_CODE_REGIONS = _regions("region_bits", "bits of the code per pixel,")
+_LIKELY_REGIONS = _regions("region_log_likelihood", "log-likelihood in nats per pixel,")
 _LONG = 6
-"""So many bits, and more, a residual has at an edge alone."""
+"""Residuals of this many bits or more occur at edges only, and share one count."""
 _TEXTURE = {
-    f"texture_{context}_{bits[0]}": f"log of how many residuals of the code have {bits} bits in context {context}"
+    f"texture_{context}_{bits[0]}": f"log of the number of residuals of the code with {bits} bits in context {context}"
     for context in range(1, CONTEXTS + 1)
     for bits in (*map(str, range(_LONG)), f"{_LONG} or more")
 }
-STATISTICS: dict[str, str] = {
+STATISTICS: Mapping[str, str] = {
     "log_likelihood": "log p(x), nats",
-    "code_bits": "bits of an adaptive lossless code of the image, made without any model",
-    "correlation_across": "products of latents whose pixels are neighbours in a row, over all squares; 0 by the prior",
-    "correlation_down": "the same of neighbours in a column",
-    "least_saving": "bits a pixel that the flow saves over the code, in the window where it saves least",
-    "most_saving": "the same in the window where it saves most",
+    "code_bits": "length in bits of the image in an adaptive lossless code, which needs no model",
+    "correlation_across": "products of neighbouring latents in a row over their squares, as sums; 0 under the prior",
+    "correlation_down": "the same for neighbouring latents in a column",
+    "least_saving": "bits per pixel that the flow saves over the code, in the window with the least saving",
+    "most_saving": "the same in the window with the most saving",
     **_CODE_REGIONS,
     **_LIKELY_REGIONS,
     **_TEXTURE,
     "latent_mean": "mean of the latents, in units of the prior's standard deviation",
-    "latent_energy": "log of their mean square",
-    "latent_spread": "log of the variance of their log-densities",
+    "latent_energy": "log of the mean square of the latents, in the same units",
+    "latent_spread": "log of the variance of the log-densities of the latents",
 }
-"""Names and meanings of all statistics. A latent statistic sums over many latents, where likelihood only adds up."""
+"""The name and meaning of every statistic."""
 
 
 class Test(NamedTuple):
-    """One question to an item: how thin is the density of these statistics, taken together, among held-out items?"""
+    """A test for atypical items: how low is the joint density of these statistics among held-out items?
+
+    >>> [test.name for test in flows.anomaly.tests_of(flows.nice((28, 28), hidden=[4]))]
+    ['complexity', 'correlation', 'layout', 'regions', 'texture']
+    >>> flows.anomaly.Test("size", ("width", "height")).statistics
+    ('width', 'height')
+    """
 
     name: str
-    telling: tuple[str, ...]
-    """Those that mean something on their own ..."""
-    many: tuple[str, ...] = ()
-    """... and those of which none does."""
+    reported: tuple[str, ...]
+    """Statistics that are meaningful on their own; a verdict reports their values."""
+    joint: tuple[str, ...] = ()
+    """Statistics that are meaningful only together, such as the regions of an image."""
 
     @property
     def statistics(self) -> tuple[str, ...]:
-        return self.telling + self.many
+        """All statistics of the test, the reported ones first."""
+        return self.reported + self.joint
 
 
 _IMAGE_TESTS = (
@@ -80,12 +88,12 @@ _VECTOR_TESTS = (
 
 
 def tests_of(flow: Flow) -> tuple[Test, ...]:
-    """The tests that make the verdict on this flow's items."""
+    """The tests that make up the verdict on this flow's items."""
     return _IMAGE_TESTS if flow.is_image else _VECTOR_TESTS
 
 
 def names_of(flow: Flow) -> tuple[str, ...]:
-    """The columns of ``statistics``, in order."""
+    """The names of the columns of ``statistics``, in order."""
     return _names(tests_of(flow))
 
 
@@ -95,22 +103,22 @@ def _names(tests: tuple[Test, ...]) -> tuple[str, ...]:
 
 
 def statistics(flow: Flow, x: Tensor) -> Tensor:
-    """Continuous points (B, *item_shape) -> (B, K) float64 on the CPU, columns as ``names_of`` says.
+    """The statistics (B, K), float64 on the CPU, of continuous points (B, *item_shape). ``names_of`` names the columns.
 
-    Costs one forward pass; a row depends on its own point alone. Not differentiable.
+    Costs one forward pass. A row depends on its own point alone. Not differentiable.
     """
-    return (_of_images if flow.is_image else _of_vectors)(flow, x).cpu()
+    return (_image_statistics if flow.is_image else _vector_statistics)(flow, x).cpu()
 
 
-def _of_images(flow: Flow, x: Tensor) -> Tensor:
+def _image_statistics(flow: Flow, x: Tensor) -> Tensor:
     z, log_abs_det, shares = flow.encode_locally(x)
     densities = flow.prior.log_density(z)
     code = code_length(flow.to_items(x))
     likelihood = densities.flatten(1).sum(dim=1) + log_abs_det
-    nats = (flow.in_place(densities) + shares).reshape(*x.shape[:3], -1).sum(dim=3)
+    nats = (flow.in_item_layout(densities) + shares).reshape(*x.shape[:3], -1).sum(dim=3)
     columns = (  # in the order of the tests' statistics
         torch.stack([likelihood.double(), code.bits], dim=1),
-        _correlations(flow.in_place(z)),
+        _correlations(flow.in_item_layout(z)),
         _by_region(code.pixels),
         _savings(flow, nats, code),
         _by_region(nats),
@@ -119,45 +127,45 @@ def _of_images(flow: Flow, x: Tensor) -> Tensor:
     return torch.cat([column.double() for column in columns], dim=1)
 
 
-def _of_vectors(flow: Flow, x: Tensor) -> Tensor:
+def _vector_statistics(flow: Flow, x: Tensor) -> Tensor:
     z, log_abs_det = flow.encode(x)
     densities, scaled = flow.prior.log_density(z).flatten(1), z.flatten(1) / flow.prior.std
     columns = (  # in the order of the tests' statistics
         densities.sum(dim=1) + log_abs_det,
         scaled.mean(dim=1),
         scaled.square().mean(dim=1).log(),
-        # Two latents of equal density have no spread at all: a floor keeps the logarithm finite.
+        # Latents of equal density have variance 0: the floor keeps the logarithm finite.
         (densities.var(dim=1, correction=0) + 1e-6).log(),
     )
     return torch.stack([column.double() for column in columns], dim=1)
 
 
 def _correlations(z: Tensor) -> Tensor:
-    """(B, 2), across and down, of latents (B, H, W) or (B, H, W, C), each where its pixel is."""
+    """Correlations (B, 2), across and down, of latents (B, H, W) or (B, H, W, C) at their pixels' places."""
     squares = z.square().flatten(1).sum(dim=1)
     products = z[:, :, 1:] * z[:, :, :-1], z[:, 1:] * z[:, :-1]
     return torch.stack([product.flatten(1).sum(dim=1) / squares for product in products], dim=1)
 
 
 def _by_region(pixels: Tensor) -> Tensor:
-    """Means (B, _GRID^2) of pixels (B, H, W), region by region."""
+    """Means (B, _GRID^2) of a value of each pixel (B, H, W) over the regions of the grid."""
     return functional.adaptive_avg_pool2d(pixels[:, None], _GRID).flatten(1)
 
 
 def _texture(counts: Tensor) -> Tensor:
-    """(B, CONTEXTS * (_LONG + 1)) of how many residuals (B, CONTEXTS, bits) there are."""
+    """Log-counts (B, CONTEXTS * (_LONG + 1)) of residuals, from their counts (B, CONTEXTS, bits)."""
     long = counts[:, :, _LONG:].sum(dim=2, keepdim=True)
     return (torch.cat([counts[:, :, :_LONG], long], dim=2).flatten(1) + 0.5).log()
 
 
 def _savings(flow: Flow, nats: Tensor, code: CodeLength) -> Tensor:
-    """(B, 2), the least and the most that a window's pixels save, from the log-likelihood (B, H, W) of each pixel.
+    """The least and the most saving (B, 2) of any window, from the log-likelihood (B, H, W) of each pixel.
 
-    What is simple and yet unlikely, a patch over an ordinary picture say, stands out in its own window, where the whole
-    picture hides it.
+    Something simple and unlikely, such as a patch over an ordinary picture, is visible in its own window, while the
+    rest of the picture hides it in the total.
     """
     entries = flow.dimensions // math.prod(nats.shape[1:])
-    saved = code.pixels - (_BITS * entries - nats / math.log(2))  # of densities on [0, 1] a level is 2^-8 wide
+    saved = code.pixels - (_BITS * entries - nats / math.log(2))  # a grey level is 2^-8 wide in [0, 1]
     side = max(min(saved.shape[1:]) // _WINDOWS, 1)
     rows = saved.unfold(1, side, max(side // 2, 1)).mean(dim=3)
     windows = rows.unfold(2, side, max(side // 2, 1)).mean(dim=3).flatten(1)

@@ -1,16 +1,18 @@
-"""Inpainting: fill what a mask hides by climbing, or by sampling, the flow's own density.
+"""Inpainting: fill in the hidden entries of items by ascending, or sampling from, the flow's own density.
 
-    climb = start(flow, x, hidden, keys, steps=200)
+    survey = inpainting.survey(flow)
+    climb = inpainting.start(flow, x, hidden, keys, survey=survey, steps=200)
     while not climb.done.all():
-        climb = step(flow, climb)
+        climb = inpainting.step(flow, climb)
     completed = climb.result()
 
-Between two steps rows may leave (``climb.select``) and others join (``Climb.cat``).
+Between two steps, rows may leave the batch (``climb.select``) and others may join it (``Climb.cat``).
 """
 
 from flows.inpainting.climb import Climb
-from flows.inpainting.climbing import METHODS, start, step
 from flows.inpainting.method import Method
-from flows.inpainting.survey import acquaint, draws
+from flows.inpainting.sharp_modes import SharpModes
+from flows.inpainting.stepping import METHODS, start, step
+from flows.inpainting.surveys import Survey, draws, survey, survey_of
 
-__all__ = ["METHODS", "Climb", "Method", "acquaint", "draws", "start", "step"]
+__all__ = ["METHODS", "Climb", "Method", "SharpModes", "Survey", "draws", "start", "step", "survey", "survey_of"]

@@ -1,4 +1,4 @@
-"""Adam's moments (Kingma & Ba 2015, arXiv:1412.6980, algorithm 1), one set a row, as a preconditioner."""
+"""Adam's moments (Kingma & Ba 2015, arXiv:1412.6980, algorithm 1) as a preconditioner, with moments for each row."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from torch import Tensor
 from flows.inpainting.climb import Climb, along
 
 _DECAY = 0.9
-"""Of both moments. The size of the gradient falls by orders of magnitude in a climb; the paper's 0.999 for the second
-moment would remember the first steps to the end."""
+"""Decay of both moments. The gradient shrinks by orders of magnitude during an ascent. With the paper's 0.999, the
+second moment would be dominated by the first steps until the end."""
 
 
-def remember(climb: Climb, like: Tensor) -> Climb:
-    """The climb with moments at zero, of the shape of what is optimised."""
-    still = torch.zeros_like(like)
-    return replace(climb, state={**climb.state, "momentum": still, "power": still})
+def with_zero_moments(climb: Climb, like: Tensor) -> Climb:
+    """The climb with both moments at zero, in the shape of the optimised variable ``like`` (B, ...)."""
+    zeros = torch.zeros_like(like)
+    return replace(climb, state={**climb.state, "momentum": zeros, "power": zeros})
 
 
 def direction(climb: Climb, gradient: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    """The preconditioned gradient (B, ...), entries near 1 in size while gradients agree, and the new moments."""
+    """The preconditioned gradient (B, ...), and the new moments. Its entries are near ±1 while gradients agree."""
     momentum = _DECAY * climb.state["momentum"] + (1 - _DECAY) * gradient
     power = _DECAY * climb.state["power"] + (1 - _DECAY) * gradient.square()
     correction = 1 - _DECAY ** along(climb.step + 1, gradient).to(gradient.dtype)

@@ -1,4 +1,4 @@
-"""Gradient ascent on the log-likelihood as in NICE (section 5.2): made to work, and as the paper writes it."""
+"""Gradient ascent of the log-likelihood (NICE, section 5.2): preconditioned, as the paper writes it, and by Adam."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from torch import Tensor
 
 from flows import noise
 from flows.flow import Flow
-from flows.inpainting.adam import direction, remember
+from flows.inpainting.adam import direction, with_zero_moments
 from flows.inpainting.climb import Climb, along
-from flows.inpainting.method import Method, arrive, fill, narrowing, width
+from flows.inpainting.method import Method, arrive, fill, narrowing, unit
+from flows.inpainting.sharp_modes import SharpModes
 
 _NEGLIGIBLE = 1e-3
-"""Nats. A climb that can gain no more than this has converged."""
+"""Nats. A row that can gain no more than this has converged."""
 _REACH = 0.25
-"""Of an image's range: how far sharp modes may lie from the point where a row sets out, a standard deviation."""
+"""Standard deviation, in an image's range, of the Gaussian that keeps a row near its initial point at first."""
 
 
 def paper_rate(climb: Climb) -> Tensor:
@@ -27,36 +28,37 @@ def paper_rate(climb: Climb) -> Tensor:
 class Ascent(Method):
     """The ascent of NICE (section 5.2) with a preconditioned and annealed step; ends at a mode of the conditional.
 
-    x_h <- clip(x_h + alpha_i (w d_i + temperature a_i s noise)), with alpha_i = step_size * 10 / (100 + i) * a_i, and
-    a_i = 1 - i / steps, which takes step and noise to zero at the limit. d_i is the gradient over its own running size,
-    entry by entry (Adam): pixels that hardly vary give the likelihood a curvature near 1e6 and others one near 1, so
-    that no single step suits both. The noise is in units of s, the spread of the flow's own samples, for the same
-    reason. w is the unit of length: 1 for pixels, 4 s for vectors. A row sets out from the mean of what the flow draws,
-    a little moved (see ``outset``), so that several completions differ. Stops early when the path that is left, at
-    today's gradient, leads up by less than 0.001 nats.
+    x_h <- clip(x_h + alpha_i (w d_i + temperature a_i s noise)), where alpha_i = step_size * 10 / (100 + i) * a_i and
+    a_i = 1 - i / steps takes step and noise to zero at the limit of steps.
 
-    On a flow with sharp modes the gradient is that of a smoothed likelihood, less so with every step (graduated
-    optimisation), times a Gaussian about the point where the row set out, which is an estimate of the conditional mean:
-    of modes that are about as likely, one near the mean is nearer to whatever the truth may be. Its weight is a_i^2, so
-    that in the end the likelihood alone decides.
+    d_i is the gradient divided by its own running size, entry by entry (Adam). Without that no single step fits:
+    pixels that hardly vary have a curvature near 1e6, others one near 1. For the same reason the noise is in units of
+    s, the spread of items that the flow drew. w is the unit of length: 1 for pixels, 4 s for vectors. Each row starts
+    a little away from the mean of the draws (see ``initial_point``), so that several completions differ. A row stops
+    early when the remaining path, at the current gradient, would gain less than 0.001 nats.
+
+    On a flow with ``SharpModes`` the gradient is that of a smoothed log-likelihood, smoothed less at every step
+    (graduated optimisation), plus that of a Gaussian around the initial point. The initial point estimates the
+    conditional mean: of several modes of similar likelihood, one near the mean is likely to be closer to the truth. The
+    Gaussian has weight a_i^2, so the likelihood alone decides in the end.
     """
 
     name = "ascent"
-    blurs = True
+    smooths = True
     dispersion = 0.3
 
-    def begin(self, flow: Flow, climb: Climb) -> Climb:
-        climb = replace(climb, state={"outset": climb.x}) if flow.has_sharp_modes else climb
-        return remember(climb, climb.x)
+    def initial_state(self, flow: Flow, climb: Climb) -> Climb:
+        climb = replace(climb, state={"initial_point": climb.x}) if isinstance(flow, SharpModes) else climb
+        return with_zero_moments(climb, climb.x)
 
     def advance(self, flow: Flow, climb: Climb) -> Climb:
         annealing = 1 - climb.step / climb.steps.clamp_min(1)
         gradient = climb.gradient
-        if flow.has_sharp_modes:  # at known entries both are the same
+        if isinstance(flow, SharpModes):  # the two points agree at known entries
             weight = along(annealing.square() / _REACH**2, climb.x).to(climb.x.dtype)
-            gradient = gradient + weight * (climb.state["outset"] - climb.x)
+            gradient = gradient + weight * (climb.state["initial_point"] - climb.x)
         towards, moments = direction(climb, gradient)
-        towards = width(flow, climb) * towards
+        towards = unit(flow, climb) * towards
         rate = paper_rate(climb) * annealing
         draws = noise.normal(noise.derive(climb.keys, climb.step), climb.x.shape[1:]).to(climb.x.dtype)
         jitter = along(climb.temperature * annealing, draws) * climb.spread * draws
@@ -68,21 +70,21 @@ class Ascent(Method):
             **moments,
         )
         path_left = rate * (climb.steps - climb.step) / 2
-        gain = (ahead.gradient.abs() * width(flow, climb)).flatten(1).sum(dim=1) * path_left
+        gain = (ahead.gradient.abs() * unit(flow, climb)).flatten(1).sum(dim=1) * path_left
         return replace(ahead, converged=gain < _NEGLIGIBLE)
 
 
 class PaperAscent(Method):
     """NICE, section 5.2, to the letter: x_h <- clip(x_h + alpha_i (gradient + noise)), alpha_i = 10 / (100 + i).
 
-    For comparison. On a well-trained flow the raw gradient, in the thousands, throws every pixel against its bound and
-    the picture is lost; the paper's own experiment took over 100,000 steps, with the mean gradient of 100 images.
-    ``step_size`` multiplies alpha_i, ``temperature`` the noise. No early stop.
+    For comparison only. On a well-trained flow the raw gradient, in the thousands, throws every pixel against a bound
+    and the picture is lost. The paper's own experiment took over 100,000 steps, with the mean gradient of 100 images.
+    ``step_size`` multiplies alpha_i, ``temperature`` the noise. There is no early stop.
     """
 
     name = "nice"
 
-    def begin(self, flow: Flow, climb: Climb) -> Climb:  # noqa: ARG002
+    def initial_state(self, flow: Flow, climb: Climb) -> Climb:  # noqa: ARG002
         return climb
 
     def advance(self, flow: Flow, climb: Climb) -> Climb:
@@ -92,33 +94,33 @@ class PaperAscent(Method):
 
 
 class Map(Method):
-    """The most likely completion, without chance: Adam whose rate halves on a plateau, until it has converged.
+    """The most likely completion, without noise: Adam with a rate that halves on a plateau, until convergence.
 
-    The rate starts at 0.1 step_size w (w as in ``ascent``) and halves when 10 steps bring the best point up by less
-    than 0.01 nats each; the row has converged when it falls below w / 10,000. ``steps`` is a limit and no schedule,
-    and ``temperature`` and keys play no part. On a flow with sharp modes the gradient is that of the likelihood
-    smoothed by the rate.
+    The rate starts at 0.1 step_size w (w as in ``ascent``). It halves when the best point has gained less than 0.01
+    nats a step over 10 steps. A row has converged when its rate is below w / 10,000. ``steps`` is a limit, not a
+    schedule; ``temperature`` and keys have no effect. On a flow with ``SharpModes`` the gradient is that of the
+    log-likelihood smoothed by the rate.
     """
 
     name = "map"
-    blurs = True
+    smooths = True
     patience = 10
     least_gain = 0.01
     first_rate = 0.1
     last_rate = 1e-4
 
-    def begin(self, flow: Flow, climb: Climb) -> Climb:  # noqa: ARG002
+    def initial_state(self, flow: Flow, climb: Climb) -> Climb:  # noqa: ARG002
         state = {
             "rate": self.first_rate * climb.step_size,
             "waited": torch.zeros_like(climb.step),
             "beaten": climb.best_log_prob,
         }
-        return remember(replace(climb, state=state), climb.x)
+        return with_zero_moments(replace(climb, state=state), climb.x)
 
     def advance(self, flow: Flow, climb: Climb) -> Climb:
         towards, moments = direction(climb, climb.gradient)
         rate = climb.state["rate"]
-        x = fill(flow, climb, climb.x + along(rate, climb.x) * width(flow, climb) * towards)
+        x = fill(flow, climb, climb.x + along(rate, climb.x) * unit(flow, climb) * towards)
         ahead = arrive(flow, climb, x, rate, **moments)
         waited = climb.state["waited"] + 1
         judged = waited >= self.patience

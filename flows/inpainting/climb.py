@@ -1,9 +1,9 @@
-"""The state of a batch of inpaintings: one row each, at its own place of its own schedule."""
+"""The state of a batch of inpaintings, one row each; every row has its own schedule."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -13,108 +13,127 @@ from flows.errors import FlowError
 
 @dataclass(frozen=True)
 class Climb:
-    """Inpaintings under one method, B rows that know nothing of each other; S is the item shape.
+    """B inpaintings by one method, independent of each other. S is the item shape.
 
-    A row leaves by ``select`` and joins by ``cat`` between any two steps. Everything that belongs to a row travels with
-    it, its noise included, so that its neighbours change nothing but the last bits of a matrix product. Log-likelihoods
-    are in nats, gradients in nats per unit of x.
+    Rows leave by ``select`` and join by ``cat`` between any two steps. All that belongs to a row is in its tensors,
+    its noise key included, so its neighbours change at most the last bits of a matrix product. Log-likelihoods are in
+    nats, gradients in nats per unit of x.
+
+    >>> flow = flows.nice((2,), hidden=[8], image=False).requires_grad_(False)
+    >>> hidden = torch.tensor([[False, True], [True, False]])
+    >>> survey = flows.inpainting.survey(flow)
+    >>> climb = flows.inpainting.start(flow, torch.ones(2, 2), hidden, flows.noise.keys(0, 2), survey=survey, steps=9)
+    >>> first, second = climb.select([0]), climb.select([1])
+    >>> len(flows.inpainting.Climb.cat([first, second, second]))
+    3
+    >>> climb.result()[~hidden]
+    tensor([1., 1.])
     """
 
     method: str
     x: Tensor
-    """(B, *S) where the rows stand; the known entries are those given, bit for bit."""
+    """(B, *S): the current points. Known entries hold the values that were given, bit for bit."""
     hidden: Tensor
     """(B, *S) bool: the entries to fill in."""
     spread: Tensor
-    """(B, *S) the standard deviation of each entry in the flow's own samples: a length that suits it."""
+    """(B, *S): the standard deviation of each entry over items that the flow drew, the natural length of a step."""
     keys: Tensor
-    """(B,) int64: each row's stream of noise."""
+    """(B,) int64: the noise key of each row."""
     step: Tensor
-    """(B,) int64: steps taken."""
+    """(B,) int64: the number of steps taken."""
     steps: Tensor
-    """(B,) int64: steps after which the row ends whether it has converged or not."""
+    """(B,) int64: the limit of steps."""
     step_size: Tensor
-    """(B,) multiplies the method's own step."""
+    """(B,): factor on the method's own step size."""
     temperature: Tensor
-    """(B,) multiplies the method's own noise."""
+    """(B,): factor on the method's own noise."""
     log_prob: Tensor
-    """(B,) of x."""
+    """(B,): the log-likelihood of x."""
     gradient: Tensor
-    """(B, *S) of log_prob with respect to x, zero at the known entries; no number in a method that follows none."""
+    """(B, *S): the gradient of log_prob at x, zero at known entries; NaN at hidden ones if the method uses none."""
     best: Tensor
-    """(B, *S) the likeliest point so far."""
+    """(B, *S): the likeliest point so far."""
     best_log_prob: Tensor
-    """(B,) of best."""
+    """(B,): the log-likelihood of best."""
     start_log_prob: Tensor
-    """(B,) of the point that the row set out from."""
+    """(B,): the log-likelihood of the initial point."""
     done: Tensor
-    """(B,) bool: converged, or at its limit. Further steps leave the row as it is."""
+    """(B,) bool: converged or out of steps. Further steps leave the row unchanged."""
     converged: Tensor
-    """(B,) bool: done because nothing more was to be gained, rather than out of steps."""
+    """(B,) bool: done because nothing more can be gained, not because the steps ran out."""
     proposed: Tensor
-    """(B,) int64: proposals that a Metropolis test judged; none in a method that has no such test."""
+    """(B,) int64: the number of proposals that had a Metropolis test; 0 in methods without one."""
     accepted: Tensor
-    """(B,) int64: those of them that it let pass."""
+    """(B,) int64: the number of proposals that passed the test."""
     samples: bool = False
-    """Whether the answer is where the row stands, a draw, or the likeliest point that it came by."""
+    """Whether the result is the current point (a draw) instead of the likeliest point."""
     state: dict[str, Tensor] = field(default_factory=dict)
-    """What the method itself remembers (moments, step sizes), rows first."""
+    """What the method itself keeps between steps (moments, step sizes), by name, each with B rows."""
 
     def __len__(self) -> int:
         return len(self.x)
 
     @property
     def grad_norm(self) -> Tensor:
-        """(B,) the Euclidean norm of the gradient at x over the hidden entries; no number where there is none."""
+        """(B,): the Euclidean norm of the gradient over the hidden entries; NaN if the method uses none."""
         norm: Tensor = torch.linalg.vector_norm(self.gradient.flatten(1), dim=1)
         return norm
 
     @property
     def acceptance(self) -> Tensor:
-        """(B,) accepted over proposed; 1 while nothing has been proposed."""
+        """(B,): accepted / proposed; 1 while nothing has been proposed."""
         rate: Tensor = torch.where(self.proposed > 0, self.accepted / self.proposed.clamp_min(1), 1.0)
         return rate
 
     def result(self) -> Tensor:
-        """x (B, *S): the completions, with the known entries as they were given."""
+        """The completions (B, *S). Known entries hold the values that were given."""
         return self.x if self.samples else self.best
 
     def select(self, index: Tensor | Sequence[int]) -> Climb:
-        """The rows of an index, (K,) integers or (B,) bool, in its order."""
+        """The rows at an index, (K,) integers or (B,) bool, in the order of the index."""
         rows = torch.as_tensor(index, device=self.x.device)
-        return self._with(lambda name: self._tensor(name)[rows])
+        return _combine([self], lambda tensors: tensors[0][rows])
 
     @staticmethod
     def cat(climbs: Sequence[Climb]) -> Climb:
-        """One batch of the rows of several, in order. All must be of one method and one item shape."""
-        first = climbs[0]
-        if any(climb.method != first.method for climb in climbs):
-            raise FlowError(f"climbs of different methods do not batch: {sorted({c.method for c in climbs})}")
-        return first._with(lambda name: torch.cat([climb._tensor(name) for climb in climbs]))
+        """One batch with the rows of all climbs, in order. Raises FlowError unless all have the same method."""
+        methods = {climb.method for climb in climbs}
+        if len(methods) > 1:
+            raise FlowError(f"climbs of different methods cannot share a batch: {', '.join(sorted(methods))}")
+        return _combine(climbs, torch.cat)
 
     def where(self, rows: Tensor, other: Climb) -> Climb:
-        """This climb in the rows (B,) bool, and the other one elsewhere."""
-
-        def choose(name: str) -> Tensor:
-            mine = self._tensor(name)
-            return torch.where(along(rows, mine), mine, other._tensor(name))
-
-        return self._with(choose)
-
-    def _names(self) -> Iterator[str]:
-        yield from (f.name for f in fields(self) if isinstance(getattr(self, f.name), Tensor))
-        yield from (f"state.{name}" for name in self.state)
-
-    def _tensor(self, name: str) -> Tensor:
-        tensor: Tensor = self.state[name[6:]] if name.startswith("state.") else getattr(self, name)
-        return tensor
-
-    def _with(self, tensor: Callable[[str], Tensor]) -> Climb:
-        made = {name: tensor(name) for name in self._names()}
-        state = {name[6:]: made.pop(name) for name in list(made) if name.startswith("state.")}
-        return replace(self, state=state, **made)  # type: ignore[arg-type]
+        """This climb in the rows (B,) bool where the mask is true, the other climb elsewhere."""
+        return _combine([self, other], lambda pair: torch.where(along(rows, pair[0]), pair[0], pair[1]))
 
 
 def along(rows: Tensor, like: Tensor) -> Tensor:
-    """Values (B,) shaped (B, 1, ..., 1), to broadcast against (B, ...)."""
+    """Values (B,) reshaped to (B, 1, ..., 1), to broadcast against ``like`` (B, ...)."""
     return rows.reshape(-1, *[1] * (like.dim() - 1))
+
+
+def _combine(climbs: Sequence[Climb], join: Callable[[list[Tensor]], Tensor]) -> Climb:
+    """The climb whose every tensor is ``join`` of that tensor of all climbs."""
+    first = climbs[0]
+    return Climb(
+        method=first.method,
+        x=join([climb.x for climb in climbs]),
+        hidden=join([climb.hidden for climb in climbs]),
+        spread=join([climb.spread for climb in climbs]),
+        keys=join([climb.keys for climb in climbs]),
+        step=join([climb.step for climb in climbs]),
+        steps=join([climb.steps for climb in climbs]),
+        step_size=join([climb.step_size for climb in climbs]),
+        temperature=join([climb.temperature for climb in climbs]),
+        log_prob=join([climb.log_prob for climb in climbs]),
+        gradient=join([climb.gradient for climb in climbs]),
+        best=join([climb.best for climb in climbs]),
+        best_log_prob=join([climb.best_log_prob for climb in climbs]),
+        start_log_prob=join([climb.start_log_prob for climb in climbs]),
+        done=join([climb.done for climb in climbs]),
+        converged=join([climb.converged for climb in climbs]),
+        proposed=join([climb.proposed for climb in climbs]),
+        accepted=join([climb.accepted for climb in climbs]),
+        samples=first.samples,
+        state={name: join([climb.state[name] for climb in climbs]) for name in first.state},
+    )

@@ -1,4 +1,4 @@
-"""Draws from p(x_hidden | x_known) of a flow with sharp modes: windows drawn anew by the flow itself."""
+"""Draws from the conditional p(x_hidden | x_known) of a flow with sharp modes, by redrawing windows."""
 
 from __future__ import annotations
 
@@ -11,37 +11,39 @@ from flows import noise
 from flows.flow import Flow
 from flows.inpainting.climb import Climb, along
 from flows.inpainting.method import Method, below_one, move
+from flows.inpainting.sharp_modes import SharpModes
 from flows.inpainting.windows import tiles, window
 
-_FIRST = 10
-"""In the first tenth of the steps everything hidden is drawn: of several beginnings a likely one stays."""
+_INDEPENDENT = 10
+"""In the first tenth of the steps, everything hidden is redrawn: the likeliest of several independent draws stays."""
 _GREED = 0.3
-"""On the way to where the chain proper begins, the temperature is multiplied by this."""
+"""Factor on the temperature during the search, before the chain itself."""
 
 
 class Redraw(Method):
-    """Metropolis: what is hidden in a window is drawn anew, and kept as often as what is around it allows.
+    """Metropolis-Hastings: redraw the hidden pixels of a window, accept by the likelihood of the pixels outside.
 
-    Where the density is flat within a grey level and falls off at its edges, a gradient tells nothing, and a step of
-    all pixels at once always leaves some level. But such a flow knows each pixel's density given those before it. The
-    proposal draws the hidden pixels of a window in that order, each given those before it; in the ratio of Hastings
-    (1970, "Monte Carlo sampling methods using Markov chains and their applications") their own densities cancel, and
-    what decides is how likely the pixels outside the window are after the old and after the new ones. The target is
-    p^(1 / temperature). ``step_size`` multiplies the windows' sides.
+    On a flow with ``SharpModes`` a gradient says nothing, and a step of all pixels at once always leaves some grey
+    level. But such a flow knows the density of each pixel given those before it. The proposal redraws the hidden pixels
+    of a window in the flow's order, each given those before it. In the acceptance ratio (Hastings 1970, "Monte Carlo
+    sampling methods using Markov chains and their applications") the densities of the redrawn pixels cancel at
+    temperature 1; what remains is how likely the pixels outside the window are after the new and after the old ones.
+    The target is p^(1 / temperature). ``step_size`` multiplies the sides of the windows.
 
-    The second half of the steps is that chain: ``acceptance`` is of that half. The first half looks for a place to
-    begin, of which nothing need be exact: a step draws many windows apart from each other, each kept by what changes in
-    its own surroundings, and the next one looks what has become of the density, which until then is known in parts
-    only. There is no gradient.
+    The second half of the steps is this chain; ``acceptance`` is measured there. The first half searches for an
+    initial point, which need not be exact. A step redraws many separate windows, and accepts each by the change of the
+    density in its own surroundings. The next step evaluates the whole density, which is known only in parts until then.
+
+    Uses no gradient: ``Climb.gradient`` is NaN at hidden entries.
     """
 
     name = "langevin"
     samples = True
 
-    def set_out(self, flow: Flow, climb: Climb) -> Climb:
-        # Chance is spent where draws that agree with what is known differ: at grey in the mean of black and white ones.
+    def evaluate_start(self, flow: Flow, climb: Climb) -> Climb:
+        # Windows are placed where draws that fit the known entries disagree: grey in the mean of black and white draws.
         unsure = torch.where(climb.hidden, climb.x * (1 - climb.x) + 0.02, 0.0)
-        x, log_densities = self._drawn(flow, climb.x, climb.hidden, noise.derive(climb.keys, -3))
+        x, log_densities = self._redraw(flow, climb.x, climb.hidden, noise.derive(climb.keys, -3))
         log_prob = log_densities.flatten(1).sum(dim=1)
         return replace(
             climb,
@@ -56,27 +58,27 @@ class Redraw(Method):
 
     def advance(self, flow: Flow, climb: Climb) -> Climb:
         key = noise.derive(climb.keys, climb.step)
-        everything, searching = _FIRST * climb.step < climb.steps, 2 * climb.step < climb.steps
+        everything, searching = _INDEPENDENT * climb.step < climb.steps, 2 * climb.step < climb.steps
         local = searching & ~everything
-        # Every other step, unless the next one is of the chain, which must know the density of where it begins.
+        # Every other step, but never right before the chain, which must know the density at its first point.
         many = local & (climb.step % 2 == 0) & (2 * climb.step + 2 < climb.steps)
-        looking = local & ~many
+        evaluating = local & ~many
 
         squares, cells = tiles(climb, noise.derive(key, 4))
         one = window(climb, climb.state["unsure"], noise.derive(key, 1))
         chosen = along(everything, climb.x) | torch.where(along(many, climb.x), squares, one)
-        chosen = chosen & climb.hidden & ~along(looking, climb.x)
+        chosen = chosen & climb.hidden & ~along(evaluating, climb.x)
         cells = torch.where(along(many, cells), cells, 0)
         point, before = climb.state["point"], climb.state["log_densities"]
-        x, log_densities = self._drawn(flow, point, chosen, noise.derive(key, 2))
+        x, log_densities = self._redraw(flow, point, chosen, noise.derive(key, 2))
 
         change = (log_densities - before).double()
         temperature = climb.temperature.clamp_min(torch.finfo(x.dtype).eps) * torch.where(searching, _GREED, 1.0)
-        # Both the target and the proposal have the densities of what was drawn; at temperature 1 they cancel.
+        # Target and proposal both contain the densities of the redrawn entries; at temperature 1 they cancel.
         gain = change / along(temperature.double(), change) - torch.where(chosen, change, 0.0)
         gains = torch.zeros_like(gain.flatten(1)).scatter_add(1, cells.expand_as(x).flatten(1), gain.flatten(1))
-        lucky = noise.uniform(noise.derive(key, 3), gains.shape[1:]).log() < gains  # false for what is no number
-        kept = lucky.gather(1, cells.expand_as(x).flatten(1)).view(x.shape) | along(looking, x)
+        passed = noise.uniform(noise.derive(key, 3), gains.shape[1:]).log() < gains  # false for NaN
+        kept = passed.gather(1, cells.expand_as(x).flatten(1)).view(x.shape) | along(evaluating, x)
 
         log_densities = torch.where(kept, log_densities, before)
         ahead = move(
@@ -88,10 +90,11 @@ class Redraw(Method):
             point=point,
             log_densities=log_densities,
         )
-        proposed, accepted = climb.proposed + ~searching, climb.accepted + (~searching & lucky[:, 0])
+        proposed, accepted = climb.proposed + ~searching, climb.accepted + (~searching & passed[:, 0])
         return replace(ahead, proposed=proposed, accepted=accepted)
 
-    def _drawn(self, flow: Flow, point: Tensor, chosen: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
-        """Points (B, *S) with the chosen entries (B, *S) drawn anew, and each entry's log-density (B, *S)."""
+    def _redraw(self, flow: Flow, point: Tensor, chosen: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+        """Points (B, *S) with the chosen entries redrawn, and the log-density (B, *S) of every entry."""
+        assert isinstance(flow, SharpModes)
         x, log_densities = flow.redraw(point, chosen, noise.uniform(key, point.shape[1:]))
         return torch.where(chosen, x.clamp(0, below_one(x)), point), log_densities

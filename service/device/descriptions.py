@@ -32,7 +32,7 @@ def info_of(model: LoadedModel, aliases: tuple[str, ...]) -> ModelInfo:
         provenance=dict(manifest.provenance),
         published=manifest.published,
         files=tuple(manifest.files),
-        tests=tuple(TestInfo(test.name, tuple(test.telling)) for test in tests_of(flow)) if model.calibration else (),
+        tests=tuple(TestInfo(test.name, tuple(test.reported)) for test in tests_of(flow)) if model.calibration else (),
         calibration=_calibration(model),
     )
 

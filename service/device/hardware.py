@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from flows.precision import multiplies_bfloat16
+from flows.nets.precision import multiplies_bfloat16
 from service.settings import Settings
 
 

@@ -143,15 +143,15 @@ class Score(OneTick):
                 "log_likelihood": found[:, names_of(flow).index("log_likelihood")],
                 "p_value": verdict.p_value,
                 "test_p_values": torch.stack(list(verdict.tests.values()), dim=1),
-                "statistics": found[:, self._telling],
+                "statistics": found[:, self._reported],
                 "scores": verdict.scores,
             }
         )
 
     @property
-    def _telling(self) -> list[int]:
+    def _reported(self) -> list[int]:
         places = {name: place for place, name in enumerate(names_of(self.flow))}
-        return [places[name] for test in tests_of(self.flow) for name in test.telling]
+        return [places[name] for test in tests_of(self.flow) for name in test.reported]
 
     def conclude(self, jobs: Sequence[Job], columns: Columns) -> Conclusion:
         """Also the p-value of each request as a group and, where a rate was asked for, which items are discoveries."""
@@ -239,6 +239,7 @@ class Inpaint(Program):
             continuous(self.flow, known, columns["seed"]),
             columns["hidden"],
             columns["key"],
+            survey=self.model.survey,
             method=self.method,
             steps=columns["steps"],
             step_size=columns["step_size"],

@@ -1,4 +1,4 @@
-"""The one list of transforms and flows: what joins it is asked every question of this directory."""
+"""The list of transforms and flows: each entry must pass all parametrised tests of this directory."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _image_coupling(split: flows.Split, net: type[flows.ConvNet | flows.Residual
 
 
 def _two_scales() -> Transform:
-    """(3, 4, 4) -> (48,), with half of the channels done behind the first scale."""
+    """(3, 4, 4) -> (48,), where half of the channels become latents after the first scale."""
     scales = [flows.Compose([flows.Squeeze(), flows.InvertibleConvolution(12)]), flows.Compose([flows.Squeeze()])]
     return flows.MultiScale(scales, [(12, 2, 2), (24, 1, 1)])
 
@@ -95,13 +95,13 @@ class FlowCase(NamedTuple):
     item_shape: tuple[int, ...]
     arguments: dict[str, object]
     round_trip: float = 1e-5
-    """How far decode may miss in float32, in data units: more where a density has valleys, in which z hardly moves."""
+    """The tolerance of decode in float32, in data units: larger for densities with valleys, where z hardly changes."""
 
     def make(self) -> Flow:
         return flows.build(self.architecture, self.item_shape, self.arguments)
 
     def points(self) -> Tensor:
-        """A batch of continuous points, float64: the unit cube for images, the plane for vectors."""
+        """A batch of continuous points, float64: in the unit cube for images, anywhere for vectors."""
         draw = torch.rand if self.make().is_image else torch.randn
         return draw(5, *self.item_shape, dtype=torch.float64)
 
@@ -131,12 +131,12 @@ FLOWS: dict[str, FlowCase] = {
 
 
 EXTREMES = (0.0, 1e-45, 1e-30, -1e-30, 0.5, 1.0, 1e4, -1e4, 1e15, -1e15)
-"""Nothing, next to nothing (1e-45 is float32's smallest number), the unit interval's middle and end, much, and so much
-that float32 still holds its square, with room for what couplings add."""
+"""Zero, tiny numbers (1e-45 is the smallest of float32), the middle and the end of the unit interval, large numbers,
+and the largest whose squares float32 still holds, with room for what couplings add."""
 
 
 def extremes(*shape: int) -> Tensor:
-    """Items of a shape, float32, at those edges: each extreme everywhere, each in the first entry only, all in turn."""
+    """Items of a shape, float32: each extreme in all entries, each in the first entry only, and all of them in turn."""
     size, each = math.prod(shape), torch.tensor(EXTREMES)
     first = torch.zeros(len(each), size)
     first[:, 0] = each
@@ -145,9 +145,9 @@ def extremes(*shape: int) -> Tensor:
 
 
 def disturb(module: Module, scale: float = 0.2) -> Module:
-    """Move every parameter and buffer off its start: at the start, couplings are the identity and hide mistakes.
+    """Change every parameter and buffer: at their initial values couplings are the identity, which hides mistakes.
 
-    Kernels that sum up very many numbers move less, so that what comes out is not out of all bounds.
+    Kernels with many inputs change less, so that outputs stay bounded.
     """
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
@@ -156,7 +156,7 @@ def disturb(module: Module, scale: float = 0.2) -> Module:
             size = scale * min(1.0, 8 / math.sqrt(inputs))
             tensor += size * torch.randn(tensor.shape, generator=generator, dtype=tensor.dtype)
         for part in module.modules():
-            if isinstance(part, flows.Whitening):  # not every number is one of a rotation: it moves by being fitted
+            if isinstance(part, flows.Whitening):  # its directions must stay orthonormal: fit it to other data instead
                 mixing = torch.randn(part.dimensions, part.dimensions, generator=generator, dtype=part.mean.dtype)
                 part.initialise(torch.randn(100, part.dimensions, generator=generator, dtype=part.mean.dtype) @ mixing)
     return module

@@ -1,4 +1,4 @@
-"""What all tests of the mathematics start from."""
+"""Fixtures of all tests of the flows package."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ import torch
 
 
 @pytest.fixture(autouse=True)
-def _the_same_random_numbers() -> None:
-    """Weights and points are drawn: a flow that is unlucky in them should be so always, or never."""
+def _seed() -> None:
+    """Weights and points are random: a seed makes every run of a test the same."""
     torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""At the edges of what floating point is good for a flow gives finite values or a typed error, and never a NaN."""
+"""At the limits of floating point a flow gives finite values or a typed error, never NaN."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def assert_finite(*tensors: Tensor) -> None:
 
 @torch.no_grad()
 def assert_finite_or_typed(flow: Flow, items: Tensor, latents: Tensor) -> None:
-    """Of items (N, *item_shape), each for itself, and latents (N, *prior.shape): log_prob, encode and decode."""
+    """log_prob and encode of each item (N, *item_shape) by itself, and decode of latents (N, *prior.shape)."""
     for item in items.split(1):
         with contextlib.suppress(flows.InputOutsideDomain):
             assert_finite(*flow.encode(item), flow.log_prob(item))
@@ -55,7 +55,7 @@ def test_a_flow_stays_finite(case: FlowCase, dtype: torch.dtype) -> None:
 
 @every_flow
 @both_precisions
-def test_it_stays_finite_at_any_mixture_of_extremes(case: FlowCase, dtype: torch.dtype) -> None:
+def test_a_flow_stays_finite_at_any_combination_of_extremes(case: FlowCase, dtype: torch.dtype) -> None:
     flow = disturb(case.make().to(dtype))
     slow = case.architecture == "lattice"  # it decodes by bisection
 
@@ -71,7 +71,7 @@ def test_it_stays_finite_at_any_mixture_of_extremes(case: FlowCase, dtype: torch
 @every_flow
 @both_precisions
 def test_gradients_stay_finite(case: FlowCase, dtype: torch.dtype) -> None:
-    """One such item in a batch would otherwise cost the weights, and one pixel of it an inpainting."""
+    """Otherwise one such item in a batch would spoil the weights, and one such pixel an inpainting."""
     flow = disturb(case.make().to(dtype))
     for item in extremes(*case.item_shape).to(dtype).split(1):
         x = item.clone().requires_grad_()
@@ -82,7 +82,7 @@ def test_gradients_stay_finite(case: FlowCase, dtype: torch.dtype) -> None:
 @every_flow
 @both_precisions
 @pytest.mark.parametrize("start", ["zeros", "all-equal", "one-item"])
-def test_a_start_from_items_without_spread_is_finite(case: FlowCase, dtype: torch.dtype, start: str) -> None:
+def test_initialising_from_constant_items_gives_finite_values(case: FlowCase, dtype: torch.dtype, start: str) -> None:
     flow, points = case.make().to(dtype), case.points().to(dtype)
     batch = {"zeros": torch.zeros_like(points), "all-equal": torch.full_like(points, 0.7), "one-item": points[:1]}
     flow.initialise(batch[start])
@@ -92,7 +92,7 @@ def test_a_start_from_items_without_spread_is_finite(case: FlowCase, dtype: torc
 
 @pytest.mark.parametrize("case", [case for case in FLOWS.values() if not case.make().is_image])
 @pytest.mark.parametrize("beyond", [1e30, 3e38, -3e38, math.inf, math.nan])
-def test_a_row_beyond_all_arithmetic_leaves_its_neighbours_alone(case: FlowCase, beyond: float) -> None:
+def test_a_row_that_overflows_leaves_its_neighbours_unchanged(case: FlowCase, beyond: float) -> None:
     flow, x = disturb(case.make()), case.points().float()
     alone = flow.log_prob(x)
     x[2] = beyond

@@ -1,4 +1,4 @@
-"""Keyed noise: it follows the key alone, and it is noise."""
+"""Keyed noise follows from the key alone, and has the right distribution."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def test_fewer_rows_are_a_prefix_of_more(seed: int, few: int, many: int) -> None
     assert torch.equal(noise.keys(seed, many)[few:], noise.keys(seed, many - few, first=few))
 
 
-def test_a_row_is_drawn_alike_alone_and_among_strangers() -> None:
-    ours, strangers = noise.keys(1, 4), noise.keys(2, 5)
-    together = noise.uniform(torch.cat([strangers, ours]), (3, 7))
+def test_a_row_gets_the_same_draws_alone_and_in_a_batch() -> None:
+    ours, others = noise.keys(1, 4), noise.keys(2, 5)
+    together = noise.uniform(torch.cat([others, ours]), (3, 7))
     assert torch.equal(together[5:], noise.uniform(ours, (3, 7)))
 
 
@@ -42,7 +42,7 @@ def test_normal_draws_have_normal_moments() -> None:
     assert z.pow(4).mean().item() == pytest.approx(3, abs=0.1)
 
 
-def test_seeds_steps_and_contents_tell_streams_apart() -> None:
+def test_other_seeds_steps_or_contents_give_other_streams() -> None:
     parents = noise.keys(1, 1000)
     streams = torch.cat([parents, noise.keys(2, 1000), *(noise.derive(parents, step) for step in range(3))])
     assert len(streams.unique()) == 5000

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import flows
-from flows.inpainting.survey import survey
+from flows import inpainting
 from model_store import ModelRefused, Store, draws_to_png, fits_a_sheet, publish
 from model_store.draws import draws_from_png
 from model_store.weights import DamagedTensors
@@ -58,7 +58,7 @@ def test_a_picture_larger_than_any_sheet_is_not_unpacked() -> None:
         draws_from_png(png(np.zeros((40_000, 512), np.uint8)), (8, 8))
 
 
-def test_a_loaded_flow_sets_out_from_the_draws_that_were_published(tmp_path: Path) -> None:
+def test_the_survey_of_a_loaded_model_is_of_the_published_draws(tmp_path: Path) -> None:
     torch.manual_seed(0)
     flow = flows.lattice((8, 8), width=6, blocks=1).requires_grad_(False)
     items = torch.randint(0, 256, (128, 8, 8), dtype=torch.uint8)
@@ -72,7 +72,23 @@ def test_a_loaded_flow_sets_out_from_the_draws_that_were_published(tmp_path: Pat
     }
     publish(tmp_path, "squares", flow, drawn=items, **options)
     model = Store(tmp_path).load("squares", 1)
-    assert torch.equal(survey(model.flow).draws, items)
+    assert torch.equal(model.survey.draws, items)
     (tmp_path / "squares" / "1" / "draws.png").write_bytes(SHEET)
     with pytest.raises(ModelRefused, match=r"draws\.png"):
         Store(tmp_path).load("squares", 1)
+
+
+def test_a_model_without_published_draws_makes_its_survey_once(tmp_path: Path) -> None:
+    flow = flows.nice((3,), hidden=[8], image=False).requires_grad_(False)
+    options = {
+        "architecture": "nice",
+        "arguments": {"hidden": [8], "image": False},
+        "golden_items": torch.randn(4, 3),
+        "provenance": {},
+        "quality": {},
+        "card": "",
+    }
+    publish(tmp_path, "points", flow, **options)
+    model = Store(tmp_path).load("points", 1)
+    assert model.survey is model.survey
+    assert torch.equal(model.survey.draws, inpainting.draws(model.serving, 64))

@@ -63,7 +63,7 @@ async def test_an_item_tells_its_statistics_test_by_test(judge: Running) -> None
     assert found["calibrated"]
     tests = found["items"][0]["tests"]
     assert {name: list(test["statistics"]) for name, test in tests.items()} == {
-        test.name: list(test.telling) for test in anomaly.tests_of(judge.engine.registry.get("digits").flow)
+        test.name: list(test.reported) for test in anomaly.tests_of(judge.engine.registry.get("digits").flow)
     }
     assert tests["complexity"]["statistics"]["log_likelihood"] == pytest.approx(found["items"][0]["log_likelihood"])
 

@@ -78,5 +78,5 @@ def test_calibration_splits_what_was_held_out_and_promises_nothing_from_too_litt
     flow.initialise(flow.to_continuous(pixels))
     calibration = calibrate(flow, pixels[:90])
     assert calibration is not None
-    assert (len(calibration.strangeness.fit), calibration.size) == (30, 60)
+    assert (len(calibration.nonconformity.fit), calibration.size) == (30, 60)
     assert calibrate(flow, pixels[:30]) is None

@@ -1,0 +1,80 @@
+"""The net of a lattice level, and the code in which it gets pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from flows.nets import Net
+
+# Ramps between grey levels. The first two are nearly steps; a finite slope keeps a rounding error small.
+_STEEP = 1 / 8
+_KNOTS = (1, 4, 16, 64, 128, 192, 240, 252, 255)
+_RAMPS = ((1, 1 + _STEEP), (255 - _STEEP, 255), *pairwise(_KNOTS))
+_LEVELS = 256
+
+
+class PixelCode(nn.Module):
+    """A pixel in [0, 1] as E values, each a learnt curve over the grey levels: (B, C, H, W) -> (B, C E, H, W).
+
+    A convolution can hardly use the pixel itself: the difference between black and nearly black is 1/256 of its range,
+    and says much about its neighbours. The curves are piecewise linear, with a steep part right after black and right
+    before white. So dequantisation noise of black and white, the most frequent levels, has little effect.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.curves = nn.Conv2d(1 + len(_RAMPS), size, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        level = _LEVELS * x.flatten(0, 1)
+        ramps = [((level - low) / (high - low)).clamp(0, 1) for low, high in _RAMPS]
+        code: Tensor = self.curves(torch.stack([2 * level / _LEVELS - 1, *ramps], dim=1))
+        return code.to(x.dtype).reshape(len(x), -1, *x.shape[2:])
+
+
+class CellNet(Net):
+    """A residual net on the grid of cells, for several groups of pixels: (G B, channels, H, W) -> (G B, outputs, H, W).
+
+    Rows are ordered group after group. A learnt offset for each cell of each group tells the net the place of a pixel
+    and its group; on a small grid that helps more than depth, since margins are black. The last layer starts with
+    weights of zero and the bias ``start`` (outputs,).
+    """
+
+    def __init__(
+        self, channels: int, groups: int, cells: Sequence[int], width: int, blocks: int, start: Tensor
+    ) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, width, 3, padding=1)
+        self.place = nn.Parameter(torch.zeros(groups, width, *cells))
+        self.blocks = nn.Sequential(*(Residual(width) for _ in range(blocks)))
+        self.last = nn.Conv2d(width, len(start), 1)
+        with torch.no_grad():
+            self.last.weight.zero_()
+            self.last.bias.copy_(start)  # type: ignore[union-attr]
+
+    def compute(self, x: Tensor, groups: slice = slice(None)) -> Tensor:
+        place = self.place[groups].unsqueeze(1)
+        hidden = self.first(x)
+        hidden = (hidden.reshape(len(place), -1, *hidden.shape[1:]) + place).flatten(0, 1)
+        y: Tensor = self.last(functional.relu(self.blocks(hidden)))
+        return y
+
+
+class Residual(nn.Module):
+    """x + g(x), with g a 3x3 and a 1x1 convolution, each after a ReLU (pre-activation)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.look = nn.Conv2d(width, width, 3, padding=1)
+        self.mix = nn.Conv2d(width, width, 1)
+        with torch.no_grad():
+            self.mix.weight.mul_(0.5)  # at the start the sum of the branches must not dominate the input
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.mix(functional.relu(self.look(functional.relu(x))))
+        return x + y

@@ -1,0 +1,1 @@
+"""Invertible maps that know their log-determinants."""

@@ -1,0 +1,72 @@
+"""The cells of a lattice flow: an image as lattices of pixels, and the order of these lattices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from flows.errors import InputOutsideDomain
+from flows.transforms.images import Planes, Shape
+from flows.transforms.transform import Transform
+
+CELL = 4
+"""The side of a cell in pixels. A lattice holds one pixel of each cell: those with the same offset in it."""
+
+# Offsets (row, column) in a cell, level by level. Within a level each is about as far as possible from those before.
+_LEVELS = (
+    ((0, 0),),
+    ((2, 2),),
+    ((0, 2), (2, 0)),
+    ((1, 1), (3, 3), (1, 3), (3, 1)),
+    ((0, 1), (2, 3), (0, 3), (2, 1), (1, 0), (3, 2), (1, 2), (3, 0)),
+)
+
+
+class Cells(Transform):
+    """Images (B, H, W) or (B, H, W, C) in [0, 1] to (B, 16 C, H/4, W/4), one lattice a channel; preserves volume."""
+
+    rearranges = True
+
+    def __init__(self, item_shape: Sequence[int]) -> None:
+        super().__init__()
+        self.planes = Planes(item_shape)
+        channels, height, width = self.planes.shape
+        self.shape: Shape = (channels * CELL * CELL, height // CELL, width // CELL)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Raises InputOutsideDomain for values outside [0, 1], where the density is zero, and for NaN."""
+        planes, log_abs_det = self.planes(x)
+        if not bool(((x >= 0) & (x <= 1)).all()):  # false for NaN too
+            raise InputOutsideDomain("a lattice flow is defined for pixels in [0, 1] only")
+        return functional.pixel_unshuffle(planes, CELL), log_abs_det
+
+    def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        return self.planes.inverse(functional.pixel_shuffle(y, CELL))
+
+
+def groups_by_level(shape: Sequence[int]) -> Iterator[Tensor]:
+    """For each level in order, masks (G, C, H, W) of its groups of pixels, each group within one channel.
+
+    The pixels of a group are independent given those before. That is a good approximation where each pixel has a close
+    known neighbour. The pixels of the first lattice have none, so it has four groups; the second has two.
+    """
+    channels, height, width = shape
+    colours = channels // CELL**2
+    with torch.device("cpu"):
+        row, column = torch.arange(height)[:, None], torch.arange(width)
+        everywhere = torch.ones(height, width, dtype=torch.bool)
+        quarters = [(row % 2 == r) & (column % 2 == c) for r, c in ((0, 0), (1, 1), (0, 1), (1, 0))]
+        halves = [(row + column) % 2 == parity for parity in (0, 1)]
+        for number, offsets in enumerate(_LEVELS):
+            groups = []
+            for r, c in offsets:
+                for part in quarters if number == 0 else halves if number == 1 else [everywhere]:
+                    for colour in range(colours):
+                        mask = torch.zeros(tuple(shape), dtype=torch.bool)
+                        mask[colour * CELL**2 + r * CELL + c] = part
+                        if mask.any():  # an image of one cell has one quarter only
+                            groups.append(mask)
+            yield torch.stack(groups)

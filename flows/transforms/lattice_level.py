@@ -1,0 +1,122 @@
+"""One level of a lattice flow: groups of pixels to latents, given the pixels of all groups before."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from flows.nets.lattice_net import CellNet, PixelCode
+from flows.transforms.lattice_cells import CELL
+from flows.transforms.mixture import UnitMixture
+from flows.transforms.transform import Transform, no_volume_change
+
+CODE = 6
+"""The number of values that represent a pixel in the input of a net."""
+
+
+class LatticeLevel(Transform):
+    """Maps the pixels of one level's groups to latents, by mixtures whose parameters a net computes from known pixels.
+
+    y = logit F(x; net(known pixels)) for each pixel of the level, with F the distribution function of ``UnitMixture``;
+    all other entries pass unchanged. One net serves all groups. For each group the image is shifted so that the group's
+    pixels have the same offset in their cells, and its colours are rotated so that the group's colour is first: the
+    pixels of one level lie between known ones in similar ways, so all groups share what the net learns.
+
+    ``known`` (C, H, W) masks the entries of the levels before. ``groups`` (G, C, H, W) masks each group, within one
+    channel; a group also knows the groups before it. Both are over cells, as the transform's input (B, C, H, W).
+
+    >>> flow = flows.lattice((8, 8), width=4, blocks=1, components=2)
+    >>> [step for step in flow.transforms if isinstance(step, flows.LatticeLevel)][-1].extra_repr()
+    'groups=4, channels=[0], components=2'
+    """
+
+    known: Tensor
+    """(G, colours, rows, columns) bool: the pixels that each group knows."""
+    groups: Tensor
+    """(G, H, W) bool: the entries of each group in its channel."""
+
+    def __init__(self, known: Tensor, groups: Tensor, width: int, blocks: int, components: int) -> None:
+        super().__init__()
+        self.channels = [int(group.flatten(1).any(dim=1).nonzero()) for group in groups]
+        self.colours = groups.shape[1] // CELL**2
+        self.components = components
+        before = torch.stack([torch.stack([known, *groups[:index]]).any(dim=0) for index in range(len(groups))])
+        # They follow from the shape, so they are not saved, and they exist even on the meta device.
+        self.register_buffer("known", functional.pixel_shuffle(before.float(), CELL).bool(), persistent=False)
+        self.register_buffer("groups", groups.any(dim=1), persistent=False)
+        self.code = PixelCode(CODE)
+        channels, start = CODE * groups.shape[1], UnitMixture.start(components)
+        self.net = CellNet(channels, len(groups), groups.shape[2:], width, blocks, start)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        y, log_slope = self.to_latent(x)
+        return y, self.total(log_slope)
+
+    def to_latent(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """x (B, C, H, W) -> y (B, C, H, W) and the log-slopes (G B, H, W) of the groups' planes (see ``own``)."""
+        z, log_slope = self.mixture(x).to_latent(self.own(x))
+        y = x.clone()
+        self.put(y, z)
+        return y, log_slope
+
+    def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        x, total = y.clone(), no_volume_change(y)
+        for index, channel in enumerate(self.channels):
+            pixels, log_slope = self.mixture(x, index).from_latent(y[:, channel])
+            self._put(x, pixels, index)
+            total = total + torch.where(self.groups[index], log_slope, 0).flatten(1).sum(dim=1)
+        return x, total
+
+    def redraw(self, x: Tensor, chosen: Tensor, uniform: Tensor, latents: Tensor, log_slopes: Tensor) -> None:
+        """Redraw the chosen entries of x (B, C, H, W) that belong to this level, in place, group after group.
+
+        Writes the latents and log-slopes of all entries of the level, for the new x, into ``latents`` and
+        ``log_slopes`` (B, C, H, W).
+        """
+        for index, channel in enumerate(self.channels):
+            mixture = self.mixture(x, index)
+            pixels = x[:, channel].where(~chosen[:, channel], mixture.draw(uniform[:, channel]))
+            self._put(x, pixels, index)
+            for target, plane in zip((latents, log_slopes), mixture.to_latent(pixels), strict=True):
+                self._put(target, plane, index)
+
+    def mixture(self, x: Tensor, index: int | None = None) -> UnitMixture:
+        """The mixtures of one group's pixels (B, ...), or of all groups (G B, ...); x must hold all known pixels."""
+        which = range(len(self.channels)) if index is None else range(index, index + 1)
+        # Entries that are not known may be latents, which are not pixels and may be large.
+        code = self.code(torch.where(self.known[which[-1]], functional.pixel_shuffle(x, CELL), 0))
+        seen = torch.cat([self._seen(code, index) for index in which])
+        return UnitMixture(self.net(seen, slice(which[0], which[-1] + 1)), self.components)
+
+    def _seen(self, code: Tensor, index: int) -> Tensor:
+        """Codes (B, C E, rows, columns) -> those that a group knows, shifted and in cells: (B, C E CELL^2, H, W)."""
+        colour, offset = divmod(self.channels[index], CELL**2)
+        row, column = divmod(offset, CELL)
+        code = code.reshape(len(code), self.colours, CODE, *code.shape[2:]) * self.known[index].unsqueeze(1)
+        code = code.roll(-colour, dims=1).flatten(1, 2)
+        down, right = CELL // 2 - row, CELL // 2 - column
+        return functional.pixel_unshuffle(functional.pad(code, (right, -right, down, -down)), CELL)
+
+    def own(self, x: Tensor) -> Tensor:
+        """The channel of each group in x (B, C, H, W), group after group: planes (G B, H, W)."""
+        return torch.cat([x[:, channel] for channel in self.channels])
+
+    def put(self, x: Tensor, planes: Tensor) -> None:
+        """Write the groups' entries of planes (G B, H, W) to x (B, C, H, W)."""
+        for index, plane in enumerate(planes.chunk(len(self.channels))):
+            self._put(x, plane, index)
+
+    def _put(self, x: Tensor, plane: Tensor, index: int) -> None:
+        """Write one group's entries of a plane (B, H, W) to x."""
+        channel = self.channels[index]
+        x[:, channel] = torch.where(self.groups[index], plane, x[:, channel])
+
+    def total(self, planes: Tensor) -> Tensor:
+        """The sum (B,) over the groups' entries of planes (G B, H, W), for each item."""
+        own = torch.where(self.groups.unsqueeze(1), planes.reshape(len(self.channels), -1, *planes.shape[1:]), 0)
+        return own.sum(dim=(0, 2, 3))
+
+    def extra_repr(self) -> str:
+        channels = list(dict.fromkeys(self.channels))
+        return f"groups={len(self.channels)}, channels={channels}, components={self.components}"

@@ -1,0 +1,142 @@
+"""Linear preprocessing fitted to the training data: standardising and whitening, with their log-determinants.
+
+The log-likelihood of whitened data is another density than that of the data. With the log-determinant the density is
+always that of the items themselves, so figures with and without whitening can be compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from flows.errors import ShapeMismatch
+from flows.transforms.preprocessing import Centre
+from flows.transforms.transform import Transform
+
+_FLOOR = 1e-9
+"""As a share of the mean variance, added to every variance so that none is zero. Dequantised pixels vary far more."""
+
+
+class Standardise(Transform):
+    """y = (x - mean) / std in every dimension of (B, D); log|det| = -sum of log std.
+
+    ``initialise`` takes both from its batch. So a table can keep its own units outside of the flow.
+
+    >>> standardise = flows.Standardise(1)
+    >>> standardise.initialise(torch.tensor([[1000.0], [3000.0]])).round(decimals=3)
+    tensor([[-1.],
+            [ 1.]])
+    """
+
+    mean: Tensor
+    log_std: Tensor
+
+    def __init__(self, dimensions: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(dimensions))
+        self.register_buffer("log_std", torch.zeros(dimensions))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return (x - self.mean) * (-self.log_std).exp(), -self.log_std.sum().expand(x.shape[0])
+
+    def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        return y * self.log_std.exp() + self.mean, self.log_std.sum().expand(y.shape[0])
+
+    @torch.no_grad()
+    def initialise(self, x: Tensor) -> Tensor:
+        exact = x.double()
+        std = exact.std(dim=0, correction=0)
+        # A constant column has no scale. A tiny deviation is a scale: an income in millions, for example.
+        self.log_std.copy_(torch.where(std > 0, std, 1.0).log())
+        self.mean.copy_(exact.mean(dim=0))
+        return self(x)[0]
+
+    def extra_repr(self) -> str:
+        return f"{self.mean.numel()}"
+
+
+class Whitening(Transform):
+    """y = W (x - mean) over (B, D), with the symmetric W that makes the training data uncorrelated.
+
+    With C = U diag(v) U' the covariance of the training data, W = U diag(v)^(-1/2) U' is ZCA (Bell & Sejnowski 1997,
+    "The independent components of natural scenes are edge filters"): of all whitenings the one that changes the data
+    least, so an image still looks like itself. log|det| = log|det W|.
+
+    With fewer ``components`` than dimensions the whitening is approximate: the leading directions are scaled one by
+    one, all others by the common scale of their mean variance. This stores D x components numbers, and it does not
+    enlarge directions that hold little but noise.
+
+    ``initialise`` fits the whitening to its batch. The directions are stored as one long vector because a store may
+    round matrices, and a rounded rotation is no rotation.
+
+    >>> x = torch.randn(500, 3) @ torch.tensor([[2.0, 1.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 5.0]])
+    >>> y = flows.Whitening(3).initialise(x)
+    >>> torch.allclose(torch.cov(y.T, correction=0), torch.eye(3), atol=1e-3)
+    True
+    """
+
+    mean: Tensor
+    directions: Tensor
+    log_scale: Tensor
+    rest: Tensor
+
+    def __init__(self, dimensions: int, components: int | None = None) -> None:
+        super().__init__()
+        self.dimensions, self.components = dimensions, dimensions if components is None else components
+        if not 0 < self.components <= dimensions:
+            raise ShapeMismatch(
+                f"components must be from 1 to {dimensions}, the number of dimensions, got {components}"
+            )
+        self.register_buffer("mean", torch.zeros(dimensions))
+        self.register_buffer("directions", torch.eye(self.components, dimensions).flatten())
+        self.register_buffer("log_scale", torch.zeros(self.components))
+        self.register_buffer("rest", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self._scale(x - self.mean, sign=1), self._log_abs_det.expand(x.shape[0])
+
+    def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        return self._scale(y, sign=-1) + self.mean, -self._log_abs_det.expand(y.shape[0])
+
+    @property
+    def _log_abs_det(self) -> Tensor:
+        return self.log_scale.sum() + (self.dimensions - self.components) * self.rest
+
+    def _scale(self, x: Tensor, sign: int) -> Tensor:
+        """Scale x by exp(±log_scale) along the directions and by exp(±rest) along all others."""
+        directions = self.directions.reshape(self.components, self.dimensions)
+        leading, others = (sign * self.log_scale).exp(), (sign * self.rest).exp()
+        # Autocast to a half type is meant for nets: here its rounding would exceed the small directions.
+        with torch.autocast(x.device.type, enabled=False):
+            return ((x @ directions.T) * (leading - others)) @ directions + x * others
+
+    @torch.no_grad()
+    def initialise(self, x: Tensor) -> Tensor:
+        exact = x.double()
+        mean = exact.mean(dim=0)
+        covariance = (exact - mean).T @ (exact - mean) / len(x)
+        variances, directions = torch.linalg.eigh(covariance)  # ascending, each direction a column
+        variances = variances.clamp_min(0)
+        floor = _FLOOR * variances.mean()
+        variances = variances + torch.where(floor > torch.finfo(x.dtype).tiny, floor, 1.0)
+        others, leading = variances.tensor_split([self.dimensions - self.components])
+        self.mean.copy_(mean)
+        self.directions.copy_(directions[:, -self.components :].T.flatten())
+        self.log_scale.copy_(-leading.log() / 2)
+        if len(others):
+            self.rest.copy_(-others.mean().log() / 2)
+        return self(x)[0]
+
+    def extra_repr(self) -> str:
+        return f"{self.dimensions}, components={self.components}"
+
+
+WHITENINGS: Mapping[str, Callable[[int], Transform]] = {
+    "none": Centre,
+    "standardise": Standardise,
+    "zca": Whitening,
+    "approximate": lambda dimensions: Whitening(dimensions, max(1, dimensions // 8)),
+}
+"""The choices for the first transform of NICE. The paper does not define its approximate whitening: this is ours."""

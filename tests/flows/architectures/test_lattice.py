@@ -1,0 +1,109 @@
+"""The lattice flow: the order of its pixels, its domain, its sharp modes."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch.nn.functional import pixel_unshuffle
+
+import flows
+from flows import LatticeLevel, inpainting, noise
+from tests.flows.cases import disturb
+
+SMALL = {"width": 6, "blocks": 1, "components": 3}
+
+
+def small(*shape: int) -> flows.Flow:
+    return disturb(flows.lattice(shape, **SMALL).double())
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (8, 12), (28, 28), (8, 8, 3)])
+def test_every_pixel_is_in_one_group_that_knows_only_the_groups_before(shape: tuple[int, ...]) -> None:
+    levels = [step for step in flows.lattice(shape, **SMALL).transforms if isinstance(step, LatticeLevel)]
+    seen = pixel_unshuffle(torch.zeros_like(levels[0].known[0]), 4)
+    for level in reversed(levels):
+        for known, group, channel in zip(level.known, level.groups, level.channels, strict=True):
+            assert torch.equal(pixel_unshuffle(known, 4), seen)
+            assert not seen[channel][group].any()
+            seen = seen.clone()
+            seen[channel] |= group
+    assert bool(seen.all())
+
+
+def test_a_latent_depends_on_no_later_pixel() -> None:
+    flow = small(8, 8)
+    x = torch.rand(1, 8, 8, dtype=torch.float64)
+    last = x.clone()
+    last[0, 3, 0] = 1 - x[0, 3, 0]  # a pixel of the last lattice
+    moved = (flow.encode(x)[0] != flow.encode(last)[0]).sum()
+    assert moved == 1
+    first = x.clone()
+    first[0, 0, 0] = 1 - x[0, 0, 0]
+    assert (flow.encode(x)[0] != flow.encode(first)[0]).sum() > 30
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 1e-30, 1 / 256, 255 / 256, 0.5])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_flat_images_have_a_finite_likelihood(value: float, dtype: torch.dtype) -> None:
+    flow = small(4, 4).to(dtype)
+    assert bool(flow.log_prob(torch.full((1, 4, 4), value, dtype=dtype)).isfinite().all())
+
+
+@pytest.mark.parametrize("bad", [-0.1, 1.5, 1e4, math.nan, math.inf])
+def test_values_outside_the_unit_interval_are_a_typed_error(bad: float) -> None:
+    x = torch.full((2, 4, 4), 0.5, dtype=torch.float64)
+    x[1, 2, 3] = bad
+    with pytest.raises(flows.InputOutsideDomain):
+        small(4, 4).log_prob(x)
+
+
+@pytest.mark.parametrize("shape", [(6, 8), (8, 6), (16,), (4, 4, 3, 2)])
+def test_sides_that_are_not_multiples_of_four_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(flows.ArchitectureError, match="multiples of 4"):
+        flows.build("lattice", shape, {})
+
+
+def test_smoothing_widens_modes_until_the_density_is_flat() -> None:
+    flow = small(4, 4)
+    x = torch.rand(3, 4, 4, dtype=torch.float64)
+    narrow, wide = (flow.smoothed_log_prob(x, torch.full((3,), width))[1] for width in (1e-3, 1e3))
+    assert not torch.allclose(narrow, wide)
+    spread = flow.smoothed_log_prob(torch.rand(50, 4, 4, dtype=torch.float64), torch.full((50,), 1e3))[1].std()
+    assert spread < 1e-3
+
+
+@pytest.mark.parametrize("shape", [(8, 12), (8, 8, 3)])
+def test_the_smoothed_log_likelihood_comes_with_the_true_one(shape: tuple[int, ...]) -> None:
+    flow = small(*shape)
+    x = torch.rand(5, *shape, dtype=torch.float64, requires_grad=True)
+    log_prob, smoothed = flow.smoothed_log_prob(x, torch.full((5,), 0.01))
+    torch.testing.assert_close(log_prob, flow.log_prob(x).detach(), rtol=1e-12, atol=1e-9)
+    assert not log_prob.requires_grad
+    assert smoothed.requires_grad
+
+
+def test_an_ascent_finds_a_sharp_mode_far_from_its_initial_point() -> None:
+    """One pixel of a flow that is nearly certain of one grey level, far from the initial point."""
+    flow = flows.lattice((4, 4), width=4, blocks=1, components=1).double()
+    with torch.no_grad():
+        for step in flow.transforms:
+            if isinstance(step, LatticeLevel):
+                bias = step.net.last.bias
+                assert bias is not None
+                bias.copy_(torch.tensor([-6.0, -6.0, 6.0, math.log(0.8 / 0.2), -6.0]))
+    hidden = torch.ones(2, 4, 4, dtype=torch.bool)
+    x = torch.zeros(2, 4, 4, dtype=torch.float64)
+    climb = inpainting.start(flow, x, hidden, noise.keys(0, 2), survey=inpainting.survey(flow), steps=40)
+    while not bool(climb.done.all()):
+        climb = inpainting.step(flow, climb)
+    torch.testing.assert_close(climb.result(), torch.full_like(x, 0.8), atol=5e-3, rtol=0)
+
+
+def test_the_share_of_a_pixel_in_the_log_determinant_is_its_log_slope() -> None:
+    flow = disturb(flows.lattice((8, 8), width=8, blocks=1).double())
+    x = torch.rand(1, 8, 8, dtype=torch.float64)
+    jacobian = torch.autograd.functional.jacobian(lambda v: flow.in_item_layout(flow.encode(v)[0]).flatten(), x)
+    slopes = jacobian.reshape(64, 64).diagonal().reshape(1, 8, 8)
+    torch.testing.assert_close(flow.encode_locally(x)[2], slopes.log())
