@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from model_store import Published, measure_bfloat16, publish, round_weights, serving
+from model_store import (
+    CalibrationEvidence,
+    Publication,
+    Published,
+    Report,
+    measure_bfloat16,
+    publish,
+    round_weights,
+    serving,
+)
 from trainer import card, pictures
 from trainer.calibration import calibrate, source_of
 from trainer.detection import against_corruptions
@@ -42,22 +51,25 @@ def export(run: Finished, store: Path | None, name: str) -> tuple[Quality, Publi
         drawn["samples.png"] = pictures.samples(flow, run.seed)
     elif flow.dimensions == 2:
         drawn["density.png"] = pictures.density(flow, run.splits.test)
-    published = publish(
-        store,
-        name,
-        flow,
+    evidence = calibration and CalibrationEvidence(
+        calibration=calibration,
+        source=source_of(run.splits.calibration, preset.data),
+        detection=against_corruptions(answering, calibration, run.splits.test),
+    )
+    publication = Publication(
+        flow=flow,
         architecture=preset.architecture,
         arguments=preset.arguments,
         golden_items=run.splits.test[:GOLDEN_ITEMS],
-        provenance=run.provenance(),
-        quality={"test": quality.figures()},
-        card=card.write(run, quality, latents, name, pictures=drawn.keys()),
-        pictures=drawn,
-        calibration=calibration,
-        calibrated_on=source_of(run.splits.calibration, preset.data),
-        detection=against_corruptions(answering, calibration, run.splits.test),
         weights_dtype=preset.weights_dtype,
+        provenance=run.provenance(),
+        report=Report(
+            quality={"test": quality.figures()},
+            card=card.write(run, quality, latents, name, pictures=drawn.keys()),
+            pictures=drawn,
+        ),
+        calibration=evidence,
         bfloat16=bfloat16,
-        drawn=draws_of(flow),
+        draws=draws_of(flow),
     )
-    return quality, published
+    return quality, publish(store, name, publication)

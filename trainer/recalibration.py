@@ -83,14 +83,17 @@ def _publish(root: Path, loaded: LoadedModel, ordinary: Ordinary) -> model_store
             f"{len(ordinary.held_out)} ordinary items are too few; at least {3 * anomaly.LEAST} are needed, and "
             "thousands to tell an alarm in a thousand"
         )
+    evidence = model_store.CalibrationEvidence(
+        calibration=calibration,
+        source=ordinary.source,
+        detection=against_corruptions(answering, calibration, ordinary.fresh),
+    )
     return model_store.recalibrate(
         root,
         loaded,
-        calibration,
-        calibrated_on=ordinary.source,
-        detection=against_corruptions(answering, calibration, ordinary.fresh),
+        evidence,
         bfloat16=bfloat16,
-        drawn=draws_of(loaded.flow) if model_store.DRAWS not in loaded.manifest.files else None,
+        draws=draws_of(loaded.flow) if model_store.DRAWS not in loaded.manifest.files else None,
     )
 
 
