@@ -110,7 +110,7 @@ def load_version(
 ) -> LoadedModel:
     """Load with every check: hashes, keys, shapes, dtypes, finite values, round trip, golden log-likelihood.
 
-    ``calibrated=False`` leaves the calibration out, for a caller that makes it anew. With ``bfloat16`` the flow that
+    ``calibrated=False`` leaves the calibration out, for a caller that replaces it. With ``bfloat16`` the flow that
     answers has nets of that precision, where publishing found them harmless and they pass a self-test of their own;
     where they fail it the flow answers in float32, and ``fallback`` says why. Raises ModelRefused with the reason.
     """

@@ -173,7 +173,7 @@ def _write(store: Path, draft: m.Manifest, files: Mapping[str, bytes]) -> Publis
 
 
 def _claim(temporary: Path, draft: m.Manifest, directory: Path) -> int | None:
-    """Rename to the next free version and return it, or None when another publisher took that number meanwhile."""
+    """Rename to the next free version and return it, or None when another publisher took that number first."""
     # Numbers of incomplete versions are taken too: a version without its manifest may still have its directory.
     taken = (int(name) for name in names_in(directory) if re.fullmatch(VERSION, name))
     version = max(taken, default=0) + 1

@@ -123,9 +123,7 @@ class Store:
             f"round trip errs by {model.deviation.round_trip:.2e} (allowed {golden.round_trip_tolerance:.0e})",
             f"{golden.count} golden log-likelihoods off by at most {model.deviation.log_likelihood:.2e} nats "
             f"(allowed {golden.log_likelihood_tolerance:.2e})",
-            f"nets in {model.precision} where the hardware multiplies bfloat16"
-            if model.fallback is None
-            else f"nets in float32, though published for bfloat16: {model.fallback}",
+            _precision_line(model),
         ]
 
     def _directory(self, name: str) -> Path:
@@ -151,3 +149,11 @@ class Store:
         except OSError as error:
             return f"its directory cannot be read: {error.strerror}"
         return ""
+
+
+def _precision_line(model: LoadedModel) -> str:
+    if model.fallback is not None:
+        return f"serves in float32 although published for bfloat16: {model.fallback}"
+    if model.precision == "bfloat16":
+        return "nets of bfloat16 pass their own self-test: they serve where the hardware multiplies bfloat16"
+    return "serves in float32"

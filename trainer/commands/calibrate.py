@@ -33,7 +33,7 @@ Examples:
 @store_option
 @device_option
 def main(model: str, data_dir: Path | None, own_path: Path | None, store: Path | None, device: str) -> None:
-    """Calibrate the published MODEL anew and publish it, with the same weights, as the next version of its name.
+    """Calibrate the published MODEL again and publish it, with the same weights, as the next version of its name.
 
     It is calibrated on the items that its training held out, or on your own where ordinary data have changed since.
     """

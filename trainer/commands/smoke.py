@@ -1,4 +1,4 @@
-"""The command behind ``make results-smoke``: train every preset in small, and check the loss against its line.
+"""The command of ``make results-smoke``: train every preset in small, and check the loss against its line.
 
 A preset's ``smoke`` says how it is made small and the line that its loss must then fall below: the mean negative
 log-likelihood of test items, in bits per dimension for images and in nats for vectors. A preset also fails when the

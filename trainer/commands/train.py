@@ -62,7 +62,7 @@ result as a run without the stop.
     "--resume/--fresh",
     default=True,
     show_default=True,
-    help="Continue from the state in the run directory if there is one, or start anew and overwrite it.",
+    help="Continue from the state in the run directory if there is one, or start from the beginning and overwrite it.",
 )
 @device_option
 @click.option(

@@ -6,7 +6,7 @@ from trainer.data import KMNIST
 from trainer.presets import mnist
 from trainer.presets.preset import Smoke
 
-# Not run: the training images were not at hand.
+# Not run: the training images were not available.
 NICE_SMALL = replace(
     mnist.NICE_SMALL,
     name="kmnist-nice-small",

@@ -6,7 +6,7 @@ from trainer.data import CIFAR10, SVHN
 from trainer.presets import cifar10
 from trainer.presets.preset import Smoke
 
-# The paper's table states 11496.55 nats. Not run: the files were not at hand.
+# The paper's table states 11496.55 nats. Not run: the files were not available.
 NICE = replace(
     cifar10.NICE,
     name="svhn-nice",

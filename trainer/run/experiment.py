@@ -41,7 +41,7 @@ def run(
     if settings.resume and (settings.run_dir / FILE).exists():
         state.restore(settings.run_dir, experiment)
         reached = f"epoch {state.progress.epoch}, step {state.progress.step}"
-        console.print(f"resuming {settings.run_dir} behind {reached}", markup=False)
+        console.print(f"resuming {settings.run_dir} after {reached}", markup=False)
 
     steps_done = state.progress.epoch * (len(splits.train) // preset.batch_size) + state.progress.step
     with _displays(preset, settings, state, steps_done, console, ranks) as display:

@@ -85,7 +85,7 @@ def train(
                     raise Diverged(
                         f"{progress.skipped_in_a_row} steps in a row had no finite gradient, "
                         f"up to step {progress.step} of epoch {progress.epoch + 1}; "
-                        "a lower learning rate may help, --fresh starts anew"
+                        "a lower learning rate may help, --fresh starts from the beginning"
                     )
                 if ranks.any(hooks.stop_requested()):
                     hooks.save()

@@ -111,7 +111,9 @@ class TrainingState:
             raise RunStateError(f"{path}: not the state of a run: {error}") from error
         differing = [key for key in experiment if saved.get(key) != json.loads(json.dumps(experiment[key]))]
         if differing:
-            raise RunStateError(f"{path}: from another experiment ({', '.join(differing)} differ); --fresh starts anew")
+            raise RunStateError(
+                f"{path}: from another experiment ({', '.join(differing)} differ); --fresh starts from the beginning"
+            )
         history = [EpochRecord(**record) for record in progress.pop("history")]
         self.progress = Progress(**progress, history=history)
         self.flow.load_state_dict(_below("flow/", tensors))
