@@ -49,7 +49,7 @@ DATA ?= $(firstword $(wildcard data ../shared/data))
 
 .PHONY: results-smoke
 results-smoke: install
-	$(BIN)/python -m trainer.smoke $(if $(DATA),--data-dir $(DATA))
+	$(BIN)/python -m trainer.commands.smoke $(if $(DATA),--data-dir $(DATA))
 
 # The locks are what a resolver picks for pyproject.toml today; they name versions only, no index and no host. The CPU
 # build's local version label is cut, so that each machine gets the build that its own index offers. torch is held.

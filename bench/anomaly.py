@@ -24,8 +24,8 @@ from flows import anomaly
 from flows.anomaly.complexity import code_bits
 from flows.nets.precision import multiplies_bfloat16
 from model_store import LoadedModel, Store, default_root
-from trainer.calibration import statistics
-from trainer.detection import detection
+from trainer.report.anomaly_statistics import statistics
+from trainer.report.detection import detection
 
 ALPHAS = (0.10, 0.05, 0.01)
 _CODE_TESTS, _TRAINING = ("layout", "texture"), 20_000

@@ -17,7 +17,7 @@ from torch import Tensor
 from bench.serving import served
 from bench.side_by_side import processes
 from flows import anomaly
-from model_store import LoadedModel, publish
+from model_store import CalibrationEvidence, LoadedModel, Publication, publish
 
 BATCH = 256
 LARGEST = 10_000
@@ -74,20 +74,16 @@ def _npy(items: Tensor) -> bytes:
 
 def _copy(root: Path, name: str, model: LoadedModel, items: Tensor, calibration: anomaly.Calibration | None) -> None:
     manifest = model.manifest
-    publish(
-        root,
-        name,
-        model.flow,
+    publication = Publication(
+        flow=model.flow,
         architecture=manifest.architecture.name,
         arguments=manifest.architecture.arguments,
         golden_items=items[:4],
-        provenance={},
-        quality={},
-        card="",
-        calibration=calibration,
+        calibration=CalibrationEvidence(calibration, "the model's own") if calibration is not None else None,
         weights_dtype=manifest.weights.dtype,
         bfloat16=manifest.bfloat16,
     )
+    publish(root, name, publication)
 
 
 def _ratio(bare: Callable[[], object], judged: Callable[[], object]) -> float:

@@ -13,8 +13,8 @@ from torch import Tensor
 from model_store import LoadedModel
 from trainer.data import FASHION_MNIST, KMNIST, MNIST, SVHN, IdxImages, files, idx
 from trainer.errors import DataError
-from trainer.foreign import corruptions
 from trainer.presets import PRESETS
+from trainer.report.corruptions import corruptions
 
 NEAR = {("mnist", "emnist-digits"), ("emnist-digits", "mnist")}
 """Pairs of sets that show the same things."""

@@ -25,8 +25,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import flows
-from trainer.device import autocast
 from trainer.presets import PRESETS
+from trainer.run.device import autocast
 
 PRESET = PRESETS["mnist-nice"]
 DIMENSIONS, COUPLINGS = 784, 4

@@ -1,19 +1,24 @@
-"""The format of a published model and the store that keeps them: safetensors and JSON, nothing that can run."""
+"""The format of a published model, and the store that keeps them: safetensors and JSON, no code."""
 
 from model_store.draws import draws_to_png, fits_a_sheet
 from model_store.errors import ModelRefused, StoreError, UnknownModel
+from model_store.loading import LoadedModel
 from model_store.manifest import DRAWS, Manifest
 from model_store.precision import measure_bfloat16, serving
+from model_store.publication import CalibrationEvidence, Publication, Report
 from model_store.publishing import Published, publish, recalibrate
-from model_store.store import LoadedModel, Store, default_root
+from model_store.store import Store, default_root
 from model_store.weights import round_weights
 
 __all__ = [
     "DRAWS",
+    "CalibrationEvidence",
     "LoadedModel",
     "Manifest",
     "ModelRefused",
+    "Publication",
     "Published",
+    "Report",
     "Store",
     "StoreError",
     "UnknownModel",

@@ -1,4 +1,4 @@
-"""Items that a flow drew, as one picture: small, checked before it is unpacked, and a person can look at it."""
+"""Items drawn from a flow, stored as one PNG: small, checked before it is unpacked, and readable for people."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from torch import Tensor
 from model_store.weights import DamagedTensors
 
 _ACROSS = 64
+"""Items in a row of the sheet."""
 _MODES = {1: "L", 3: "RGB"}
 _LARGEST = 1 << 24
-"""Pixels of a sheet that is unpacked."""
+"""Pixels of the largest sheet that is unpacked."""
 
 
 def fits_a_sheet(item_shape: Sequence[int]) -> bool:
-    """Whether items of this shape, (H, W) or (H, W, C), make a picture."""
+    """Whether items of this shape, (H, W) or (H, W, C), can be stored as a PNG."""
     return len(item_shape) == 2 or (len(item_shape) == 3 and item_shape[2] in _MODES)
 
 
 def draws_to_png(items: Tensor) -> bytes:
-    """Items (N, H, W) or (N, H, W, C) uint8, N a multiple of 64, row by row to a PNG."""
+    """Items (N, H, W) or (N, H, W, C) uint8, N a multiple of 64, to a PNG with 64 items in a row."""
     height, width, colours = _sides(items.shape[1:])
     sheet = items.reshape(-1, _ACROSS, height, width, colours).permute(0, 2, 1, 3, 4)
     pixels = sheet.reshape(-1, _ACROSS * width, colours).squeeze(2)
@@ -34,7 +35,7 @@ def draws_to_png(items: Tensor) -> bytes:
 
 
 def draws_from_png(data: bytes, item_shape: Sequence[int]) -> Tensor:
-    """The items (N, *item_shape) uint8 of ``draws_to_png``. Raises DamagedTensors for any other picture."""
+    """The items (N, *item_shape) uint8 that ``draws_to_png`` wrote. Raises DamagedTensors for any other picture."""
     height, width, colours = _sides(item_shape)
     try:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
@@ -42,14 +43,15 @@ def draws_from_png(data: bytes, item_shape: Sequence[int]) -> Tensor:
             whole = across == _ACROSS * width and down % height == 0 and picture.mode == _MODES.get(colours)
             raw = picture.tobytes() if whole and across * down <= _LARGEST else None
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
-        raise DamagedTensors("the draws are no readable PNG") from error
+        raise DamagedTensors("the draws are not a readable PNG") from error
     if raw is None:
-        raise DamagedTensors(f"the draws are no sheet of {_ACROSS} items of {height}x{width} a row")
+        raise DamagedTensors(f"the draws are not a sheet of {_ACROSS} items of {height}x{width} in a row")
     pixels = torch.frombuffer(bytearray(raw), dtype=torch.uint8)
     sheet = pixels.reshape(-1, height, _ACROSS, width, colours).permute(0, 2, 1, 3, 4)
     return sheet.reshape(-1, *item_shape)
 
 
 def _sides(item_shape: Sequence[int]) -> tuple[int, int, int]:
+    """Height, width and number of colours of an item."""
     height, width = item_shape[:2]
     return height, width, math.prod(item_shape[2:])

@@ -6,12 +6,15 @@ class StoreError(Exception):
 
 
 class UnknownModel(StoreError):
-    """The store has no such model, version or alias."""
+    """The store has no such model, version, alias or file."""
 
 
 class ModelRefused(StoreError):
-    """A published version failed a check and must not be served."""
+    """A model is in the store and must not be served: one of its versions failed a check, or none can be read.
 
-    def __init__(self, name: str, version: int, reason: str) -> None:
-        super().__init__(f"{name}@{version} is refused: {reason}")
+    ``version`` is None when the directory of the whole model cannot be read.
+    """
+
+    def __init__(self, name: str, version: int | None, reason: str) -> None:
+        super().__init__(f"{name if version is None else f'{name}@{version}'} is refused: {reason}")
         self.name, self.version, self.reason = name, version, reason

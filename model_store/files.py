@@ -1,16 +1,22 @@
-"""Files that are whole or not there: durable writes, and reads that stay inside the store and check what they read."""
+"""Files of a store: durable writes, and reads that never leave the store and check what they read."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import json
 import os
+import re
 import stat
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from model_store.manifest import MANIFEST, FileEntry
+from model_store.reference import VERSION
 
 LARGEST_JSON = 1 << 20
+"""Bytes of the largest JSON document that is read."""
 
 
 class DamagedFile(ValueError):
@@ -26,7 +32,7 @@ def write_durably(path: Path, data: bytes) -> None:
 
 
 def replace_durably(path: Path, data: bytes) -> None:
-    """Swap a file's content in one step: a reader sees the old or the new."""
+    """Replace a file's content in one step: a reader sees the old content or the new, never a part."""
     descriptor, name = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
     temporary = Path(name)
     try:
@@ -34,7 +40,7 @@ def replace_durably(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o644)
+        temporary.chmod(0o644)  # mkstemp's 0600 would keep out a service that runs as another user
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -51,34 +57,68 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-def versions_in(directory: Path) -> list[int]:
-    """The complete versions of one model's directory, ascending."""
-    if not directory.is_dir():
+def names_in(directory: Path) -> list[str]:
+    """The names of a directory's entries; an empty list where there is no such directory.
+
+    Raises OSError when the directory is there and cannot be listed.
+    """
+    try:
+        with os.scandir(directory) as entries:
+            return [entry.name for entry in entries]
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    found = (entry.name for entry in directory.iterdir() if (entry / MANIFEST).is_file())
-    return sorted(int(name) for name in found if name.isascii() and name.isdigit() and not name.startswith("0"))
+
+
+def versions_in(directory: Path) -> list[int]:
+    """The complete versions in one model's directory, ascending. Raises OSError when it cannot be listed."""
+    names = (name for name in names_in(directory) if re.fullmatch(VERSION, name))
+    return sorted(int(name) for name in names if _is_complete(directory / name))
+
+
+def _is_complete(version: Path) -> bool:
+    """Whether a version has its manifest. One that cannot be looked at counts: loading it says what is wrong."""
+    try:
+        return stat.S_ISREG(os.stat(version / MANIFEST).st_mode)
+    except OSError as error:
+        return error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
 def read_plain(directory: Path, file: str, largest: int) -> bytes:
-    """The bytes of a plain file directly inside ``directory``; symbolic links and larger files are refused."""
+    """The bytes of a plain file directly inside ``directory``.
+
+    Raises DamagedFile for a symbolic link, for anything else that is not a plain file, for a file of more than
+    ``largest`` bytes, and for one that cannot be read.
+    """
     try:
         descriptor = os.open(directory / file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise DamagedFile(f"{file} is not a plain file")
+            if status.st_size > largest:
+                raise DamagedFile(f"{file} is larger than the {largest} bytes it should have")
+            with os.fdopen(descriptor, "rb", closefd=False) as opened:
+                return opened.read()
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise DamagedFile(f"{file} is missing or cannot be read") from error
-    with os.fdopen(descriptor, "rb") as opened:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise DamagedFile(f"{file} is not a plain file")
-        if status.st_size > largest:
-            raise DamagedFile(f"{file} is larger than the {largest} bytes it should have")
-        return opened.read()
 
 
 def read_checked(directory: Path, file: str, entry: FileEntry) -> bytes:
-    """The bytes of a file that the manifest lists. What is hashed is what is returned: the file is read once."""
+    """The bytes of a file that the manifest lists. The file is read once: the bytes hashed are the bytes returned."""
     data = read_plain(directory, file, entry.size)
     if len(data) != entry.size:
         raise DamagedFile(f"{file} has {len(data)} bytes, not {entry.size}")
     if hashlib.sha256(data).hexdigest() != entry.sha256:
         raise DamagedFile(f"the sha256 of {file} is not the manifest's")
     return data
+
+
+def read_object(directory: Path, file: str) -> dict[str, Any]:
+    """A small JSON object in UTF-8. Whatever cannot be read as one counts as an empty object."""
+    try:
+        found = json.loads(read_plain(directory, file, LARGEST_JSON).decode("utf-8-sig"))
+    except (ValueError, RecursionError):  # DamagedFile, UnicodeDecodeError and JSONDecodeError are ValueErrors
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from model_store.reference import NAME
 
-FORMAT = 1
+FORMAT: Final = 1
 MANIFEST = "manifest.json"
 WEIGHTS = "model.safetensors"
 CALIBRATION = "calibration.safetensors"
@@ -20,35 +20,38 @@ Dtype = Literal["float32", "bfloat16"]
 
 
 class _Strict(BaseModel):
-    """Unknown keys, wrong types and infinities are errors: a manifest comes from outside."""
+    """The base of every part of a manifest. Unknown keys, wrong types and infinities are errors."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class Architecture(_Strict):
+    """The name of a builder on the allow-list of ``flows.build``, and the builder's arguments."""
+
     name: str
     arguments: dict[str, Any]
 
 
 class Item(_Strict):
-    """What a user sends and gets: uint8 pixels of an image flow, float32 entries of a vector flow."""
+    """The shape and dtype of an item: uint8 pixels for an image flow, float32 entries for a vector flow."""
 
     shape: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1, max_length=3)]
     dtype: Literal["uint8", "float32"]
 
 
 class Weights(_Strict):
-    """``dtype`` is that of the stored matrices; vectors (biases, scales, means) are always float32."""
+    """The dtype of the stored matrices (vectors are always float32), and the number of parameters."""
 
     dtype: Dtype
     parameters: int
 
 
 class Golden(_Strict):
-    """The self-test: a few held-out items with their log-likelihoods, and how far a machine may be off.
+    """The self-test: how many golden items there are, and how far a machine's answers may deviate from theirs.
 
-    ``log_likelihood_tolerance`` is in nats an item, ``round_trip_tolerance`` in data units an entry,
-    or in the largest size of that entry over the golden items where that is above 1.
+    ``seed`` is the seed of the items' dequantisation noise. ``log_likelihood_tolerance`` is in nats per item.
+    ``round_trip_tolerance`` is per entry of an item, in data units; for an entry whose largest absolute value among
+    the golden items is above 1, it is relative to that value.
     """
 
     count: Annotated[int, Field(ge=1)]
@@ -58,49 +61,63 @@ class Golden(_Strict):
 
 
 class CalibrationNote(_Strict):
-    """What the p-values rest on: held-out items that no weight was trained on, in two parts (see flows.anomaly)."""
+    """The items that the p-values rest on: held out from training, in two parts (see flows.anomaly)."""
 
     source: str
+    """Where the items come from, for people."""
     statistics: list[str]
     fit: int
+    """Number of items that fitted the nonconformity score."""
     reference: int
+    """Number of items that p-values are ranked among."""
     detection: dict[str, dict[str, float]] = {}
-    """Figures of how well the verdict tells each foreign set from ordinary items, measured on none of the above."""
+    """How well the verdict tells each other set of items from ordinary ones, measured on none of the items above."""
 
 
 class Bfloat16Note(_Strict):
-    """Log-likelihoods with nets of bfloat16 less those in float32, over held-out items: nats an item.
+    """What nets of bfloat16 change: their log-likelihoods less those of float32 nets, over held-out items.
 
-    ``bits_per_dim`` is the size of their mean in bits per dimension, ``noise`` their standard deviation as a share of
-    that of the log-likelihoods themselves.
+    ``mean``, ``std`` and ``worst`` are in nats per item.
     """
 
     items: Annotated[int, Field(ge=1)]
     mean: float
     std: float
     worst: float
+    """The largest absolute difference."""
     bits_per_dim: Annotated[float, Field(ge=0)]
+    """The absolute mean in bits per dimension."""
     noise: Annotated[float, Field(ge=0)]
+    """The standard deviation of the differences divided by that of the float32 log-likelihoods."""
 
 
 class FileEntry(_Strict):
+    """The hash and the size in bytes of one file beside the manifest."""
+
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     size: Annotated[int, Field(ge=0)]
 
 
 class Manifest(_Strict):
+    """One published version."""
+
     format: Literal[1]
     name: Annotated[str, Field(pattern=rf"^{NAME}$")]
     version: Annotated[int, Field(ge=1)]
     published: str
+    """Date and time in ISO 8601, UTC."""
     architecture: Architecture
     item: Item
     prior: str
     weights: Weights
     provenance: dict[str, str | int | float]
     quality: dict[str, dict[str, float]]
+    """Measured figures by split."""
     golden: Golden
     calibration: CalibrationNote | None
     bfloat16: Bfloat16Note | None = None
-    """Where this is small, the service may compute with nets of bfloat16, and the calibration was made with them."""
+    """Where it finds the change harmless, the service may use nets of bfloat16, and the calibration was made with them.
+
+    See ``precision.serving``. None for versions that were published before it was measured.
+    """
     files: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")], FileEntry]

@@ -1,139 +1,148 @@
-"""Publishing: a hidden temporary directory on the same file system, fsync, rename: a reader sees all or nothing."""
+"""Publishing: files are written into a hidden directory of the store, synced, and renamed to the next version.
+
+The rename makes the version appear as a whole: a reader sees all of its files or none.
+"""
 
 from __future__ import annotations
 
 import errno
 import hashlib
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor
 
 from flows import Flow
-from flows.anomaly import Calibration
+from flows.anomaly import names_of
 from flows.priors import PRIORS
 from model_store import manifest as m
 from model_store import selftest
+from model_store.aliases import DEFAULT
 from model_store.draws import draws_to_png
 from model_store.errors import StoreError
-from model_store.files import replace_durably, sync_directory, versions_in, write_durably
-from model_store.reference import is_name
-from model_store.store import DEFAULT, LoadedModel, Store
+from model_store.files import names_in, replace_durably, sync_directory, write_durably
+from model_store.loading import LoadedModel
+from model_store.publication import CalibrationEvidence, Publication
+from model_store.reference import VERSION, is_name
+from model_store.store import Store
 from model_store.weights import flow_from_bytes, flow_to_bytes, to_bytes
+
+_LEAST_TOLERANCE = 1e-3
+"""Nats by which a golden log-likelihood may always differ, however few dimensions a flow has."""
 
 
 class Published(NamedTuple):
+    """A version that has just been published, and its directory."""
+
     name: str
     version: int
     path: Path
 
 
-def publish(
-    store: Path,
-    name: str,
-    flow: Flow,
-    *,
-    architecture: str,
-    arguments: Mapping[str, Any],
-    golden_items: Tensor,
-    provenance: Mapping[str, str | int | float],
-    quality: Mapping[str, Mapping[str, float]],
-    card: str,
-    calibration: Calibration | None = None,
-    calibrated_on: str = "",
-    detection: Mapping[str, Mapping[str, float]] | None = None,
-    pictures: Mapping[str, bytes] | None = None,
-    weights_dtype: m.Dtype = "float32",
-    bfloat16: m.Bfloat16Note | None = None,
-    drawn: Tensor | None = None,
-) -> Published:
-    """Publish a trained flow as the next version of ``name`` and point the alias `default` at it.
+def publish(store: Path, name: str, publication: Publication) -> Published:
+    """Publish a flow as the next version of ``name`` and point the alias `default` at it.
 
-    ``golden_items`` (N, ...) are a few held-out items, as a user would send them; ``quality`` maps a split to its
-    figures; ``pictures`` maps file names to PNG bytes; ``calibrated_on`` says where the calibration's items come from;
-    ``detection`` maps foreign sets to figures of how well the verdict finds them; ``bfloat16`` is what nets of that
-    precision change; ``drawn`` are items that the flow drew, for its inpaintings to set out from (see
-    ``inpainting.draws``). Calibration and detection are of the flow that serves (see ``precision.serving``).
-    Raises StoreError when the name is no name, or when the version as a reader would load it fails its own self-test;
-    the store is then as it was.
+    Raises StoreError when the name cannot name a model, or when the version, read back from its bytes, fails its own
+    self-test. The store is then as it was.
     """
     if not is_name(name):
         raise StoreError(f"{name!r} cannot name a model: lower-case letters and digits, joined by '.', '_' or '-'")
-    arguments = json.loads(json.dumps(arguments))  # as a reader will see them: a tuple is a list
-    weights = flow_to_bytes(flow, weights_dtype)
-    golden = m.Golden(
-        count=len(golden_items),
-        seed=0,
-        log_likelihood_tolerance=max(1e-3, selftest.NATS_PER_DIMENSION * flow.dimensions),
-        round_trip_tolerance=selftest.ROUND_TRIP,
-    )
-    draft = m.Manifest(
-        format=1,
-        name=name,
-        version=1,
-        published=_now(),
-        architecture=m.Architecture(name=architecture, arguments=dict(arguments)),
-        item=m.Item(shape=list(flow.item_shape), dtype="uint8" if flow.is_image else "float32"),
-        prior=_prior_of(flow),
-        weights=m.Weights(dtype=weights_dtype, parameters=sum(p.numel() for p in flow.parameters())),
-        provenance=dict(provenance),
-        quality={split: dict(figures) for split, figures in quality.items()},
-        golden=golden,
-        calibration=_note(calibration, calibrated_on, detection or {}),
-        bfloat16=bfloat16,
-        files={},
-    )
-    served = flow_from_bytes(draft, weights)
-    answers = selftest.golden_log_likelihood(served, golden_items, golden.seed)
-    problem = selftest.complaint(selftest.measure(served, golden_items, answers, golden.seed), golden)
+    weights = flow_to_bytes(publication.flow, publication.weights_dtype)
+    draft = _draft(name, publication)
+    stored = flow_from_bytes(draft, weights)
+    items, seed = publication.golden_items, draft.golden.seed
+    answers = selftest.golden_log_likelihood(stored, items, seed)
+    problem = selftest.complaint(selftest.measure(stored, items, answers, seed), draft.golden)
     if problem:
         raise StoreError(f"{name} is not published: {problem}")
     files = {
         m.WEIGHTS: weights,
-        m.GOLDEN: to_bytes({"items": golden_items, "log_likelihood": answers}),
-        m.CARD: card.encode(),
-        **(pictures or {}),
+        m.GOLDEN: to_bytes({"items": items, "log_likelihood": answers}),
+        m.CARD: publication.report.card.encode(),
+        **publication.report.pictures,
+        **_measured_files(publication.calibration, publication.draws),
     }
-    if calibration is not None:
-        files[m.CALIBRATION] = to_bytes(calibration.tensors())
-    if drawn is not None:
-        files[m.DRAWS] = draws_to_png(drawn)
     return _write(store, draft, files)
 
 
 def recalibrate(
     store: Path,
     model: LoadedModel,
-    calibration: Calibration,
+    evidence: CalibrationEvidence,
     *,
-    calibrated_on: str,
-    detection: Mapping[str, Mapping[str, float]],
     bfloat16: m.Bfloat16Note | None = None,
-    drawn: Tensor | None = None,
+    draws: Tensor | None = None,
 ) -> Published:
-    """Publish a loaded model with another calibration as the next version of its name, all else as it is.
+    """Publish a loaded model with another calibration as the next version of its name, all else unchanged.
 
-    ``drawn`` takes the place of what the model has of it, if any. The provenance names the version that the weights
-    come from. Raises ModelRefused when a file of the model was damaged since it was loaded.
+    ``draws`` replaces the draws that the model was published with, if any. The provenance names the version that the
+    weights come from. Raises ModelRefused when a file of the model was damaged since it was loaded.
     """
-    files = {file: model.read(file) for file in model.manifest.files if file != m.CALIBRATION}
+    kept = {file: model.read(file) for file in model.manifest.files if file != m.CALIBRATION}
     draft = model.manifest.model_copy(
         update={
             "published": _now(),
             "provenance": {**model.manifest.provenance, "weights_of": model.reference},
-            "calibration": _note(calibration, calibrated_on, detection),
+            "calibration": _note(evidence, model.flow),
             "bfloat16": bfloat16,
         }
     )
-    files[m.CALIBRATION] = to_bytes(calibration.tensors())
-    if drawn is not None:
-        files[m.DRAWS] = draws_to_png(drawn)
-    return _write(store, draft, files)
+    return _write(store, draft, {**kept, **_measured_files(evidence, draws)})
+
+
+def _draft(name: str, publication: Publication) -> m.Manifest:
+    """The manifest of a publication, still without its version and its list of files."""
+    flow = publication.flow
+    return m.Manifest(
+        format=m.FORMAT,
+        name=name,
+        version=1,
+        published=_now(),
+        architecture=m.Architecture(
+            name=publication.architecture,
+            arguments=json.loads(json.dumps(dict(publication.arguments))),  # as a reader will see them, without tuples
+        ),
+        item=m.Item(shape=list(flow.item_shape), dtype="uint8" if flow.is_image else "float32"),
+        prior=next(name for name, kind in PRIORS.items() if type(flow.prior) is kind),
+        weights=m.Weights(dtype=publication.weights_dtype, parameters=sum(p.numel() for p in flow.parameters())),
+        provenance=dict(publication.provenance),
+        quality={split: dict(figures) for split, figures in publication.report.quality.items()},
+        golden=m.Golden(
+            count=len(publication.golden_items),
+            seed=0,
+            log_likelihood_tolerance=max(_LEAST_TOLERANCE, selftest.NATS_PER_DIMENSION * flow.dimensions),
+            round_trip_tolerance=selftest.ROUND_TRIP,
+        ),
+        calibration=None if publication.calibration is None else _note(publication.calibration, flow),
+        bfloat16=publication.bfloat16,
+        files={},
+    )
+
+
+def _note(evidence: CalibrationEvidence, flow: Flow) -> m.CalibrationNote:
+    return m.CalibrationNote(
+        source=evidence.source,
+        statistics=list(names_of(flow)),
+        fit=len(evidence.calibration.tensors()["fit"]),
+        reference=evidence.calibration.size,
+        detection={items: dict(figures) for items, figures in evidence.detection.items()},
+    )
+
+
+def _measured_files(evidence: CalibrationEvidence | None, draws: Tensor | None) -> dict[str, bytes]:
+    """The files of the parts that a version may lack."""
+    files = {}
+    if evidence is not None:
+        files[m.CALIBRATION] = to_bytes(evidence.calibration.tensors())
+    if draws is not None:
+        files[m.DRAWS] = draws_to_png(draws)
+    return files
 
 
 def _now() -> str:
@@ -141,6 +150,7 @@ def _now() -> str:
 
 
 def _write(store: Path, draft: m.Manifest, files: Mapping[str, bytes]) -> Published:
+    """Write the files and the manifest as the next version. On any error nothing is left behind."""
     directory = store / draft.name
     directory.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".publishing-", dir=directory))
@@ -151,8 +161,8 @@ def _write(store: Path, draft: m.Manifest, files: Mapping[str, bytes]) -> Publis
         entries = {
             file: m.FileEntry(sha256=hashlib.sha256(data).hexdigest(), size=len(data)) for file, data in files.items()
         }
-        version = 0
-        while not version:
+        version = None
+        while version is None:
             version = _claim(temporary, draft.model_copy(update={"files": entries}), directory)
         sync_directory(directory)
     except BaseException:
@@ -162,9 +172,11 @@ def _write(store: Path, draft: m.Manifest, files: Mapping[str, bytes]) -> Publis
     return Published(draft.name, version, directory / str(version))
 
 
-def _claim(temporary: Path, draft: m.Manifest, directory: Path) -> int:
-    """Rename to the next free version and return it, or 0 when somebody else published that number meanwhile."""
-    version = max(versions_in(directory), default=0) + 1
+def _claim(temporary: Path, draft: m.Manifest, directory: Path) -> int | None:
+    """Rename to the next free version and return it, or None when another publisher took that number first."""
+    # Numbers of incomplete versions are taken too: a version without its manifest may still have its directory.
+    taken = (int(name) for name in names_in(directory) if re.fullmatch(VERSION, name))
+    version = max(taken, default=0) + 1
     manifest = draft.model_copy(update={"version": version})
     replace_durably(temporary / m.MANIFEST, (manifest.model_dump_json(indent=1) + "\n").encode())
     try:
@@ -172,23 +184,5 @@ def _claim(temporary: Path, draft: m.Manifest, directory: Path) -> int:
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
-        return 0
-    return version
-
-
-def _note(
-    calibration: Calibration | None, source: str, detection: Mapping[str, Mapping[str, float]]
-) -> m.CalibrationNote | None:
-    if calibration is None:
         return None
-    return m.CalibrationNote(
-        source=source,
-        statistics=[name for test in calibration.nonconformity.tests for name in test.statistics],
-        fit=len(calibration.nonconformity.fit),
-        reference=calibration.size,
-        detection={foreign: dict(figures) for foreign, figures in detection.items()},
-    )
-
-
-def _prior_of(flow: Flow) -> str:
-    return next(name for name, kind in PRIORS.items() if type(flow.prior) is kind)
+    return version

@@ -10,18 +10,19 @@ from torch import Tensor
 from flows import Flow
 from model_store.manifest import Bfloat16Note, Golden
 
-# A few units in the last place of float32, summed over the dimensions, is about 1e-5 nats each: ten times that is
-# still far below what any damage to a weight would do, and above what another machine's order of summation does.
 NATS_PER_DIMENSION = 1e-4
+"""Tolerance of a golden log-likelihood. Another order of summation in float32 changes about 1e-5 nats per dimension;
+damage to a weight changes far more than this."""
 ROUND_TRIP = 1e-4
-
-# A half that comes back with its last bits changed may round to another bfloat16, and the net then answers differently.
+"""Tolerance of an entry in the round trip, in data units."""
 _ROUND_TRIP_BFLOAT16 = 0.05
+"""The same with nets of bfloat16. An input whose last bits changed on the way may round to the next bfloat16, and the
+net's answer then jumps."""
 
 
 @dataclass(frozen=True)
 class Deviation:
-    """The largest deviations over the golden items: nats an item, and of an entry in units of its ``_size``."""
+    """The largest deviations over the golden items: in nats per item, and per entry in units of its ``_size``."""
 
     log_likelihood: float
     round_trip: float
@@ -29,13 +30,13 @@ class Deviation:
 
 @torch.no_grad()
 def golden_log_likelihood(flow: Flow, items: Tensor, seed: int) -> Tensor:
-    """What the service would answer for these items (N, ...) -> (N,), float64."""
+    """The log-likelihoods (N,) float64 that the service would answer for items (N, *item_shape)."""
     return flow.log_prob(flow.to_continuous(items, seed)).double().cpu()
 
 
 @torch.no_grad()
 def measure(flow: Flow, items: Tensor, log_likelihood: Tensor, seed: int) -> Deviation:
-    """How far this flow, on its device, is from the golden answers and from being its own inverse."""
+    """How far a flow, on its device, deviates from golden log-likelihoods (N,) and from x = f⁻¹(f(x))."""
     x = flow.to_continuous(items, seed)
     back, _ = flow.decode(flow.encode(x)[0])
     found = golden_log_likelihood(flow, items, seed)
@@ -45,8 +46,9 @@ def measure(flow: Flow, items: Tensor, log_likelihood: Tensor, seed: int) -> Dev
 def least_rows(flow: Flow, items: Tensor, seed: int) -> int:
     """The least power of two such that items (N, ...) get the same bits in batches of any multiple of it up to N.
 
-    Matrix products and vectorised functions treat a few rows, or the last entries of an odd number of them, in other
-    ways than the rest. With nets of bfloat16 on the CPUs seen so far it is 1 or 2. N itself where nothing less will do.
+    Matrix products of a few rows, and the last entries of vectorised functions, are computed by other kernels than the
+    rest, so small batches may round differently. With nets of bfloat16 on the CPUs seen so far the answer is 1 or 2.
+    It is N where no smaller number gives the same bits.
     """
     whole = _answers(flow, flow.to_continuous(items, seed))
     least = 1
@@ -60,7 +62,7 @@ def least_rows(flow: Flow, items: Tensor, seed: int) -> int:
 
 @torch.enable_grad()
 def _answers(flow: Flow, x: Tensor) -> tuple[Tensor, ...]:
-    """What the service computes of x (B, ...): log-density, its gradient, latents and what they decode to."""
+    """Everything that the service computes of x (B, ...): log-density, its gradient, latents, decoded latents."""
     point = x.clone().requires_grad_()
     z, log_abs_det = flow.encode(point)
     log_prob = flow.prior.log_prob(z) + log_abs_det
@@ -71,7 +73,7 @@ def _answers(flow: Flow, x: Tensor) -> tuple[Tensor, ...]:
 
 
 def of_bfloat16(golden: Golden, note: Bfloat16Note) -> Golden:
-    """The same items with the tolerances that nets of bfloat16 need: twice the worst that publishing saw."""
+    """The golden check with the tolerances of nets of bfloat16: twice the worst change that publishing measured."""
     return golden.model_copy(
         update={
             "log_likelihood_tolerance": golden.log_likelihood_tolerance + 2 * note.worst,
@@ -81,7 +83,7 @@ def of_bfloat16(golden: Golden, note: Bfloat16Note) -> Golden:
 
 
 def complaint(deviation: Deviation, golden: Golden) -> str | None:
-    """Why the self-test fails, or None. Written so that NaN fails."""
+    """Why a deviation fails the self-test, or None. NaN fails."""
     if not deviation.round_trip <= golden.round_trip_tolerance:
         return f"the round trip errs by {deviation.round_trip:.3g}, more than {golden.round_trip_tolerance:.3g}"
     if not deviation.log_likelihood <= golden.log_likelihood_tolerance:
@@ -93,7 +95,7 @@ def complaint(deviation: Deviation, golden: Golden) -> str | None:
 
 
 def _size(x: Tensor) -> Tensor:
-    """How large each entry gets over the items (N, ...), where that is above 1: a table may count in thousands."""
+    """The largest absolute value of each entry over the items (N, ...), at least 1: a table may count in thousands."""
     return x.abs().amax(dim=0).clamp_min(1)
 
 

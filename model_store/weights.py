@@ -1,4 +1,4 @@
-"""Weights to bytes and back. safetensors holds tensors only: nothing that is loaded can run."""
+"""Weights to bytes and back, as safetensors: a format that holds tensors only, and no code."""
 
 from __future__ import annotations
 
@@ -16,27 +16,37 @@ _TORCH: dict[Dtype, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.
 
 
 class DamagedTensors(ValueError):
-    """The bytes are no safetensors file, or not the tensors that the manifest promises."""
+    """The bytes are not a safetensors file, or hold other tensors than the manifest promises."""
 
 
 def stored_dtype(tensor: Tensor, dtype: Dtype) -> torch.dtype:
-    """Matrices are stored in the version's dtype; vectors are few, and a log-scale needs its digits."""
+    """The dtype in which a tensor is stored, in a version whose matrices have ``dtype``.
+
+    Vectors keep float32: they are small, and log-scales need the precision.
+    """
     return _TORCH[dtype] if tensor.ndim >= 2 else torch.float32
 
 
 @torch.no_grad()
 def round_weights(flow: Flow, dtype: Dtype) -> None:
-    """Round in place what will be stored in ``dtype``, so that what is measured is what is served."""
+    """Round a flow's tensors in place to the values that a version of ``dtype`` stores.
+
+    A trainer does this before it evaluates, so that the figures are those of the served weights.
+    """
     for tensor in flow.state_dict().values():
         tensor.copy_(tensor.to(stored_dtype(tensor, dtype)))
 
 
 def to_bytes(tensors: Mapping[str, Tensor]) -> bytes:
+    """Named tensors as the bytes of a safetensors file."""
     return safetensors.torch.save({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()})
 
 
 def from_bytes(data: bytes) -> dict[str, Tensor]:
-    """Raises DamagedTensors when the bytes are no safetensors file or hold a number that is not finite."""
+    """The named tensors in a safetensors file.
+
+    Raises DamagedTensors when the bytes are not such a file, or when a floating-point value is not finite.
+    """
     try:
         tensors = safetensors.torch.load(data)
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
@@ -48,14 +58,15 @@ def from_bytes(data: bytes) -> dict[str, Tensor]:
 
 
 def flow_to_bytes(flow: Flow, dtype: Dtype) -> bytes:
+    """A flow's weights and buffers as the bytes of a safetensors file, with matrices rounded to ``dtype``."""
     return to_bytes({key: t.to(stored_dtype(t, dtype)) for key, t in flow.state_dict().items()})
 
 
 def flow_from_bytes(manifest: Manifest, data: bytes) -> Flow:
     """The manifest's architecture with these weights, float32, in evaluation mode, parameters frozen.
 
-    The flow is built on the meta device first: a manifest that asks for more than its file holds takes no memory.
-    Raises DamagedTensors, or ArchitectureError for an architecture that is not on the allow-list.
+    The flow is built on the meta device first, so a manifest that asks for a gigantic network takes no memory.
+    Raises DamagedTensors when the architecture is unknown or cannot be built, or when the tensors do not fit it.
     """
     with torch.device("meta"):
         try:

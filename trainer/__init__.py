@@ -1,1 +1,4 @@
-"""The offline side: data to a trained, evaluated, published flow."""
+"""Offline training: from data to a trained, evaluated, calibrated and published flow.
+
+Each package imports only those before it: data, presets, optimisers, run, report, publish, commands.
+"""

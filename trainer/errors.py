@@ -1,4 +1,4 @@
-"""What can go wrong on the way from data to a published flow, as types with a message meant for the user."""
+"""The errors of the trainer. Their messages are meant for the user."""
 
 
 class TrainerError(Exception):
@@ -10,17 +10,17 @@ class DataError(TrainerError):
 
 
 class MissingData(DataError):
-    """A file is not there, and cannot be had from where it is published."""
+    """A file is missing, and cannot be downloaded."""
 
 
 class RunStateError(TrainerError):
-    """A run directory holds a state that is damaged or that belongs to another experiment."""
+    """The state in a run directory is damaged, or belongs to another experiment."""
 
 
 class Diverged(TrainerError):
-    """Many steps in a row, or a validation, were not finite: the weights are lost, and going on cannot mend them."""
+    """Many steps in a row, or a validation, were not finite. Going on would not mend the weights."""
 
 
 def missing_extra(purpose: str, package: str, extra: str) -> TrainerError:
-    """The error of a package that is not installed because few need it."""
+    """The error of an optional package that is not installed."""
     return TrainerError(f"{purpose}, {package} is needed: pip install 'sluice[{extra}]'")

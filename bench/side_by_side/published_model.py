@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 import flows
 from flows import Flow
 from flows.nets.precision import multiplies_bfloat16
-from model_store import LoadedModel, Store, measure_bfloat16, publish
+from model_store import LoadedModel, Publication, Report, Store, measure_bfloat16, publish
 from model_store.manifest import WEIGHTS
 
 Precision = Literal["float32", "auto"]
@@ -60,18 +60,15 @@ def prepare(root: Path) -> PublishedModel:
     for parameter in flow.transforms.parameters():
         if parameter.ndim == 2:
             parameter.add_(torch.randn_like(parameter), alpha=_NOISE)
-    published = publish(
-        root,
-        NAME,
-        flow.eval(),
+    publication = Publication(
+        flow=flow.eval(),
         architecture="nice",
         arguments={},
         golden_items=torch.from_numpy(test[:8]),
-        provenance={},
-        quality={},
-        card="What the serving benchmark serves.",
+        report=Report(card="What the serving benchmark serves."),
         bfloat16=measure_bfloat16(flow, torch.from_numpy(test)),
     )
+    published = publish(root, NAME, publication)
     store = Store(root)
     model = store.load(*store.resolve(NAME), bfloat16=multiplies_bfloat16(torch.device("cpu")))
     return PublishedModel(root, published.path / WEIGHTS, model, test)

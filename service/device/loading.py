@@ -85,14 +85,14 @@ class Loader:
         version = 0
         aliases: tuple[str, ...] = ()
         try:
-            if not self._store.versions(name):  # of a name alone: `name@2` is none
+            if "@" in name or name not in self._store.names():  # a name alone: `name@2` is none
                 return None
             _, version = self._store.resolve(name)
             aliases = tuple(alias for alias, at in self._store.aliases(name).items() if at == version)
             model = self._store.load(name, version, self._device, bfloat16=self._bfloat16)
             self._warm_up(model)
         except ModelRefused as error:
-            version, reason = error.version, error.reason
+            version, reason = error.version or 0, error.reason
         except (UnknownModel, StoreError) as error:
             reason = str(error)
         except Exception as error:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 import flows
-from model_store import Published, Store, publish
+from model_store import Publication, Published, Report, Store, publish
 from tests.conftest import Digits
 
 ARGUMENTS = {"hidden": [24], "couplings": 2}
@@ -17,22 +18,25 @@ ARGUMENTS = {"hidden": [24], "couplings": 2}
 
 @pytest.fixture
 def publish_digits(tmp_path: Path, digits: Digits) -> Callable[..., Published]:
-    """Publishes an untrained but fitted NICE of real digits into tmp_path/store; keyword arguments override."""
+    """Publishes an untrained NICE, initialised on real digits, into tmp_path/store; keywords override its fields."""
 
     def run(name: str = "digits", seed: int = 0, **overrides: object) -> Published:
         torch.manual_seed(seed)
         flow = flows.nice((28, 28), **ARGUMENTS)
         flow.initialise(flow.to_continuous(digits.train))
-        options = {
-            "architecture": "nice",
-            "arguments": ARGUMENTS,
-            "golden_items": digits.test[:8],
-            "provenance": {"data": "mnist", "seed": seed},
-            "quality": {"test": {"count": 500.0, "log_likelihood": 1.0}},
-            "card": "# digits\n",
-            "pictures": {"samples.png": b"\x89PNG"},
-        }
-        return publish(tmp_path / "store", name, flow, **{**options, **overrides})
+        publication = Publication(
+            flow=flow,
+            architecture="nice",
+            arguments=ARGUMENTS,
+            golden_items=digits.test[:8],
+            provenance={"data": "mnist", "seed": seed},
+            report=Report(
+                quality={"test": {"count": 500.0, "log_likelihood": 1.0}},
+                card="# digits\n",
+                pictures={"samples.png": b"\x89PNG"},
+            ),
+        )
+        return publish(tmp_path / "store", name, replace(publication, **overrides))
 
     return run
 

@@ -1,4 +1,4 @@
-"""Items that a flow drew travel as a picture, and no other picture is taken for one."""
+"""Items drawn from a flow are stored as one picture, and every other picture is refused."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image
 
 import flows
 from flows import inpainting
-from model_store import ModelRefused, Store, draws_to_png, fits_a_sheet, publish
+from model_store import ModelRefused, Publication, Store, draws_to_png, fits_a_sheet, publish
 from model_store.draws import draws_from_png
 from model_store.weights import DamagedTensors
 
@@ -26,7 +26,7 @@ def test_a_sheet_holds_the_items_bit_for_bit(shape: tuple[int, ...], rows: int, 
     assert torch.equal(draws_from_png(draws_to_png(items), shape), items)
 
 
-def test_what_makes_no_picture_makes_no_sheet() -> None:
+def test_items_fit_a_sheet_when_they_are_grey_or_rgb_images() -> None:
     assert [fits_a_sheet(shape) for shape in [(8, 8), (8, 8, 3), (8, 8, 2), (8,)]] == [True, True, False, False]
 
 
@@ -39,7 +39,7 @@ def png(pixels: np.ndarray) -> bytes:
 SHEET = png(np.zeros((8, 64 * 8), np.uint8))
 BAD = {
     "nothing": b"",
-    "no picture": b"GIF89a" + bytes(100),
+    "not a picture": b"GIF89a" + bytes(100),
     "cut short": SHEET[:60],
     "another size": png(np.zeros((8, 63 * 8), np.uint8)),
     "half a row": png(np.zeros((12, 64 * 8), np.uint8)),
@@ -49,12 +49,12 @@ BAD = {
 
 @pytest.mark.parametrize("data", BAD.values(), ids=BAD.keys())
 def test_any_other_picture_is_refused(data: bytes) -> None:
-    with pytest.raises(DamagedTensors, match="the draws are no"):
+    with pytest.raises(DamagedTensors, match="the draws are not"):
         draws_from_png(data, (8, 8))
 
 
-def test_a_picture_larger_than_any_sheet_is_not_unpacked() -> None:
-    with pytest.raises(DamagedTensors, match="the draws are no sheet"):
+def test_a_picture_with_too_many_pixels_is_not_unpacked() -> None:
+    with pytest.raises(DamagedTensors, match="the draws are not a sheet"):
         draws_from_png(png(np.zeros((40_000, 512), np.uint8)), (8, 8))
 
 
@@ -62,15 +62,14 @@ def test_the_survey_of_a_loaded_model_is_of_the_published_draws(tmp_path: Path) 
     torch.manual_seed(0)
     flow = flows.lattice((8, 8), width=6, blocks=1).requires_grad_(False)
     items = torch.randint(0, 256, (128, 8, 8), dtype=torch.uint8)
-    options = {
-        "architecture": "lattice",
-        "arguments": {"width": 6, "blocks": 1},
-        "golden_items": items[:4],
-        "provenance": {},
-        "quality": {},
-        "card": "",
-    }
-    publish(tmp_path, "squares", flow, drawn=items, **options)
+    publication = Publication(
+        flow=flow,
+        architecture="lattice",
+        arguments={"width": 6, "blocks": 1},
+        golden_items=items[:4],
+        draws=items,
+    )
+    publish(tmp_path, "squares", publication)
     model = Store(tmp_path).load("squares", 1)
     assert torch.equal(model.survey.draws, items)
     (tmp_path / "squares" / "1" / "draws.png").write_bytes(SHEET)
@@ -80,15 +79,13 @@ def test_the_survey_of_a_loaded_model_is_of_the_published_draws(tmp_path: Path) 
 
 def test_a_model_without_published_draws_makes_its_survey_once(tmp_path: Path) -> None:
     flow = flows.nice((3,), hidden=[8], image=False).requires_grad_(False)
-    options = {
-        "architecture": "nice",
-        "arguments": {"hidden": [8], "image": False},
-        "golden_items": torch.randn(4, 3),
-        "provenance": {},
-        "quality": {},
-        "card": "",
-    }
-    publish(tmp_path, "points", flow, **options)
+    publication = Publication(
+        flow=flow,
+        architecture="nice",
+        arguments={"hidden": [8], "image": False},
+        golden_items=torch.randn(4, 3),
+    )
+    publish(tmp_path, "points", publication)
     model = Store(tmp_path).load("points", 1)
     assert model.survey is model.survey
     assert torch.equal(model.survey.draws, inpainting.draws(model.serving, 64))

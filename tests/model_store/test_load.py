@@ -1,4 +1,4 @@
-"""Loading: whatever is wrong with a version, it is refused by name with a reason, and nothing in it is executed."""
+"""Loading: a version with any fault is refused by name with the reason, and nothing in it is executed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def edit_manifest(version: Path, change: Callable[[dict[str, Any]], object]) -> 
 
 
 def rewrite(version: Path, file: str, data: bytes) -> None:
-    """Replace a file and make the manifest's hash and size agree, as somebody who means harm would."""
+    """Replace a file and make the manifest's hash and size agree, as an attacker would."""
     (version / file).write_bytes(data)
     edit_manifest(
         version,
@@ -45,7 +45,7 @@ def refusal(store: Store) -> str:
     with pytest.raises(ModelRefused) as caught:
         store.load("digits", 1)
     assert (caught.value.name, caught.value.version) == ("digits", 1)
-    assert str(store.root) not in str(caught.value), "a refusal must not tell paths"
+    assert str(store.root) not in str(caught.value), "a refusal must not contain paths"
     return caught.value.reason
 
 
@@ -87,7 +87,7 @@ def test_a_directory_that_leads_out_of_the_store_is_refused(
     assert "leads out of the store" in refusal(store)
 
 
-def test_a_pipe_in_place_of_a_file_does_not_block(publish_digits: Publish, store: Store) -> None:
+def test_a_pipe_instead_of_a_file_does_not_block(publish_digits: Publish, store: Store) -> None:
     path = publish_digits().path / "model.safetensors"
     path.unlink()
     os.mkfifo(path)
@@ -99,7 +99,7 @@ def test_a_missing_tensor_is_refused(publish_digits: Publish, store: Store) -> N
     assert refusal(store) == "tensor 'transforms.steps.1.mean' is missing"
 
 
-def test_a_foreign_tensor_is_refused(publish_digits: Publish, store: Store) -> None:
+def test_a_tensor_that_the_architecture_does_not_have_is_refused(publish_digits: Publish, store: Store) -> None:
     rewrite_tensors(publish_digits().path, lambda t: t.update(extra=torch.zeros(2)))
     assert "'extra' does not belong" in refusal(store)
 
@@ -122,7 +122,7 @@ def test_a_weight_that_is_not_finite_is_refused(publish_digits: Publish, store: 
     assert "not finite" in refusal(store)
 
 
-def test_weights_that_are_not_the_golden_ones_are_refused(publish_digits: Publish, store: Store) -> None:
+def test_weights_that_do_not_give_the_golden_log_likelihoods_are_refused(publish_digits: Publish, store: Store) -> None:
     rewrite_tensors(publish_digits().path, lambda t: t["transforms.steps.1.mean"].add_(0.01))
     assert "golden log-likelihood is off" in refusal(store)
 
@@ -133,7 +133,7 @@ class Bomb:
 
 
 @pytest.mark.parametrize("data", [pickle.dumps(Bomb()), b"", b"\xff" * 64, b"\x08" + b"\0" * 7 + b'{"a":1}x'])
-def test_bytes_that_are_no_safetensors_are_refused_and_never_executed(
+def test_bytes_that_are_not_safetensors_are_refused_and_never_executed(
     publish_digits: Publish, store: Store, data: bytes
 ) -> None:
     rewrite(publish_digits().path, "model.safetensors", data)
@@ -161,7 +161,7 @@ def test_bytes_that_are_no_safetensors_are_refused_and_never_executed(
         (lambda m: m["files"]["README.md"].update(size=10**15), "README.md has 9 bytes"),
     ],
 )
-def test_a_manifest_that_promises_something_else_is_refused(
+def test_a_manifest_that_does_not_fit_its_files_is_refused(
     publish_digits: Publish, store: Store, change: Callable[[dict[str, Any]], object], complaint: str
 ) -> None:
     edit_manifest(publish_digits().path, change)
@@ -169,17 +169,17 @@ def test_a_manifest_that_promises_something_else_is_refused(
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"format": NaN}', "\0", "[" * 100_000])
-def test_a_manifest_that_is_no_manifest_is_refused(publish_digits: Publish, store: Store, text: str) -> None:
+def test_a_document_that_is_not_a_manifest_is_refused(publish_digits: Publish, store: Store, text: str) -> None:
     (publish_digits().path / "manifest.json").write_text(text)
     assert refusal(store).startswith("manifest: ")
 
 
-def test_a_manifest_of_absurd_size_is_not_read(publish_digits: Publish, store: Store) -> None:
+def test_a_manifest_that_is_too_large_is_not_read(publish_digits: Publish, store: Store) -> None:
     (publish_digits().path / "manifest.json").write_bytes(b" " * (LARGEST_JSON + 1))
     assert "larger than" in refusal(store)
 
 
-def test_the_other_versions_of_a_damaged_store_still_load(publish_digits: Publish, store: Store) -> None:
+def test_other_versions_of_a_damaged_model_still_load(publish_digits: Publish, store: Store) -> None:
     damaged = publish_digits()
     publish_digits()
     (damaged.path / "model.safetensors").write_bytes(b"")

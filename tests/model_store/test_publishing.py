@@ -1,4 +1,4 @@
-"""Publishing: all of a version or nothing, and what comes back is what went in."""
+"""Publishing: a version appears as a whole or not at all, and loading it gives back what was published."""
 
 from __future__ import annotations
 
@@ -12,13 +12,22 @@ import torch
 
 import flows
 from flows import anomaly
-from model_store import Published, Store, StoreError, publish, recalibrate, round_weights
+from model_store import (
+    CalibrationEvidence,
+    Publication,
+    Published,
+    Store,
+    StoreError,
+    publish,
+    recalibrate,
+    round_weights,
+)
 from tests.conftest import Digits
 
 Publish = Callable[..., Published]
 
 
-def test_versions_count_up_and_default_points_at_the_newest(publish_digits: Publish, store: Store) -> None:
+def test_versions_count_up_and_the_default_alias_points_at_the_newest(publish_digits: Publish, store: Store) -> None:
     first, second = publish_digits(), publish_digits(seed=1)
     assert (first.version, second.version) == (1, 2)
     assert store.versions("digits") == [1, 2]
@@ -40,7 +49,7 @@ def test_the_loaded_flow_answers_as_the_published_one(publish_digits: Publish, s
     assert not any(p.requires_grad for p in loaded.flow.parameters())
 
 
-def test_bfloat16_halves_the_file_and_serves_what_was_measured(
+def test_bfloat16_weights_halve_the_file_and_serve_what_was_measured(
     publish_digits: Publish, store: Store, digits: Digits
 ) -> None:
     full, half = publish_digits(), publish_digits(weights_dtype="bfloat16")
@@ -52,12 +61,12 @@ def test_bfloat16_halves_the_file_and_serves_what_was_measured(
     assert torch.equal(store.load("digits", 2).flow.log_prob(x), measured.log_prob(x))
 
 
-def test_a_calibration_travels(publish_digits: Publish, store: Store, digits: Digits) -> None:
+def test_a_calibration_is_published_with_the_model(publish_digits: Publish, store: Store, digits: Digits) -> None:
     publish_digits()
     flow = store.load("digits", 1).flow
     held_out = anomaly.statistics(flow, flow.to_continuous(digits.test))
     calibration = anomaly.Calibration.of(anomaly.tests_of(flow), held_out[:100], held_out[100:])
-    publish_digits(calibration=calibration, calibrated_on="400 held-out digits")
+    publish_digits(calibration=CalibrationEvidence(calibration=calibration, source="400 held-out digits"))
     loaded = store.load("digits", 2)
     assert loaded.calibration is not None
     assert torch.equal(loaded.calibration.judge(held_out).p_value, calibration.judge(held_out).p_value)
@@ -72,7 +81,8 @@ def test_a_recalibrated_version_differs_in_nothing_else(publish_digits: Publish,
     found = anomaly.statistics(model.flow, model.flow.to_continuous(digits.test))
     calibration = anomaly.Calibration.of(anomaly.tests_of(model.flow), found[:200], found[200:])
     detection = {"noise": {"auroc": 0.75}}
-    published = recalibrate(store.root, model, calibration, calibrated_on="other digits", detection=detection)
+    evidence = CalibrationEvidence(calibration=calibration, source="other digits", detection=detection)
+    published = recalibrate(store.root, model, evidence)
     assert (published.name, published.version) == ("digits", 2)
     assert store.aliases("digits")["default"] == 2
     renewed = store.load("digits", 2)
@@ -88,7 +98,7 @@ def test_a_recalibrated_version_differs_in_nothing_else(publish_digits: Publish,
 
 
 @pytest.mark.parametrize("name", ["", "Digits", "../digits", "a/b", ".hidden", "a b", "a@1", "x" * 65, "digits-"])
-def test_names_that_could_be_paths_are_refused(publish_digits: Publish, tmp_path: Path, name: str) -> None:
+def test_text_that_cannot_name_a_model_is_refused(publish_digits: Publish, tmp_path: Path, name: str) -> None:
     with pytest.raises(StoreError, match="cannot name a model"):
         publish_digits(name=name)
     assert not (tmp_path / "store").exists()
@@ -100,24 +110,23 @@ def test_a_flow_that_is_not_its_own_inverse_is_not_published(
     flow = flows.nice((28, 28), hidden=[24], couplings=2)
     flow.initialise(flow.to_continuous(digits.train))
     with torch.no_grad():
-        flow.transforms.steps[-1].log_scale.fill_(60.0)  # float32 cannot come back from latents of 1e26
+        flow.transforms.steps[-1].log_scale.fill_(60.0)  # latents of 1e26, whose inverse float32 cannot represent
         flow.transforms.steps[2].net.layers[-1].weight.fill_(1e20)
     with pytest.raises(StoreError, match="not published"):
         publish(
             tmp_path / "store",
             "broken",
-            flow,
-            architecture="nice",
-            arguments={"hidden": [24], "couplings": 2},
-            golden_items=digits.test[:2],
-            provenance={},
-            quality={},
-            card="",
+            Publication(
+                flow=flow,
+                architecture="nice",
+                arguments={"hidden": [24], "couplings": 2},
+                golden_items=digits.test[:2],
+            ),
         )
     assert Store(tmp_path / "store").names() == []
 
 
-def test_a_publication_that_fails_half_way_leaves_no_trace(
+def test_a_publication_that_fails_half_way_leaves_nothing_behind(
     publish_digits: Publish, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish_digits()
@@ -132,9 +141,13 @@ def test_a_publication_that_fails_half_way_leaves_no_trace(
     assert sorted(p.name for p in (store.root / "digits").iterdir()) == ["1", "aliases.json"]
 
 
-def test_a_version_without_its_manifest_is_not_there(publish_digits: Publish, store: Store) -> None:
+def test_a_version_without_its_manifest_is_not_listed_and_its_number_not_reused(
+    publish_digits: Publish, store: Store
+) -> None:
     (publish_digits().path / "manifest.json").unlink()
     assert store.names() == []
+    assert publish_digits().version == 2
+    assert store.versions("digits") == [2]
 
 
 def test_publishers_at_the_same_time_get_different_versions(publish_digits: Publish, store: Store) -> None:

@@ -1,4 +1,4 @@
-"""References, aliases and the default."""
+"""References, aliases, the default model, and the models that ship."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ def test_references_name_a_version_an_alias_or_the_default(publish_digits: Publi
 
 
 @pytest.mark.parametrize(
-    "text", ["nobody", "digits@9", "digits@canary", "", "../digits", "digits@", "digits@0", "a@b@"]
+    "text", ["unknown", "digits@9", "digits@canary", "", "../digits", "digits@", "digits@0", "a@b@"]
 )
-def test_unknown_references_are_typed_errors(publish_digits: Publish, store: Store, text: str) -> None:
+def test_unknown_references_raise_unknown_model(publish_digits: Publish, store: Store, text: str) -> None:
     publish_digits()
     with pytest.raises(UnknownModel):
         store.resolve(text)
 
 
 @given(st.text(max_size=200))
-def test_no_text_becomes_a_path(text: str) -> None:
+def test_a_parsed_reference_is_never_a_path(text: str) -> None:
     try:
         parsed = reference.parse(text)
     except UnknownModel:
@@ -53,7 +53,7 @@ def test_an_empty_or_absent_store_has_no_models(store: Store) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"default": "1"}', '{"default": true}', '{"../x": 1}', "\0"])
-def test_a_damaged_alias_file_counts_as_no_aliases(publish_digits: Publish, store: Store, content: str) -> None:
+def test_a_damaged_alias_file_counts_as_no_alias(publish_digits: Publish, store: Store, content: str) -> None:
     publish_digits()
     (store.root / "digits" / "aliases.json").write_text(content)
     assert store.aliases("digits") == {}
@@ -68,7 +68,7 @@ def test_an_alias_must_be_a_word_and_point_at_a_version(publish_digits: Publish,
     assert store.aliases("digits") == {"default": 1}
 
 
-def test_only_listed_files_can_be_read(publish_digits: Publish, store: Store) -> None:
+def test_only_files_that_the_manifest_lists_can_be_read(publish_digits: Publish, store: Store) -> None:
     publish_digits()
     model = store.load("digits", 1)
     assert model.read("samples.png") == b"\x89PNG"

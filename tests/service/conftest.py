@@ -15,7 +15,7 @@ import torch
 from fastapi import FastAPI
 
 from flows import Flow, anomaly, build
-from model_store import Store, measure_bfloat16, publish
+from model_store import CalibrationEvidence, Publication, Report, Store, measure_bfloat16, publish
 from service.api.app import create_app
 from service.api.service import Service
 from service.device.loop import DeviceLoop
@@ -46,19 +46,20 @@ def publish_small(store: Path, name: str, shape: tuple[int, ...], seed: int = 0,
             parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
     pixels = torch.randint(0, 256, (4, *shape), generator=generator, dtype=torch.uint8)
     golden = pixels if image else torch.randn(4, *shape, generator=generator)
-    publish(
-        store,
-        name,
-        flow,
+    publication = Publication(
+        flow=flow,
         architecture="nice",
         arguments=arguments,
         golden_items=golden,
         bfloat16=measure_bfloat16(flow, golden) if bfloat16 else None,
         provenance={"seed": seed},
-        quality={"test": {"log_likelihood": 1.5}},
-        card=f"# {name}\n",
-        pictures={"samples.png": b"\x89PNG picture"},
+        report=Report(
+            quality={"test": {"log_likelihood": 1.5}},
+            card=f"# {name}\n",
+            pictures={"samples.png": b"\x89PNG picture"},
+        ),
     )
+    publish(store, name, publication)
     return flow
 
 
@@ -82,20 +83,18 @@ def calibrate(root: Path, name: str, shape: tuple[int, ...]) -> None:
     flow = publish_small(root, name, shape)
     held_out = torch.from_numpy(ordinary(flow, 300 + REFERENCE, seed=1))
     found = anomaly.statistics(flow, flow.to_continuous(held_out)).detach()
-    publish(
-        root,
-        name,
-        flow,
+    publication = Publication(
+        flow=flow,
         architecture="nice",
         arguments=Store(root).manifest(name, 1).architecture.arguments,
         golden_items=held_out[:4],
-        provenance={},
-        quality={},
-        card="",
-        calibration=anomaly.Calibration.of(anomaly.tests_of(flow), found[:300], found[300:]),
-        calibrated_on="the flow's own samples",
-        detection=DETECTION,
+        calibration=CalibrationEvidence(
+            calibration=anomaly.Calibration.of(anomaly.tests_of(flow), found[:300], found[300:]),
+            source="the flow's own samples",
+            detection=DETECTION,
+        ),
     )
+    publish(root, name, publication)
 
 
 @pytest.fixture(scope="session")

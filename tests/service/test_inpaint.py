@@ -14,7 +14,7 @@ from PIL import Image
 
 from flows import lattice
 from flows.inpainting import METHODS
-from model_store import publish
+from model_store import Publication, publish
 from tests.service.conftest import Running, Start, assert_problem
 from tests.service.test_score import images, npy, picture
 
@@ -122,8 +122,8 @@ async def test_draws_of_a_flow_with_sharp_modes_share_ticks_and_keep_what_is_kno
 ) -> None:
     flow, arguments = lattice((8, 8), width=6, blocks=1), {"width": 6, "blocks": 1}
     pixels = torch.from_numpy(images(4))
-    described = {"golden_items": pixels, "provenance": {}, "quality": {}, "card": ""}
-    publish(tmp_path, "sharp", flow, architecture="lattice", arguments=arguments, **described)
+    publication = Publication(flow=flow, architecture="lattice", arguments=arguments, golden_items=pixels)
+    publish(tmp_path, "sharp", publication)
     image, url = images(1)[0], "/inpaint?steps=12&n=3&method=langevin"
     async with start(store=tmp_path) as service:
         alone = await service.post_json(f"{url}&seed=1", **multipart(image))

@@ -1,4 +1,4 @@
-"""Real digits as the files that a user would have, small enough to train on in seconds."""
+"""Real digits in the files that a user would have, few enough to train on in seconds."""
 
 import gzip
 import hashlib
@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner, Result
+from safetensors.torch import load_file
 
-from trainer.cli import main
+from trainer.commands.train import main
 from trainer.data import IdxImages
-from trainer.preset import Preset
-from trainer.presets import PRESETS
-from trainer.stopping import StopRequest
+from trainer.presets import PRESETS, Preset
+from trainer.run.stopping import StopRequest
 
 SUBSET = Path(__file__).parents[1] / "data" / "mnist-subset.npz"
 
@@ -27,7 +28,7 @@ def idx_gz(array: np.ndarray) -> bytes:
 
 
 def image_set(train: bytes, test: bytes, url: str = "http://127.0.0.1:9/") -> IdxImages:
-    """A data set of two files of that content; its URL leads nowhere unless told."""
+    """A data set of two files with this content. By default nothing answers at its URL."""
     md5 = [hashlib.md5(content).hexdigest() for content in (train, test)]
     return IdxImages("digits", "Digits", "public", url, *md5)
 
@@ -46,14 +47,14 @@ def digit_files() -> tuple[bytes, bytes]:
 
 @pytest.fixture
 def digits(tmp_path: Path, digit_files: tuple[bytes, bytes]) -> IdxImages:
-    """1,000 training and 500 test digits; their files lie in tmp_path / "data"."""
+    """1,000 training and 500 test digits, whose files are in tmp_path / "data"."""
     write_images(tmp_path / "data", *digit_files)
     return image_set(*digit_files)
 
 
 @pytest.fixture
 def tiny(digits: IdxImages, monkeypatch: pytest.MonkeyPatch) -> Preset:
-    """A preset that trains in seconds, known to the command as ``tiny``."""
+    """A preset that trains in seconds, registered as ``tiny``."""
     preset = Preset(
         name="tiny",
         model="tiny-digits",
@@ -66,12 +67,12 @@ def tiny(digits: IdxImages, monkeypatch: pytest.MonkeyPatch) -> Preset:
         warmup_steps=5,
         ema_decay=0.9,
     )
-    know(preset, monkeypatch)
+    register(preset, monkeypatch)
     return preset
 
 
-def know(preset: Preset, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make a preset known to the command by its name, for the length of a test."""
+def register(preset: Preset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a preset available to the command by its name, for the duration of a test."""
     monkeypatch.setitem(PRESETS, preset.name, preset)
     choices = next(parameter.type for parameter in main.params if parameter.name == "preset")
     monkeypatch.setattr(choices, "choices", tuple(PRESETS))
@@ -89,8 +90,13 @@ def sluice_train(tmp_path: Path) -> Callable[..., Result]:
     return invoke
 
 
+def read_state(directory: Path) -> dict[str, torch.Tensor]:
+    """The tensors in a run directory's state."""
+    return load_file(directory / "state.safetensors")
+
+
 def stop_after(monkeypatch: pytest.MonkeyPatch, steps: int, number: signal.Signals = signal.SIGINT) -> None:
-    """The signal arrives in that step of the next run."""
+    """Send the signal to this process in that step of the next run."""
     calls = iter(range(1, 10**6))
 
     def ask(self: StopRequest) -> bool:

@@ -1,11 +1,11 @@
-"""Data sets: where their items come from, and how they are split."""
+"""Data sets: where their items come from, and how they are split for training."""
 
-from trainer.data.cifar10 import CIFAR10, Cifar10
+from trainer.data.cifar10_images import CIFAR10, Cifar10
 from trainer.data.dataset import DataSet, Splits, load, split
-from trainer.data.images import FASHION_MNIST, KMNIST, MNIST, IdxImages
-from trainer.data.own import OwnData
-from trainer.data.svhn import SVHN, Svhn
-from trainer.data.tfd import TFD, TorontoFaces
+from trainer.data.idx_images import FASHION_MNIST, KMNIST, MNIST, IdxImages
+from trainer.data.own_data import OwnData
+from trainer.data.svhn_images import SVHN, Svhn
+from trainer.data.toronto_faces import TFD, TorontoFaces
 from trainer.data.toys import CIRCLES, MOONS, PARABOLA, SPIRALS, Toy
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""NumPy's own files: images as integers from 0 to 255, vectors as numbers."""
+"""Items from NumPy's .npy and .npz files: images as integers from 0 to 255, vectors as numbers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ Array = npt.NDArray[Any]
 
 
 def read(path: Path) -> dict[str, Array]:
-    """The arrays of a .npy (under the name "") or .npz file. Raises DataError when it is none, or holds objects."""
+    """The arrays in a .npz file by name, or the array of a .npy file under the name "".
+
+    Raises DataError when the file is neither, or when it holds Python objects.
+    """
     try:
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
@@ -30,9 +33,9 @@ def read(path: Path) -> dict[str, Array]:
 
 
 def items(array: Array, where: str) -> Tensor:
-    """(N, D) numbers -> float32; (N, H, W), (N, H, W, 1) or (N, H, W, 3) integers from 0 to 255 -> uint8 images.
+    """Items from an array: (N, D) numbers become float32 vectors; (N, H, W) and (N, H, W, C) integers uint8 images.
 
-    Raises DataError, naming the place, for anything else.
+    C is 1 or 3; a single channel is dropped. Raises DataError, which begins with ``where``, for anything else.
     """
     if array.ndim == 2:
         if array.dtype.kind not in "iuf":

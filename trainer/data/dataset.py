@@ -1,4 +1,4 @@
-"""What a data set is to the trainer, and the three splits it is used in."""
+"""The interface of a data set, and the splits that a run uses it in."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from trainer.data.own import OwnData
+from trainer.data.own_data import OwnData
 from trainer.data.toys import Toy
 from trainer.errors import DataError
 
 HELD_OUT_SHARE = 0.1
-"""Of the training set, kept out of training to choose the best epoch by: 6,000 of MNIST's 60,000."""
+"""Share of the training set that is held out to choose the best epoch by: 6,000 of MNIST's 60,000."""
 
 
 class DataSet(Protocol):
     """Items of one shape with a fixed division into training and test sets.
 
-    A new source is a class with these members; nothing else in the trainer asks where items come from.
+    A new source is a class with these members.
     """
 
     def __hash__(self) -> int:
-        """A data set is described once and for all, so that what was read of it can be remembered."""
+        """Data sets are immutable and hashable, so that what was read can be cached."""
         ...
 
     @property
@@ -46,30 +46,27 @@ class DataSet(Protocol):
     def read(self, data_dir: Path | None) -> tuple[Tensor, Tensor]:
         """Training and test items: (N, H, W) or (N, H, W, C) uint8 for images, (N, D) float32 for vectors.
 
-        ``data_dir`` is a folder of the user's with the original files; without one they are downloaded once and kept
-        in the user's cache. Raises DataError when a file is missing, damaged or of another kind.
+        ``data_dir`` is the user's folder with the original files. Without one they are downloaded once and kept in the
+        user's cache. Raises DataError when a file is missing, damaged or of another kind.
         """
         ...
 
 
 @dataclass(frozen=True)
 class Splits:
-    """Items to train on, to choose by, and to report on: three sets without a common index.
-
-    Calibration rests on those to choose by, where the data have no more.
-    """
+    """Items (N, *item_shape) to train on, to choose the epoch by, and to report on; no item is in two sets."""
 
     train: Tensor
     validation: Tensor
     test: Tensor
     more: Tensor | None = None
-    """Items of none of the three sets."""
+    """Further items that are in none of the three sets, where the data have any."""
     columns: tuple[str, ...] = ()
-    """The names of a vector's entries, where the data have such."""
+    """The names of a vector's entries, where the data have names."""
 
     @property
     def calibration(self) -> Tensor:
-        """What p-values are made from: of no influence on any weight, and as many as there are."""
+        """Items for the p-values, which influenced no weight: ``more`` where there are any, else ``validation``."""
         return self.validation if self.more is None else self.more
 
     @property
@@ -81,14 +78,14 @@ class Splits:
         return not self.train.is_floating_point()
 
     def digest(self) -> str:
-        """A hash of what is trained on, so that a run is not resumed on other data of the same name."""
+        """A hash of the training items, so that a run is not resumed on other data of the same name."""
         return hashlib.sha256(self.train.numpy().data).hexdigest()
 
 
 def load(dataset: DataSet, data_dir: Path | None, *, seed: int, limit: int | None = None) -> Splits:
-    """Read a data set and hold a tenth of its training items out for validation, which ones by the seed.
+    """Read a data set and hold out a tenth of its training items for validation. The seed decides which.
 
-    ``limit`` keeps only the first so many training and test items, for a quick try.
+    ``limit`` keeps only the first ``limit`` training items and test items, for a quick try.
     """
     items, test = dataset.read(data_dir)
     splits = split(dataset.name, items, test, seed=seed, limit=limit)
@@ -100,7 +97,7 @@ def load(dataset: DataSet, data_dir: Path | None, *, seed: int, limit: int | Non
 
 
 def split(name: str, items: Tensor, test: Tensor, *, seed: int, limit: int | None = None) -> Splits:
-    """What ``load`` does with items that have been read. Raises DataError when they are too few."""
+    """Split items that have been read, as ``load`` does. Raises DataError when there are too few."""
     items, test = items[:limit], test[:limit]
     held_out = round(len(items) * HELD_OUT_SHARE)
     if held_out == 0 or len(test) == 0:

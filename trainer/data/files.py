@@ -1,4 +1,4 @@
-"""The original files of a data set: from a folder of the user's, or downloaded once; either way checked by a hash."""
+"""The original files of a data set: from the user's folder or downloaded once, and checked by their hash."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from trainer.errors import DataError, MissingData
 def obtain(url: str, checksum: str, data_set: str, data_dir: Path | None) -> Path:
     """The file behind a URL: from the user's folder if one is given, else downloaded into the user's cache.
 
-    ``checksum`` names its algorithm: ``md5:f68b...``. Raises DataError when the file cannot be had, or is another one.
+    ``checksum`` names its algorithm: ``md5:f68b...``. Raises MissingData when the file is not there or cannot be
+    downloaded, and DataError when its hash differs.
     """
     name = url.rsplit("/", 1)[-1]
     if data_dir is None:
@@ -23,18 +24,21 @@ def obtain(url: str, checksum: str, data_set: str, data_dir: Path | None) -> Pat
 
 
 def places(data_set: str, data_dir: Path) -> list[Path]:
-    """Where a data set's files may lie in the user's folder: in one of their own, or loose."""
+    """The folders where a data set's files may lie: ``data_dir/data_set``, then ``data_dir``."""
     return [data_dir / data_set, data_dir]
 
 
-def lies(name: str, folders: Sequence[Path]) -> Path | None:
-    """The first of the folders' files of that name."""
+def locate(name: str, folders: Sequence[Path]) -> Path | None:
+    """The file of that name in the first folder that has it, or None."""
     return next((folder / name for folder in folders if (folder / name).is_file()), None)
 
 
 def find(name: str, checksum: str, folders: Sequence[Path]) -> Path:
-    """The first of the folders' files of that name. Raises DataError when there is none or its hash differs."""
-    path = lies(name, folders)
+    """The file of that name in the first folder that has it.
+
+    Raises MissingData when no folder has it, and DataError when its hash differs.
+    """
+    path = locate(name, folders)
     if path is None:
         raise MissingData(f"{name}: missing; looked in {' and '.join(str(folder) for folder in folders)}")
     algorithm, expected = checksum.split(":")
@@ -46,7 +50,10 @@ def find(name: str, checksum: str, folders: Sequence[Path]) -> Path:
 
 
 def download(url: str, checksum: str, folder: Path) -> Path:
-    """The file behind the URL, from the folder if it lies there already. Raises DataError when it cannot be had."""
+    """The file behind a URL, downloaded into a folder unless it is there already.
+
+    Raises MissingData when it cannot be downloaded, and DataError when its hash differs.
+    """
     try:
         return Path(pooch.retrieve(url, known_hash=checksum, fname=url.rsplit("/", 1)[-1], path=folder))
     except OSError as error:  # no connection, or a status of 400 and above

@@ -1,4 +1,4 @@
-"""A folder of pictures, all of one size."""
+"""Images from a folder of pictures, all of one size."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _COLOUR = frozenset({"RGB", "P", "CMYK", "YCbCr", "HSV", "LAB"})
 
 
 def read(folder: Path) -> Tensor:
-    """Every picture in the folder and below it, in the order of their paths: (N, H, W) uint8 where all of them are
-    grey, else (N, H, W, 3).
+    """Every picture in a folder and its subfolders, in the order of their paths.
 
-    Raises DataError, naming the file, when one is damaged, transparent, deeper than 8 bits, or of another size.
+    The result is (N, H, W) uint8 where all pictures are grey, else (N, H, W, 3). Raises DataError with the file's name
+    when a picture is damaged, transparent, deeper than 8 bits, or of another size.
     """
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file())
     if not paths:
@@ -31,14 +31,14 @@ def read(folder: Path) -> Tensor:
         if picture.size != (width, height):
             raise DataError(
                 f"{path}: is {picture.width}x{picture.height} where {paths[0].name} is {width}x{height}; "
-                "a flow needs all of one size"
+                "a flow needs pictures of one size"
             )
     mode = "L" if all(picture.mode == "L" for picture in pictures) else "RGB"
     return torch.from_numpy(np.stack([np.asarray(picture.convert(mode)) for picture in pictures]))
 
 
 def _picture(path: Path) -> Image.Image:
-    """The picture as L where it is grey, else as RGB."""
+    """One picture, in mode L where it is grey, else in mode RGB."""
     try:
         with Image.open(path) as file:
             file.load()
@@ -48,10 +48,10 @@ def _picture(path: Path) -> Image.Image:
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         if np.asarray(picture.getchannel("A")).min() < 255:
-            raise DataError(f"{path}: is transparent in places; lay it on a background first")
+            raise DataError(f"{path}: is transparent in places; put it on a background first")
         return picture.convert("RGB")
     if picture.mode in _GREY:
         return picture.convert("L")
     if picture.mode not in _COLOUR:
-        raise DataError(f"{path}: its mode {picture.mode} is not one of 8 bits")
+        raise DataError(f"{path}: its mode {picture.mode} is not one with 8 bits per channel")
     return picture.convert("RGB")

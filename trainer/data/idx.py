@@ -1,4 +1,4 @@
-"""The idx format that MNIST and its kin are published in: two zero bytes, a type, a rank, big-endian extents, data."""
+"""The idx format of MNIST's files: two zero bytes, a type, a rank, big-endian extents, data."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ _UINT8 = 0x08
 def read(path: Path) -> Tensor:
     """The uint8 array in a gzipped idx file, of the shape that its header states.
 
-    Raises DataError, naming the file, when it is not whole gzip, not idx of uint8, or longer or shorter than it says.
+    Raises DataError with the file's name when the file is not complete gzip, not idx of uint8, or longer or shorter
+    than its header says.
     """
     try:
         content = gzip.decompress(path.read_bytes())
@@ -34,6 +35,6 @@ def read(path: Path) -> Tensor:
     shape = [int(extent) for extent in np.frombuffer(content, ">u4", count=rank, offset=4)]
     if len(content) - start != math.prod(shape):
         raise DataError(
-            f"{path}: holds {len(content) - start} bytes where its shape {tuple(shape)} asks for another number"
+            f"{path}: holds {len(content) - start} bytes of data, which do not fill its shape {tuple(shape)}"
         )
     return torch.from_numpy(np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy())

@@ -1,4 +1,4 @@
-"""Matlab's files, which SVHN and the Toronto Face Database are published as."""
+"""Arrays from Matlab's .mat files, the format of SVHN and of the Toronto Face Database."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trainer.errors import DataError, missing_extra
 
 
 def read(path: Path, *names: str) -> list[npt.NDArray[Any]]:
-    """The file's variables of these names. Raises DataError, naming the file, when it holds them not."""
+    """The variables of these names in a file. Raises DataError with the file's name when it lacks one."""
     try:
         from scipy.io import loadmat
     except ImportError as error:

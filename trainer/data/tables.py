@@ -1,4 +1,4 @@
-"""Tables of numbers, as CSV or Parquet: whatever a flow cannot learn from is named by its column and row."""
+"""Vectors from tables of numbers, as CSV or Parquet. Errors name the column and the row at fault."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from trainer.errors import DataError, missing_extra
 
 _STEPS_A_DEVIATION = 100
-"""How many float32 numbers a column's standard deviation must span: fewer, and the table would turn into a grid."""
+"""Least number of float32 steps in a column's standard deviation. With fewer the values would lie on a coarse grid."""
 
 
 class Table(NamedTuple):
@@ -25,9 +25,9 @@ class Table(NamedTuple):
 
 
 def read_csv(path: Path) -> Table:
-    """A table with commas (or semicolons, or tabs) and one line of names, which may be missing if all is numbers.
+    """A table separated by commas, semicolons or tabs. A first line that is not all numbers holds the columns' names.
 
-    Raises DataError, naming column and row, for a field that is no number; rows count from 1 below the names.
+    Raises DataError with column and row for a field that is not a number; rows count from 1 below the names.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -57,7 +57,7 @@ def read_csv(path: Path) -> Table:
 
 
 def read_parquet(path: Path) -> Table:
-    """A table of numeric columns. Raises DataError, naming the column, for one that is not."""
+    """A table of numeric columns. Raises DataError with the column's name for one that is not numeric."""
     try:
         import pyarrow
         from pyarrow import parquet
@@ -77,17 +77,17 @@ def read_parquet(path: Path) -> Table:
 
 
 def vectors(table: Table, where: str) -> Tensor:
-    """A table as float32 (N, D).
+    """A table's rows as float32 vectors (N, D).
 
-    Raises DataError, naming the column and where it has one the row, for values that are missing or infinite, for a
-    column that is constant, and for one whose spread float32 cannot resolve beside its size.
+    Raises DataError with the column, and with the row where there is one, for a missing or infinite value, for a
+    constant column, and for a column that varies by too few float32 steps.
     """
     values = table.values
     if values.shape[1] < 2:
         raise DataError(f"{where}: has {values.shape[1]} columns; a flow needs two or more")
     if len(values) == 0:
         raise DataError(f"{where}: has no rows")
-    bad = np.argwhere(~(np.abs(values) <= np.finfo(np.float32).max))  # true of NaN too
+    bad = np.argwhere(~(np.abs(values) <= np.finfo(np.float32).max))  # so written, NaN counts as bad
     if len(bad):
         row, column = (int(index) for index in bad[0])
         what = "missing" if np.isnan(values[row, column]) else f"{values[row, column]}, which float32 cannot hold"
@@ -105,7 +105,7 @@ def _check_spread(name: str, column: npt.NDArray[np.float64], where: str) -> Non
     if column.std() < _STEPS_A_DEVIATION * step:
         raise DataError(
             f"{where}: column {name!r} varies by {column.std():.3g} around {column.mean():.6g}, which float32 resolves "
-            f"in steps of {step:.2g} only; subtract an offset"
+            f"only in steps of {step:.2g}; subtract an offset"
         )
 
 

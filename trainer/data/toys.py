@@ -1,4 +1,4 @@
-"""Two-dimensional distributions to look at a flow by: a curve, or several, with normal noise around it."""
+"""Two-dimensional toy distributions: one or two curves with normal noise around them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ Points = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Toy:
-    """Points (2,) float32 drawn by code: a data set without files, the same on every machine.
+    """Points (2,) float32 that are generated, the same on every machine: a data set without files.
 
-    ``draw(random, n)`` gives n points (n, 2). The training set, the test set and the points to calibrate on come from
-    streams of their own.
+    ``draw(random, n)`` gives n points (n, 2). Training, test and calibration points come from independent streams.
     """
 
     name: str
@@ -36,7 +35,7 @@ class Toy:
         return self._tensor(train, self.train_count), self._tensor(test, self.test_count)
 
     def more(self) -> Tensor:
-        """Points of neither set (N, 2) float32: what is drawn by code is not scarce."""
+        """Points (N, 2) float32 to calibrate on, which are in neither set."""
         return self._tensor(self._streams()[2], self.calibration_count)
 
     def _streams(self) -> list[np.random.Generator]:
@@ -55,25 +54,29 @@ def moons(random: np.random.Generator, n: int) -> Points:
 
 
 def circles(random: np.random.Generator, n: int) -> Points:
-    """Two concentric circles of radius 1 and 2, noise 0.1."""
+    """Two concentric circles of radius 1 and 2, noise 0.1, with equal density along both."""
     angle, radius = 2 * np.pi * random.random(n), np.where(random.random(n) < 1 / 3, 1.0, 2.0)
     return _blur(random, np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1), 0.1)
 
 
 def spirals(random: np.random.Generator, n: int) -> Points:
-    """Two arms of an Archimedean spiral, one and a half turns out to radius 2, even along the arm, noise 0.08."""
+    """Two arms of an Archimedean spiral, one and a half turns out to radius 2, noise 0.08.
+
+    Points are spread evenly along the arms.
+    """
     turn = np.sqrt(random.random(n))
     angle = 3 * np.pi * turn + np.where(random.random(n) < 0.5, 0.0, np.pi)
     return _blur(random, 2 * np.stack([turn * np.cos(angle), turn * np.sin(angle)], axis=1), 0.08)
 
 
 def parabola(random: np.random.Generator, n: int) -> Points:
-    """y = x^2 - 1 with x standard normal, noise 0.25 across."""
+    """y = x^2 - 1 with x standard normal, noise 0.25 in y."""
     x = random.standard_normal(n)
     return np.stack([x, x**2 - 1 + 0.25 * random.standard_normal(n)], axis=1)
 
 
 def _blur(random: np.random.Generator, points: Points, std: float) -> Points:
+    """The points with normal noise."""
     return points + std * random.standard_normal(points.shape)
 
 

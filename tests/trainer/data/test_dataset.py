@@ -1,4 +1,4 @@
-"""Splits: nothing that is trained on is also chosen by or reported on."""
+"""Splits: training, validation and test items are disjoint."""
 
 from pathlib import Path
 
@@ -51,13 +51,13 @@ def test_too_few_items_to_split_are_refused(numbered: data.DataSet, tmp_path: Pa
         data.load(numbered, tmp_path, seed=0, limit=4)
 
 
-def test_the_splits_know_shape_and_kind(numbered: data.DataSet, tmp_path: Path) -> None:
+def test_splits_tell_the_shape_of_their_items(numbered: data.DataSet, tmp_path: Path) -> None:
     images, points = data.load(numbered, tmp_path, seed=0), data.load(data.MOONS, None, seed=0)
     assert images.item_shape == (4, 4)
     assert points.item_shape == (2,)
 
 
-def test_verdicts_rest_on_what_chose_the_epoch_unless_data_can_be_drawn(numbered: data.DataSet, tmp_path: Path) -> None:
+def test_calibration_uses_validation_items_unless_more_can_be_drawn(numbered: data.DataSet, tmp_path: Path) -> None:
     images, points = data.load(numbered, tmp_path, seed=0), data.load(data.MOONS, None, seed=0)
     assert images.calibration is images.validation
     assert points.calibration.equal(data.MOONS.more())

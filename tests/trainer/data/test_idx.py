@@ -1,4 +1,4 @@
-"""Reading idx: what is written comes back, and whatever is not idx is refused by name."""
+"""Reading idx: arrays are read exactly, and other files are refused by name."""
 
 import gzip
 import struct

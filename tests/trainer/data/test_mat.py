@@ -1,4 +1,4 @@
-"""SVHN and the Toronto Face Database, from Matlab files as their makers write them."""
+"""SVHN and the Toronto Face Database, from Matlab files as published."""
 
 import hashlib
 from dataclasses import replace
@@ -66,9 +66,7 @@ def test_faces_of_the_first_folds_test_set_are_tested_on_and_all_others_trained_
 
 
 def test_faces_without_a_folder_say_where_they_come_from() -> None:
-    with pytest.raises(
-        DataError, match=r"TFD_48x48\.mat: missing, and not to be had but from its makers; .*--data-dir"
-    ):
+    with pytest.raises(DataError, match=r"TFD_48x48\.mat: missing, and given out by its makers only; .*--data-dir"):
         TFD.read(None)
 
 

@@ -1,4 +1,4 @@
-"""The toys: fixed, finite, and shaped as their names say."""
+"""The toy distributions are reproducible, finite, and shaped as their names say."""
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ def test_a_toy_is_the_same_at_every_reading_and_its_splits_differ(toy: Toy) -> N
 
 
 @pytest.mark.parametrize("toy", [MOONS, CIRCLES, SPIRALS, PARABOLA], ids=lambda toy: toy.name)
-def test_there_are_more_points_of_the_same_distribution_and_of_neither_set(toy: Toy) -> None:
+def test_further_points_follow_the_same_distribution_and_are_in_neither_set(toy: Toy) -> None:
     train, test = toy.read(None)
     more = toy.more()
     assert more.shape == (50_000, 2)

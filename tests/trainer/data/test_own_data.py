@@ -1,0 +1,254 @@
+"""The user's own data: valid data are read exactly, and errors name file, column and row."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from trainer.data import OwnData
+from trainer.errors import DataError
+
+RANDOM = np.random.default_rng(0)
+PICTURES = RANDOM.integers(0, 256, (20, 5, 4, 3), np.uint8)
+ROWS = RANDOM.standard_normal((40, 3)) * [1e-3, 1.0, 1e4] + [0.0, 1.0, 1e5]
+
+
+def _all(path: Path) -> torch.Tensor:
+    """Every item, of both splits, in the order of their first numbers."""
+    items = torch.cat(OwnData(path).read(None))
+    return items[items.flatten(1)[:, 0].argsort()]
+
+
+def _error(path: Path) -> str:
+    with pytest.raises(DataError) as caught:
+        OwnData(path).read(None)
+    assert path.name in str(caught.value)
+    return str(caught.value)
+
+
+def _write_csv(path: Path, rows: object = ROWS, names: str = "length,width,income\n", separator: str = ",") -> Path:
+    lines = [separator.join(str(value) for value in row) for row in rows]  # type: ignore[attr-defined]
+    path.write_text(names.replace(",", separator) + "\n".join(lines) + "\n")
+    return path
+
+
+def _write_pictures(folder: Path, pictures: np.ndarray = PICTURES) -> Path:
+    (folder / "deeper").mkdir(parents=True)
+    for number, picture in enumerate(pictures):
+        Image.fromarray(picture).save(folder / ("deeper" if number % 2 else "") / f"{number:03}.png")
+    (folder / "notes.txt").write_text("no picture")
+    return folder
+
+
+def test_a_fixed_tenth_is_the_test_set(tmp_path: Path) -> None:
+    np.save(tmp_path / "rows.npy", ROWS)
+    train, test = OwnData(tmp_path / "rows.npy").read(None)
+    again, _ = OwnData(tmp_path / "rows.npy").read(None)
+    assert (len(train), len(test)) == (36, 4)
+    assert train.equal(again)
+    assert not {tuple(row.tolist()) for row in train} & {tuple(row.tolist()) for row in test}
+
+
+# Folders.
+
+
+def test_a_folder_of_colour_pictures_is_read_with_its_subfolders(tmp_path: Path) -> None:
+    train, test = OwnData(_write_pictures(tmp_path / "My Pictures")).read(None)
+    assert {item.numpy().tobytes() for item in torch.cat([train, test])} == {p.tobytes() for p in PICTURES}
+    assert (train.shape, test.shape) == ((18, 5, 4, 3), (2, 5, 4, 3))
+    assert OwnData(tmp_path / "My Pictures").name == "my-pictures"
+
+
+def test_grey_pictures_have_no_channels_unless_one_picture_is_in_colour(tmp_path: Path) -> None:
+    grey = _write_pictures(tmp_path / "grey", PICTURES[..., 0])
+    assert OwnData(grey).read(None)[0].shape == (18, 5, 4)
+    Image.fromarray(PICTURES[0]).save(grey / "colour.jpg")
+    assert OwnData(grey).read(None)[0].shape == (19, 5, 4, 3)
+
+
+def test_an_opaque_alpha_channel_is_dropped_and_a_transparent_one_refused(tmp_path: Path) -> None:
+    folder = _write_pictures(tmp_path / "pictures")
+    Image.fromarray(PICTURES[0]).convert("RGBA").save(folder / "opaque.png")
+    assert OwnData(folder).read(None)[0].shape == (19, 5, 4, 3)
+    Image.new("RGBA", (4, 5), (1, 2, 3, 128)).save(folder / "glass.png")
+    with pytest.raises(DataError, match=r"glass\.png: is transparent"):
+        OwnData(folder).read(None)
+
+
+def test_a_picture_of_another_size_is_named(tmp_path: Path) -> None:
+    folder = _write_pictures(tmp_path / "pictures")
+    Image.new("RGB", (6, 5)).save(folder / "wide.png")
+    with pytest.raises(DataError, match=r"wide\.png: is 6x5 where 000\.png is 4x5"):
+        OwnData(folder).read(None)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n", b"GIF89a"])
+def test_a_damaged_picture_is_named(tmp_path: Path, content: bytes) -> None:
+    folder = _write_pictures(tmp_path / "pictures")
+    (folder / "bad.png").write_bytes(content)
+    with pytest.raises(DataError, match=r"bad\.png: not a readable picture"):
+        OwnData(folder).read(None)
+
+
+def test_a_picture_of_sixteen_bits_is_named(tmp_path: Path) -> None:
+    folder = _write_pictures(tmp_path / "pictures")
+    Image.fromarray(np.full((5, 4), 40000, np.uint16)).save(folder / "deep.png")
+    with pytest.raises(DataError, match=r"deep\.png: its mode I;16 is not one with 8 bits"):
+        OwnData(folder).read(None)
+
+
+def test_a_folder_without_pictures_is_an_error(tmp_path: Path) -> None:
+    assert "holds no pictures" in _error(tmp_path)
+
+
+# Arrays.
+
+
+@pytest.mark.parametrize("shape", [(30, 4, 5), (30, 4, 5, 1), (30, 4, 5, 3)])
+def test_arrays_of_integers_are_images(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    pixels = RANDOM.integers(0, 256, shape)
+    np.save(tmp_path / "a.npy", pixels)
+    train, test = OwnData(tmp_path / "a.npy").read(None)
+    assert train.dtype == torch.uint8
+    assert train.shape[1:] == (shape[1:3] if shape[-1] == 1 else shape[1:])
+    assert int(train.long().sum() + test.long().sum()) == pixels.sum()
+
+
+def test_an_npz_may_hold_its_own_test_set(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", train=ROWS[:30], test=ROWS[30:])
+    train, test = OwnData(tmp_path / "a.npz").read(None)
+    assert train.equal(torch.from_numpy(ROWS[:30].astype(np.float32)))
+    assert test.equal(torch.from_numpy(ROWS[30:].astype(np.float32)))
+
+
+def test_an_npz_of_one_array_is_divided(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "a.npz", whatever=ROWS)
+    assert len(_all(tmp_path / "a.npz")) == 40
+
+
+@pytest.mark.parametrize(
+    ("array", "reason"),
+    [
+        (RANDOM.random((5, 4, 4)), "images must be integers from 0 to 255, not float64"),
+        (np.full((5, 4, 4), 256), "run from 256 to 256"),
+        (np.full((5, 4, 4), -1), "run from -1 to -1"),
+        (np.zeros((5, 4, 4, 2), np.uint8), "neither"),
+        (np.zeros(5), "neither"),
+        (np.array([["a", "b"]]), "not numbers"),
+        (np.array([[{}, {}]]), "not a readable array"),
+    ],
+)
+def test_arrays_that_are_neither_images_nor_vectors_are_refused(tmp_path: Path, array: np.ndarray, reason: str) -> None:
+    np.save(tmp_path / "a.npy", array)
+    assert reason in _error(tmp_path / "a.npy")
+
+
+def test_an_npz_of_several_arrays_is_refused_with_their_names(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", x=ROWS, y=ROWS)
+    assert "holds x, y; one array is wanted" in _error(tmp_path / "a.npz")
+    np.savez(tmp_path / "a.npz", train=ROWS, test=ROWS[:, :2])
+    assert "train is (40, 3)" in _error(tmp_path / "a.npz")
+
+
+@given(st.binary(max_size=200))
+def test_bytes_that_are_no_array_are_an_error_that_names_the_file(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
+    path = tmp_path_factory.mktemp("own") / "noise.npy"
+    path.write_bytes(content)
+    _error(path)
+
+
+# Tables.
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("names", ["length,width,income\n", "", "\ufefflength,width,income\n"])
+def test_a_csv_comes_back_to_the_digit(tmp_path: Path, names: str, separator: str) -> None:
+    path = _write_csv(tmp_path / "Table 1.csv", names=names, separator=separator)
+    assert _all(path).equal(torch.from_numpy(ROWS[ROWS[:, 0].argsort()].astype(np.float32)))
+    assert OwnData(path).columns == (("length", "width", "income") if names else ("1", "2", "3"))
+    assert OwnData(path).name == "table-1"
+
+
+def test_a_parquet_file_comes_back_with_its_columns(tmp_path: Path) -> None:
+    table = pyarrow.table({"a": ROWS[:, 0], "b": ROWS[:, 1].astype(np.float32), "n": np.arange(40)})
+    pyarrow.parquet.write_table(table, tmp_path / "t.parquet")
+    expected = np.stack([ROWS[:, 0], ROWS[:, 1], np.arange(40)], axis=1).astype(np.float32)
+    assert _all(tmp_path / "t.parquet").equal(torch.from_numpy(expected[ROWS[:, 0].argsort()]))
+    assert OwnData(tmp_path / "t.parquet").columns == ("a", "b", "n")
+
+
+@given(st.lists(st.lists(st.floats(-1e6, 1e6, width=32), min_size=3, max_size=3), min_size=3, max_size=20))
+def test_any_table_is_read_exactly_or_refused_for_a_column_that_hardly_varies(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[list[float]]
+) -> None:
+    path = _write_csv(tmp_path_factory.mktemp("own") / "t.csv", rows)
+    try:
+        found = torch.cat(OwnData(path).read(None))
+    except DataError as error:
+        assert "is constant" in str(error) or "float32 resolves" in str(error)  # noqa: PT017 (either is right)
+    else:
+        assert sorted(map(tuple, found.tolist())) == sorted(map(tuple, rows))
+
+
+def _with(row: int, column: int, value: object) -> list[list[object]]:
+    rows: list[list[object]] = ROWS.tolist()
+    rows[row][column] = value
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        (_with(6, 1, ""), "column 'width', row 7: the value is missing"),
+        (_with(6, 1, "NaN"), "column 'width', row 7: the value is missing"),
+        (_with(0, 2, "inf"), "column 'income', row 1: the value is inf"),
+        (_with(39, 0, "1e300"), "column 'length', row 40: the value is 1e+300"),
+        (_with(3, 0, "tall"), "column 'length', row 4: 'tall' is not a number"),
+        ([*ROWS.tolist(), [1.0, 2.0]], "row 41 has 2 fields where 3 columns are named"),
+        (np.where([0, 1, 0], 5.0, ROWS), "column 'width' is constant (5 in every row)"),
+        (ROWS * [1, 1e-6, 1] + [0, 1e3, 0], "column 'width' varies by"),
+        ([], "has no rows"),
+    ],
+)
+def test_unusable_values_are_named_by_column_and_row(tmp_path: Path, rows: object, reason: str) -> None:
+    assert reason in _error(_write_csv(tmp_path / "t.csv", rows))
+
+
+def test_several_missing_values_are_counted(tmp_path: Path) -> None:
+    rows = _with(6, 1, "")
+    rows[8][0] = rows[9][0] = ""
+    assert "row 7: the value is missing (and 2 more such values)" in _error(_write_csv(tmp_path / "t.csv", rows))
+
+
+def test_a_parquet_column_that_holds_no_numbers_or_a_gap_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"a": ROWS[:, 0], "city": ["Paris"] * 40}), path)
+    assert "column 'city' holds string, not numbers" in _error(path)
+    pyarrow.parquet.write_table(pyarrow.table({"a": ROWS[:, 0], "b": [1.5, None] + [2.5] * 38}), path)
+    assert "column 'b', row 2: the value is missing" in _error(path)
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet", "t.npz"])
+def test_an_empty_file_is_an_error(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"")
+    _error(tmp_path / name)
+
+
+def test_a_table_of_one_column_is_refused(tmp_path: Path) -> None:
+    assert "has 1 columns; a flow needs two or more" in _error(_write_csv(tmp_path / "t.csv", ROWS[:, :1], "length\n"))
+
+
+def test_other_paths_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "data.xlsx").write_bytes(b"PK")
+    assert "unknown kind of data" in _error(tmp_path / "data.xlsx")
+    assert "missing" in _error(tmp_path / "nowhere.csv")
+    with pytest.raises(DataError, match="--data PATH"):
+        OwnData().read(None)

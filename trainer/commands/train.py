@@ -1,0 +1,172 @@
+"""The command ``sluice-train``: train a preset, measure it on the test set, publish it."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+import model_store
+from flows import FlowError
+from trainer.commands.options import data_dir_option, device_option, store_option
+from trainer.data import OwnData
+from trainer.errors import TrainerError
+from trainer.presets import PRESETS, Precision, Preset
+from trainer.publish.export import export
+from trainer.run import experiment
+from trainer.run.device import choose_device, choose_precision
+from trainer.run.ranks import Ranks, joined
+from trainer.run.settings import RunSettings
+from trainer.run.stopping import stop_on_signals
+
+_EPILOG = """\b
+Examples:
+  sluice-train --list
+  sluice-train moons-nice
+  sluice-train mnist-nice-small --data-dir ~/data --store models
+  sluice-train mnist-nice --limit 2000 --epochs 2 --no-publish
+  sluice-train table-nice --data measurements.csv
+  sluice-train images-nice --data folder-of-pictures --name my-pictures
+  torchrun --nproc-per-node 8 --no-python sluice-train cifar10-nice
+
+Ctrl-C (or SIGTERM) finishes the current step and saves the run. The same command continues from there, with the same
+result as a run without the stop.
+"""
+
+
+@click.command(epilog=_EPILOG)
+@click.argument("preset", required=False, type=click.Choice(list(PRESETS)), metavar="PRESET")
+@click.option("--list", "list_presets", is_flag=True, help="List the presets and exit.")
+@data_dir_option
+@click.option(
+    "--data",
+    "own_path",
+    type=click.Path(exists=True, path_type=Path),
+    help="Your own data instead of the preset's: a folder of pictures, or a .npy, .npz, .csv or .parquet file.",
+)
+@click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training set, instead of the preset's.")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Items in a step, instead of the preset's.")
+@store_option
+@click.option("--name", help="Name to publish under, instead of the preset's or your data's.")
+@click.option(
+    "--run-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where the run's state is kept.  [default: runs/PRESET]",
+)
+@click.option("--tensorboard", is_flag=True, help="Write the run's curves for TensorBoard into the run directory.")
+@click.option(
+    "--resume/--fresh",
+    default=True,
+    show_default=True,
+    help="Continue from the state in the run directory if there is one, or start from the beginning and overwrite it.",
+)
+@device_option
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**63 - 1),
+    default=0,
+    show_default=True,
+    help="Decides the split, the initial weights, the order of items and the noise.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    help="What the nets multiply in while training, instead of the preset's; auto takes bfloat16 where the device is "
+    "fast at it.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Use only the first N training and N test items, for a quick try.",
+)
+@click.option("--publish/--no-publish", default=True, show_default=True, help="Publish the result, or only measure it.")
+def main(
+    preset: str | None,
+    list_presets: bool,
+    data_dir: Path | None,
+    own_path: Path | None,
+    epochs: int | None,
+    batch_size: int | None,
+    store: Path | None,
+    name: str | None,
+    run_dir: Path | None,
+    tensorboard: bool,
+    resume: bool,
+    device: str,
+    seed: int,
+    precision: Precision | None,
+    limit: int | None,
+    publish: bool,
+) -> None:
+    """Train the flow that PRESET describes, evaluate it on the test set and publish it to a model store."""
+    console = Console()
+    if list_presets:
+        console.print(_table())
+        return
+    if preset is None:
+        raise click.UsageError("a PRESET is needed; --list shows them")
+    chosen = PRESETS[preset]
+    chosen = dataclasses.replace(
+        chosen,
+        epochs=epochs or chosen.epochs,
+        batch_size=batch_size or chosen.batch_size,
+        precision=precision or chosen.precision,
+    )
+    if own_path is not None:
+        own = OwnData(own_path)
+        chosen = dataclasses.replace(chosen, data=own, model=own.name)
+    try:
+        with stop_on_signals() as stop, joined(choose_device(device)) as ranks:
+            console.quiet = not ranks.leads
+            settings = RunSettings(
+                run_dir=run_dir or Path("runs") / (preset if own_path is None else f"{preset}-{chosen.data.name}"),
+                data_dir=data_dir,
+                seed=seed,
+                limit=limit,
+                precision=choose_precision(chosen.precision, ranks.device),
+                resume=resume,
+                tensorboard=tensorboard,
+                command=_command(chosen, seed, limit, ranks),
+            )
+            finished = experiment.run(chosen, settings, ranks, console, stop_requested=stop)
+        if finished is None:
+            console.print("stopped and saved; the same command continues from here")
+            raise SystemExit(128 + (stop.signal or 0))
+        if not ranks.leads:
+            return
+        target = (store or model_store.default_root()) if publish else None
+        quality, published = export(finished, target, name or chosen.model)
+    except (TrainerError, FlowError, model_store.StoreError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"test: {quality}")
+    if published:
+        click.echo(f"published {published.name}@{published.version} at {published.path}")
+
+
+def _command(preset: Preset, seed: int, limit: int | None, ranks: Ranks) -> str:
+    """The command that repeats a run, without the user's own paths."""
+    words = ["sluice-train", preset.name]
+    if ranks.count > 1:
+        words.insert(0, f"torchrun --nproc-per-node {ranks.count} --no-python")
+    if isinstance(preset.data, OwnData):
+        words.append(f"--data {shlex.quote(preset.data.title)}")
+    words.append(f"--epochs {preset.epochs}")
+    if preset.batch_size != PRESETS[preset.name].batch_size:
+        words.append(f"--batch-size {preset.batch_size}")
+    words += [f"--seed {seed}", f"--precision {preset.precision}"]
+    if limit:
+        words.append(f"--limit {limit}")
+    return " ".join(words)
+
+
+def _table() -> Table:
+    """The presets, a row each."""
+    table = Table("preset", "data", "architecture", "epochs", "published as", box=None)
+    for preset in PRESETS.values():
+        table.add_row(preset.name, preset.data.title, preset.architecture, str(preset.epochs), preset.model)
+    return table

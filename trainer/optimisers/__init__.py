@@ -1,0 +1,7 @@
+"""Optimisers, the groups of parameters that they train, and schedules."""
+
+from trainer.optimisers.groups import optimiser_of, parameter_groups
+from trainer.optimisers.muon import Muon
+from trainer.optimisers.schedule import ema_decay, learning_rate
+
+__all__ = ["Muon", "ema_decay", "learning_rate", "optimiser_of", "parameter_groups"]

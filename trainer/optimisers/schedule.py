@@ -1,0 +1,25 @@
+"""How the learning rate and the average of the weights change over the steps of a run."""
+
+from __future__ import annotations
+
+import math
+
+from trainer.presets import Preset
+
+FINAL_SHARE = 0.02
+"""The learning rate at the end of a run, as a share of its peak."""
+
+
+def learning_rate(preset: Preset, step: int, total: int) -> float:
+    """The learning rate of step ``step``, from 0, of ``total``: a linear warm-up times a cosine decay."""
+    warmup = min(1.0, (step + 1) / preset.warmup_steps)
+    cosine = (1 + math.cos(math.pi * step / total)) / 2
+    return preset.learning_rate * warmup * (FINAL_SHARE + (1 - FINAL_SHARE) * cosine)
+
+
+def ema_decay(preset: Preset, step: int) -> float:
+    """The decay of the weights' moving average in step ``step``, from 0.
+
+    It is lower in the first steps, so that the average forgets the untrained weights.
+    """
+    return min(preset.ema_decay, (1 + step) / (10 + step))

@@ -1,0 +1,68 @@
+"""What a preset is: data, a flow's architecture, how it is optimised, and how it is made small for a quick check."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from trainer.data import DataSet
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Smoke:
+    """How a preset is made small enough to train in seconds, and the loss that it must then fall below."""
+
+    below: float
+    """Mean loss of test items: bits per dimension for images, negative nats for vectors."""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    """Replace arguments of the same name in the preset."""
+    limit: int = 2000
+    """Training items."""
+    epochs: int = 2
+    batch_size: int = 100
+    """An upper bound of the preset's own."""
+    learning_rate: float | None = None
+    data: DataSet | None = None
+    """Other data for a preset whose own are a user's or hard to get."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """One experiment. Together with a seed it determines every number of a run on one machine."""
+
+    name: str
+    """What ``sluice-train`` calls it."""
+    model: str
+    """The name that its model is published under."""
+    data: DataSet
+    architecture: str
+    """The name of a builder in ``flows.build``."""
+    arguments: Mapping[str, Any]
+    """Arguments of the builder."""
+    initial_items: int = 10_000
+    """Training items from which data-dependent parameters are initialised, as one batch."""
+    epochs: int
+    batch_size: int = 200
+    learning_rate: float = 1e-3
+    """The peak rate, between a linear warm-up and a cosine decay."""
+    warmup_steps: int = 200
+    weight_decay: float = 0.0
+    """In each step the matrices of linear and convolution layers shrink by the learning rate times this (AdamW)."""
+    muon_rate: float = 0.0
+    """The peak rate at which Muon trains the matrices inside nets (see ``trainer.optimisers``); 0 for AdamW alone."""
+    clip_norm: float = 4.0
+    """Upper bound of the norm of the gradient of the mean negative log-likelihood per dimension."""
+    ema_decay: float = 0.0
+    """Decay of a moving average of the weights, which is then validated, kept and published; 0 for no average."""
+    patience: int | None = None
+    """Epochs without a better validation after which a run ends; None to go through all epochs."""
+    precision: Precision = "auto"
+    """What nets multiply in: ``bfloat16`` is autocast, ``auto`` takes it where the hardware is fast at it."""
+    channels_last: bool = False
+    """Whether convolution weights lie in the channels-last memory format."""
+    weights_dtype: Literal["float32", "bfloat16"] = "bfloat16"
+    """The dtype in which matrices are published."""
+    smoke: Smoke | None = None

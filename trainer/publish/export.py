@@ -1,0 +1,62 @@
+"""From a finished run to a published model: round, evaluate what will be stored, calibrate, draw, publish."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from model_store import Publication, Published, Report, measure_bfloat16, publish, round_weights, serving
+from trainer.publish.calibration import calibration_evidence, source_of
+from trainer.publish.initial_draws import initial_draws
+from trainer.report import card, pictures
+from trainer.report.evaluation import Latents, Quality
+from trainer.run.finished import FinishedRun
+from trainer.run.likelihoods import log_likelihoods
+
+GOLDEN_ITEMS = 8
+LATENT_ITEMS = 2000
+PRECISION_ITEMS = 2000
+"""Held-out items on which the change that nets of bfloat16 make is measured."""
+
+
+def export(run: FinishedRun, store: Path | None, name: str) -> tuple[Quality, Published | None]:
+    """Evaluate a finished run on the test set and, given a store, publish it there under that name.
+
+    The flow's weights are first rounded to the dtype that is published, so the figures are those of the served weights.
+    Raises StoreError when the store refuses the model.
+    """
+    flow, preset, splits = run.flow, run.preset, run.splits
+    round_weights(flow, preset.weights_dtype)
+    scores = log_likelihoods(flow, splits.test)
+    quality = Quality.of(flow, scores)
+    if store is None:
+        return quality, None
+    latents = Latents.of(flow, splits.test[:LATENT_ITEMS])
+    drawn = {
+        "loss.png": pictures.curve(run.history, run.best),
+        "scores.png": pictures.histogram(scores),
+        "latents.png": pictures.latents(latents),
+    }
+    if flow.is_image:
+        drawn["samples.png"] = pictures.samples(flow, run.settings.seed)
+    elif flow.dimensions == 2:
+        drawn["density.png"] = pictures.density(flow, splits.test)
+    bfloat16 = measure_bfloat16(flow, splits.validation[:PRECISION_ITEMS])
+    publication = Publication(
+        flow=flow,
+        architecture=preset.architecture,
+        arguments=preset.arguments,
+        golden_items=splits.test[:GOLDEN_ITEMS],
+        weights_dtype=preset.weights_dtype,
+        provenance=run.provenance(),
+        report=Report(
+            quality={"test": quality.figures()},
+            card=card.write(run, quality, latents, name, pictures=drawn.keys()),
+            pictures=drawn,
+        ),
+        calibration=calibration_evidence(
+            serving(flow, bfloat16), splits.calibration, splits.test, source_of(splits.calibration, preset.data)
+        ),
+        bfloat16=bfloat16,
+        draws=initial_draws(flow),
+    )
+    return quality, publish(store, name, publication)

@@ -1,0 +1,27 @@
+"""Draws that are published with a flow, for the initial points of its inpaintings: drawing them at load takes long."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from flows import Flow, inpainting
+from model_store import draws_to_png, fits_a_sheet
+
+DRAWS = 8192
+LARGEST = 2_200_000
+"""Bytes of the picture of the draws at most, so that a model that ships stays below 5 MB."""
+
+
+@torch.no_grad()
+def initial_draws(flow: Flow, count: int = DRAWS) -> Tensor | None:
+    """At most ``count`` items (N, *item_shape) drawn from a flow with sharp modes.
+
+    None for any other flow: it needs few draws and makes them itself.
+    """
+    if not isinstance(flow, inpainting.SharpModes) or not fits_a_sheet(flow.item_shape):
+        return None
+    items = inpainting.draws(flow, count)
+    while len(draws_to_png(items)) > LARGEST:
+        items = items[: len(items) // 2]
+    return items

@@ -1,0 +1,74 @@
+"""A new calibration for a published model: for ordinary data that have changed, or for another version of Sluice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import Tensor
+
+import model_store
+from flows import anomaly
+from model_store import LoadedModel
+from trainer import data
+from trainer.errors import DataError
+from trainer.presets import PRESETS
+from trainer.publish.calibration import calibration_evidence, source_of
+from trainer.publish.export import PRECISION_ITEMS
+from trainer.publish.initial_draws import initial_draws
+
+
+class OrdinaryItems(NamedTuple):
+    """Items to calibrate on, fresh items to measure the verdict on, and where they come from."""
+
+    held_out: Tensor
+    fresh: Tensor
+    source: str
+    """What the manifest says."""
+
+
+def recalibrated(root: Path, model: LoadedModel, ordinary: OrdinaryItems) -> model_store.Published:
+    """Publish a model's weights with a new calibration. Raises DataError when the items are too few."""
+    bfloat16 = model_store.measure_bfloat16(model.flow, ordinary.held_out[:PRECISION_ITEMS])
+    answering = model_store.serving(model.flow, bfloat16)
+    evidence = calibration_evidence(answering, *ordinary)
+    if evidence is None:
+        raise DataError(
+            f"{len(ordinary.held_out)} ordinary items are too few; at least {3 * anomaly.MINIMUM_ITEMS} are needed, "
+            "and thousands to tell an alarm in a thousand"
+        )
+    has_draws = model_store.DRAWS in model.manifest.files
+    draws = None if has_draws else initial_draws(model.flow)
+    return model_store.recalibrate(root, model, evidence, bfloat16=bfloat16, draws=draws)
+
+
+def own_items(model: LoadedModel, path: Path) -> OrdinaryItems:
+    """The user's ordinary items. Raises DataError when they are not of the kind and shape that the model takes."""
+    own = data.OwnData(path)
+    held_out, fresh = own.read(None)
+    if tuple(held_out.shape[1:]) != model.flow.item_shape or held_out.is_floating_point() == model.flow.is_image:
+        raise DataError(
+            f"{path}: holds {_kind(held_out.shape[1:], not held_out.is_floating_point())}; "
+            f"{model.reference} takes {_kind(model.flow.item_shape, model.flow.is_image)}"
+        )
+    return OrdinaryItems(held_out, fresh, f"{len(held_out):,} items of {own.title}")
+
+
+def held_out_items(model: LoadedModel, data_dir: Path | None) -> OrdinaryItems:
+    """The items that a model's training held out, split as they were then.
+
+    Raises DataError when the model's provenance does not tell which they are.
+    """
+    provenance = model.manifest.provenance
+    preset, seed = PRESETS.get(str(provenance.get("preset"))), provenance.get("seed")
+    if preset is None or not isinstance(seed, int) or preset.data.name != provenance.get("data"):
+        raise DataError(f"{model.reference}: no preset tells which items its training held out; --data brings others")
+    splits = data.load(preset.data, data_dir, seed=seed)
+    if len(splits.train) != provenance.get("training_items"):
+        raise DataError(f"{model.reference}: was trained on a part of {preset.data.title}; --data brings other items")
+    return OrdinaryItems(splits.calibration, splits.test, source_of(splits.calibration, preset.data))
+
+
+def _kind(shape: Sequence[int], image: bool) -> str:
+    return f"{'images' if image else 'vectors'} of {'x'.join(map(str, shape))}"

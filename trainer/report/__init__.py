@@ -1,0 +1,1 @@
+"""What is measured of a trained flow, and what people read of it: figures, the model card, pictures."""

@@ -1,0 +1,139 @@
+"""The model card: data, architecture, training, measured results and limitations of a published model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from string import Template
+
+from trainer.optimisers.schedule import FINAL_SHARE
+from trainer.presets import Preset
+from trainer.report.evaluation import Latents, Quality
+from trainer.report.pictures import SAMPLE_TEMPERATURE
+from trainer.run.finished import FinishedRun
+
+_CARD = Template("""\
+# $name
+
+A normalizing flow of $title. It samples, gives the exact log-likelihood of an item, and fills in missing parts.
+
+$pictures
+## Data
+
+$title: $licence.
+
+$columns$training items to train on, $validation held out from the same training set to choose the epoch by, and
+$test of the test set to report on. The manifest says which items the verdicts are calibrated on.
+
+## Architecture
+
+`$architecture`, from the allow-list of Sluice, with $parameters parameters, stored as $dtype.
+
+$arguments
+
+## Training
+
+    $command
+
+$optimiser, $epochs epochs of batches of $batch_size, $optimisation.
+The weights of epoch $best_epoch, the best by validation, are kept.
+
+| | |
+|---|---|
+$provenance
+
+![Log-likelihood against the epoch](loss.png)
+
+## Results
+
+Measured by the command above at the end of its run, with the weights as stored and float32 arithmetic.
+
+| split | items | mean log-likelihood | standard error | bits per dimension |
+|---|---:|---:|---:|---:|
+| test | $test | $log_likelihood nats | $standard_error | $bits |
+
+$units
+
+![Histogram of the test items' log-likelihoods](scores.png)
+
+Latents of $encoded test items, all dimensions together, beside the prior that they should follow:
+
+| | latents | prior |
+|---|---:|---:|
+$latents
+
+![Histogram of the latents](latents.png)
+
+## Limitations
+
+$limitations
+""")
+
+_IMAGE_LIMITATIONS = """\
+- A high likelihood does not mean that an item is of the kind trained on: images that are smoother or emptier than the
+  training set's can score higher. Use the calibrated verdict rather than the bare number.
+- A flow of this size models pixels better than shapes: many samples are strokes that do not form an item of the set.
+- Items of another size, with inverted ink or centred differently are outside the data that it was trained on."""
+
+_VECTOR_LIMITATIONS = """\
+- A flow is continuous, so clusters that are separate in the data stay connected by thin bridges of density.
+- A high density does not mean that an item is of the kind trained on. Use the calibrated verdict rather than the bare
+  number.
+- Where a column takes only a few values, a density over it has no upper bound, and its size says little."""
+
+
+_CAPTIONS = {
+    "samples.png": f"Samples at temperature {SAMPLE_TEMPERATURE}",
+    "density.png": "The density beside the data",
+}
+
+
+def write(run: FinishedRun, quality: Quality, latents: Latents, name: str, pictures: Iterable[str]) -> str:
+    """The card in Markdown. ``pictures`` are the names of the files that will lie beside it."""
+    flow, preset, splits = run.flow, run.preset, run.splits
+    log_likelihood, standard_error = quality.nats()
+    return _CARD.substitute(
+        name=name,
+        title=preset.data.title,
+        licence=preset.data.licence,
+        pictures="".join(f"![{_CAPTIONS[file]}]({file})\n" for file in pictures if file in _CAPTIONS),
+        columns=f"A vector's entries: {', '.join(f'`{name}`' for name in splits.columns)}.\n\n"
+        if splits.columns
+        else "",
+        training=f"{len(splits.train):,}",
+        validation=f"{len(splits.validation):,}",
+        test=f"{len(splits.test):,}",
+        architecture=preset.architecture,
+        parameters=f"{sum(parameter.numel() for parameter in flow.parameters()):,}",
+        arguments="\n".join(f"- {argument}: `{value}`" for argument, value in preset.arguments.items()),
+        dtype="float32" if preset.weights_dtype == "float32" else "bfloat16 (vectors as float32)",
+        command=run.settings.command,
+        epochs=len(run.history),
+        batch_size=preset.batch_size,
+        optimiser="Muon and AdamW" if preset.muon_rate else "AdamW",
+        optimisation=_optimisation(preset),
+        best_epoch=run.best.epoch,
+        provenance="\n".join(f"| {key} | {value} |" for key, value in run.provenance().items() if key != "command"),
+        log_likelihood=log_likelihood,
+        standard_error=standard_error,
+        bits="does not apply" if quality.bits_per_dim is None else f"{quality.bits_per_dim:.3f}",
+        encoded=f"{len(latents.values):,}",
+        latents="\n".join(
+            f"| {what} | {found:.4f} | {wanted:.4f} |" for what, (found, wanted) in latents.statistics().items()
+        ),
+        units=(
+            "The density is over pixels scaled to [0, 1], with uniform dequantisation noise."
+            if flow.is_image
+            else "The density is in the data's own units."
+        ),
+        limitations=_IMAGE_LIMITATIONS if flow.is_image else _VECTOR_LIMITATIONS,
+    )
+
+
+def _optimisation(preset: Preset) -> str:
+    rate = f"learning rate {preset.learning_rate:g} along a cosine to {preset.learning_rate * FINAL_SHARE:g}"
+    if preset.muon_rate:
+        rate += f" (Muon's: {preset.muon_rate:g} to {preset.muon_rate * FINAL_SHARE:g})"
+    parts = [f"{rate} after {preset.warmup_steps} steps of warm-up", f"gradients clipped at norm {preset.clip_norm:g}"]
+    if preset.ema_decay:
+        parts.append(f"weights averaged with decay {preset.ema_decay:g}")
+    return ", ".join(parts)

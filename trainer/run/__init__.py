@@ -1,0 +1,1 @@
+"""The training loop with everything that it needs: state, ranks, display, randomness, stopping."""

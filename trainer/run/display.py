@@ -1,0 +1,131 @@
+"""What a run shows: a live bar on a terminal, and one plain line for each epoch everywhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, SpinnerColumn, TextColumn
+from rich.progress import Progress as Bar
+
+from flows import Flow, bits_per_dim
+from trainer.presets import Preset
+from trainer.run.state import EpochRecord, Progress
+
+
+class Display(Protocol):
+    """What the training loop reports to."""
+
+    def epoch_begins(self, progress: Progress, steps: int) -> None: ...
+    def step_done(self, progress: Progress) -> None: ...
+    def epoch_done(self, record: EpochRecord) -> None: ...
+    def stopped_early(self, progress: Progress, patience: int) -> None: ...
+
+
+class Several:
+    """A display that passes everything on to several others."""
+
+    def __init__(self, displays: Sequence[Display]) -> None:
+        self.displays = displays
+
+    def epoch_begins(self, progress: Progress, steps: int) -> None:
+        for display in self.displays:
+            display.epoch_begins(progress, steps)
+
+    def step_done(self, progress: Progress) -> None:
+        for display in self.displays:
+            display.step_done(progress)
+
+    def epoch_done(self, record: EpochRecord) -> None:
+        for display in self.displays:
+            display.epoch_done(record)
+
+    def stopped_early(self, progress: Progress, patience: int) -> None:
+        for display in self.displays:
+            display.stopped_early(progress, patience)
+
+
+_FIELDS = ("likelihood", "speed", "left", "skipped")
+
+
+class Lines:
+    """One line for each epoch, for logs and pipes."""
+
+    def __init__(self, console: Console, flow: Flow, preset: Preset) -> None:
+        self.console, self.flow = console, flow
+        self.epochs, self.batch_size = preset.epochs, preset.batch_size
+        self.steps = 0
+
+    def epoch_begins(self, progress: Progress, steps: int) -> None:  # noqa: ARG002
+        self.steps = steps
+
+    def step_done(self, progress: Progress) -> None:
+        """Steps are too many for lines."""
+
+    def epoch_done(self, record: EpochRecord) -> None:
+        left = (self.epochs - record.epoch) * record.seconds
+        parts = [
+            f"epoch {record.epoch}/{self.epochs}",
+            f"train {self._likelihood(record.train)}",
+            f"validation {self._likelihood(record.validation)}",
+            f"{self.steps * self.batch_size / record.seconds:,.0f} items/s",
+            f"{timedelta(seconds=round(left))} left",
+        ]
+        if record.skipped:
+            parts.append(_skipped(record.skipped))
+        self.console.print("  ".join(parts), highlight=False, soft_wrap=True)
+
+    def stopped_early(self, progress: Progress, patience: int) -> None:
+        if progress.best is not None:
+            text = f"stopped early: no better validation in {patience} epochs, epoch {progress.best.epoch} is kept"
+            self.console.print(text, highlight=False, soft_wrap=True)
+
+    def _likelihood(self, nats: float) -> str:
+        if not self.flow.is_image:
+            return f"{nats:.4f} nats"
+        return f"{nats:.1f} nats {bits_per_dim(nats, self.flow.dimensions):.3f} bits/dim"
+
+
+class LiveBar(Lines):
+    """The same lines, above a bar that follows the current epoch."""
+
+    def __init__(self, console: Console, flow: Flow, preset: Preset, bar: Bar) -> None:
+        super().__init__(console, flow, preset)
+        self.bar = bar
+        self.task = bar.add_task("", likelihood="", speed="", left="", skipped="")
+
+    def epoch_begins(self, progress: Progress, steps: int) -> None:
+        super().epoch_begins(progress, steps)
+        description = f"epoch {progress.epoch + 1}/{self.epochs}"
+        self.bar.update(self.task, description=description, total=steps, completed=progress.step)
+
+    def step_done(self, progress: Progress) -> None:
+        finite = progress.step - progress.skipped
+        seconds_a_step = progress.seconds / progress.step
+        steps_left = (self.epochs - progress.epoch) * self.steps - progress.step
+        self.bar.update(
+            self.task,
+            completed=progress.step,
+            likelihood=self._likelihood(progress.log_likelihood_sum / finite) if finite else "",
+            speed=f"{self.batch_size / seconds_a_step:,.0f} items/s",
+            left=f"{timedelta(seconds=round(steps_left * seconds_a_step))} left",
+            skipped=_skipped(progress.skipped) if progress.skipped else "",
+        )
+
+
+def _skipped(steps: int) -> str:
+    return f"{steps} non-finite steps skipped"
+
+
+@contextmanager
+def display_on(console: Console, flow: Flow, preset: Preset) -> Iterator[Display]:
+    """A display on a console: a live bar on a terminal, plain lines elsewhere."""
+    if not console.is_terminal:
+        yield Lines(console, flow, preset)
+        return
+    fields = [TextColumn(f"{{task.fields[{name}]}}") for name in _FIELDS]
+    with Bar(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), *fields, console=console) as bar:
+        yield LiveBar(console, flow, preset, bar)

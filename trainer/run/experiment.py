@@ -1,0 +1,71 @@
+"""One run from its preset to its best weights: data, a fresh or a resumed state, training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, replace
+
+from rich.console import Console
+
+from trainer import data
+from trainer.presets import Preset
+from trainer.run.display import Display, Several, display_on
+from trainer.run.events import events_in
+from trainer.run.finished import FinishedRun
+from trainer.run.hooks import Hooks
+from trainer.run.initial_state import fresh_state
+from trainer.run.loop import train
+from trainer.run.ranks import Ranks
+from trainer.run.settings import RunSettings
+from trainer.run.state import FILE, TrainingState
+
+
+def run(
+    preset: Preset, settings: RunSettings, ranks: Ranks, console: Console, stop_requested: Callable[[], bool]
+) -> FinishedRun | None:
+    """Train a preset, or continue its training where the settings say so. None when stopped before the end.
+
+    Raises DataError, RunStateError or Diverged, or TrainerError when the ranks cannot share a batch evenly.
+    """
+    splits = data.load(preset.data, settings.data_dir, seed=settings.seed, limit=settings.limit)
+    experiment = {
+        **asdict(replace(preset, smoke=None)),
+        "data": [preset.data.name, splits.digest()],
+        "seed": settings.seed,
+        "limit": settings.limit,
+        "precision": settings.precision,
+    }
+    ranks.check(preset.batch_size)
+    state = fresh_state(preset, splits, settings.seed, ranks.device)
+    if settings.resume and (settings.run_dir / FILE).exists():
+        state.restore(settings.run_dir, experiment)
+        reached = f"epoch {state.progress.epoch}, step {state.progress.step}"
+        console.print(f"resuming {settings.run_dir} after {reached}", markup=False)
+
+    steps_done = state.progress.epoch * (len(splits.train) // preset.batch_size) + state.progress.step
+    with _displays(preset, settings, state, steps_done, console, ranks) as display:
+        hooks = Hooks(
+            save=lambda: state.save(settings.run_dir, experiment) if ranks.leads else None,
+            display=display,
+            stop_requested=stop_requested,
+        )
+        ended = train(state, splits, preset, seed=settings.seed, precision=settings.precision, ranks=ranks, hooks=hooks)
+    best = state.progress.best
+    if not ended or best is None:
+        return None
+    state.flow.load_state_dict(state.best)
+    return FinishedRun(state.flow, preset, settings, splits, state.progress.history, best)
+
+
+@contextmanager
+def _displays(
+    preset: Preset, settings: RunSettings, state: TrainingState, steps_done: int, console: Console, ranks: Ranks
+) -> Iterator[Display]:
+    """The display on the console and, where the settings ask for it, the events for TensorBoard."""
+    with ExitStack() as opened:
+        displays = [opened.enter_context(display_on(console, state.flow, preset))]
+        if settings.tensorboard and ranks.leads:
+            events = events_in(settings.run_dir / "events", state.flow, preset, steps_done + 1)
+            displays.append(opened.enter_context(events))
+        yield Several(displays)

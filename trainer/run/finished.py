@@ -1,0 +1,51 @@
+"""A finished run: the flow with its best weights, and where they come from."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import torch
+
+from flows import Flow
+from trainer.data import Splits
+from trainer.presets import Preset
+from trainer.run.settings import RunSettings
+from trainer.run.state import EpochRecord
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run that ended, with the weights of its best epoch in ``flow``."""
+
+    flow: Flow
+    preset: Preset
+    settings: RunSettings
+    splits: Splits
+    history: list[EpochRecord]
+    best: EpochRecord
+
+    def provenance(self) -> dict[str, str | int | float]:
+        """Where the weights come from, as the manifest and the card state it."""
+        return {
+            "command": self.settings.command,
+            "preset": self.preset.name,
+            "data": self.preset.data.name,
+            "seed": self.settings.seed,
+            "epochs": len(self.history),
+            "kept_epoch": self.best.epoch,
+            "training_items": len(self.splits.train),
+            "training_seconds": round(sum(record.seconds for record in self.history), 1),
+            "skipped_steps": sum(record.skipped for record in self.history),
+            "device": _device_name(self.flow.device),
+            "precision": self.settings.precision,
+            "torch": torch.__version__,
+            "sluice": version("sluice"),
+        }
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"

@@ -1,0 +1,32 @@
+"""The state that a fresh run starts from."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+
+import flows
+from trainer.data import Splits
+from trainer.errors import DataError
+from trainer.optimisers import optimiser_of
+from trainer.presets import Preset
+from trainer.run.state import TrainingState
+
+
+def fresh_state(preset: Preset, splits: Splits, seed: int, device: torch.device) -> TrainingState:
+    """A flow and its optimiser before the first step.
+
+    The seed decides the random weights of nets; data-dependent parameters are initialised from training items. Raises
+    DataError when the preset's flow is of images and the data are vectors, or the other way round.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        flow = flows.build(preset.architecture, splits.item_shape, preset.arguments).to(device)
+    if flow.is_image != splits.are_images:
+        held, wanted = ("images", "vectors") if splits.are_images else ("vectors", "images")
+        raise DataError(f"{preset.data.name}: holds {held}, and {preset.name} is a flow of {wanted}")
+    if preset.channels_last:
+        flow = flow.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch types three ways of four
+    flow.initialise(flow.to_continuous(splits.train[: preset.initial_items], seed))
+    return TrainingState(flow, optimiser_of(flow, preset), copy.deepcopy(flow) if preset.ema_decay else None)

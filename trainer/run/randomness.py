@@ -1,0 +1,33 @@
+"""The random draws of a run, as functions of (seed, epoch, step) without any generator to save.
+
+A run that is resumed in the middle of an epoch draws what it would have drawn without the stop, on any device.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from flows import Flow, noise
+
+
+def batch_order(seed: int, epoch: int, count: int) -> Tensor:
+    """The order (count,) in which an epoch goes through the training set."""
+    key = noise.derive(noise.keys(seed, 1), epoch)
+    return torch.randperm(count, generator=torch.Generator().manual_seed(int(key)))
+
+
+def noise_keys(seed: int, epoch: int, step: int, count: int, device: torch.device) -> Tensor:
+    """Keys (count,) from which the noise of each row of a step's batch is derived."""
+    return noise.derive(noise.derive(noise.keys(seed, count, device), epoch), step)
+
+
+def dequantise(flow: Flow, items: Tensor, keys: Tensor) -> Tensor:
+    """Items (B, *item_shape) as continuous points of a flow, with noise from keys (B,).
+
+    ``Flow.to_continuous`` would give an image the same noise in every epoch, and a flow could memorise it.
+    """
+    if flow.dequantise is None:
+        return items.to(flow.dtype)
+    draws = noise.uniform(keys, flow.item_shape).to(flow.dtype)
+    return flow.dequantise(items.to(flow.dtype), draws)[0]

@@ -1,0 +1,29 @@
+"""What one run adds to its preset: places, seed, precision, and whether an earlier run goes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainer.presets import Precision
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """The settings of one run that its preset does not contain."""
+
+    run_dir: Path
+    """Where the run's state is kept."""
+    data_dir: Path | None = None
+    """The user's folder with the original files of data sets."""
+    seed: int = 0
+    limit: int | None = None
+    """How many training items and test items are used at most."""
+    precision: Precision = "float32"
+    """What nets multiply in on this machine; not ``auto``."""
+    resume: bool = True
+    """Whether to continue from a state in ``run_dir``."""
+    tensorboard: bool = False
+    """Whether to write the run's curves for TensorBoard into ``run_dir``."""
+    command: str = ""
+    """The command that repeats the run, without the user's own paths."""

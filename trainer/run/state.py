@@ -1,0 +1,131 @@
+"""The state of a run, and the file from which a stopped run continues.
+
+The file is safetensors with the rest of the state as JSON in its header, so nothing is unpickled and one rename
+replaces everything at once. Random draws (see trainer/run/randomness.py) and the learning rate follow from the step and
+need no state.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from flows import Flow
+from trainer.errors import RunStateError
+
+FILE = "state.safetensors"
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """The result of one epoch: mean log-likelihoods in nats, seconds spent on its steps, skipped steps."""
+
+    epoch: int
+    train: float
+    validation: float
+    seconds: float
+    skipped: int
+
+
+@dataclass
+class Progress:
+    """How far a run has come. ``step`` and the sums count from the beginning of the current epoch."""
+
+    epoch: int = 0
+    step: int = 0
+    log_likelihood_sum: float = 0.0
+    seconds: float = 0.0
+    skipped: int = 0
+    skipped_in_a_row: int = 0
+    history: list[EpochRecord] = field(default_factory=list)
+
+    @property
+    def best(self) -> EpochRecord | None:
+        return max(self.history, key=lambda record: record.validation, default=None)
+
+
+@dataclass
+class TrainingState:
+    """A run in memory."""
+
+    flow: Flow
+    optimiser: torch.optim.AdamW
+    average: Flow | None = None
+    """A second flow whose weights are the moving average of the first's, where the preset asks for one."""
+    progress: Progress = field(default_factory=Progress)
+    best: dict[str, Tensor] = field(default_factory=dict)
+    """The evaluated weights of the epoch with the highest validation likelihood so far."""
+
+    @property
+    def evaluated(self) -> Flow:
+        """The flow that is validated and kept: the average where there is one."""
+        return self.flow if self.average is None else self.average
+
+    def update_average(self, decay: float) -> None:
+        """average <- decay * average + (1 - decay) * flow, for every parameter."""
+        if self.average is not None:
+            with torch.no_grad():
+                torch._foreach_lerp_(list(self.average.parameters()), list(self.flow.parameters()), 1 - decay)
+
+    def keep_best(self) -> None:
+        """Remember the evaluated weights as the best so far."""
+        self.best = {name: tensor.clone() for name, tensor in self.evaluated.state_dict().items()}
+
+    def save(self, directory: Path, experiment: Mapping[str, Any]) -> None:
+        """Replace the state in the run directory. ``experiment`` describes what it is the state of."""
+        tensors = {f"flow/{name}": tensor for name, tensor in self.flow.state_dict().items()}
+        tensors |= {f"best/{name}": tensor for name, tensor in self.best.items()}
+        if self.average is not None:
+            tensors |= {f"average/{name}": tensor for name, tensor in self.average.state_dict().items()}
+        for index, moments in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser/{index}/{name}": tensor for name, tensor in moments.items()}
+        header = {"experiment": json.dumps(experiment), "progress": json.dumps(asdict(self.progress))}
+        directory.mkdir(parents=True, exist_ok=True)
+        temporary = directory / f".{FILE}.partial"
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, header)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(directory / FILE)
+
+    def restore(self, directory: Path, experiment: Mapping[str, Any]) -> None:
+        """Restore what ``save`` wrote, bit for bit.
+
+        Raises RunStateError when the file is damaged, or when it was saved for another ``experiment``.
+        """
+        path = directory / FILE
+        try:
+            with safe_open(path, "pt", device=str(self.flow.device)) as file:
+                header = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+            saved, progress = json.loads(header["experiment"]), json.loads(header["progress"])
+        except (OSError, SafetensorError, KeyError, ValueError) as error:
+            raise RunStateError(f"{path}: not the state of a run: {error}") from error
+        differing = [key for key in experiment if saved.get(key) != json.loads(json.dumps(experiment[key]))]
+        if differing:
+            raise RunStateError(
+                f"{path}: from another experiment ({', '.join(differing)} differ); --fresh starts from the beginning"
+            )
+        history = [EpochRecord(**record) for record in progress.pop("history")]
+        self.progress = Progress(**progress, history=history)
+        self.flow.load_state_dict(_below("flow/", tensors))
+        if self.average is not None:
+            self.average.load_state_dict(_below("average/", tensors))
+        self.best = _below("best/", tensors)
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in _below("optimiser/", tensors).items():
+            index, key = name.split("/")
+            moments.setdefault(int(index), {})[key] = tensor
+        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": moments})
+
+
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
