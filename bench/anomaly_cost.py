@@ -79,7 +79,9 @@ def _copy(root: Path, name: str, model: LoadedModel, items: Tensor, calibration:
         architecture=manifest.architecture.name,
         arguments=manifest.architecture.arguments,
         golden_items=items[:4],
-        calibration=CalibrationEvidence(calibration, "the model's own") if calibration is not None else None,
+        calibration=CalibrationEvidence(calibration=calibration, source="the model's own")
+        if calibration is not None
+        else None,
         weights_dtype=manifest.weights.dtype,
         bfloat16=manifest.bfloat16,
     )
