@@ -29,7 +29,7 @@ def shipped_store() -> Path:
 class Settings(BaseSettings):
     """The service's settings. Limits bound what one request, and all waiting requests together, may ask for."""
 
-    model_config = SettingsConfigDict(env_prefix="SLUICE_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="SLUICE_", env_ignore_empty=True, frozen=True)
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from typing import TypeVar
 
-from service.api.metrics import Metrics
-from service.protocol.client import DeviceClient
+from service.api.request_metrics import RequestMetrics
+from service.protocol.client import DeviceClient, device_lost
 from service.protocol.defaults import DRAWN_SEED_BITS
 from service.protocol.errors import WrongValue
 from service.protocol.model_info import ModelInfo
@@ -38,7 +38,7 @@ class Service:
     def __init__(self, settings: Settings, device: DeviceClient) -> None:
         self.settings, self.device = settings, device
         self.admin_token = settings.admin_token()
-        self.metrics = Metrics()
+        self.metrics = RequestMetrics()
         self.draining = False
         """Whether the service says "not ready" and goes on answering."""
         self._pool = ThreadPoolExecutor(settings.decoders, "sluice-decode")
@@ -68,6 +68,8 @@ class Service:
 
     def model(self, reference: str | None) -> ModelInfo:
         """The model that a request means. Raises Unknown or Unavailable."""
+        if self.device.lost:
+            raise device_lost()
         return self.device.catalogue.get(reference)
 
     async def compute(self, work: Callable[[], T], size: int) -> T:

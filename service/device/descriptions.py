@@ -25,7 +25,7 @@ def info_of(model: LoadedModel, aliases: tuple[str, ...]) -> ModelInfo:
         weights_dtype=manifest.weights.dtype,
         weights_sha256=manifest.files[WEIGHTS].sha256,
         precision=model.precision,
-        fallback=getattr(model, "fallback", None),
+        fallback=model.fallback,
         device=str(flow.device),
         bfloat16=manifest.bfloat16.model_dump() if manifest.bfloat16 is not None else None,
         quality={split: dict(figures) for split, figures in manifest.quality.items()},

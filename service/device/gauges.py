@@ -6,12 +6,12 @@ import torch
 
 from model_store import LoadedModel
 from service.device import memory
-from service.device.admission import Account
-from service.device.metrics import Metrics
+from service.device.account import Account
+from service.device.device_metrics import DeviceMetrics
 from service.device.registry import Registry
 
 
-def watch(metrics: Metrics, account: Account, bound: int, registry: Registry, device: torch.device) -> None:
+def watch(metrics: DeviceMetrics, account: Account, bound: int, registry: Registry, device: torch.device) -> None:
     """Add them to a registry of metrics. ``bound`` is the most work that may wait, in item-ticks."""
     metrics.watch("sluice_queue_item_ticks", "Admitted work that waits", lambda: account.waiting)
     metrics.watch("sluice_queue_item_ticks_bound", "The most work that may wait", lambda: bound)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from service.device.admission import Holding
+from service.device.account import Holding
 from service.device.batch import Batch, Share
 from service.device.columns import Columns
 from service.protocol.errors import DeadlinePassed, Problem

@@ -10,13 +10,13 @@ from typing import Any
 
 from model_store import LoadedModel
 from service.device import gauges, hardware
-from service.device.admission import Account
+from service.device.account import Account
+from service.device.device_metrics import DeviceMetrics
 from service.device.loading import Entry
-from service.device.metrics import Metrics
-from service.device.models import Models
 from service.device.replies import Outbox
 from service.device.requests import Requests
 from service.device.scheduler import Scheduler
+from service.device.served_models import ServedModels
 from service.device.threads import Threads
 from service.protocol import messages as m
 from service.protocol.errors import Problem, Unavailable, Unexpected, Unknown, WrongValue
@@ -31,7 +31,7 @@ _IDLE = 5.0
 
 
 class DeviceLoop:
-    """Models, scheduler, requests and metrics behind one port. ``run`` returns after ``stop``.
+    """ServedModels, scheduler, requests and metrics behind one port. ``run`` returns after ``stop``.
 
     ``models``, where given, are served instead of those of the store.
     """
@@ -39,10 +39,12 @@ class DeviceLoop:
     def __init__(self, settings: Settings, models: Sequence[LoadedModel] | None = None) -> None:
         device = hardware.device_of(settings)
         self._given = models
-        self.account, self.metrics = Account(), Metrics()
+        self.account, self.metrics = Account(), DeviceMetrics()
         self._threads = Threads(settings.threads)
         self.scheduler = Scheduler(self.account, settings.max_batch_rows, self.metrics, self._threads)
-        self.models = Models(settings, device, self.scheduler, self.account, self.metrics, self.call, self._announce)
+        self.models = ServedModels(
+            settings, device, self.scheduler, self.account, self.metrics, self.call, self._announce
+        )
         self.outbox = Outbox(self.account)
         self.requests = Requests(settings, self.models.registry, self.scheduler, self.account, self.outbox)
         self._thunks: deque[Callable[[], None]] = deque()

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from service.device.admission import Account
+from service.device.account import Account
 from service.device.jobs import Job
 from service.protocol import messages as m
 from service.protocol.errors import Problem

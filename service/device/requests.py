@@ -6,7 +6,7 @@ import torch
 
 from flows import noise
 from model_store import LoadedModel
-from service.device.admission import Account
+from service.device.account import Account
 from service.device.columns import Columns
 from service.device.inpaintings import Inpainting, Listener
 from service.device.jobs import Job

@@ -14,9 +14,9 @@ from collections.abc import Hashable, Sequence
 import torch
 
 from flows import FlowError
-from service.device.admission import Account
+from service.device.account import Account
+from service.device.device_metrics import DeviceMetrics
 from service.device.jobs import Climbers, Job, Piece, Slice, halves, pieces_of
-from service.device.metrics import Metrics
 from service.device.threads import Threads
 from service.device.ticks import Outcome, Wave, climb, compute
 from service.protocol.errors import Problem, Unavailable, Unexpected, WrongValue
@@ -31,7 +31,7 @@ class Scheduler:
     Among programs of the same sort the one that has waited longest goes first.
     """
 
-    def __init__(self, account: Account, max_rows: int, metrics: Metrics, threads: Threads) -> None:
+    def __init__(self, account: Account, max_rows: int, metrics: DeviceMetrics, threads: Threads) -> None:
         self._account, self._max_rows, self._metrics, self._threads = account, max_rows, metrics, threads
         self._waiting: dict[Hashable, deque[Piece]] = {}
         self._since: dict[Hashable, int] = {}

@@ -14,7 +14,7 @@ from model_store import LoadedModel
 from service.device.descriptions import info_of
 from service.device.main import in_process
 from service.media.npy import Array
-from service.protocol.client import Answer, DeviceClient
+from service.protocol.client import DeviceClient, Found
 from service.protocol.messages import Arrays, Options, Submit
 from service.protocol.model_info import ModelInfo
 from service.settings import Settings
@@ -35,7 +35,7 @@ class Scorer:
 
     async def score(self, items: Array) -> Arrays:
         """Of items (B, *S): what ``media.documents.item_scores`` takes."""
-        found: Answer = await self._device.ask(
+        found: Found = await self._device.ask(
             lambda number: Submit(
                 id=number,
                 model=self.info.reference,

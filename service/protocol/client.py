@@ -21,7 +21,7 @@ RESTART_RETRY_AFTER = 5
 """Seconds after which a client may ask again when the device process has died: about what a start takes."""
 
 
-class Answer(NamedTuple):
+class Found(NamedTuple):
     """The rows of one request out of ``Results``."""
 
     arrays: m.Arrays
@@ -88,7 +88,7 @@ class DeviceClient(ABC):
 
     def _post(self, number: int, message: m.Up, waiter: asyncio.Future[Any] | Stream) -> None:
         if not self.alive:
-            raise _lost()
+            raise device_lost()
         self._waiting[number] = waiter
         if isinstance(message, m.Submit):
             self.queue.sent(number, message.cost)
@@ -135,7 +135,7 @@ class DeviceClient(ABC):
                 whole = len(results.ids) == 1
                 arrays = results.arrays if whole else {key: a[start:stop] for key, a in results.arrays.items()}
                 each = {key: array[place : place + 1] for key, array in results.each.items()}
-                self._settle(number, Answer(arrays, each), None)
+                self._settle(number, Found(arrays, each), None)
             start = stop
 
     def _settle(self, number: int, answer: Any, problem: Problem | None) -> None:
@@ -163,9 +163,9 @@ class DeviceClient(ABC):
         waiting, self._waiting = self._waiting, {}
         for waiter in waiting.values():
             if isinstance(waiter, Stream):
-                waiter.end(None, _lost())
+                waiter.end(None, device_lost())
             elif not waiter.done():
-                waiter.set_exception(_lost())
+                waiter.set_exception(device_lost())
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -175,7 +175,8 @@ class DeviceClient(ABC):
             await self._changed.wait()
 
 
-def _lost() -> Unavailable:
+def device_lost() -> Unavailable:
+    """The problem of requests while no device answers."""
     return Unavailable("the device process has stopped and is being started again", retry_after=RESTART_RETRY_AFTER)
 
 

@@ -13,7 +13,7 @@ from service.api.dependencies import TheService
 from service.api.operations import problems
 from service.api.problems import problem_answer
 from service.api.service import Service, State
-from service.protocol.client import RESTART_RETRY_AFTER
+from service.protocol.client import RESTART_RETRY_AFTER, device_lost
 from service.protocol.errors import Problem, Unavailable
 from service.protocol.messages import Stats, Told
 
@@ -27,7 +27,7 @@ _PATIENCE = 5.0
 async def live(service: TheService) -> Response:
     """200 while the device process runs; 503 when it has died, until it is started again."""
     if service.state is State.FAILED:
-        return problem_answer(Unavailable("the device process has died", retry_after=RESTART_RETRY_AFTER))
+        return problem_answer(device_lost())
     return JSONResponse({"state": service.state.value})
 
 
@@ -38,7 +38,8 @@ async def ready(service: TheService) -> Response:
     if state is State.READY:
         return JSONResponse({"state": state.value})
     detail = service.device.catalogue.unready() if state is not State.DRAINING else None
-    return problem_answer(Unavailable(detail or f"the service is {state.value}"))
+    wait = None if state is State.DRAINING else RESTART_RETRY_AFTER
+    return problem_answer(Unavailable(detail or f"the service is {state.value}", retry_after=wait))
 
 
 @router.get("/metrics", response_class=Response)

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from service.api.answers import Answer
 from service.api.events import Streamed
 from service.api.guard import Exchange
-from service.api.inpaintings import (
+from service.api.inpaint_requests import (
     INPAINT_BODY,
     INPAINTED,
     InpaintParameters,
@@ -21,7 +21,7 @@ from service.api.inpaintings import (
 )
 from service.api.negotiation import negotiate
 from service.api.operations import operation
-from service.api.tasks import ACCEPTED, accepted
+from service.api.task_states import ACCEPTED, accepted
 from service.media.types import EVENTS, NPY, PNG
 from service.protocol.messages import Completed, TaskIs, TaskKey
 

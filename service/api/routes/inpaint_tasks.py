@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from service.api.events import Streamed
 from service.api.guard import Exchange
-from service.api.inpaintings import (
+from service.api.inpaint_requests import (
     INPAINT_BODY,
     INPAINTED,
     InpaintParameters,
@@ -23,7 +23,7 @@ from service.api.inpaintings import (
 from service.api.negotiation import negotiate
 from service.api.operations import Parameters, operation
 from service.api.parameters import checked_id
-from service.api.tasks import ACCEPTED, TOLD, accepted, told
+from service.api.task_states import ACCEPTED, TOLD, accepted, told
 from service.media.types import EVENTS
 from service.protocol.messages import ENDED, Completed, Follow, StopTask, Submit, TaskIs, TaskKey
 

@@ -19,7 +19,7 @@ from service.media.documents import to_json
 from service.media.items import latents_of
 from service.media.npy import to_npy
 from service.media.types import JSON, NPY, PNG
-from service.protocol.client import Answer as Found
+from service.protocol.client import Found
 from service.protocol.defaults import SCORE_SEED
 from service.protocol.messages import Submit
 

@@ -19,7 +19,7 @@ from service.api.schemas import answered
 from service.api.service import bound, draw_seed
 from service.media.documents import to_json
 from service.media.types import JSON, NPY, PNG
-from service.protocol.client import Answer as Found
+from service.protocol.client import Found
 from service.protocol.defaults import SAMPLE_N, TEMPERATURE
 from service.protocol.messages import Options, Submit
 from service.protocol.model_info import ModelInfo

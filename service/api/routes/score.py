@@ -19,7 +19,7 @@ from service.api.schemas import answered
 from service.api.service import Service
 from service.media.documents import GroupScore, ItemScore, Scores, group_score, item_scores, to_json
 from service.media.types import JSON
-from service.protocol.client import Answer as Found
+from service.protocol.client import Found
 from service.protocol.defaults import ALPHA, SCORE_SEED
 from service.protocol.messages import Options, Submit
 from service.protocol.model_info import ModelInfo

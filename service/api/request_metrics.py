@@ -16,7 +16,7 @@ _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 
 SHARED = "PROMETHEUS_MULTIPROC_DIR"
 
 
-class Metrics:
+class RequestMetrics:
     """The registry of one application. Two applications in one process do not collide."""
 
     def __init__(self) -> None:

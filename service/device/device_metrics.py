@@ -15,7 +15,7 @@ Readings = Iterable[tuple[Sequence[str], float]]
 """Values of a gauge's labels, and its value there."""
 
 
-class Metrics:
+class DeviceMetrics:
     """The registry of one device. Two devices in one process do not collide."""
 
     def __init__(self) -> None:

@@ -12,11 +12,11 @@ import torch
 
 from model_store import LoadedModel, ModelRefused, Store, StoreError
 from service.device import hardware, memory
-from service.device.admission import Account
+from service.device.account import Account
 from service.device.columns import Columns
+from service.device.device_metrics import DeviceMetrics
 from service.device.jobs import Job
 from service.device.loading import Entry, Loader
-from service.device.metrics import Metrics
 from service.device.programs import Program
 from service.device.registry import Registry
 from service.device.scheduler import Scheduler
@@ -31,7 +31,7 @@ Later = Callable[[Callable[[], None]], None]
 """Has the device's loop do something between two ticks; any thread may call it."""
 
 
-class Models:
+class ServedModels:
     """Registry and loader of one device. Belongs to its loop, but for what says otherwise.
 
     ``changed`` is called whenever the registry has changed, ``later`` brings work from the loading threads to the loop.
@@ -43,7 +43,7 @@ class Models:
         device: torch.device,
         scheduler: Scheduler,
         account: Account,
-        metrics: Metrics,
+        metrics: DeviceMetrics,
         later: Later,
         changed: Callable[[], None],
     ) -> None:

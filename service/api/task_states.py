@@ -11,11 +11,10 @@ from service.api.answers import Answer
 from service.api.schemas import schema_of
 from service.media.documents import to_json
 from service.media.types import JSON
-from service.protocol.messages import ENDED, TaskPhase
-from service.protocol.messages import TaskState as Told
+from service.protocol.messages import ENDED, TaskPhase, TaskState
 
 
-class TaskState(Struct):
+class TaskDocument(Struct):
     """How far an inpainting has come."""
 
     id: str
@@ -34,25 +33,25 @@ class TaskState(Struct):
 ACCEPTED: dict[int | str, dict[str, Any]] = {
     202: {
         "description": "It goes on; `Location` tells where",
-        "content": {JSON: {"schema": schema_of(TaskState)}},
+        "content": {JSON: {"schema": schema_of(TaskDocument)}},
     }
 }
 TOLD: dict[int | str, dict[str, Any]] = {
     **ACCEPTED,
-    200: {"description": "It has ended", "content": {JSON: {"schema": schema_of(TaskState)}}},
+    200: {"description": "It has ended", "content": {JSON: {"schema": schema_of(TaskDocument)}}},
 }
 
 
-def accepted(about: Told, headers: Mapping[str, str] | None = None) -> Answer:
+def accepted(about: TaskState, headers: Mapping[str, str] | None = None) -> Answer:
     """202: come back for it."""
     return _answer(about, 202, headers or {})
 
 
-def told(about: Told) -> Answer:
+def told(about: TaskState) -> Answer:
     """202 and the state while it goes on, 200 and the state once it has ended."""
     return _answer(about, 200 if about.state in ENDED else 202, {})
 
 
-def _answer(about: Told, status: int, headers: Mapping[str, str]) -> Answer:
-    state = TaskState(*(getattr(about, name) for name in TaskState.__struct_fields__))
+def _answer(about: TaskState, status: int, headers: Mapping[str, str]) -> Answer:
+    state = TaskDocument(*(getattr(about, name) for name in TaskDocument.__struct_fields__))
     return Answer(to_json(state), JSON, {"Location": f"/inpaint/{about.id}", **headers}, status)
