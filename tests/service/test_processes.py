@@ -1,0 +1,102 @@
+"""The processes of a service: a device that dies is replaced and counted."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+WAIT = 60
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="children are found in /proc")
+
+
+@dataclass
+class Serving:
+    """The command `sluice serve`."""
+
+    process: subprocess.Popen[bytes]
+    address: str
+    log: Path
+
+    def status(self, path: str) -> int:
+        """0 where nobody answers."""
+        try:
+            return httpx.get(f"{self.address}{path}", timeout=WAIT).status_code
+        except httpx.TransportError:
+            return 0
+
+    def device(self) -> int | None:
+        """The device process's number."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        for child in children:
+            if b"service.device" in Path(f"/proc/{child}/cmdline").read_bytes():
+                return int(child)
+        return None
+
+    def metric(self, name: str) -> float | None:
+        lines = httpx.get(f"{self.address}/metrics", timeout=WAIT).text.splitlines()
+        return next((float(line.split()[-1]) for line in lines if line.startswith(f"{name} ")), None)
+
+
+def until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + WAIT
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def serving(store: Path, tmp_path: Path) -> Iterator[Serving]:
+    with _serving(store, tmp_path / "log") as started:
+        until(lambda: started.status("/health/ready") == 200)
+        yield started
+
+
+@contextmanager
+def _serving(store: Path, log: Path) -> Iterator[Serving]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "service", "serve", "--store", str(store), "--port", str(port), "--device", "cpu"]
+    with log.open("wb") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=file)
+    try:
+        yield Serving(process, f"http://127.0.0.1:{port}", log)
+    finally:
+        process.kill()
+        process.wait(WAIT)
+
+
+def kill_device(serving: Serving) -> None:
+    until(lambda: serving.device() is not None)
+    os.kill(serving.device() or 0, signal.SIGKILL)
+
+
+def test_a_killed_device_is_replaced_and_the_metrics_count_it(serving: Serving) -> None:
+    assert serving.metric("sluice_device_restarts_total") == 0
+    kill_device(serving)
+    until(lambda: serving.status("/health/live") == 503)
+    assert serving.status("/health/ready") == 503
+    until(lambda: serving.status("/health/ready") == 200)
+    assert serving.metric("sluice_device_restarts_total") == 1
+    assert serving.process.poll() is None
+
+
+def test_a_device_that_dies_three_times_within_a_minute_ends_the_service_with_exit_code_1(serving: Serving) -> None:
+    for _ in range(3):
+        before = serving.device()
+        kill_device(serving)
+        until(lambda before=before: serving.process.poll() is not None or serving.device() not in (before, None))
+    assert serving.process.wait(WAIT) == 1
+    assert "CRITICAL" in serving.log.read_text()
