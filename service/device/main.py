@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from model_store import LoadedModel
 from service.device.loop import DeviceLoop
+from service.logs import log_as
 from service.processes import die_with_parent
 from service.protocol.in_process import InProcess
 from service.protocol.port import Port
@@ -28,7 +29,7 @@ def in_process(settings: Settings, models: Sequence[LoadedModel] | None = None) 
 
 def main(endpoint: str, restarts: int) -> None:
     """Run until SIGTERM, or until the parent dies. ``restarts`` counts the device processes before this one."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    log_as("device")
     die_with_parent()
     loop, port = DeviceLoop(Settings()), SocketPort(endpoint)
     loop.metrics.restarts.inc(restarts)

@@ -1,4 +1,4 @@
-"""The processes of a service: a device that dies is replaced and counted."""
+"""The processes of a service: a device that dies is replaced and counted, and what each process logs bears its name."""
 
 from __future__ import annotations
 
@@ -100,3 +100,12 @@ def test_a_device_that_dies_three_times_within_a_minute_ends_the_service_with_ex
         until(lambda before=before: serving.process.poll() is not None or serving.device() not in (before, None))
     assert serving.process.wait(WAIT) == 1
     assert "CRITICAL" in serving.log.read_text()
+
+
+def test_every_line_of_the_log_tells_which_process_wrote_it(serving: Serving) -> None:
+    kill_device(serving)
+    until(lambda: serving.status("/health/live") == 503)
+    until(lambda: serving.status("/health/ready") == 200)
+    lines = serving.log.read_text().splitlines()
+    assert any(" supervisor: the device process has died (signal 9)" in line for line in lines)
+    assert sum(" device: loaded digits@1" in line for line in lines) == 2
