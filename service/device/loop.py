@@ -356,6 +356,7 @@ class DeviceLoop:
         watch("sluice_queue_item_ticks", "Admitted work that waits", lambda: self.account.waiting)
         watch("sluice_queue_item_ticks_bound", "The most work that may wait", lambda: self.settings.queue_item_ticks)
         watch("sluice_queue_jobs", "Requests whose work is not done", lambda: self.account.jobs)
+        watch("sluice_device_threads_bound", "The most CPU threads of one operation", lambda: self._threads.limit)
         watch("sluice_models_loaded", "Models being served", lambda: len(self.registry.models))
         watch("sluice_models_refused", "Models refused", lambda: len(self.registry.refused))
         watch_each(

@@ -109,3 +109,8 @@ def test_every_line_of_the_log_tells_which_process_wrote_it(serving: Serving) ->
     lines = serving.log.read_text().splitlines()
     assert any(" supervisor: the device process has died (signal 9)" in line for line in lines)
     assert sum(" device: loaded digits@1" in line for line in lines) == 2
+
+
+def test_the_most_threads_of_an_operation_can_be_read(serving: Serving) -> None:
+    cpus = len(os.sched_getaffinity(0))
+    assert 1 <= (serving.metric("sluice_device_threads_bound") or 0) <= cpus
