@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -15,6 +16,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+
+from service.settings import Settings
+from service.supervisor import Supervisor, listen
 
 WAIT = 60
 
@@ -114,3 +118,21 @@ def test_every_line_of_the_log_tells_which_process_wrote_it(serving: Serving) ->
 def test_the_most_threads_of_an_operation_can_be_read(serving: Serving) -> None:
     cpus = len(os.sched_getaffinity(0))
     assert 1 <= (serving.metric("sluice_device_threads_bound") or 0) <= cpus
+
+
+def test_a_signal_that_comes_while_an_api_process_is_started_reaches_it(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(store=store, port=0, device="cpu")
+    start = asyncio.create_subprocess_exec
+
+    async def start_and_signal(*command: str, **options: object) -> asyncio.subprocess.Process:
+        process = await start(*command, **options)  # type: ignore[arg-type]
+        if "service.api" in command:
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.sleep(0.1)  # the handler has run
+        return process
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", start_and_signal)
+    with listen(settings) as listener:
+        assert asyncio.run(asyncio.wait_for(Supervisor(settings, listener).run(), WAIT / 2)) == 0
