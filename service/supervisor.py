@@ -130,6 +130,7 @@ class Supervisor:
 
     def _pass_on(self, number: signal.Signals) -> None:
         """SIGTERM drains with the settings' delay, SIGINT without; a second SIGINT gives up what is in flight."""
+        self._listener.close()  # the api processes listen on; once they stop, nobody does, and connections are refused
         force = self._signal is signal.SIGINT and number is signal.SIGINT
         if self._signal is None or force or number is signal.SIGINT:
             for process in self._apis:

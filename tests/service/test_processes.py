@@ -40,6 +40,9 @@ class Serving:
         except httpx.TransportError:
             return 0
 
+    def loaded(self) -> bool:
+        return bool(httpx.get(f"{self.address}/models", timeout=WAIT).json()["loading"] == [])
+
     def device(self) -> int | None:
         """The device process's number."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
@@ -62,21 +65,24 @@ def until(holds: Callable[[], bool]) -> None:
 
 @pytest.fixture
 def serving(store: Path, tmp_path: Path) -> Iterator[Serving]:
-    with _serving(store, tmp_path / "log") as started:
-        until(lambda: started.status("/health/ready") == 200)
+    with running(store, tmp_path / "log") as started:
         yield started
 
 
 @contextmanager
-def _serving(store: Path, log: Path) -> Iterator[Serving]:
+def running(store: Path, log: Path, **settings: str) -> Iterator[Serving]:
+    """A service that is ready and has loaded every model. Keyword arguments are settings."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "service", "serve", "--store", str(store), "--port", str(port), "--device", "cpu"]
+    environment = os.environ | {f"SLUICE_{key.upper()}": value for key, value in settings.items()}
     with log.open("wb") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=file)
+        process = subprocess.Popen(command, stdout=file, stderr=file, env=environment)
+    started = Serving(process, f"http://127.0.0.1:{port}", log)
     try:
-        yield Serving(process, f"http://127.0.0.1:{port}", log)
+        until(lambda: started.status("/health/ready") == 200 and started.loaded())
+        yield started
     finally:
         process.kill()
         process.wait(WAIT)
@@ -136,3 +142,25 @@ def test_a_signal_that_comes_while_an_api_process_is_started_reaches_it(
     monkeypatch.setattr(asyncio, "create_subprocess_exec", start_and_signal)
     with listen(settings) as listener:
         assert asyncio.run(asyncio.wait_for(Supervisor(settings, listener).run(), WAIT / 2)) == 0
+
+
+def test_connections_are_refused_while_the_last_requests_are_finished(store: Path, tmp_path: Path) -> None:
+    with running(store, tmp_path / "log", drain_delay="0", max_steps="1000000") as serving:
+        host, port = serving.address.removeprefix("http://").split(":")
+        body = b'{"image": [0.5, 0], "mask": [0, 1]}'
+        head = f"POST /inpaint?model=points&steps=1000000 HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(body)}\r\n"
+        with socket.create_connection((host, int(port))) as waiting:
+            waiting.sendall(f"{head}Content-Type: application/json\r\n\r\n".encode() + body)
+            until(lambda: (serving.metric("sluice_queue_jobs") or 0) > 0)
+            serving.process.send_signal(signal.SIGTERM)
+
+            def refused() -> bool:
+                try:
+                    socket.create_connection((host, int(port)), 1).close()
+                except ConnectionRefusedError:
+                    return True
+                return False
+
+            until(refused)
+            assert serving.process.poll() is None
+        assert serving.process.wait(WAIT) == 0
