@@ -84,10 +84,15 @@ class Stack:
         return run(*self._compose, *arguments, env=self._environment)
 
     def up(self, *services: str) -> None:
+        """Returns when the services are healthy and every model is loaded: one is enough for readiness."""
         try:
             self.compose("up", "--detach", "--wait", "--wait-timeout", "180", "--no-build", *services)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.compose('logs', '--no-color')[-8000:]}") from None
+        eventually(self._loaded, 180)
+
+    def _loaded(self) -> None:
+        assert httpx.get(f"{self.base}/models", timeout=30).json()["loading"] == []
 
     def down(self) -> None:
         self.compose("--profile", "trainer", "down", "--volumes", "--timeout", "5")
