@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import click
@@ -40,9 +39,10 @@ _store = click.option("--store", type=click.Path(path_type=Path), help="The mode
 @_store
 def serve(**options: object) -> None:
     """Serve every model's default version. Options win over SLUICE_ variables."""
+    from service.logs import log_as
     from service.supervisor import PortTaken, listen, supervise
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    log_as("supervisor")
     settings = Settings.model_validate(
         {**Settings().model_dump(), **{key: value for key, value in options.items() if value is not None}}
     )

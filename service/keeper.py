@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import os
 import sys
@@ -53,12 +54,15 @@ class DeviceKeeper:
 
     async def run(self) -> None:
         deaths = Deaths()
-        while not self._stopping:
+        for restarts in itertools.count():
+            if self._stopping:
+                return
             self._process = process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
                 "service.device",
                 self._endpoint,
+                str(restarts),
                 env=environment_of(self._settings) | _WITHOUT_SPINNING,
                 start_new_session=True,
             )

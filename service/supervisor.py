@@ -112,6 +112,8 @@ class Supervisor:
                 start_new_session=True,
             )
             self._apis.add(process)
+            if self._signal is not None:  # it came before the process was known here
+                self._send(process, self._signal)
             code = await process.wait()
             self._apis.discard(process)
             self._forget(process.pid)
@@ -128,18 +130,21 @@ class Supervisor:
 
     def _pass_on(self, number: signal.Signals) -> None:
         """SIGTERM drains with the settings' delay, SIGINT without; a second SIGINT gives up what is in flight."""
+        self._listener.close()  # the api processes listen on; once they stop, nobody does, and connections are refused
         force = self._signal is signal.SIGINT and number is signal.SIGINT
         if self._signal is None or force or number is signal.SIGINT:
             for process in self._apis:
-                with suppress(ProcessLookupError):
-                    process.send_signal(signal.SIGKILL if force else number)
+                self._send(process, signal.SIGKILL if force else number)
         self._signal = number if self._signal is None or number is signal.SIGINT else self._signal
+
+    def _send(self, process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError):
+            process.send_signal(number)
 
     async def _end(self) -> None:
         self._signal = self._signal or signal.SIGTERM
         for process in list(self._apis):
-            with suppress(ProcessLookupError):
-                process.kill()
+            self._send(process, signal.SIGKILL)
         await self._keeper.stop()
         await self._client.stop()
         shutil.rmtree(self._folder, ignore_errors=True)

@@ -1,9 +1,9 @@
 """One api process: `python -m service.api ENDPOINT LISTENER`, as the supervisor starts it."""
 
-import logging
 import sys
 
 from service.api.server import serve
+from service.logs import log_as
 
-logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+log_as("api")
 serve(sys.argv[1], int(sys.argv[2]))

@@ -1,4 +1,4 @@
-"""What Prometheus reads of the device: ticks, rows, items, models, memory."""
+"""What Prometheus reads of the device: ticks, rows, items, models, memory, restarts."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ class DeviceMetrics:
         self._tick_rows = self._histogram("tick_rows", "Rows of a tick's batch", _ROWS, "kind")
         self._rows = self._counter("item_ticks", "Rows times ticks", "kind", "model")
         self.out_of_memory = self._counter("out_of_memory", "Ticks that had to be halved")
+        self.restarts = self._counter("device_restarts", "Device processes that died or hung and were replaced")
         self.load_failures = self._counter("model_load_failures", "Versions refused when they were loaded")
 
     def tick(self, kind: str, model: str, rows: int, seconds: float) -> None:

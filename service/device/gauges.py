@@ -11,11 +11,17 @@ from service.device.device_metrics import DeviceMetrics
 from service.device.registry import Registry
 
 
-def watch(metrics: DeviceMetrics, account: Account, bound: int, registry: Registry, device: torch.device) -> None:
-    """Add them to a registry of metrics. ``bound`` is the most work that may wait, in item-ticks."""
+def watch(
+    metrics: DeviceMetrics, account: Account, bound: int, threads: int, registry: Registry, device: torch.device
+) -> None:
+    """Add them to a registry of metrics.
+
+    ``bound`` is the most work that may wait, in item-ticks, ``threads`` the most of one operation.
+    """
     metrics.watch("sluice_queue_item_ticks", "Admitted work that waits", lambda: account.waiting)
     metrics.watch("sluice_queue_item_ticks_bound", "The most work that may wait", lambda: bound)
     metrics.watch("sluice_queue_jobs", "Requests whose work is not done", lambda: account.jobs)
+    metrics.watch("sluice_device_threads_bound", "The most CPU threads of one operation", lambda: threads)
     metrics.watch("sluice_models_loaded", "Models being served", lambda: len(registry.models))
     metrics.watch("sluice_models_refused", "Models refused", lambda: len(registry.refused))
     metrics.watch_each(

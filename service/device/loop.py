@@ -50,7 +50,8 @@ class DeviceLoop:
         self._thunks: deque[Callable[[], None]] = deque()
         self._port: Port | None = None
         self._stopping = False
-        gauges.watch(self.metrics, self.account, settings.queue_item_ticks, self.models.registry, device)
+        bound, threads = settings.queue_item_ticks, self._threads.limit
+        gauges.watch(self.metrics, self.account, bound, threads, self.models.registry, device)
 
     def run(self, port: Port) -> None:
         """Serve until ``stop``. What still waits then fails."""

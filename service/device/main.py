@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from model_store import LoadedModel
 from service.device.loop import DeviceLoop
+from service.logs import log_as
 from service.processes import die_with_parent
 from service.protocol.in_process import InProcess
 from service.protocol.port import Port
@@ -26,11 +27,12 @@ def in_process(settings: Settings, models: Sequence[LoadedModel] | None = None) 
     return loop, InProcess(settings.queue_item_ticks, loop.run, loop.stop)
 
 
-def main(endpoint: str) -> None:
-    """Run until SIGTERM, or until the parent dies."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+def main(endpoint: str, restarts: int) -> None:
+    """Run until SIGTERM, or until the parent dies. ``restarts`` counts the device processes before this one."""
+    log_as("device")
     die_with_parent()
     loop, port = DeviceLoop(Settings()), SocketPort(endpoint)
+    loop.metrics.restarts.inc(restarts)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the supervisor decides
     signal.signal(signal.SIGTERM, _stopper(loop, port))
     try:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import torch
 
-_CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+from service.control_group import ControlGroup
+
 _STATM = Path("/proc/self/statm")
 
 
@@ -30,10 +31,7 @@ def total_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    try:
-        return min(machine, int(_CGROUP_LIMIT.read_text()))
-    except (OSError, ValueError):  # no such control group, or no limit in it
-        return machine
+    return min(machine, ControlGroup().memory() or machine)
 
 
 def settle() -> None:

@@ -54,8 +54,8 @@ class Threads:
     """Chooses the number of threads of each tick, at most ``limit``: by default the CPUs that the process may use."""
 
     def __init__(self, limit: int | None) -> None:
-        self._limit = min(limit or usable_cpus(), usable_cpus())
-        self._pressure = Pressure(self._limit)
+        self.limit = min(limit or usable_cpus(), usable_cpus())
+        self._pressure = Pressure(self.limit)
         self._now = 0
 
     def adopt(self) -> None:
@@ -72,7 +72,7 @@ class Threads:
         yield
 
     def _chosen(self, program: Any, rows: int) -> int:
-        if self._limit == 1:
+        if self.limit == 1:
             return 1
         # In float32 the last bits of the smallest batches depend on the number of threads, so theirs is always one.
         if rows <= ROWS_MULTIPLE and not program.in_bfloat16:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.containers.stack import ROOT, Stack, run
 
-ENGINE_NEEDED = ["test_image.py", "test_stack.py", "test_stack_gpu.py"]
+ENGINE_NEEDED = ["test_container.py", "test_image.py", "test_stack.py", "test_stack_gpu.py"]
 collect_ignore = [] if os.environ.get("SLUICE_TEST_CONTAINERS") else ENGINE_NEEDED
 
 

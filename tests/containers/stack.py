@@ -1,7 +1,8 @@
-"""The compose file, started as a user starts it, under a name and on ports of its own."""
+"""The compose file, started as a user starts it, under a name and on ports of its own; or the image alone."""
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -14,6 +15,33 @@ import httpx
 
 ROOT = Path(__file__).parents[2]
 GPU_FILES = ("-f", "docker-compose.yml", "-f", "docker-compose.gpu.yml")
+
+CONFINED = (
+    *("--read-only", "--tmpfs", "/tmp:mode=1777,size=1g"),
+    *("--cap-drop", "ALL", "--security-opt", "no-new-privileges:true"),
+    *("--memory", "4g", "--pids-limit", "512"),
+)
+"""What the compose file says of every container, as options of `docker run`."""
+
+PROCESSES = """
+import glob, json, os
+found = []
+for folder in glob.glob("/proc/[0-9]*"):
+    try:
+        command = open(f"{folder}/cmdline").read().split("\\0")
+        status = dict(line.split(":\\t", 1) for line in open(f"{folder}/status").read().splitlines())
+    except OSError:  # it has ended
+        continue
+    try:
+        outputs = [os.readlink(f"{folder}/fd/{number}") for number in (1, 2)]
+    except OSError:
+        outputs = []
+    found.append({"pid": int(folder[6:]), "command": command, "status": status, "outputs": outputs})
+print(json.dumps(found))
+"""
+"""Prints every process of a container: its command, what /proc says of it, where its standard output and error go."""
+
+KILL = "import os, sys; os.kill(int(sys.argv[1]), 9)"
 
 T = TypeVar("T")
 
@@ -56,10 +84,15 @@ class Stack:
         return run(*self._compose, *arguments, env=self._environment)
 
     def up(self, *services: str) -> None:
+        """Returns when the services are healthy and every model is loaded: one is enough for readiness."""
         try:
             self.compose("up", "--detach", "--wait", "--wait-timeout", "180", "--no-build", *services)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.compose('logs', '--no-color')[-8000:]}") from None
+        eventually(self._loaded, 180)
+
+    def _loaded(self) -> None:
+        assert httpx.get(f"{self.base}/models", timeout=30).json()["loading"] == []
 
     def down(self) -> None:
         self.compose("--profile", "trainer", "down", "--volumes", "--timeout", "5")
@@ -79,3 +112,60 @@ class Stack:
         assert answer["status"] == "success", f"{expression}: {answer}"
         result: list[dict[str, Any]] = answer["data"]["result"]
         return result
+
+
+class Container:
+    """One container that runs `sluice serve`. ``base`` is the address that it publishes, where it publishes one."""
+
+    def __init__(self, number: str, base: str = "") -> None:
+        self.number, self.base = number, base
+
+    @classmethod
+    def start(cls, image: str, *options: str) -> Container:
+        """The image alone, confined as the compose file confines it. ``remove`` it in the end."""
+        port = free_port()
+        publish = ("--publish", f"127.0.0.1:{port}:8000")
+        return cls(
+            run("docker", "run", "--detach", *CONFINED, *publish, *options, image).strip(), f"http://127.0.0.1:{port}"
+        )
+
+    def remove(self) -> None:
+        run("docker", "rm", "--force", "--volumes", self.number)
+
+    def inspect(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(run("docker", "inspect", self.number))[0]
+        return found
+
+    def log(self) -> str:
+        """Standard output and standard error."""
+        done = subprocess.run(("docker", "logs", self.number), capture_output=True, text=True, check=True)
+        return done.stdout + done.stderr
+
+    def python(self, code: str, *arguments: str) -> str:
+        return run("docker", "exec", self.number, "python3", "-c", code, *arguments)
+
+    def processes(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(self.python(PROCESSES))
+        return found
+
+    def device(self) -> int:
+        """The device process's number. Raises AssertionError while there is none."""
+        devices = [each["pid"] for each in self.processes() if "service.device" in each["command"]]
+        assert len(devices) == 1, devices
+        return int(devices[0])
+
+    def kill_device(self) -> int:
+        """SIGKILL, as the kernel sends it when memory runs out. Returns the number of the killed process."""
+        device = eventually(self.device)
+        self.python(KILL, str(device))
+        return device
+
+    def status(self, path: str) -> int:
+        return httpx.get(f"{self.base}{path}", timeout=30).status_code
+
+    def metric(self, series: str) -> float:
+        """The value of one series, written as the service writes it. Raises AssertionError where there is none."""
+        lines = httpx.get(f"{self.base}/metrics", timeout=30).text.splitlines()
+        values = [float(line.split()[-1]) for line in lines if line.startswith(f"{series} ")]
+        assert len(values) == 1, series
+        return values[0]

@@ -111,6 +111,22 @@ def test_no_secret_is_baked_in(cpu_image: str) -> None:
     assert not any("TOKEN" in word or "PASSWORD" in word for word in inspect(cpu_image)["Config"]["Env"])
 
 
+def test_nothing_of_the_repository_but_what_serves_and_trains_is_in_the_image(cpu_image: str) -> None:
+    code = """
+import os
+print(*sorted(name for name in os.listdir("/opt/sluice") if "." not in name))
+for top, folders, _ in os.walk("/"):
+    if top == "/":
+        folders[:] = set(folders) - {"proc", "sys", "usr"}
+    folders[:] = set(folders) - {"site-packages"}
+    print(*(f"{top}/{name}" for name in {".git", "bench", "tests"} & set(folders)), sep="\\n", end="")
+print(os.path.exists("/opt/sluice/model_store/models"), os.path.exists("/src"))
+"""
+    folders, *others = python(cpu_image, code).splitlines()
+    assert folders.split() == ["bin", "flows", "model_store", "service", "trainer"]
+    assert others == ["False False"]
+
+
 def test_a_changed_line_of_code_changes_the_last_layer_alone(cpu_image: str, tmp_path: Path) -> None:
     for name in ("docker", "flows", "model_store", "trainer", "service"):
         shutil.copytree(ROOT / name, tmp_path / name)

@@ -116,6 +116,12 @@ def test_a_container_is_confined(stack: Stack, service: str) -> None:
     assert host["PidsLimit"] > 0
 
 
+def test_process_number_1_is_an_init_and_a_cpu_quota_can_be_asked_for(stack: Stack) -> None:
+    assert json.loads(run("docker", "inspect", stack.container("sluice")))[0]["HostConfig"]["Init"] is True
+    config = run("docker", "compose", "config", "--format", "json", env={"SLUICE_CPUS": "1.5"})
+    assert float(json.loads(config)["services"]["sluice"]["cpus"]) == 1.5
+
+
 def test_the_service_is_not_root_and_cannot_write(stack: Stack) -> None:
     code = """
 import errno, os
