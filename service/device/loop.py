@@ -249,12 +249,14 @@ class DeviceLoop:
         registry = self.registry
 
         def names() -> None:
+            # Whatever is wrong with the store, what can be loaded of it serves, and loading comes to an end.
+            found: list[str] = []
+            default: str | None = None
             try:
                 found = self.store.names()
                 default = self.store.default_name() if found else None
-            except StoreError as error:
-                logger.error("the store cannot be read: %s", error)
-                found, default = [], None
+            except Exception:
+                logger.exception("the store cannot be read")
             self.call(partial(queue, found, default))
 
         def queue(found: Sequence[str], default: str | None) -> None:
