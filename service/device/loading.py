@@ -71,8 +71,11 @@ class Loader:
         version = 0
         aliases: tuple[str, ...] = ()
         try:
-            if not self._store.versions(name):  # of a name alone: `name@2` is none
+            if not self._store.versions(name):
                 return None
+        except UnknownModel:  # it cannot be a name at all, as `name@2` cannot
+            return None
+        try:
             _, version = self._store.resolve(name)
             aliases = tuple(alias for alias, at in self._store.aliases(name).items() if at == version)
             model = self._store.load(name, version, self._device, bfloat16=self._bfloat16)
@@ -84,7 +87,7 @@ class Loader:
         except Exception as error:
             # One model that breaks in an unforeseen way must not keep the others from serving.
             logger.exception("loading %s failed", name)
-            reason = f"{type(error).__name__} while loading"
+            reason = f"{type(error.__cause__ or error).__name__} while loading"
         else:
             logger.info("loaded %s on %s, nets in %s", model.reference, self._device, model.precision)
             return model, aliases
