@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -92,3 +94,71 @@ async def test_what_is_wrong_with_a_query_is_named(service: Running, query: str)
     field = query.partition("=")[0]
     answer = await service.http.post(f"/score?{query}", content=npy(images(1)), headers=NPY)
     assert_problem(answer, 422, field)
+
+
+@pytest.mark.anyio
+async def test_openapi_holds_every_operation_with_its_parameters(service: Running) -> None:
+    document = (await service.http.get("/openapi.json")).json()
+    expected = {
+        ("post", "/sample"): {"model", "n", "seed", "temperature"},
+        ("post", "/score"): {"model", "seed", "fit", "alpha", "fdr"},
+        ("post", "/encode"): {"model", "seed", "fit"},
+        ("post", "/decode"): {"model"},
+        ("post", "/inpaint"): {"model", "n", "steps", "method", "step_size", "temperature", "seed", "fit"},
+        ("put", "/inpaint/{id}"): {"model", "n", "steps", "method", "step_size", "temperature", "seed", "fit"},
+        ("get", "/inpaint/{id}"): set(),
+        ("delete", "/inpaint/{id}"): set(),
+    }
+    for (method, path), names in expected.items():
+        operation = document["paths"][path][method]
+        found = {(parameter["in"], parameter["name"]) for parameter in operation["parameters"]}
+        places = {("query", name) for name in names} | {("header", "x-deadline-ms"), ("header", "accept")}
+        assert found == places | ({("path", "id")} if "{id}" in path else set()), path
+        assert operation["description"]
+        assert "application/problem+json" in operation["responses"]["422"]["content"]
+    for method, path in (
+        ("get", "/models"),
+        ("get", "/models/{name}"),
+        ("get", "/models/{name}/card"),
+        ("get", "/models/{name}/pictures/{file}"),
+        ("get", "/health/live"),
+        ("get", "/health/ready"),
+        ("get", "/metrics"),
+        ("post", "/v2/repository/models/{name}/load"),
+        ("post", "/v2/repository/models/{name}/unload"),
+    ):
+        assert method in document["paths"][path]
+
+
+@pytest.mark.anyio
+async def test_every_schema_that_openapi_refers_to_is_there(service: Running) -> None:
+    text = (await service.http.get("/openapi.json")).text
+    schemas = json.loads(text)["components"]["schemas"]
+    referred = set(re.findall(r'"#/components/schemas/([^"]+)"', text))
+    assert referred <= schemas.keys()
+    assert {"Scores", "Samples", "Completions", "Latents", "Decoded", "TaskState"} <= schemas.keys()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("wrong", ["0", "-5", "soon", "1.5", "", "86400001", "9" * 5000, "\u00b2", "1e3"])
+async def test_a_deadline_that_makes_no_sense_is_refused(service: Running, wrong: str) -> None:
+    headers = {"X-Deadline-Ms": wrong.encode("latin-1")}
+    answer = await service.http.post("/sample", headers=headers)  # type: ignore[arg-type]
+    assert_problem(answer, 422, "x-deadline-ms")
+    assert await service.still_good()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("right", ["60000", " 60000 ", "86400000", "0060000"])
+async def test_a_deadline_in_milliseconds_is_taken(service: Running, right: str) -> None:
+    assert (await service.http.post("/sample", headers={"X-Deadline-Ms": right})).status_code == 200
+
+
+@pytest.mark.anyio
+async def test_a_parameter_is_read_as_the_last_of_its_name_and_percent_decoded(service: Running) -> None:
+    answer = await service.http.post("/sample?seed=1&model=nobody&model=digits%401&seed=7")
+    assert answer.status_code == 200
+    assert (answer.headers["x-sluice-model"], answer.headers["x-sluice-seed"]) == ("digits@1", "7")
+    for odd in ("model=%ff%fe", "model=%00", "model=%F0%9F%92%A9", "model=" + "a" * 5000):
+        assert_problem(await service.http.post(f"/sample?{odd}"), 404, "model")
+    assert_problem(await service.http.post("/sample?seed=" + "9" * 5000), 422, "seed")
