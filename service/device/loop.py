@@ -145,8 +145,9 @@ class DeviceLoop:
                 self._peers.setdefault(peer, {})
                 self.outbox.put(peer, self.registry.told())
             case m.Gone():
-                for number in list(self._peers.pop(message.peer, {})):
+                for number in list(self._peers.get(message.peer, {})):
                     self._cancel(message.peer, number)
+                self._peers.pop(message.peer, None)
                 self.outbox.forget(message.peer)
 
     def _submit(self, peer: str, asked: m.Submit) -> None:
