@@ -16,10 +16,11 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _short_warm_up() -> Iterator[None]:
-    """Warm up the smallest batch of a model alone: hundreds of services are started here."""
+def _frugal() -> Iterator[None]:
+    """Hundreds of services are started here, on a machine that others use too."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("service.device.warm_up._SECONDS", 0.0)
+        patch.setenv("SLUICE_THREADS", "1")
         yield
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,6 +162,31 @@ async def running(store: Path, *, loaded: bool = True, **settings: Any) -> Async
         if loaded:
             await device.until(lambda client: not client.catalogue.starting)
         yield Running(app, loop, device, http)
+
+
+Message = dict[str, Any]
+
+
+async def at_the_door(
+    service: Running,
+    request: httpx.Request,
+    receive: Callable[[], Awaitable[Message]],
+    send: Callable[[Message], Awaitable[None]],
+) -> None:
+    """One POST request at the ASGI door: the test decides when the client sends, reads and leaves."""
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": "POST",
+        "scheme": "http",
+        "path": request.url.path,
+        "raw_path": request.url.raw_path.partition(b"?")[0],
+        "query_string": request.url.query,
+        "headers": [(name.lower(), value) for name, value in request.headers.raw],
+        "root_path": "",
+    }
+    await service.app(scope, receive, send)  # type: ignore[arg-type]
 
 
 async def until(condition: Callable[[], Any], seconds: float = 20) -> None:

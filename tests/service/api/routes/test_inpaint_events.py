@@ -13,10 +13,20 @@ import pytest
 from PIL import Image
 
 from service.device.programs import Inpaint
-from tests.service.helpers import EVENTS, Running, Start, assert_problem, events_in, images, multipart, until
+from tests.service.helpers import (
+    EVENTS,
+    Message,
+    Running,
+    Start,
+    assert_problem,
+    at_the_door,
+    events_in,
+    images,
+    multipart,
+    until,
+)
 
 pytestmark = pytest.mark.anyio
-Message = dict[str, Any]
 
 
 async def stream(
@@ -32,19 +42,7 @@ async def stream(
         await left.wait()
         return {"type": "http.disconnect"}
 
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.3"},
-        "http_version": "1.1",
-        "method": "POST",
-        "scheme": "http",
-        "path": request.url.path,
-        "raw_path": request.url.raw_path.partition(b"?")[0],
-        "query_string": request.url.query,
-        "headers": [(name.lower(), value) for name, value in request.headers.raw],
-        "root_path": "",
-    }
-    await service.app(scope, receive, send)  # type: ignore[arg-type]
+    await at_the_door(service, request, receive, send)
 
 
 async def test_progress_comes_before_the_result_which_is_that_of_json(service: Running) -> None:
