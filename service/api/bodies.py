@@ -33,9 +33,8 @@ async def read_body(exchange: Exchange, accepted: tuple[str, ...], most_files: i
 
 
 def _parts(data: bytes, content_type: str, most_files: int) -> Body:
-    if not data.rstrip().endswith(b"--"):  # the parser would leave a cut-off last part out
-        raise Malformed("the multipart body lacks its closing boundary")
     parts: list[Part] = []
+    ended = False
 
     def on_file(file: File) -> None:
         name = (file.field_name or b"").decode("utf-8", "replace")
@@ -51,16 +50,23 @@ def _parts(data: bytes, content_type: str, most_files: int) -> Body:
         name = (field.field_name or b"").decode("utf-8", "replace")
         raise WrongValue(f"{name[:40]} must be sent as a file", name[:40])
 
+    def on_end() -> None:
+        nonlocal ended
+        ended = True
+
     try:
         parser = python_multipart.create_form_parser(
             {"Content-Type": content_type.encode()}, on_field, on_file, config=_IN_MEMORY
         )
+        parser.on_end = on_end
         parser.write(data)
         parser.finalize()
     except Problem:
         raise
     except Exception as error:  # the parser raises several kinds of error on damaged bodies
         raise Malformed("the multipart body is damaged") from error
+    if not ended:  # the parser leaves a part that was cut off out, without a word
+        raise Malformed("the multipart body lacks its closing boundary")
     if not parts:
         raise WrongValue("the multipart body holds no file", "items")
     return Body(MULTIPART, parts)

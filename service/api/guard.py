@@ -25,6 +25,7 @@ CLIENT_LEFT = 499
 _AT_ONCE = 0.05
 """Seconds within which nobody looks whether the client is still there: most requests are over by then."""
 _LONGEST_MS = 86_400_000
+_LONGEST_DIGITS = 32
 
 
 class ClientLeft(Exception):
@@ -77,7 +78,8 @@ class Exchange:
         seconds = self.service.settings.deadline
         asked = self.header(b"x-deadline-ms")
         if asked is not None:
-            if not asked.strip().isdecimal() or not 1 <= int(asked) <= _LONGEST_MS:
+            # Python refuses to read a number of thousands of digits.
+            if not asked.strip().isdecimal() or len(asked) > _LONGEST_DIGITS or not 1 <= int(asked) <= _LONGEST_MS:
                 raise WrongValue(
                     f"x-deadline-ms: must be a whole number from 1 to {_LONGEST_MS} of milliseconds", "x-deadline-ms"
                 )

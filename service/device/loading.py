@@ -98,7 +98,7 @@ class Loader:
         except Exception as error:
             # One model that breaks in an unforeseen way must not keep the others from serving.
             logger.exception("loading %s failed", name)
-            reason = f"{type(error).__name__} while loading"
+            reason = f"{type(error.__cause__ or error).__name__} while loading"
         else:
             logger.info("loaded %s on %s, nets in %s", model.reference, self._device, model.precision)
             return model, aliases

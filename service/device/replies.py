@@ -22,6 +22,8 @@ class Outbox:
         self._account = account
         self._parcels: dict[str, list[m.Down]] = {}
         self._seen: dict[str, int] = {}
+        self._told: dict[str, int] = {}
+        """Item-ticks that wait, as the latest report to each api process says."""
 
     def put(self, peer: str, message: m.Down) -> None:
         self._parcels.setdefault(peer, []).append(message)
@@ -38,6 +40,7 @@ class Outbox:
         """An api process that is gone."""
         self._seen.pop(peer, None)
         self._parcels.pop(peer, None)
+        self._told.pop(peer, None)
 
     def results(self, jobs: Sequence[Job], arrays: m.Arrays, each: m.Arrays) -> None:
         """Answer jobs whose rows follow one another in ``arrays``; those that are over get nothing."""
@@ -58,12 +61,21 @@ class Outbox:
             self.put(peer, m.Results(numbers, rows, mine, apart))
 
     def flush(self, port: Port) -> None:
-        """Send every parcel."""
+        """Send every parcel, and a report alone to whom the queue looks far fuller than it is.
+
+        Work that was cancelled, and that of other api processes, leaves the queue without an answer to this one, which
+        would refuse requests for it.
+        """
+        waiting = self._account.waiting
+        for peer, told in self._told.items():
+            if waiting < told / 2:
+                self._parcels.setdefault(peer, [])
         if not self._parcels:
             return
         parcels, self._parcels = self._parcels, {}
         for peer, messages in parcels.items():
-            report = m.Report(self._account.waiting, self._account.pace, self._seen.get(peer, 0))
+            self._told[peer] = waiting
+            report = m.Report(waiting, self._account.pace, self._seen.get(peer, 0))
             port.send(peer, [report, *messages])
 
 

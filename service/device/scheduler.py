@@ -162,4 +162,6 @@ def _problem(error: Exception) -> Problem:
     if isinstance(error, FlowError):
         return WrongValue(str(error))
     logger.error("a tick failed", exc_info=error)
-    return Unexpected()
+    problem = Unexpected()
+    problem.__cause__ = error
+    return problem

@@ -89,13 +89,14 @@ class ServedModels:
             raise Unknown("the model has no such file, or not as it was published", "file") from error
 
     def _look_at_store(self) -> None:
-        """In a loading thread: which names there are."""
+        """In a loading thread: which names there are. Whatever is wrong with the store, loading comes to an end."""
+        names: list[str] = []
+        default: str | None = None
         try:
             names = self._store.names()
             default = self._store.default_name() if names else None
-        except StoreError as error:
-            logger.error("the store cannot be read: %s", error)
-            names, default = [], None
+        except Exception:
+            logger.exception("the store cannot be read")
         self._later(partial(self._load_all, names, default))
 
     def _load_all(self, names: Sequence[str], default: str | None) -> None:

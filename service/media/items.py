@@ -66,14 +66,18 @@ def items_of(body: Body, spec: ItemSpec, fit: bool, most: int) -> Array:
     if body.type == NPY:
         return checked(from_npy(body.parts[0].data), spec, "items")
     if body.type == JSON:
-        return checked(items_from_json(body.parts[0].data, "items", most), spec, "items")
+        return checked(items_from_json(body.parts[0].data, "items", most, spec.dimensions), spec, "items")
     return np.stack([_pixels(part, spec, fit, f"items[{index}]") for index, part in enumerate(body.parts)])
 
 
 def latents_of(body: Body, shape: tuple[int, ...], most: int) -> Array:
     """Latents (N, *Z) float32, from npy or from JSON under ``latents``."""
     data = body.parts[0].data
-    array = from_npy(data) if body.type == NPY else items_from_json(data, "latents", most)
+    array = (
+        from_npy(data)
+        if body.type == NPY
+        else items_from_json(data, "latents", most, int(np.prod(shape, dtype=np.int64)))
+    )
     return _vectors(_batch(array, shape, "latents"), "latents", 0)
 
 

@@ -23,11 +23,11 @@ _objects = msgspec.json.Decoder(_Object)
 _lists = msgspec.json.Decoder(list[msgspec.Raw])
 
 
-def items_from_json(data: bytes, field: str, most: int) -> Array:
+def items_from_json(data: bytes, field: str, most: int, dimensions: int) -> Array:
     """The numbers (N, ...) under ``field``, nested in lists of equal lengths.
 
     Raises Malformed, also for NaN and Infinity, which JSON does not know; TooLarge for more than ``most`` items, before
-    any of them is decoded.
+    any of them is decoded, and for more text than an item of ``dimensions`` numbers can need.
     """
     raw = _member(_parsed(data), field)
     if len(raw) <= _LARGE:
@@ -35,7 +35,12 @@ def items_from_json(data: bytes, field: str, most: int) -> Array:
     count = _count(memoryview(raw))
     if count > most:
         raise TooLarge(f"at most {most} items are taken in one request", "items")
-    parts = [_numbers(_nested(_decoded(bytes(item)), field), field) for item in _elements(raw)]
+    items = list(map(bytes, _elements(raw, field)))
+    if any(len(item) > max(_NUMBER_BYTES * dimensions, _LARGE) for item in items):
+        raise TooLarge("an item is far longer than one of this model", field)
+    parts = [_numbers(_nested(_decoded(item), field), field) for item in items]
+    if not parts:
+        return np.empty(0)
     if any(part.shape != parts[0].shape for part in parts):
         raise WrongValue(f"{field} must be lists of equal lengths", field)
     return np.stack(parts)
@@ -122,8 +127,8 @@ def _count(raw: memoryview) -> int:
     return commas + 1
 
 
-def _elements(raw: bytes) -> Iterator[msgspec.Raw]:
+def _elements(raw: bytes, field: str) -> Iterator[msgspec.Raw]:
     try:
         yield from _lists.decode(raw)
     except msgspec.ValidationError as error:
-        raise WrongValue("the items must be a list") from error
+        raise WrongValue(f"{field} must be a list", field) from error

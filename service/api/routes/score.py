@@ -67,6 +67,8 @@ async def score(exchange: Exchange, query: ScoreParameters) -> Response:
                 options=_PLAIN if query.fdr is None else Options(fdr=query.fdr),
             )
         )
+    if query.fdr is None:  # a request of the same tick may have asked for discoveries
+        found.arrays.pop("discovery", None)
     _count(service, model, found, query.alpha)
     group_p_value = found.each.get("group_p_value")
     together = group_score(

@@ -1,0 +1,230 @@
+"""The device's loop, spoken to in messages by several api processes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
+
+import numpy as np
+import pytest
+import torch
+
+from model_store import LoadedModel, Store
+from service.device.loop import DeviceLoop
+from service.protocol import messages as m
+from service.protocol.port import Port
+from service.settings import Settings
+from tests.service.helpers import images
+
+WAIT = 20.0
+D = TypeVar("D")
+
+
+class Wire(Port):
+    """Api processes in the test's hands."""
+
+    def __init__(self) -> None:
+        self.inbox: SimpleQueue[tuple[str, m.Up] | None] = SimpleQueue()
+        self.sent: list[tuple[str, m.Down]] = []
+        self.changed = threading.Condition()
+
+    def receive(self, wait: float) -> Sequence[tuple[str, m.Up]]:
+        found = []
+        try:
+            found.append(self.inbox.get(wait > 0, wait))
+            while True:
+                found.append(self.inbox.get_nowait())
+        except Empty:
+            return [each for each in found if each is not None]
+
+    def send(self, peer: str, messages: Sequence[m.Down]) -> None:
+        with self.changed:
+            self.sent += ((peer, message) for message in messages)
+            self.changed.notify_all()
+
+    def wake(self) -> None:
+        self.inbox.put(None)
+
+    def close(self) -> None: ...
+
+    # For the test.
+
+    def say(self, peer: str, message: m.Up) -> None:
+        self.inbox.put((peer, message))
+
+    def heard(self, peer: str, kind: type[D], holds: Callable[[D], bool] = lambda _: True) -> D:
+        """The latest message of a kind to a peer of which something holds; waits for it."""
+
+        def find() -> D | None:
+            messages = (each for to, each in reversed(self.sent) if to == peer)
+            return next((each for each in messages if isinstance(each, kind) and holds(each)), None)
+
+        with self.changed:
+            assert self.changed.wait_for(find, WAIT)
+            found = find()
+            assert found is not None
+            return found
+
+
+@pytest.fixture(scope="module")
+def digits(store: Path) -> LoadedModel:
+    return Store(store).load("digits", 1, torch.device("cpu"))
+
+
+@contextmanager
+def looping(model: LoadedModel, **settings: Any) -> Iterator[tuple[DeviceLoop, Wire]]:
+    loop, wire = DeviceLoop(Settings(device="cpu", **settings), [model]), Wire()
+    thread = threading.Thread(target=loop.run, args=(wire,))
+    thread.start()
+    try:
+        yield loop, wire
+    finally:
+        loop.stop()
+        wire.wake()
+        thread.join(WAIT)
+        assert not thread.is_alive()
+
+
+@pytest.fixture
+def running(digits: LoadedModel) -> Iterator[tuple[DeviceLoop, Wire]]:
+    with looping(digits, max_steps=10**6) as started:
+        yield started
+
+
+def score(number: int, count: int = 1, seconds: float = 60, **options: Any) -> m.Submit:
+    arrays = {"items": images(count, seed=number)}
+    return m.Submit(number, "digits@1", "score", time.monotonic() + seconds, arrays=arrays, **options)
+
+
+def climb(number: int, steps: int = 10**6, n: int = 2, task: str | None = None, watch: bool = False) -> m.Submit:
+    arrays = {"items": images(1), "hidden": np.ones((1, 8, 8), dtype=bool)}
+    return m.Submit(
+        number,
+        "digits@1",
+        "inpaint",
+        time.monotonic() + 60,
+        arrays=arrays,
+        n=n,
+        options=m.Options(method="nice", steps=steps),
+        task=m.TaskKey(task, "") if task else None,
+        watch=watch,
+    )
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + WAIT
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.002)
+
+
+def test_each_api_process_hears_of_the_models_and_gets_its_own_answers(running: tuple[DeviceLoop, Wire]) -> None:
+    _, wire = running
+    for peer in ("a", "b"):
+        wire.say(peer, m.Hello())
+        assert [model.reference for model in wire.heard(peer, m.Models).models] == ["digits@1"]
+    wire.say("a", score(1, 3))
+    wire.say("b", score(1, 2))
+    wire.say("a", score(2))
+    wire.heard("a", m.Results, lambda results: 2 in results.ids)
+    wire.heard("b", m.Results)
+    for peer, rows in (("a", 4), ("b", 2)):
+        own = [each for to, each in wire.sent if to == peer and isinstance(each, m.Results)]
+        assert sum(len(results.arrays["log_likelihood"]) for results in own) == rows
+
+
+def test_what_a_process_had_asked_for_leaves_with_it(running: tuple[DeviceLoop, Wire]) -> None:
+    loop, wire = running
+    wire.say("dies", climb(1))
+    wire.say("dies", climb(2, watch=True))
+    wire.say("dies", climb(3, task="kept"))
+    wire.heard("dies", m.TaskIs)
+    until(lambda: loop.account.jobs == 3)
+    wire.say("supervisor", m.Gone("dies"))
+    until(lambda: loop.account.jobs == 1)
+    wire.say("lives", m.Follow(1, "kept", "state"))
+    assert wire.heard("lives", m.TaskIs).about.state in ("queued", "running"), "a task goes on without its process"
+    wire.say("lives", score(2))
+    wire.heard("lives", m.Results)
+    wire.say("lives", m.StopTask(3, "kept"))
+    until(lambda: loop.account.waiting == 0)
+
+
+def test_a_process_that_dies_twice_or_never_lived_is_no_error(running: tuple[DeviceLoop, Wire]) -> None:
+    _, wire = running
+    for _ in range(2):
+        wire.say("supervisor", m.Gone("nobody"))
+    wire.say("a", m.Ping(1))
+    assert wire.heard("a", m.Told).id == 1
+
+
+def test_work_that_leaves_without_an_answer_is_reported_to_all(running: tuple[DeviceLoop, Wire]) -> None:
+    loop, wire = running
+    wire.say("a", climb(1))
+    assert wire.heard("a", m.Report, lambda report: report.seen == 1).waiting > 10**6
+    wire.say("b", m.Ping(1))
+    assert wire.heard("b", m.Report).waiting > 10**6
+    wire.say("a", m.Cancel(1))
+    until(lambda: loop.account.waiting == 0)
+    for peer in ("a", "b"):
+        assert wire.heard(peer, m.Report, lambda report: report.waiting == 0).waiting == 0
+
+
+@pytest.mark.parametrize("message", [m.Cancel(9), m.Cancel(1)])
+def test_a_cancel_of_what_is_over_changes_nothing(running: tuple[DeviceLoop, Wire], message: m.Cancel) -> None:
+    _, wire = running
+    wire.say("a", score(1))
+    wire.heard("a", m.Results)
+    wire.say("a", message)
+    wire.say("a", score(2))
+    wire.heard("a", m.Results, lambda results: results.ids == [2])
+
+
+def test_what_cannot_be_done_fails_by_its_number(running: tuple[DeviceLoop, Wire]) -> None:
+    _, wire = running
+    asked: list[tuple[m.Up, str]] = [
+        (m.Submit(1, "digits@9", "sample", time.monotonic() + 60), "unavailable"),
+        (m.Follow(2, "nobody", "state"), "unknown"),
+        (m.StopTask(3, "nobody"), "unknown"),
+        (m.Load(4, "nobody"), "unknown"),
+        (m.Unload(5, "nobody"), "unknown"),
+        (m.Read(6, "digits@1", "../../secret"), "unknown"),
+        (score(7, seconds=-1), "deadline"),
+    ]
+    for message, kind in asked:
+        wire.say("a", message)
+        number: int = getattr(message, "id")  # noqa: B009
+        assert wire.heard("a", m.Failed, lambda failed, number=number: failed.id == number).kind == kind  # type: ignore[misc]
+
+
+def test_a_message_that_breaks_in_an_unforeseen_way_fails_alone(running: tuple[DeviceLoop, Wire]) -> None:
+    _, wire = running
+    broken = m.Submit(1, "digits@1", "score", time.monotonic() + 60, arrays={"other": np.zeros(3)})
+    wire.say("a", broken)
+    assert wire.heard("a", m.Failed).kind == "unexpected"
+    wire.say("a", score(2))
+    wire.heard("a", m.Results)
+
+
+def test_a_watched_inpainting_sends_snapshots_and_then_its_end(running: tuple[DeviceLoop, Wire]) -> None:
+    _, wire = running
+    wire.say("a", climb(1, steps=96, watch=True))
+    done = wire.heard("a", m.Completed)
+    steps = [each.step for _, each in wire.sent if isinstance(each, m.Snapshot)]
+    assert steps == sorted(set(steps))
+    assert 0 < len(steps) <= 48
+    assert done.about.state == "done"
+    assert done.stride == 2
+    assert done.history["log_likelihood"].shape == (48, 2)
+
+
+def test_stopping_fails_what_is_in_flight(digits: LoadedModel) -> None:
+    with looping(digits, max_steps=10**6) as (loop, wire):
+        wire.say("a", climb(1))
+        until(lambda: loop.account.jobs == 1)
+    assert wire.heard("a", m.Failed).kind == "unavailable"

@@ -1,0 +1,68 @@
+"""Programs: an item's answer is its own, whoever shares the tick."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from flows.inpainting import METHODS
+from service.protocol.defaults import INPAINT_METHODS
+from tests.service.helpers import NPY, Running, assert_alike, images, npy, ordinary, running
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def judge(calibrated_store: Path) -> AsyncIterator[Running]:
+    async with running(calibrated_store, threads=1) as service:
+        yield service
+
+
+async def score(service: Running, items: np.ndarray, query: str = "") -> Any:
+    return await service.post_json(f"/score?seed=4&{query}", content=npy(items), headers=NPY)
+
+
+async def test_a_verdict_alone_is_that_among_31_others_to_the_bit(judge: Running) -> None:
+    items = ordinary(judge.model("digits").flow, 32, seed=3)
+    together = (await score(judge, items))["items"]
+    for place in range(0, 32, 5):
+        alone = await score(judge, items[place : place + 1])
+        assert alone["items"] == [together[place]]
+
+
+async def test_a_vector_gets_the_same_verdict_alone_and_in_company(judge: Running) -> None:
+    items = ordinary(judge.model("points").flow, 32, seed=3)
+    together = (await score(judge, items, "model=points"))["items"]
+    for place in range(0, 32, 5):
+        (alone,) = (await score(judge, items[place : place + 1], "model=points"))["items"]
+        assert_alike(alone, together[place])
+
+
+async def test_a_groups_p_value_does_not_depend_on_who_shares_the_tick(judge: Running) -> None:
+    items = ordinary(judge.model("digits").flow, 60, seed=5)
+    groups = [items[start : start + 1 + start % 7] for start in range(0, 50, 5)]
+    alone = [await score(judge, group) for group in groups]
+    together = await asyncio.gather(*(score(judge, group) for group in groups))
+    assert [answer["group"] for answer in together] == [answer["group"] for answer in alone]
+    assert [answer["items"] for answer in together] == [answer["items"] for answer in alone]
+    assert len({answer["group"]["p_value"] for answer in alone}) > 5
+
+
+async def test_discoveries_are_those_of_the_request_alone(judge: Running) -> None:
+    foreign, own = images(20) // 32 * 32, ordinary(judge.model("digits").flow, 20, seed=6)
+    alone = await score(judge, own, "fdr=0.1")
+    together, others, plain = await asyncio.gather(
+        score(judge, own, "fdr=0.1"), score(judge, foreign, "fdr=0.1"), score(judge, foreign)
+    )
+    assert together == alone
+    assert any(item["discovery"] for item in others["items"])
+    assert {item["discovery"] for item in plain["items"]} == {None}
+
+
+def test_the_methods_that_the_routes_offer_are_those_of_the_flows() -> None:
+    assert sorted(INPAINT_METHODS) == list(INPAINT_METHODS) == sorted(METHODS)

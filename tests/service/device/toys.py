@@ -1,0 +1,154 @@
+"""A toy model for tests of the scheduler: its programs double numbers, and the test decides when a tick happens."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Hashable
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from service.device.account import Account
+from service.device.columns import Columns
+from service.device.device_metrics import DeviceMetrics
+from service.device.jobs import Job, Observer
+from service.device.programs import OneTick, Program
+from service.device.scheduler import Scheduler
+from service.protocol.errors import Problem
+
+BAD, FATAL = 666, 667
+"""Values whose tick raises: an error of the row, the loss of the device."""
+MODEL: Any = SimpleNamespace(reference="toy@1")
+
+
+@dataclass
+class Bench:
+    """A scheduler, what its device has seen, and what the owners of its jobs were told."""
+
+    max_rows: int = 16
+    memory: int = 10_000
+    ticks: list[tuple[str, list[int]]] = field(default_factory=list)
+    """Of each tick the kind of its program and the different values of its rows."""
+    account: Account = field(default_factory=Account)
+
+    def __post_init__(self) -> None:
+        here: Any = SimpleNamespace(computing=lambda program, rows: nullcontext())
+        self.scheduler = Scheduler(self.account, self.max_rows, DeviceMetrics(), here)
+
+    def submit(
+        self,
+        values: list[int],
+        length: int = 1,
+        seconds: float = 60,
+        model: Any = MODEL,
+        observer: Observer | None = None,
+    ) -> Request:
+        """Rows of these values that need ``length`` ticks."""
+        columns = Columns({"value": torch.tensor(values), "length": torch.full((len(values),), length)})
+        program = Short(model, self) if length == 1 else Long(model, self)
+        request = Request()
+        holding = self.account.open(len(values) * length)
+        request.job = Job(program, columns, holding, time.monotonic() + seconds, request, observer=observer)
+        self.scheduler.submit(request.job)
+        return request
+
+    def tick(self) -> bool:
+        """One tick; whether there was anything to do."""
+        before = len(self.ticks)
+        for wave in self.scheduler.tick():
+            start = 0
+            for job in wave.jobs:
+                stop = start + len(job)
+                if job.close():
+                    request: Any = job.owner
+                    request.values = wave.columns["value"][start:stop].tolist()
+                start = stop
+        return len(self.ticks) > before
+
+    def run(self) -> None:
+        """Ticks until nothing waits."""
+        while self.scheduler:
+            self.tick()
+
+    def enter(self, kind: str, values: Tensor) -> None:
+        """The device takes a batch."""
+        self.ticks.append((kind, sorted(set(values.tolist()))))
+        if len(values) > self.memory:
+            raise torch.OutOfMemoryError("too many rows")
+        if (values == BAD).any():
+            raise ArithmeticError("a bad row")
+        if (values == FATAL).any():
+            raise torch.AcceleratorError("the device is lost")
+
+
+class Request:
+    """The owner of a job: its answer, or the problem that ended it."""
+
+    peer: str | None = None
+    number = 0
+    job: Job
+
+    def __init__(self) -> None:
+        self.values: list[int] | None = None
+        self.problem: Problem | None = None
+
+    def failed(self, problem: Problem) -> None:
+        assert self.problem is None
+        assert self.values is None
+        self.problem = problem
+
+    def completed(self) -> None:
+        """Not called: ``Bench.tick`` takes the rows itself."""
+
+
+@dataclass(frozen=True)
+class Short(OneTick):
+    """Doubles its rows' values in one tick."""
+
+    bench: Bench
+    kind = "short"
+
+    @property
+    def rows_multiple(self) -> int:
+        return 8
+
+    def compute(self, columns: Columns) -> Columns:
+        self.bench.enter(self.kind, columns["value"])
+        return Columns({"value": columns["value"] * 2})
+
+
+@dataclass(frozen=True)
+class Long(Program):
+    """Doubles its rows' values once a tick, as many times as their ``length`` says."""
+
+    bench: Bench
+    kind = "long"
+    iterative = True
+
+    @property
+    def rows_multiple(self) -> int:
+        return 8
+
+    @property
+    def key(self) -> Hashable:
+        return self.kind, self.model.reference
+
+    def start(self, columns: Columns) -> Columns:
+        return Columns({"value": columns["value"], "left": columns["length"]})
+
+    def step(self, rows: Columns) -> Columns:
+        self.bench.enter(self.kind, rows["value"])
+        return Columns({"value": rows["value"] * 2, "left": rows["left"] - 1})
+
+    def done(self, rows: Columns) -> Tensor:
+        return rows["left"] == 0
+
+    def view(self, rows: Columns) -> Columns:
+        return Columns({"value": rows["value"]})
+
+    def result(self, rows: Columns) -> Columns:
+        return Columns({"value": rows["value"]})
