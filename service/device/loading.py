@@ -6,7 +6,8 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import SimpleQueue
 
@@ -28,10 +29,7 @@ _NICENESS = 10
 
 
 class Loader:
-    """Loads names in the order asked for, the first one alone, then two at once where there are CPUs for it.
-
-    ``done`` and ``work`` are called in a loading thread.
-    """
+    """Loads versions in the order asked for. ``done`` and ``work`` are called in a loading thread."""
 
     def __init__(
         self,
@@ -46,7 +44,7 @@ class Loader:
         self._stopping = False
 
     def start(self) -> None:
-        self._start_thread()
+        threading.Thread(target=self._work, name="sluice-loader", daemon=True).start()
 
     def stop(self) -> None:
         """Load nothing more. Does not wait for what is being loaded: the threads end with the process."""
@@ -57,29 +55,44 @@ class Loader:
         """Load the store's current default version of a name."""
         self._asked.put(lambda: done(self._load(name)))
 
+    def load_all(self, names: Sequence[str], done: Callable[[str, Entry], None]) -> None:
+        """Load many names: the first one alone, the others two at once where a second CPU may be used."""
+        self._asked.put(lambda: self._load_many(deque(names), done))
+
     def call(self, work: Callable[[], None]) -> None:
-        """Do something else in a loading thread, after what was asked before has begun."""
+        """Do something else in the loading thread, after what was asked before."""
         self._asked.put(work)
 
-    def help(self) -> None:
-        """Let a second thread load as well, where a second CPU may be used."""
-        if usable_cpus() > 1:
-            self._start_thread()
-
-    def _start_thread(self) -> None:
-        threading.Thread(target=self._work, name="sluice-loader", daemon=True).start()
-
     def _work(self) -> None:
-        compute_alone()
-        if sys.platform == "linux":
-            with suppress(OSError):  # on Linux a niceness belongs to a thread
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+        _step_back()
         while not self._stopping and (work := self._asked.get()) is not None:
             try:
                 work()
             except Exception:
-                logger.exception("loading failed")
-        self._asked.put(None)  # for the other thread
+                if not self._stopping:  # then there is nothing to load for
+                    logger.exception("loading failed")
+
+    def _load_many(self, names: deque[str], done: Callable[[str, Entry], None]) -> None:
+        def take_one() -> bool:
+            try:
+                name = names.popleft()
+            except IndexError:
+                return False
+            done(name, self._load(name))
+            return not self._stopping
+
+        def take_all() -> None:
+            _step_back()
+            while take_one():
+                pass
+
+        take_one()
+        helpers = [threading.Thread(target=take_all, daemon=True)] if names and usable_cpus() > 1 else []
+        for helper in helpers:
+            helper.start()
+        take_all()
+        for helper in helpers:  # what is asked next may be one of these names
+            helper.join()
 
     def _load(self, name: str) -> Entry:
         version = 0
@@ -104,3 +117,11 @@ class Loader:
             return model, aliases
         logger.error("refused %s@%d: %s", name, version, reason)
         return RefusedInfo(name, version, reason, aliases)
+
+
+def _step_back() -> None:
+    """Let whatever serves go before the calling thread."""
+    compute_alone()
+    if sys.platform == "linux":
+        with suppress(OSError):  # on Linux a niceness belongs to a thread
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)

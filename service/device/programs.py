@@ -15,7 +15,7 @@ from flows import Flow, anomaly, inpainting, noise
 from flows.anomaly import benjamini_hochberg, names_of, tests_of
 from flows.inpainting import Climb
 from model_store import LoadedModel
-from service.device.columns import ROWS_MULTIPLE, Columns
+from service.device.columns import ROWS_MULTIPLE, VECTOR_ROWS_MULTIPLE, Columns
 from service.device.jobs import Job
 from service.protocol.errors import Problem, WrongValue
 from service.protocol.messages import Arrays
@@ -58,7 +58,9 @@ class Program(ABC):
 
     @property
     def rows_multiple(self) -> int:
-        """A batch is filled up to a multiple of this number of rows."""
+        """A batch is filled up to a multiple of this number of rows, so that no row's bits depend on the others."""
+        if not self.flow.is_image:
+            return VECTOR_ROWS_MULTIPLE
         least = self.model.least_rows if self.flow is self.model.serving else None
         return ROWS_MULTIPLE if least is None else least
 

@@ -105,10 +105,7 @@ class ServedModels:
         first = (self.registry.default or "").partition("@")[0]
         order = sorted(names, key=lambda name: (name != first, name))
         self.registry.waiting, self.registry.starting = tuple(order), bool(order)
-        for place, name in enumerate(order):
-            self._loader.load(name, partial(self._bring, name, None))
-            if place == 0:
-                self._loader.call(self._loader.help)
+        self._loader.load_all(order, lambda name, entry: self._bring(name, None, entry))
         self._changed()
 
     def _bring(self, name: str, done: Callable[[Entry], None] | None, entry: Entry) -> None:

@@ -33,7 +33,7 @@ def serving(store: Path, **settings: str) -> Iterator[tuple[subprocess.Popen[byt
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
     address = f"http://127.0.0.1:{port}"
     try:
-        wait_until(lambda: ready(address) == 200)
+        wait_until(lambda: ready(address) == 200 and not httpx.get(f"{address}/models").json()["loading"])
         yield process, address
     finally:
         process.kill()

@@ -31,7 +31,7 @@ async def test_metrics_move(service: Running) -> None:
     assert await item_ticks("score") == warmed + 5
     assert await value("sluice_scored_items_total", model="digits@1") == 5
     assert await value("sluice_queue_wait_seconds_count", kind="score") == waits + 1
-    assert await value("sluice_queue_item_ticks_bound") == service.loop.settings.queue_item_ticks
+    assert await value("sluice_queue_item_ticks_bound") == service.service.settings.queue_item_ticks
     assert await value("sluice_queue_jobs") == 0
     info = {"model": "digits@1", "architecture": "nice", "prior": "logistic", "device": "cpu"}
     info["precision"] = service.model("digits").precision

@@ -136,7 +136,7 @@ async def test_every_schema_that_openapi_refers_to_is_there(service: Running) ->
     schemas = json.loads(text)["components"]["schemas"]
     referred = set(re.findall(r'"#/components/schemas/([^"]+)"', text))
     assert referred <= schemas.keys()
-    assert {"Scores", "Samples", "Completions", "Latents", "Decoded", "TaskState"} <= schemas.keys()
+    assert {"Scores", "Samples", "Completions", "Latents", "Decoded", "TaskDocument"} <= schemas.keys()
 
 
 @pytest.mark.anyio

@@ -61,16 +61,15 @@ async def test_a_store_that_breaks_in_an_unforeseen_way_loses_that_model_alone(
         assert_problem(await service.http.post("/sample?model=bad"), 503, "model")
 
 
-async def test_an_alias_that_points_nowhere_refuses_its_model_alone(tmp_path: Path, start: Start) -> None:
+async def test_a_default_that_points_nowhere_falls_back_to_the_newest_version(tmp_path: Path, start: Start) -> None:
     for name in ("bad", "good"):
         publish_small(tmp_path, name, DIGITS)
     (tmp_path / "bad" / "aliases.json").write_text('{"default": 9}')
     async with start(tmp_path) as service:
         listed = (await service.http.get("/models")).json()
-        assert [model["name"] for model in listed["models"]] == ["good"]
-        assert [model["name"] for model in listed["refused"]] == ["bad"]
-        assert listed["loading"] == []
-        assert_problem(await service.http.post("/sample?model=bad"), 503, "model")
+        assert [model["reference"] for model in listed["models"]] == ["bad@1", "good@1"]
+        assert (listed["refused"], listed["loading"]) == ([], [])
+        assert (await service.http.post("/sample?model=bad")).status_code == 200
         assert (await service.http.post("/sample?model=good")).status_code == 200
         assert (await service.http.get("/health/ready")).status_code == 200
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-from pathlib import Path
 
 import pytest
 import torch
@@ -31,14 +30,11 @@ def test_what_is_settled_is_passed_over_and_what_nobody_needs_is_let_go() -> Non
         gc.unfreeze()
 
 
-@pytest.mark.parametrize(("content", "expected"), [("1000\n", 1000), ("max\n", None), (None, None)])
+@pytest.mark.parametrize(("limit", "expected"), [(1000, 1000), (None, None)])
 def test_the_limit_of_a_container_is_all_the_memory_there_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None, expected: int | None
+    monkeypatch: pytest.MonkeyPatch, limit: int | None, expected: int | None
 ) -> None:
-    file = tmp_path / "memory.max"
-    if content is not None:
-        file.write_text(content)
-    monkeypatch.setattr(memory, "_CGROUP_LIMIT", file)
+    monkeypatch.setattr(memory.ControlGroup, "memory", lambda _: limit)
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     cpu = torch.device("cpu")
     assert memory.total_bytes(cpu) == (machine if expected is None else expected)

@@ -45,7 +45,7 @@ class Finished:
 
 def outbox() -> tuple[Outbox, Sent]:
     sent = Sent()
-    return Outbox(sent, Account()), sent
+    return Outbox(Account()), sent
 
 
 def test_results_of_one_tick_are_split_by_peer() -> None:
@@ -60,7 +60,7 @@ def test_results_of_one_tick_are_split_by_peer() -> None:
     ]
     value = np.arange(9)
     box.results(jobs, {"value": value, "wide": value[:, None] * [1, 10]}, {"group": np.arange(6) / 10})
-    box.flush()
+    box.flush(sent)
     found = {peer: messages[1] for peer, messages in sent.parcels}
     assert set(found) == {"a", "b"}
     mine, others = found["a"], found["b"]
@@ -78,7 +78,7 @@ def test_results_of_one_peer_travel_as_they_are() -> None:
     arrays = {"value": np.arange(3)}
     jobs: Any = [Finished("a", 1, 1), Finished("a", 2, 2)]
     box.results(jobs, arrays, {})
-    box.flush()
+    box.flush(sent)
     ((_, (_, results)),) = sent.parcels
     assert isinstance(results, m.Results)
     assert results.arrays["value"] is arrays["value"]
@@ -87,14 +87,14 @@ def test_results_of_one_peer_travel_as_they_are() -> None:
 def test_every_parcel_begins_with_a_report_and_tells_the_last_request_seen() -> None:
     sent = Sent()
     account = Account()
-    box = Outbox(sent, account)
+    box = Outbox(account)
     account.open(40)
     box.saw("a", 5)
     box.put("b", m.Told(1, b""))
-    box.flush()
+    box.flush(sent)
     reports = {peer: messages[0] for peer, messages in sent.parcels}
     assert reports == {"a": m.Report(40, None, 5), "b": m.Report(40, None, 0)}
-    box.flush()
+    box.flush(sent)
     assert len(sent.parcels) == 2, "nothing new, nothing sent"
 
 
@@ -102,7 +102,7 @@ def test_problems_keep_their_kind_field_and_time() -> None:
     box, sent = outbox()
     held: dict[int, Any] = {4: object()}
     Reply(box, held, "a", 4).failed(QueueFull(9))
-    box.flush()
+    box.flush(sent)
     ((_, (_, failed)),) = sent.parcels
     assert failed == m.Failed(4, "queue_full", QueueFull(9).detail, None, 9)
     assert held == {}

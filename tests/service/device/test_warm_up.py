@@ -1,27 +1,47 @@
-"""The first passes of a model, before it serves."""
+"""The first passes of a model."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
+
 import pytest
 
-from tests.service.helpers import Start
+from tests.service.helpers import Running, Start
 
 pytestmark = pytest.mark.anyio
 
 
-async def test_every_pass_is_warm_before_the_first_request(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+async def scored(service: Running) -> float:
+    """Rows of `digits` that went through score ticks, requests or not."""
+    wanted = 'sluice_item_ticks_total{kind="score",model="digits@1"}'
+    lines = (await service.http.get("/metrics")).text.splitlines()
+    return next((float(line.rpartition(" ")[2]) for line in lines if line.startswith(wanted)), 0.0)
+
+
+async def test_a_model_serves_after_one_pass_of_each_kind_and_each_size_follows(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("service.device.warm_up._SECONDS", 60.0)  # however slow the machine is today
     async with start(max_batch_rows=20) as service:
-        answer = (await service.http.get("/metrics")).text.splitlines()
-    rows = {line.partition(" ")[0]: float(line.rpartition(" ")[2]) for line in answer if 'model="digits@1"' in line}
-    ticks = {kind: rows[f'sluice_item_ticks_total{{kind="{kind}",model="digits@1"}}'] for kind in ("sample", "inpaint")}
-    assert ticks == {"sample": 1, "inpaint": 1}
-    # Batches of up to 20 rows are filled up to 8, 16 or 24.
-    assert rows['sluice_item_ticks_total{kind="score",model="digits@1"}'] == 8 + 16 + 20
+        lines = (await service.http.get("/metrics")).text.splitlines()
+        for kind in ("sample", "inpaint"):
+            assert f'sluice_item_ticks_total{{kind="{kind}",model="digits@1"}} 1.0' in lines
+        # One row before it serves; then batches of up to 20 rows, which are filled up to 8, 16 or 24.
+        await until(lambda: scored(service), lambda rows: rows == 1 + 8 + 16 + 20)
 
 
-async def test_of_a_slow_model_the_smallest_batch_alone_is_warm(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_of_a_slow_model_only_the_smallest_batch_is_warmed_up(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("service.device.warm_up._SECONDS", 0.0)
-    async with start() as service:
-        exposition = (await service.http.get("/metrics")).text
-    assert 'sluice_item_ticks_total{kind="score",model="digits@1"} 8.0' in exposition, "the smallest batch alone"
+    async with start(max_batch_rows=20) as service:
+        await until(lambda: scored(service), lambda rows: rows == 1 + 8)
+        await asyncio.sleep(0.1)
+        assert await scored(service) == 1 + 8
+
+
+async def until(ask: Callable[[], Awaitable[float]], holds: Callable[[float], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not holds(await ask()):
+            await asyncio.sleep(0.02)

@@ -8,22 +8,21 @@ from pathlib import Path
 import numpy as np
 import pyarrow
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
-from service.scoring.sources import sources
 
-from flows import nice
+from service.media.items import ItemSpec
+from service.offline.sources import sources
 
-IMAGES, VECTORS = nice((8, 8), hidden=[4]), nice((40,), hidden=[4], image=False)
+IMAGES, VECTORS = ItemSpec((8, 8), is_image=True), ItemSpec((40,), is_image=False)
 
 
 @pytest.mark.parametrize("name", ["large.npy", "large.npz", "large.csv", "large.parquet"])
 def test_a_large_file_is_never_in_memory_as_a_whole(tmp_path: Path, name: str) -> None:
-    path, flow, count = tmp_path / name, VECTORS, 10_000
+    path, spec, count = tmp_path / name, VECTORS, 10_000
     if name.startswith("large.np"):
-        flow, values = IMAGES, np.random.default_rng(0).random((count, 8, 8))
+        spec, values = IMAGES, np.random.default_rng(0).random((count, 8, 8))
         (np.save if name.endswith("npy") else np.savez)(path, values)
     else:
         values = np.random.default_rng(0).random((count, 40)).round(3)
@@ -32,10 +31,10 @@ def test_a_large_file_is_never_in_memory_as_a_whole(tmp_path: Path, name: str) -
             path.write_text("\n".join(",".join(map(str, row)) for row in values))
         else:
             parquet.write_table(pyarrow.table(columns), path, row_group_size=1000)
-    next(sources([path], flow, fit=False)[0].batches(64))  # modules are imported when they are first needed
+    next(sources([path], spec, fit=False)[0].batches(64))  # modules are imported when they are first needed
     tracemalloc.start()
     try:
-        found = sum(len(batch.items) for source in sources([path], flow, fit=False) for batch in source.batches(64))
+        found = sum(len(batch.items) for source in sources([path], spec, fit=False) for batch in source.batches(64))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -52,5 +51,5 @@ def test_batches_are_the_array_cut_in_order(tmp_path_factory: pytest.TempPathFac
     batches = list(source.batches(rows))
     assert source.count == count
     assert all(len(batch.items) == rows for batch in batches[:-1])
-    assert torch.equal(torch.cat([batch.items for batch in batches]), torch.from_numpy(levels))
+    assert np.array_equal(np.concatenate([batch.items for batch in batches]), levels)
     assert [place.item for batch in batches for place in batch.places] == list(range(count))

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from service.cli import main
-from service.device import loop
+from service.device import served_models
 from service.device.columns import Columns
 from service.device.programs import Sample
 from tests.service.helpers import DIGITS, Running, assert_problem, images, multipart, publish_small, running, until
@@ -160,7 +160,7 @@ async def test_without_a_token_nobody_may(store: Path) -> None:
 async def test_loads_run_one_at_a_time_and_beside_the_event_loop(
     service: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original, inside, most = loop.warm_up, 0, 0
+    original, inside, most = served_models.warm_up, 0, 0
 
     def warm_up(*arguments: Any) -> None:
         nonlocal inside, most
@@ -169,7 +169,7 @@ async def test_loads_run_one_at_a_time_and_beside_the_event_loop(
         original(*arguments)
         inside -= 1
 
-    monkeypatch.setattr(loop, "warm_up", warm_up)
+    monkeypatch.setattr(served_models, "warm_up", warm_up)
     loads = [asyncio.create_task(administer(service, "load")) for _ in range(4)]
     assert await service.still_good()
     assert [answer.status_code for answer in await asyncio.gather(*loads)] == [200] * 4
