@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import service
+from service.processes import PARENT
 from service.protocol.messages import Ping
 from service.protocol.sockets import SocketClient
 from service.settings import Settings
@@ -25,6 +26,8 @@ MOST_DEATHS, WITHIN = 3, 60.0
 _PING_EVERY = 1.0
 _GRACE = 5.0
 """Seconds that the device has to end after it was asked to."""
+_SLOWEST_START = 120.0
+"""Seconds that a device may take to its first answer: it imports torch and finds the hardware before that."""
 
 
 class KeepsDying(RuntimeError):
@@ -94,11 +97,12 @@ class DeviceKeeper:
         patience = self._settings.device_patience
         while True:
             try:
-                async with asyncio.timeout(patience):
+                async with asyncio.timeout(max(patience, _SLOWEST_START)):
                     await self._client.until(lambda client: client.alive)
+                async with asyncio.timeout(patience):
                     await self._client.ask(Ping)
             except TimeoutError:
-                logger.error("the device process has not answered for %g seconds: it hangs", patience)
+                logger.error("the device process does not answer: it hangs")
                 with suppress(ProcessLookupError):
                     process.kill()
                 return
@@ -115,7 +119,7 @@ def environment_of(settings: Settings) -> dict[str, str]:
     said = {f"SLUICE_{key.upper()}": str(value) for key, value in settings.model_dump().items() if value is not None}
     root = str(Path(service.__file__).parents[1])
     paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    return {**os.environ, **said, "PYTHONPATH": os.pathsep.join(paths)}
+    return {**os.environ, **said, PARENT: str(os.getpid()), "PYTHONPATH": os.pathsep.join(paths)}
 
 
 class OwnDevice(SocketClient):

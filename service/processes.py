@@ -7,14 +7,18 @@ import os
 import signal
 import sys
 
+PARENT = "SLUICE_PARENT"
+"""The variable in which a child process finds the id of the process that started it."""
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def die_with_parent() -> None:
-    """From now on this process gets SIGKILL when its parent dies, however that happens. Linux only."""
+    """From now on this process gets SIGKILL when its parent dies, however that happens. Linux only.
+
+    Call it before slow imports: a parent that died before the call is seen in ``PARENT``.
+    """
     if sys.platform != "linux":
         return
-    parent = os.getppid()
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before the call
+    if PARENT in os.environ and os.getppid() != int(os.environ[PARENT]):
         os._exit(1)

@@ -12,7 +12,6 @@ import uvicorn
 
 from service.api.app import create_app
 from service.api.service import Service, State
-from service.processes import die_with_parent
 from service.protocol.sockets import SocketClient
 from service.settings import Settings
 
@@ -47,7 +46,6 @@ class Server(uvicorn.Server):
 
 def serve(endpoint: str, listener: int) -> None:
     """Run one api process on an inherited listening socket until a signal ends it."""
-    die_with_parent()
     settings = Settings()
     app = create_app(settings, SocketClient(settings.queue_item_ticks, endpoint))
     config = uvicorn.Config(

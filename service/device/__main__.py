@@ -2,6 +2,10 @@
 
 import sys
 
-from service.device.main import main
+from service.processes import die_with_parent
+
+die_with_parent()
+
+from service.device.main import main  # noqa: E402 (imports torch, which takes seconds)
 
 main(sys.argv[1], int(sys.argv[2]))

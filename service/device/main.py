@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from model_store import LoadedModel
 from service.device.loop import DeviceLoop
 from service.logs import log_as
-from service.processes import die_with_parent
 from service.protocol.in_process import InProcess
 from service.protocol.port import Port
 from service.protocol.sockets import SocketPort
@@ -30,7 +29,6 @@ def in_process(settings: Settings, models: Sequence[LoadedModel] | None = None) 
 def main(endpoint: str, restarts: int) -> None:
     """Run until SIGTERM, or until the parent dies. ``restarts`` counts the device processes before this one."""
     log_as("device")
-    die_with_parent()
     loop, port = DeviceLoop(Settings()), SocketPort(endpoint)
     loop.metrics.restarts.inc(restarts)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the supervisor decides

@@ -1,0 +1,166 @@
+"""The processes of a service: a device that dies is replaced and counted, and what each process logs bears its name."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from service.settings import Settings
+from service.supervisor import Supervisor, listen
+
+WAIT = 60
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="children are found in /proc")
+
+
+@dataclass
+class Serving:
+    """The command `sluice serve`."""
+
+    process: subprocess.Popen[bytes]
+    address: str
+    log: Path
+
+    def status(self, path: str) -> int:
+        """0 where nobody answers."""
+        try:
+            return httpx.get(f"{self.address}{path}", timeout=WAIT).status_code
+        except httpx.TransportError:
+            return 0
+
+    def loaded(self) -> bool:
+        return bool(httpx.get(f"{self.address}/models", timeout=WAIT).json()["loading"] == [])
+
+    def device(self) -> int | None:
+        """The device process's number."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        for child in children:
+            if b"service.device" in Path(f"/proc/{child}/cmdline").read_bytes():
+                return int(child)
+        return None
+
+    def metric(self, name: str) -> float | None:
+        lines = httpx.get(f"{self.address}/metrics", timeout=WAIT).text.splitlines()
+        return next((float(line.split()[-1]) for line in lines if line.startswith(f"{name} ")), None)
+
+
+def until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + WAIT
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def serving(store: Path, tmp_path: Path) -> Iterator[Serving]:
+    with running(store, tmp_path / "log") as started:
+        yield started
+
+
+@contextmanager
+def running(store: Path, log: Path, **settings: str) -> Iterator[Serving]:
+    """A service that is ready and has loaded every model. Keyword arguments are settings."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "service", "serve", "--store", str(store), "--port", str(port), "--device", "cpu"]
+    environment = os.environ | {f"SLUICE_{key.upper()}": value for key, value in settings.items()}
+    with log.open("wb") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=file, env=environment)
+    started = Serving(process, f"http://127.0.0.1:{port}", log)
+    try:
+        until(lambda: started.status("/health/ready") == 200 and started.loaded())
+        yield started
+    finally:
+        process.kill()
+        process.wait(WAIT)
+
+
+def kill_device(serving: Serving) -> None:
+    until(lambda: serving.device() is not None)
+    os.kill(serving.device() or 0, signal.SIGKILL)
+
+
+def test_a_killed_device_is_replaced_and_the_metrics_count_it(serving: Serving) -> None:
+    assert serving.metric("sluice_device_restarts_total") == 0
+    kill_device(serving)
+    until(lambda: serving.status("/health/live") == 503)
+    assert serving.status("/health/ready") == 503
+    until(lambda: serving.status("/health/ready") == 200)
+    assert serving.metric("sluice_device_restarts_total") == 1
+    assert serving.process.poll() is None
+
+
+def test_a_device_that_dies_three_times_within_a_minute_ends_the_service_with_exit_code_1(serving: Serving) -> None:
+    for _ in range(3):
+        before = serving.device()
+        kill_device(serving)
+        until(lambda before=before: serving.process.poll() is not None or serving.device() not in (before, None))
+    assert serving.process.wait(WAIT) == 1
+    assert "CRITICAL" in serving.log.read_text()
+
+
+def test_every_line_of_the_log_tells_which_process_wrote_it(serving: Serving) -> None:
+    kill_device(serving)
+    until(lambda: serving.status("/health/live") == 503)
+    until(lambda: serving.status("/health/ready") == 200)
+    lines = serving.log.read_text().splitlines()
+    assert any(" supervisor: the device process has died (signal 9)" in line for line in lines)
+    assert sum(" device: loaded digits@1" in line for line in lines) == 2
+
+
+def test_the_most_threads_of_an_operation_can_be_read(serving: Serving) -> None:
+    cpus = len(os.sched_getaffinity(0))
+    assert 1 <= (serving.metric("sluice_device_threads_bound") or 0) <= cpus
+
+
+def test_a_signal_that_comes_while_an_api_process_is_started_reaches_it(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(store=store, port=0, device="cpu")
+    start = asyncio.create_subprocess_exec
+
+    async def start_and_signal(*command: str, **options: object) -> asyncio.subprocess.Process:
+        process = await start(*command, **options)  # type: ignore[arg-type]
+        if "service.api" in command:
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.sleep(0.1)  # the handler has run
+        return process
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", start_and_signal)
+    with listen(settings) as listener:
+        assert asyncio.run(asyncio.wait_for(Supervisor(settings, listener).run(), WAIT / 2)) == 0
+
+
+def test_connections_are_refused_while_the_last_requests_are_finished(store: Path, tmp_path: Path) -> None:
+    with running(store, tmp_path / "log", drain_delay="0", max_steps="1000000") as serving:
+        host, port = serving.address.removeprefix("http://").split(":")
+        body = b'{"image": [0.5, 0], "mask": [0, 1]}'
+        head = f"POST /inpaint?model=points&steps=1000000 HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(body)}\r\n"
+        with socket.create_connection((host, int(port))) as waiting:
+            waiting.sendall(f"{head}Content-Type: application/json\r\n\r\n".encode() + body)
+            until(lambda: (serving.metric("sluice_queue_jobs") or 0) > 0)
+            serving.process.send_signal(signal.SIGTERM)
+
+            def refused() -> bool:
+                try:
+                    socket.create_connection((host, int(port)), 1).close()
+                except ConnectionRefusedError:
+                    return True
+                return False
+
+            until(refused)
+            assert serving.process.poll() is None
+        assert serving.process.wait(WAIT) == 0
