@@ -51,5 +51,5 @@ def test_batches_are_the_array_cut_in_order(tmp_path_factory: pytest.TempPathFac
     batches = list(source.batches(rows))
     assert source.count == count
     assert all(len(batch.items) == rows for batch in batches[:-1])
-    assert np.array_equal(np.concatenate([batch.items for batch in batches]), levels)
+    np.testing.assert_array_equal(np.concatenate([batch.items for batch in batches]), levels)
     assert [place.item for batch in batches for place in batch.places] == list(range(count))
