@@ -205,6 +205,14 @@ def npy(array: Any, **options: Any) -> bytes:
     return stream.getvalue()
 
 
+def npy_claiming(shape: str, dtype: str = "|u1", data: bytes = b"", version: int = 1) -> bytes:
+    """An npy file whose header claims a shape, written as Python."""
+    text = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    width = 2 if version == 1 else 4
+    text = text.ljust(-(-(len(text) + 8 + width + 1) // 64) * 64 - 8 - width - 1) + b"\n"
+    return b"\x93NUMPY" + bytes([version, 0]) + len(text).to_bytes(width, "little") + text + data
+
+
 def picture(pixels: np.ndarray, form: str = "PNG") -> bytes:
     """Pixels as a PNG or JPEG file."""
     stream = io.BytesIO()

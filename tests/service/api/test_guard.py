@@ -145,7 +145,10 @@ async def test_a_passed_deadline_makes_room_for_others(start: Start) -> None:
 
 
 async def test_a_client_that_leaves_while_it_sends_frees_its_room(service: Running) -> None:
-    messages = [{"type": "http.request", "body": b"\x93NUMPY", "more_body": True}, {"type": "http.disconnect"}]
+    messages: list[Message] = [
+        {"type": "http.request", "body": b"\x93NUMPY", "more_body": True},
+        {"type": "http.disconnect"},
+    ]
     sent: list[Message] = []
 
     async def receive() -> Message:
@@ -168,7 +171,7 @@ async def test_a_client_that_leaves_frees_its_rows_before_the_next_tick(start: S
         request = service.http.build_request(
             "POST", "/inpaint?steps=1000000&n=3&method=nice", **multipart(images(1)[0])
         )
-        messages = [{"type": "http.request", "body": request.read(), "more_body": False}]
+        messages: list[Message] = [{"type": "http.request", "body": request.read(), "more_body": False}]
 
         async def receive() -> Message:
             if not messages:

@@ -41,4 +41,5 @@ def test_the_pace_follows_the_latest_ticks() -> None:
         account.measure(item_ticks=40, seconds=2.0)
     assert account.pace == pytest.approx(20, rel=0.01)
     account.measure(item_ticks=1, seconds=0.0)
+    assert account.pace is not None
     assert account.pace > 20

@@ -243,7 +243,7 @@ def test_a_stopped_job_is_answered_after_one_more_tick_and_its_neighbour_goes_on
 
 def test_rows_of_one_job_that_end_at_different_ticks_come_back_in_order(bench: Bench) -> None:
     job = bench.submit([1, 2, 3], length=2)
-    job.job.columns.tensors["length"][:] = torch.tensor([3, 1, 2])  # type: ignore[index]
+    job.job.columns.tensors["length"][:] = torch.tensor([3, 1, 2])
     bench.run()
     assert job.values == [8, 4, 12]
 

@@ -72,8 +72,12 @@ def test_what_has_ended_makes_room_the_oldest_first_and_what_runs_does_not(clock
 def test_a_refused_task_is_not_begun(clock: Clock) -> None:
     kept, begun = Tasks(1, 1000, lambda: 1), []
     add(kept, "runs")
+
+    def begin() -> Any:
+        begun.append(1)
+
     with pytest.raises(QueueFull):
-        kept.add(TaskKey("refused", ""), lambda: begun.append(1))  # type: ignore[func-returns-value, arg-type]
+        kept.add(TaskKey("refused", ""), begin)
     assert begun == []
 
 

@@ -49,5 +49,9 @@ async def test_the_device_computes_in_no_more_threads_than_the_settings_say(star
         assert await service.still_good()
         found: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         here = asyncio.get_running_loop()
-        service.loop.call(lambda: here.call_soon_threadsafe(found.set_result, torch.get_num_threads()) and None)
+
+        def count() -> None:
+            here.call_soon_threadsafe(found.set_result, torch.get_num_threads())
+
+        service.loop.call(count)
         assert await asyncio.wait_for(found, 20) == 1

@@ -14,17 +14,9 @@ from hypothesis.extra import numpy as hnp
 
 from service.media.npy import from_npy, npy_header, to_npy
 from service.protocol.errors import Malformed, Problem, WrongValue
-from tests.service.helpers import images, npy
+from tests.service.helpers import images, npy, npy_claiming
 
 DTYPES = st.sampled_from(["u1", "i1", "<i4", ">i4", "<i8", "<u8", "<f2", ">f4", "<f4", "<f8", "?"])
-
-
-def claiming(shape: str, dtype: str = "|u1", data: bytes = b"", version: int = 1) -> bytes:
-    """An npy file whose header claims a shape, written as Python."""
-    text = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}".encode()
-    width = 2 if version == 1 else 4
-    text = text.ljust(-(-(len(text) + 8 + width + 1) // 64) * 64 - 8 - width - 1) + b"\n"
-    return b"\x93NUMPY" + bytes([version, 0]) + len(text).to_bytes(width, "little") + text + data
 
 
 @given(DTYPES.flatmap(lambda kind: hnp.arrays(kind, hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=5))))
@@ -60,14 +52,14 @@ def test_what_numpy_writes_is_read_and_what_is_written_numpy_reads(array: np.nda
 @pytest.mark.filterwarnings("ignore")  # numpy parses headers as Python, with its warnings
 def test_an_impossible_shape_is_refused(shape: str, version: int) -> None:
     with pytest.raises(Malformed):
-        from_npy(claiming(shape, data=b"\0\0", version=version))
+        from_npy(npy_claiming(shape, data=b"\0\0", version=version))
 
 
 def test_a_claim_of_many_bytes_allocates_none() -> None:
     tracemalloc.start()
     try:
         with pytest.raises(Malformed, match="claims"):
-            from_npy(claiming("(1000000000, 1000)"))
+            from_npy(npy_claiming("(1000000000, 1000)"))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -77,14 +69,14 @@ def test_a_claim_of_many_bytes_allocates_none() -> None:
 @pytest.mark.parametrize("dtype", ["|O", "<U4", "|S4", "<c8", "<M8[s]", "|V8"])
 def test_an_array_of_anything_but_numbers_is_refused(dtype: str) -> None:
     with pytest.raises(WrongValue):
-        from_npy(claiming("(1,)", dtype, b"\0" * 16))
+        from_npy(npy_claiming("(1,)", dtype, b"\0" * 16))
 
 
 def test_an_array_without_numbers_keeps_its_shape() -> None:
-    header, offset = npy_header(claiming("(0, 8, 8)"))
+    header, offset = npy_header(npy_claiming("(0, 8, 8)"))
     assert (header.shape, header.nbytes) == ((0, 8, 8), 0)
-    assert offset == len(claiming("(0, 8, 8)"))
-    assert from_npy(claiming("(0, 8, 8)")).shape == (0, 8, 8)
+    assert offset == len(npy_claiming("(0, 8, 8)"))
+    assert from_npy(npy_claiming("(0, 8, 8)")).shape == (0, 8, 8)
 
 
 def test_a_batch_is_read_without_a_copy() -> None:
@@ -110,7 +102,7 @@ def test_damaged_npy_is_read_or_refused_and_never_crashes(noise: bytes, place: i
 @given(st.text(alphabet="()[]{},:'\"0123456789-.eEjTrueFalsNo_ +*", max_size=60), st.binary(max_size=20))
 def test_any_text_as_a_shape_is_read_or_refused(shape: str, data: bytes) -> None:
     try:
-        array: Any = from_npy(claiming(shape, data=data))
+        array: Any = from_npy(npy_claiming(shape, data=data))
     except Problem:
         return
     assert array.nbytes == len(data)

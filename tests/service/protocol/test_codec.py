@@ -131,7 +131,8 @@ def test_arrays_that_are_not_contiguous_arrive(rows: int, dtype: str) -> None:
 
 def test_a_broadcast_array_arrives() -> None:
     broadcast = np.broadcast_to(np.float32(2.5), (100, 100))
-    (found,) = over_the_wire(codec.of_api(), codec.of_device(), [m.Submit(1, "a", "score", 0.0, {"items": broadcast})])
+    message = m.Submit(1, "a", "score", 0.0, {"items": broadcast})
+    (found,) = over_the_wire(codec.of_api(), codec.of_device(), [message])
     assert_same(found.arrays["items"], np.ascontiguousarray(broadcast))
 
 
@@ -141,6 +142,7 @@ def test_large_arrays_are_frames_of_their_own_that_share_memory() -> None:
     assert len(frames) == 3
     assert np.shares_memory(np.frombuffer(frames[1], np.float64), LARGE)
     (found,) = codec.of_device().decode(frames)
+    assert isinstance(found, m.Submit)
     assert np.shares_memory(found.arrays["one"], LARGE)
     assert not found.arrays["two"].flags.writeable
     assert_same(found.arrays, {"one": LARGE, "two": small, "three": LARGE + 1})

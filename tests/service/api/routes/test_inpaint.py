@@ -23,7 +23,8 @@ pytestmark = pytest.mark.anyio
 async def completions(service: Running, query: str, **options: Any) -> np.ndarray:
     answer = await service.http.post(f"/inpaint?{query}", headers={"accept": "application/x-npy"}, **options)
     assert answer.status_code == 200, answer.text
-    return np.load(io.BytesIO(answer.content), allow_pickle=False)
+    found: np.ndarray = np.load(io.BytesIO(answer.content), allow_pickle=False)
+    return found
 
 
 @pytest.mark.parametrize("method", sorted(METHODS))

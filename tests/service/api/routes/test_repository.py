@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from service.cli import main
-from service.device import served_models
+from service.device import warm_up
 from service.device.columns import Columns
 from service.device.programs import Sample
 from tests.service.helpers import DIGITS, Running, assert_problem, images, multipart, publish_small, running, until
@@ -43,7 +43,7 @@ async def service(store: Path, token_file: Path) -> AsyncIterator[Running]:
 async def administer(
     service: Running, call: str, name: str = "digits", authorization: str | None = f"Bearer {TOKEN}"
 ) -> httpx.Response:
-    headers = {} if authorization is None else {"authorization": authorization.encode()}
+    headers: dict[bytes, bytes] = {} if authorization is None else {b"authorization": authorization.encode()}
     return await service.http.post(f"/v2/repository/models/{name}/{call}", headers=headers)
 
 
@@ -160,16 +160,16 @@ async def test_without_a_token_nobody_may(store: Path) -> None:
 async def test_loads_run_one_at_a_time_and_beside_the_event_loop(
     service: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original, inside, most = served_models.warm_up, 0, 0
+    original, inside, most = warm_up.warm_up, 0, 0
 
-    def warm_up(*arguments: Any) -> None:
+    def counted(*arguments: Any) -> None:
         nonlocal inside, most
         inside += 1
         most = max(most, inside)
         original(*arguments)
         inside -= 1
 
-    monkeypatch.setattr(served_models, "warm_up", warm_up)
+    monkeypatch.setattr("service.device.served_models.warm_up", counted)
     loads = [asyncio.create_task(administer(service, "load")) for _ in range(4)]
     assert await service.still_good()
     assert [answer.status_code for answer in await asyncio.gather(*loads)] == [200] * 4

@@ -18,7 +18,8 @@ NPY = {"accept": "application/x-npy"}
 async def samples(service: Running, query: str) -> np.ndarray:
     answer = await service.http.post(f"/sample?{query}", headers=NPY)
     assert answer.status_code == 200, answer.text
-    return np.load(io.BytesIO(answer.content), allow_pickle=False)
+    found: np.ndarray = np.load(io.BytesIO(answer.content), allow_pickle=False)
+    return found
 
 
 async def test_the_first_of_many_are_the_few_at_the_same_seed(service: Running) -> None:
@@ -48,7 +49,9 @@ async def test_without_a_seed_one_is_drawn_and_told(service: Running) -> None:
 
 async def test_a_tag_tells_the_same_answer_from_another(service: Running) -> None:
     async def tag(query: str, accept: str = "application/x-npy") -> str | None:
-        return (await service.http.post(f"/sample?{query}", headers={"accept": accept})).headers.get("etag")
+        answer = await service.http.post(f"/sample?{query}", headers={"accept": accept})
+        found: str | None = answer.headers.get("etag")
+        return found
 
     first = await tag("n=3&seed=7")
     assert first is not None

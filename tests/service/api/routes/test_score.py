@@ -13,7 +13,18 @@ import numpy as np
 import pytest
 import torch
 
-from tests.service.helpers import NPY, Running, Start, assert_alike, assert_problem, images, npy, picture
+from tests.service.helpers import (
+    JSON,
+    NPY,
+    Running,
+    Start,
+    assert_alike,
+    assert_problem,
+    images,
+    npy,
+    npy_claiming,
+    picture,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -51,7 +62,7 @@ async def test_the_answer_is_the_flows_own_likelihood_in_nats_and_bits(service: 
 
 async def test_gathered_requests_equal_the_same_done_one_by_one(start: Start) -> None:
     async with start(max_batch_rows=32) as service:
-        requests = [
+        requests: list[dict[str, Any]] = [
             {"params": {"model": "digits", "seed": i % 3}, "content": npy(images(1 + i % 40, seed=i)), "headers": NPY}
             if i % 3
             else {"params": {"model": "points"}, "json": {"items": [[i / 10, -1.0], [0.0, i]]}}
@@ -70,7 +81,7 @@ async def test_a_vector_has_no_bits_per_dim(service: Running) -> None:
 
 async def test_a_picture_of_another_size_or_mode_is_converted_only_on_demand(service: Running) -> None:
     for other in (np.zeros((9, 8), np.uint8), np.zeros((8, 8, 3), np.uint8), np.zeros((16, 16), np.uint16)):
-        body = {"content": picture(other), "headers": {"content-type": "image/png"}}
+        body: dict[str, Any] = {"content": picture(other), "headers": {"content-type": "image/png"}}
         assert_problem(await service.http.post("/score", **body), 422, "items[0]")
         assert (await service.http.post("/score?fit=true", **body)).status_code == 200
 
@@ -99,6 +110,9 @@ def vast() -> bytes:
         ("multipart/form-data; boundary=x", b"--x\r\nbroken", 400, None),
         ("application/json", b"{", 400, None),
         ("application/json", b'{"items": [[NaN, 1]]}', 400, None),
+        ("application/json", b'{"items": [[-Infinity, 1]]}', 400, None),
+        ("application/json", b'{"items":' + b"[" * 100_000 + b"]" * 100_000 + b"}", 400, None),
+        ("application/json", b'{"items": [' + b" " * 2**20 + b"]}", 422, "items"),
         ("application/json", b"\xff\xfe", 400, None),
         ("application/json", b'{"items":' + b"[" * 100_000, 400, None),
         ("application/json", b"[]", 422, None),
@@ -117,6 +131,13 @@ def vast() -> bytes:
         ("application/x-npy", npy(images(1)).replace(b"(1, 8, 8), ", b"(10**9,8), "), 400, None),
         ("application/x-npy", npy(images(1)).replace(b"(1, 8, 8)", b"(9, 9, 9)"), 400, None),
         ("application/x-npy", npy(images(1)).replace(b"(1, 8, 8)", b"(-1,-8,8)"), 400, None),
+        ("application/x-npy", npy_claiming("(4611686018427387904, 0)"), 400, None),
+        ("application/x-npy", npy_claiming("(True, 64)", data=bytes(64)), 400, None),
+        ("application/x-npy", npy_claiming("(64.0,)", data=bytes(64)), 400, None),
+        ("application/x-npy", npy_claiming("(" + "1, " * 70 + ")", data=bytes(1)), 400, None),
+        ("application/x-npy", npy_claiming("(-1, -8, 8)", data=bytes(64)), 400, None),
+        ("application/x-npy", npy_claiming("(1000000000, 8, 8)"), 400, None),
+        ("application/x-npy", npy(np.zeros((3, 0, 8), np.uint8)), 422, "items"),
         ("application/x-npy", npy(np.array([object()]), allow_pickle=True), 422, "items"),
         ("application/x-npy", pickle.dumps(images(1)), 400, None),
         ("application/x-npy", npy(np.zeros((1, 8, 8), complex)), 422, "items"),
@@ -140,6 +161,13 @@ async def test_a_bad_body_is_refused_by_name_and_the_next_is_answered(
     assert_problem(answer, status, field)
     assert await service.still_good()
     assert service.waiting == 0
+
+
+async def test_a_json_body_above_a_megabyte_gets_the_answer_of_the_array(service: Running) -> None:
+    pixels = images(6000)
+    body = json.dumps({"items": pixels.tolist()})
+    assert len(body) > 2**20
+    assert await scores(service, content=body, headers=JSON) == await scores(service, content=npy(pixels), headers=NPY)
 
 
 async def test_a_bad_file_among_good_ones_is_named(service: Running) -> None:
