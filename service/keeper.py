@@ -69,6 +69,8 @@ class DeviceKeeper:
                 env=environment_of(self._settings) | _WITHOUT_SPINNING,
                 start_new_session=True,
             )
+            if self._stopping:  # asked to while the process was being started
+                process.terminate()
             watching = asyncio.create_task(self._watch(process))
             code = await process.wait()
             watching.cancel()
