@@ -41,7 +41,12 @@ class Server:
         return httpx.post(f"{self.address}{path}", **{"timeout": WAIT, **options})
 
     def ready(self) -> bool:
-        return self.get("/health/ready") == 200
+        """Whether every model of the store serves: readiness asks for the default alone."""
+        try:
+            loading = httpx.get(f"{self.address}/models", timeout=WAIT).json()["loading"]
+        except httpx.TransportError:
+            return False
+        return self.get("/health/ready") == 200 and not loading
 
     def metric(self, name: str, **labels: str) -> float:
         return sample_of(httpx.get(f"{self.address}/metrics", timeout=WAIT).text, name, **labels)
