@@ -53,7 +53,12 @@ def listen(settings: Settings) -> socket.socket:
 
 def supervise(settings: Settings, listener: socket.socket) -> int:
     """Run the service until a signal ends it; its exit code."""
-    return asyncio.run(Supervisor(settings, listener).run())
+    try:
+        supervisor = Supervisor(settings, listener)
+    except OSError as error:
+        logger.critical("there is no folder for the sockets between the processes: %s", error.strerror or error)
+        return 1
+    return asyncio.run(supervisor.run())
 
 
 class Supervisor:
