@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +20,7 @@ import httpx
 import pytest
 
 from service.settings import Settings
-from service.supervisor import Supervisor, listen
+from service.supervisor import Supervisor, listen, supervise
 
 WAIT = 60
 
@@ -164,3 +166,16 @@ def test_connections_are_refused_while_the_last_requests_are_finished(store: Pat
             until(refused)
             assert serving.process.poll() is None
         assert serving.process.wait(WAIT) == 0
+
+
+def test_without_a_folder_for_sockets_it_says_so_and_ends(
+    store: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(**_: object) -> str:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr(tempfile, "mkdtemp", refuse)
+    settings = Settings(store=store, port=0, device="cpu")
+    with listen(settings) as listener:
+        assert supervise(settings, listener) == 1
+    assert "No usable temporary directory found" in caplog.text
