@@ -18,9 +18,9 @@ class Account:
         """Item-ticks a second; None before any tick."""
 
     def open(self, cost: int) -> Holding:
-        """The item-ticks of a job that has just come."""
+        """The item-ticks of a job that has just come. A warm-up costs none, and is no request."""
         self.waiting += cost
-        self.jobs += 1
+        self.jobs += cost > 0
         return Holding(self, cost)
 
     def retry_after(self) -> int:
@@ -36,10 +36,10 @@ class Account:
 class Holding:
     """What one job still holds of the account."""
 
-    __slots__ = ("_account", "_left")
+    __slots__ = ("_account", "_counted", "_left")
 
     def __init__(self, account: Account, cost: int) -> None:
-        self._account, self._left = account, cost
+        self._account, self._left, self._counted = account, cost, cost > 0
 
     def spend(self, item_ticks: int) -> None:
         """The device has worked off this much of it."""
@@ -51,5 +51,5 @@ class Holding:
         """The job is over, whatever it still held. Closing twice changes nothing."""
         if self._left >= 0:
             self._account.waiting -= self._left
-            self._account.jobs -= 1
+            self._account.jobs -= self._counted
             self._left = -1

@@ -43,3 +43,14 @@ def test_the_pace_follows_the_latest_ticks() -> None:
     account.measure(item_ticks=1, seconds=0.0)
     assert account.pace is not None
     assert account.pace > 20
+
+
+def test_a_warm_up_is_no_request() -> None:
+    account = Account()
+    warm_up, request = account.open(0), account.open(5)
+    assert (account.waiting, account.jobs) == (5, 1)
+    warm_up.spend(8)
+    warm_up.close()
+    assert (account.waiting, account.jobs) == (5, 1)
+    request.close()
+    assert (account.waiting, account.jobs) == (0, 0)
