@@ -29,7 +29,7 @@ ENDLESS = "/inpaint?model=points&steps=200000&method=nice"
 def server(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One service with two api processes for all tests that leave it serving."""
     log = tmp_path_factory.mktemp("server") / "log"
-    with serving(store, log, max_steps=10**6, api_processes=2, drain_delay=0, deadline=10) as started:
+    with serving(store, log, max_steps=10**6, api_processes=2, drain_delay=0, deadline=7) as started:
         wait_until(lambda: len(started.children("service.api")) == 2)
         yield started
 

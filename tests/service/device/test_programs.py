@@ -12,7 +12,7 @@ import pytest
 
 from flows.inpainting import METHODS
 from service.protocol.defaults import INPAINT_METHODS
-from tests.service.helpers import NPY, Running, assert_alike, images, npy, ordinary, running
+from tests.service.helpers import NPY, Running, images, npy, ordinary, running
 
 pytestmark = pytest.mark.anyio
 
@@ -27,20 +27,13 @@ async def score(service: Running, items: np.ndarray, query: str = "") -> Any:
     return await service.post_json(f"/score?seed=4&{query}", content=npy(items), headers=NPY)
 
 
-async def test_a_verdict_alone_is_that_among_31_others_to_the_bit(judge: Running) -> None:
-    items = ordinary(judge.model("digits").flow, 32, seed=3)
-    together = (await score(judge, items))["items"]
+@pytest.mark.parametrize("model", ["digits", "points"])
+async def test_a_verdict_alone_is_that_among_31_others_to_the_bit(judge: Running, model: str) -> None:
+    items = ordinary(judge.model(model).flow, 32, seed=3)
+    together = (await score(judge, items, f"model={model}"))["items"]
     for place in range(0, 32, 5):
-        alone = await score(judge, items[place : place + 1])
+        alone = await score(judge, items[place : place + 1], f"model={model}")
         assert alone["items"] == [together[place]]
-
-
-async def test_a_vector_gets_the_same_verdict_alone_and_in_company(judge: Running) -> None:
-    items = ordinary(judge.model("points").flow, 32, seed=3)
-    together = (await score(judge, items, "model=points"))["items"]
-    for place in range(0, 32, 5):
-        (alone,) = (await score(judge, items[place : place + 1], "model=points"))["items"]
-        assert_alike(alone, together[place])
 
 
 async def test_a_groups_p_value_does_not_depend_on_who_shares_the_tick(judge: Running) -> None:
