@@ -135,7 +135,8 @@ class Catalogue:
         if isinstance(found, RefusedInfo):
             raise Unavailable(str(found), "model")
         if asked.partition("@")[0] in self.waiting:
-            raise Unavailable(f"the model {asked!r} is still being loaded", "model", STARTING_RETRY_AFTER)
+            field = None if reference is None else "model"
+            raise Unavailable(f"the model {asked!r} is still being loaded", field, STARTING_RETRY_AFTER)
         if self.starting:
             raise Unavailable("the models are still being loaded", retry_after=STARTING_RETRY_AFTER)
         if reference is None:

@@ -60,9 +60,11 @@ def test_what_is_still_to_be_loaded_asks_to_come_back() -> None:
         with pytest.raises(Unavailable) as refusal:
             found.get(reference)
         assert refusal.value.retry_after
-    with pytest.raises(Unavailable) as refusal:
-        Catalogue().get(None)
-    assert refusal.value.retry_after
+    for unnamed in (Catalogue(), Catalogue(waiting=("digits",), default="digits", starting=True)):
+        with pytest.raises(Unavailable) as refusal:
+            unnamed.get(None)
+        assert refusal.value.retry_after
+        assert refusal.value.field is None, "the request named no model"
 
 
 @pytest.mark.parametrize(
