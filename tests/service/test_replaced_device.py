@@ -109,7 +109,7 @@ def test_a_device_that_dies_three_times_within_a_minute_ends_the_service_with_ex
     for _ in range(3):
         before = serving.device()
         kill_device(serving)
-        until(lambda before=before: serving.process.poll() is not None or serving.device() not in (before, None))
+        until(lambda: serving.process.poll() is not None or serving.device() not in (before, None))  # noqa: B023
     assert serving.process.wait(WAIT) == 1
     assert "CRITICAL" in serving.log.read_text()
 

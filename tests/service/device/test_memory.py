@@ -34,7 +34,7 @@ def test_what_is_settled_is_passed_over_and_what_nobody_needs_is_let_go() -> Non
 def test_the_limit_of_a_container_is_all_the_memory_there_is(
     monkeypatch: pytest.MonkeyPatch, limit: int | None, expected: int | None
 ) -> None:
-    monkeypatch.setattr(memory.ControlGroup, "memory", lambda _: limit)
+    monkeypatch.setattr("service.control_group.ControlGroup.memory", lambda _: limit)
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     cpu = torch.device("cpu")
     assert memory.total_bytes(cpu) == (machine if expected is None else expected)

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from service.protocol import messages as m
-from service.protocol.client import DeviceClient, Queue, Stream
+from service.protocol.client import DeviceClient, Stream
 from service.protocol.errors import QueueFull, TooLarge, Unavailable, WrongValue
+from service.protocol.queue import Queue
 from tests.service.protocol.samples import model_info
 
 MODELS = m.Models((model_info(),), (), (), "digits", False)
