@@ -15,7 +15,7 @@ from flows import Flow, anomaly, inpainting, noise
 from flows.anomaly import benjamini_hochberg, names_of, tests_of
 from flows.inpainting import Climb
 from model_store import LoadedModel
-from service.device.columns import ROWS_MULTIPLE, VECTOR_ROWS_MULTIPLE, Columns
+from service.device.columns import DECODED_ROWS_MULTIPLE, ROWS_MULTIPLE, VECTOR_ROWS_MULTIPLE, Columns
 from service.device.jobs import Job
 from service.protocol.errors import Problem, WrongValue
 from service.protocol.messages import Arrays
@@ -40,6 +40,8 @@ class Program(ABC):
     kind: ClassVar[str]
     iterative: ClassVar[bool] = False
     """Whether a row needs many ticks. Such rows alternate with those that need one."""
+    decodes: ClassVar[bool] = False
+    """Whether a tick takes latents to items."""
 
     model: LoadedModel
 
@@ -62,7 +64,9 @@ class Program(ABC):
         if not self.flow.is_image:
             return VECTOR_ROWS_MULTIPLE
         least = self.model.least_rows if self.flow is self.model.serving else None
-        return ROWS_MULTIPLE if least is None else least
+        if least is None:
+            return DECODED_ROWS_MULTIPLE if self.decodes else ROWS_MULTIPLE
+        return least
 
 
 class OneTick(Program):
@@ -113,6 +117,7 @@ class Sample(OneTick):
     """key (B,) int64, temperature (B,) -> items (B, *S), as a user gets them."""
 
     kind = "sample"
+    decodes = True
     field = "temperature"
 
     def compute(self, columns: Columns) -> Columns:
@@ -203,6 +208,7 @@ class Decode(OneTick):
     """latents (B, *Z) -> items (B, *S), log_abs_det (B,) of latent to data. In float32."""
 
     kind = "decode"
+    decodes = True
     field = "latents"
 
     @property
