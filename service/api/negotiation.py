@@ -7,17 +7,26 @@ from functools import lru_cache
 
 from service.protocol.errors import NotAcceptable
 
+_REMEMBERED = 256
+"""Characters of a header whose meaning is kept for the next request that says the same."""
 
-@lru_cache(maxsize=1024)
+
 def negotiate(accept: str | None, offers: tuple[str, ...]) -> str:
     """The offer that the client likes best; between equals the first. Raises NotAcceptable."""
     if not accept:
         return offers[0]
+    return _known(accept, offers) if len(accept) <= _REMEMBERED else _chosen(accept, offers)
+
+
+def _chosen(accept: str, offers: tuple[str, ...]) -> str:
     ranges = [_range(part) for part in accept.split(",") if part.strip()]
     best = max(offers, key=lambda offer: _quality(offer, ranges))
     if _quality(best, ranges) <= 0:
         raise NotAcceptable(f"this answer comes as {', '.join(offers)}", "Accept")
     return best
+
+
+_known = lru_cache(maxsize=1024)(_chosen)
 
 
 def _range(text: str) -> tuple[str, float]:

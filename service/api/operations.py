@@ -25,6 +25,9 @@ from service.api.problems import MEDIA_TYPE as PROBLEM_TYPE
 from service.api.problems import REJECTED, STATUS, ProblemDocument, invalid, problem_answer, problem_of
 from service.protocol.errors import WrongValue
 
+_REMEMBERED = 512
+"""Bytes of a query whose parameters are kept for the next request that says the same."""
+
 
 class Parameters(BaseModel):
     """The query of an operation."""
@@ -62,7 +65,9 @@ class Operation(Generic[P]):
         await answer(scope, receive, send)
 
     async def _answer(self, exchange: Exchange) -> Response:
-        return await self._handler(exchange, self._parsed(exchange.scope["query_string"]))
+        query = exchange.scope["query_string"]
+        parameters = self._parsed(query) if len(query) <= _REMEMBERED else self._parse(query)
+        return await self._handler(exchange, parameters)
 
     def _parse(self, query: bytes) -> P:
         try:

@@ -67,7 +67,8 @@ def items_of(body: Body, spec: ItemSpec, fit: bool, most: int) -> Array:
         return checked(from_npy(body.parts[0].data), spec, "items")
     if body.type == JSON:
         return checked(items_from_json(body.parts[0].data, "items", most, spec.dimensions), spec, "items")
-    return np.stack([_pixels(part, spec, fit, f"items[{index}]") for index, part in enumerate(body.parts)])
+    pictures = [_pixels(part, spec, fit, f"items[{index}]") for index, part in enumerate(body.parts)]
+    return pictures[0][None] if len(pictures) == 1 else np.stack(pictures)
 
 
 def latents_of(body: Body, shape: tuple[int, ...], most: int) -> Array:

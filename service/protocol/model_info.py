@@ -137,7 +137,7 @@ class Catalogue:
         if asked.partition("@")[0] in self.waiting:
             field = None if reference is None else "model"
             raise Unavailable(f"the model {asked!r} is still being loaded", field, STARTING_RETRY_AFTER)
-        if self.starting:
+        if self.starting and not self.waiting:  # which names there are is not known yet
             raise Unavailable("the models are still being loaded", retry_after=STARTING_RETRY_AFTER)
         if reference is None:
             raise Unavailable(f"the default model {asked!r} is not loaded")
