@@ -11,11 +11,12 @@ import pytest
 import torch
 
 import flows
+from flows import anomaly, inpainting
 
 MODULES = sorted(module.name for module in pkgutil.walk_packages(flows.__path__, "flows."))
 PUBLIC = {
     f"{package.__name__}.{name}": getattr(package, name)
-    for package in (flows, flows.inpainting, flows.anomaly)
+    for package in (flows, inpainting, anomaly)
     for name in package.__all__
 }
 CLASSES = {name: each for name, each in PUBLIC.items() if inspect.isclass(each)}

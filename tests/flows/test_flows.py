@@ -159,10 +159,9 @@ def test_the_papers_preset_is_the_default() -> None:
         flow = flows.nice((28, 28))
     couplings = [t for t in flow.transforms if isinstance(t, flows.AdditiveCoupling)]
     assert len(couplings) == 4
-    assert [layer.out_features for layer in couplings[0].net.layers if isinstance(layer, torch.nn.Linear)] == [
-        *[1000] * 5,
-        392,
-    ]
+    net = couplings[0].net
+    assert isinstance(net, flows.MLP)
+    assert [layer.out_features for layer in net.layers if isinstance(layer, torch.nn.Linear)] == [*[1000] * 5, 392]
     assert isinstance(flow.prior, flows.StandardLogistic)
     assert [c.split.parity for c in couplings] == [0, 1, 0, 1]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 import flows
 from flows import anomaly
@@ -109,9 +110,15 @@ def test_a_flow_that_is_not_its_own_inverse_is_not_published(
 ) -> None:
     flow = flows.nice((28, 28), hidden=[24], couplings=2)
     flow.initialise(flow.to_continuous(digits.train))
+    _, _, coupling, _, scaling = flow.transforms
+    assert isinstance(scaling, flows.DiagonalScaling)
+    assert isinstance(coupling, flows.AdditiveCoupling)
+    assert isinstance(coupling.net, flows.MLP)
+    last = coupling.net.layers[-1]
+    assert isinstance(last, nn.Linear)
     with torch.no_grad():
-        flow.transforms.steps[-1].log_scale.fill_(60.0)  # latents of 1e26, whose inverse float32 cannot represent
-        flow.transforms.steps[2].net.layers[-1].weight.fill_(1e20)
+        scaling.log_scale.fill_(60.0)  # latents of 1e26, whose inverse float32 cannot represent
+        last.weight.fill_(1e20)
     with pytest.raises(StoreError, match="not published"):
         publish(
             tmp_path / "store",

@@ -59,7 +59,7 @@ def test_the_allow_list_cannot_be_changed() -> None:
     ],
 )
 def test_unknown_architectures_and_bad_arguments_are_refused(
-    name: str, shape: tuple[int, ...], arguments: dict, complaint: str
+    name: str, shape: tuple[int, ...], arguments: dict[str, object], complaint: str
 ) -> None:
     with pytest.raises(flows.ArchitectureError, match=complaint):
         flows.build(name, shape, arguments)

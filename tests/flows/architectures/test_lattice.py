@@ -10,13 +10,16 @@ from torch.nn.functional import pixel_unshuffle
 
 import flows
 from flows import LatticeLevel, inpainting, noise
+from flows.architectures.lattice_flow import LatticeFlow
 from tests.flows.cases import disturb
 
 SMALL = {"width": 6, "blocks": 1, "components": 3}
 
 
-def small(*shape: int) -> flows.Flow:
-    return disturb(flows.lattice(shape, **SMALL).double())
+def small(*shape: int) -> LatticeFlow:
+    flow = disturb(flows.lattice(shape, **SMALL).double())
+    assert isinstance(flow, LatticeFlow)
+    return flow
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (8, 12), (28, 28), (8, 8, 3)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TypedDict, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,14 @@ from flows.inpainting import Climb
 
 DIMENSIONS = 6
 HIDDEN = torch.tensor([True, False, True, True, False, False])
+
+
+class Options(TypedDict, total=False):
+    """The arguments of ``inpainting.start`` that have defaults."""
+
+    method: str
+    step_size: float | Tensor
+    temperature: float | Tensor
 
 
 def gaussian(image: bool = False, stretch: float = 1.0) -> flows.Flow:
@@ -63,10 +72,13 @@ def climb_to_the_end(flow: flows.Flow, climb: Climb) -> Climb:
     return climb
 
 
-def begin(flow: flows.Flow, x: Tensor, hidden: Tensor, keys: Tensor, **options: object) -> Climb:
-    return inpainting.start(flow, x, hidden, keys, survey=inpainting.survey(flow), **options)
+def begin(
+    flow: flows.Flow, x: Tensor, hidden: Tensor, keys: Tensor, *, steps: int | Tensor, **options: Unpack[Options]
+) -> Climb:
+    return inpainting.start(flow, x, hidden, keys, survey=inpainting.survey(flow), steps=steps, **options)
 
 
-def inpaint(flow: flows.Flow, x: Tensor, hidden: Tensor, keys: Tensor, **options: object) -> Climb:
-    options = {"steps": 200, **options}
-    return climb_to_the_end(flow, begin(flow, x, hidden, keys, **options))
+def inpaint(
+    flow: flows.Flow, x: Tensor, hidden: Tensor, keys: Tensor, *, steps: int | Tensor = 200, **options: Unpack[Options]
+) -> Climb:
+    return climb_to_the_end(flow, begin(flow, x, hidden, keys, steps=steps, **options))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ import flows
 from flows import inpainting, noise
 from flows.inpainting import METHODS, Climb
 from tests.flows.inpainting.gaussian import (
+    Options,
     begin,
     climb_to_the_end,
     gaussian,
@@ -55,9 +57,10 @@ def test_rows_that_join_or_leave_do_not_change_other_rows(method: str) -> None:
 def test_rows_keep_their_own_steps_step_sizes_and_temperatures_in_one_batch() -> None:
     flow = gaussian()
     x, hidden, keys = rows(flow, 1)
-    options = [{"steps": 5}, {"steps": 30, "step_size": 0.5}, {"steps": 30, "temperature": 4.0}]
-    alone = [inpaint(flow, x, hidden, keys, **o) for o in options]
-    together = climb_to_the_end(flow, Climb.cat([begin(flow, x, hidden, keys, **o) for o in options]))
+    chosen: list[tuple[int, Options]] = [(5, {}), (30, {"step_size": 0.5}), (30, {"temperature": 4.0})]
+    alone = [inpaint(flow, x, hidden, keys, steps=n, **options) for n, options in chosen]
+    together = Climb.cat([begin(flow, x, hidden, keys, steps=n, **options) for n, options in chosen])
+    together = climb_to_the_end(flow, together)
     assert together.step.tolist() == [5, 30, 30]
     assert torch.allclose(together.result(), torch.cat([a.result() for a in alone]))
     assert len({float(value) for value in together.best_log_prob}) == 3
@@ -160,7 +163,7 @@ def test_a_row_whose_density_overflows_stays_finite_and_its_neighbours_go_on() -
 def test_bad_arguments_are_refused_by_name(change: dict[str, object], error: type, says: str) -> None:
     flow = gaussian(image=True)
     x, hidden, keys = rows(flow, 2)
-    arguments = {"x": x, "hidden": hidden, "keys": keys, "steps": 3, **change}
+    arguments: dict[str, Any] = {"x": x, "hidden": hidden, "keys": keys, "steps": 3, **change}
     with pytest.raises(error, match=says):
         begin(flow, **arguments)
 

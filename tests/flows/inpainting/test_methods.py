@@ -8,7 +8,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
+import flows
 from flows import inpainting, noise
 from tests.flows.inpainting.gaussian import (
     DIMENSIONS,
@@ -60,8 +62,10 @@ def test_temperature_multiplies_the_variance_of_langevin_draws(temperature: floa
 def test_langevin_draws_of_an_image_follow_the_conditional_within_its_bounds() -> None:
     flow = gaussian(image=True)
     x, _, keys = rows(flow, 4000)
+    _, centre, *_ = flow.transforms
+    assert isinstance(centre, flows.Centre)
     with torch.no_grad():
-        flow.transforms.steps[1].mean.fill_(0.03)
+        centre.mean.fill_(0.03)
     x.fill_(0.03)  # so that the conditional of the hidden pixel, a tenth wide, is cut in two by the bound at 0
     hidden = torch.zeros_like(x, dtype=torch.bool)
     hidden[:, 0, 0] = True
@@ -140,11 +144,16 @@ def test_at_temperature_zero_the_ascent_is_not_random() -> None:
 
 def test_the_scale_of_a_vector_changes_nothing() -> None:
     flow, large = gaussian(), gaussian()
+    _, centre, *couplings, scaling = large.transforms
+    assert isinstance(centre, flows.Centre)
+    assert isinstance(scaling, flows.DiagonalScaling)
     with torch.no_grad():
-        large.transforms.steps[-1].log_scale -= math.log(1000)
-        for coupling in list(large.transforms.steps)[2:4]:
-            coupling.net.bias *= 1000
-        large.transforms.steps[1].mean *= 1000
+        scaling.log_scale.sub_(math.log(1000))
+        for coupling in couplings:
+            assert isinstance(coupling, flows.AdditiveCoupling)
+            assert isinstance(coupling.net, nn.Linear)
+            coupling.net.bias.mul_(1000)
+        centre.mean.mul_(1000)
     x, hidden, keys = rows(flow, 2)
     small = inpaint(flow, x, hidden, keys, steps=60)
     scaled = inpaint(large, 1000 * x, hidden, keys, steps=60)

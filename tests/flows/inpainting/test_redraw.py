@@ -10,6 +10,7 @@ from torch import Tensor
 
 import flows
 from flows import inpainting, noise
+from flows.architectures.lattice_flow import LatticeFlow
 from flows.inpainting import Climb
 from tests.flows.cases import disturb
 
@@ -17,9 +18,11 @@ CHAINS = 600
 
 
 @pytest.fixture
-def small() -> flows.Flow:
+def small() -> LatticeFlow:
     """A flow of sixteen pixels in float64, each of which depends on those before it."""
-    return disturb(flows.lattice((4, 4), width=6, blocks=1, components=3).double()).requires_grad_(False)
+    flow = disturb(flows.lattice((4, 4), width=6, blocks=1, components=3).double()).requires_grad_(False)
+    assert isinstance(flow, LatticeFlow)
+    return flow
 
 
 def known(*hidden: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
@@ -31,9 +34,11 @@ def known(*hidden: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
     return x.expand(CHAINS, 4, 4), mask.expand(CHAINS, 4, 4), noise.keys(7, CHAINS)
 
 
-def sample(flow: flows.Flow, x: Tensor, hidden: Tensor, keys: Tensor, **options: object) -> Climb:
+def sample(flow: flows.Flow, x: Tensor, hidden: Tensor, keys: Tensor, *, steps: int, temperature: float = 1.0) -> Climb:
     survey = inpainting.survey(flow)
-    climb = inpainting.start(flow, x, hidden, keys, survey=survey, method="langevin", **options)
+    climb = inpainting.start(
+        flow, x, hidden, keys, survey=survey, method="langevin", steps=steps, temperature=temperature
+    )
     while not bool(climb.done.all()):
         climb = inpainting.step(flow, climb)
     return climb
@@ -42,6 +47,7 @@ def sample(flow: flows.Flow, x: Tensor, hidden: Tensor, keys: Tensor, **options:
 @pytest.mark.parametrize("shape", [(8, 12), (4, 8, 3)])
 def test_redraw_leaves_other_entries_unchanged_and_gives_every_log_density(shape: tuple[int, ...]) -> None:
     flow = disturb(flows.lattice(shape, width=6, blocks=1, components=3).double()).requires_grad_(False)
+    assert isinstance(flow, LatticeFlow)
     generator = torch.Generator().manual_seed(1)
     x = torch.rand(5, *shape, dtype=torch.float64, generator=generator)
     chosen = torch.rand(5, *shape, generator=generator) < 0.4
@@ -56,7 +62,9 @@ def test_redraw_leaves_other_entries_unchanged_and_gives_every_log_density(shape
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
 @pytest.mark.parametrize("place", [(0, 0), (2, 2), (3, 1)])
-def test_draws_of_a_pixel_follow_its_conditional(small: flows.Flow, place: tuple[int, int], temperature: float) -> None:
+def test_draws_of_a_pixel_follow_its_conditional(
+    small: LatticeFlow, place: tuple[int, int], temperature: float
+) -> None:
     x, hidden, keys = known(place)
     climb = sample(small, x, hidden, keys, steps=24, temperature=temperature)
     grid = (torch.arange(4_000, dtype=torch.float64) + 0.5) / 4_000
@@ -71,7 +79,7 @@ def test_draws_of_a_pixel_follow_its_conditional(small: flows.Flow, place: tuple
     torch.testing.assert_close(climb.log_prob, small.log_prob(climb.x))
 
 
-def test_draws_of_two_pixels_have_the_moments_of_their_conditional(small: flows.Flow) -> None:
+def test_draws_of_two_pixels_have_the_moments_of_their_conditional(small: LatticeFlow) -> None:
     x, hidden, keys = known((0, 0), (2, 2))
     climb = sample(small, x, hidden, keys, steps=60)
     # Much of the mass is in the first and the last grey level, which have flat components of their own.
@@ -123,7 +131,7 @@ def test_a_chain_passes_all_phases_and_reports_the_log_likelihood_of_its_point(s
     assert climb.proposed.tolist() == [10, 4]
 
 
-def test_a_chain_depends_on_its_own_row_and_key_alone(small: flows.Flow) -> None:
+def test_a_chain_depends_on_its_own_row_and_key_alone(small: LatticeFlow) -> None:
     x, hidden, keys = (each[:4] for each in known((0, 0), (1, 2), (3, 3)))
     together = sample(small, x, hidden, keys, steps=12)
     alone = sample(small, x[2:3], hidden[2:3], keys[2:3], steps=12)
@@ -131,7 +139,7 @@ def test_a_chain_depends_on_its_own_row_and_key_alone(small: flows.Flow) -> None
     assert len({tuple(row.flatten().tolist()) for row in together.x}) == 4
 
 
-def test_a_row_whose_density_is_nan_keeps_its_point(small: flows.Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_whose_density_is_nan_keeps_its_point(small: LatticeFlow, monkeypatch: pytest.MonkeyPatch) -> None:
     x, hidden, keys = (each[:3] for each in known((0, 0), (1, 2)))
     survey = inpainting.survey(small)
     climb = inpainting.start(small, x, hidden, keys, survey=survey, method="langevin", steps=8)

@@ -11,7 +11,8 @@ from flows.nets.lattice_net import CellNet, PixelCode
 def code(levels: torch.Tensor) -> torch.Tensor:
     """The codes (E, N) of pixels at these grey levels (N,)."""
     torch.manual_seed(0)
-    return PixelCode(5).double()((levels.double() / 256).reshape(1, 1, 1, -1))[0, :, 0].detach()
+    found: torch.Tensor = PixelCode(5).double()((levels.double() / 256).reshape(1, 1, 1, -1))
+    return found[0, :, 0].detach()
 
 
 def test_each_colour_of_a_pixel_has_its_own_code() -> None:

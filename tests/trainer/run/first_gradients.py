@@ -16,11 +16,11 @@ FILE = sys.argv.pop(1)
 STEP = torch.optim.AdamW.step
 
 
-def step(self: torch.optim.AdamW) -> Any:
+def step(self: torch.optim.Adam, closure: Any = None) -> Any:
     if os.environ.get("RANK", "0") == "0" and not os.path.exists(FILE):
         parameters = [p for group in self.param_groups for p in group["params"]]
         save_file({str(index): p.grad.clone() for index, p in enumerate(parameters) if p.grad is not None}, FILE)
-    return STEP(self)
+    return STEP(self, closure)
 
 
 torch.optim.AdamW.step = step  # type: ignore[method-assign]

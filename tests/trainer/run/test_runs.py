@@ -15,6 +15,7 @@ from model_store import Store
 from tests.trainer.conftest import read_state, register, stop_after
 from trainer.optimisers import learning_rate
 from trainer.presets import Preset
+from trainer.run.randomness import dequantise
 from trainer.run.state import TrainingState
 from trainer.run.stopping import StopRequest
 
@@ -165,13 +166,13 @@ def _spoil_gradients(monkeypatch: pytest.MonkeyPatch, steps: set[int]) -> None:
     """Make the gradient NaN in those steps."""
     from trainer.run import loop
 
-    real, calls = loop.dequantise, iter(range(10**6))
+    calls = iter(range(10**6))
 
-    def dequantise(*arguments: Any) -> torch.Tensor:
-        x = real(*arguments)
+    def spoiled(*arguments: Any) -> torch.Tensor:
+        x = dequantise(*arguments)
         return x * float("nan") if next(calls) in steps else x
 
-    monkeypatch.setattr(loop, "dequantise", dequantise)
+    monkeypatch.setattr(loop, "dequantise", spoiled)
 
 
 def test_a_step_that_is_not_finite_is_skipped_and_counted(
