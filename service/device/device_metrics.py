@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -30,15 +31,20 @@ class DeviceMetrics:
         self.restarts = self._counter("device_restarts", "Device processes that died or hung and were replaced")
         self.load_failures = self._counter("model_load_failures", "Versions refused when they were loaded")
 
+        # To look a series up by its labels takes longer than to count in it.
+        self._of_ticks = lru_cache(maxsize=256)(self._find_tick_series)
+        self._of_waits = lru_cache(maxsize=32)(self._queue_wait_seconds.labels)
+
     def tick(self, kind: str, model: str, rows: int, seconds: float) -> None:
         """Count one tick."""
-        self._tick_seconds.labels(kind).observe(seconds)
-        self._tick_rows.labels(kind).observe(rows)
-        self._rows.labels(kind, model).inc(rows)
+        tick_seconds, tick_rows, item_ticks = self._of_ticks(kind, model)
+        tick_seconds.observe(seconds)
+        tick_rows.observe(rows)
+        item_ticks.inc(rows)
 
     def waited(self, kind: str, seconds: float) -> None:
         """Count one job's time in the queue."""
-        self._queue_wait_seconds.labels(kind).observe(seconds)
+        self._of_waits(kind).observe(seconds)
 
     def watch(self, name: str, meaning: str, value: Callable[[], float]) -> None:
         """A gauge that asks for its value when it is read."""
@@ -51,6 +57,9 @@ class DeviceMetrics:
     def exposition(self) -> bytes:
         """All of it in Prometheus' text format."""
         return generate_latest(self.registry)
+
+    def _find_tick_series(self, kind: str, model: str) -> tuple[Histogram, Histogram, Counter]:
+        return self._tick_seconds.labels(kind), self._tick_rows.labels(kind), self._rows.labels(kind, model)
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
         return Counter(f"sluice_{name}", meaning, labels, registry=self.registry)

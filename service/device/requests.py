@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 
 from flows import noise
@@ -152,7 +154,14 @@ def _work_of(model: LoadedModel, asked: m.Submit) -> tuple[Program, Columns]:
         return Decode(model), Columns({"latents": torch.from_numpy(asked.arrays["latents"])})
     items = torch.from_numpy(asked.arrays["items"])
     program = Score(model) if asked.kind == "score" else Encode(model)
-    return program, Columns({"items": items, "seed": torch.full((len(items),), asked.seed, dtype=torch.int64)})
+    return program, Columns({"items": items, "seed": _seeds(len(items), asked.seed)})
+
+
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)
+def _seeds(count: int, seed: int) -> torch.Tensor:
+    """(count,) int64: for equal requests the same tensor, which is read and never written to."""
+    return torch.full((count,), seed, dtype=torch.int64)
 
 
 def _rows_of(asked: m.Submit) -> Columns:

@@ -1,15 +1,15 @@
 """How many threads an operation of the device runs in.
 
 Threads of one operation wait for each other by spinning. Where another process wants the same CPUs, that makes a tick
-ten times slower, and one thread is never slower by more than its share. So an operation runs in one thread unless CPUs
-are idle, and goes back to one thread as soon as the device's threads have to wait for a CPU.
+ten times slower, and one thread is never slower by more than its share. So a tick runs in one thread unless it is long
+and CPUs are idle, and the next ones go back to one thread as soon as the device's threads have to wait for a CPU.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,9 @@ _CROWDED = 0.2
 """Seconds that a thread may wait for a CPU in one second before there are too many of them."""
 _IDLE = 0.7
 """Idle CPUs that are taken for one more thread. Between this and 1 lies what a neighbour's short work takes."""
+_LONG = 0.012
+"""Seconds of computing below which more threads gain nothing: the paper's NICE takes 5 ms for one picture, and two
+threads left its latency as it was (7.6 ms where one thread had 7.9), with twice the processor time."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 """Seconds in one thread after too many; twice as long each time that the next try is crowded at once."""
 
@@ -57,6 +60,8 @@ class Threads:
         self.limit = min(limit or usable_cpus(), usable_cpus())
         self._pressure = Pressure(self.limit)
         self._now = 0
+        self._work: dict[tuple[Hashable, int], float] = {}
+        """Seconds times threads that ticks of a program took lately, by the power of two of their rows."""
 
     def adopt(self) -> None:
         """Call once, in the thread that computes."""
@@ -65,14 +70,18 @@ class Threads:
     @contextmanager
     def computing(self, program: Any, rows: int) -> Iterator[None]:
         """Around one tick of a program with this number of rows."""
-        threads = self._chosen(program, rows)
+        kind = program.key, rows.bit_length()
+        threads = self._chosen(program, rows, self._work.get(kind, 0.0))
         if threads != self._now:
             self._pool.set(threads)
             self._now = threads
+        began = time.perf_counter()
         yield
+        work = (time.perf_counter() - began) * threads
+        self._work[kind] = work if kind not in self._work else 0.8 * self._work[kind] + 0.2 * work
 
-    def _chosen(self, program: Any, rows: int) -> int:
-        if self.limit == 1:
+    def _chosen(self, program: Any, rows: int, work: float) -> int:
+        if self.limit == 1 or work < _LONG:
             return 1
         # In float32 the last bits of the smallest batches depend on the number of threads, so theirs is always one.
         if rows <= ROWS_MULTIPLE and not program.in_bfloat16:
