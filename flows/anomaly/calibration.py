@@ -130,11 +130,21 @@ class Calibration:
         quadratic form of the means is then chi-square. This would not hold for many statistics that hardly vary; such
         joint statistics contribute through their test's score only.
         """
-        mean = scores.mean(dim=0)
-        statistic = float(mean @ self._precision @ mean) / (1 / len(scores) + 1 / self.size)
-        degrees = len(mean)
-        tail = torch.special.gammaincc(torch.tensor(degrees / 2.0), torch.tensor(statistic / 2).double())
-        return GroupVerdict(float(tail), statistic, degrees)
+        return self.judge_groups(scores, [len(scores)])[0]
+
+    def judge_groups(self, scores: Tensor, lengths: Sequence[int]) -> list[GroupVerdict]:
+        """``judge_group`` of several batches, whose scores (sum of lengths, G) follow one another.
+
+        Each verdict is what its batch gets alone, to the bit.
+        """
+        statistics: list[float] = []
+        for part in torch.split(scores, list(lengths)):
+            mean = part[0] if len(part) == 1 else part.mean(dim=0)
+            statistics.append(float(mean @ self._precision @ mean) / (1 / len(part) + 1 / self.size))
+        degrees = scores.shape[1]
+        halves = torch.tensor(statistics, dtype=torch.float64) / 2
+        tails = torch.special.gammaincc(torch.full_like(halves, degrees / 2.0), halves).tolist()
+        return [GroupVerdict(tail, value, degrees) for tail, value in zip(tails, statistics, strict=True)]
 
     def _ranks(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """For features (G, B): the number of held-out values that are less, and at most equal, (G, B) each."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from flows import Flow, anomaly, inpainting, noise
-from flows.anomaly import benjamini_hochberg, names_of, tests_of
+from flows.anomaly import Test, benjamini_hochberg, names_of, tests_of
 from flows.inpainting import Climb
 from model_store import LoadedModel
 from service.device.columns import DECODED_ROWS_MULTIPLE, ROWS_MULTIPLE, VECTOR_ROWS_MULTIPLE, Columns
@@ -40,8 +41,11 @@ class Program(ABC):
     kind: ClassVar[str]
     iterative: ClassVar[bool] = False
     """Whether a row needs many ticks. Such rows alternate with those that need one."""
-    decodes: ClassVar[bool] = False
-    """Whether a tick takes latents to items."""
+
+    @property
+    def decodes(self) -> bool:
+        """Whether a tick takes latents to items."""
+        return False
 
     model: LoadedModel
 
@@ -52,11 +56,6 @@ class Program(ABC):
     @property
     def flow(self) -> Flow:
         return self.model.serving
-
-    @property
-    def in_bfloat16(self) -> bool:
-        """Whether the nets of the flow that computes do so in bfloat16."""
-        return self.flow is self.model.serving and self.model.precision == "bfloat16"
 
     @property
     def rows_multiple(self) -> int:
@@ -117,8 +116,11 @@ class Sample(OneTick):
     """key (B,) int64, temperature (B,) -> items (B, *S), as a user gets them."""
 
     kind = "sample"
-    decodes = True
     field = "temperature"
+
+    @property
+    def decodes(self) -> bool:
+        return True
 
     def compute(self, columns: Columns) -> Columns:
         rows, prior = columns.to(self.flow.device), self.flow.prior
@@ -150,15 +152,14 @@ class Score(OneTick):
                 "log_likelihood": found[:, names_of(flow).index("log_likelihood")],
                 "p_value": verdict.p_value,
                 "test_p_values": torch.stack(list(verdict.tests.values()), dim=1),
-                "statistics": found[:, self._reported],
+                "statistics": found.index_select(1, self._reported),
                 "scores": verdict.scores,
             }
         )
 
     @property
-    def _reported(self) -> list[int]:
-        places = {name: place for place, name in enumerate(names_of(self.flow))}
-        return [places[name] for test in tests_of(self.flow) for name in test.reported]
+    def _reported(self) -> Tensor:
+        return _reported_columns(tests_of(self.flow))
 
     def conclude(self, jobs: Sequence[Job], columns: Columns) -> Conclusion:
         """Also the p-value of each request as a group and, where a rate was asked for, which items are discoveries."""
@@ -168,11 +169,19 @@ class Score(OneTick):
         calibration = self.model.calibration
         if calibration is None:
             return Conclusion(arrays, {}, {})
-        parts = torch.split(columns["scores"], [len(job) for job in jobs])
-        groups = np.array([calibration.judge_group(part).p_value for part in parts])
+        verdicts = calibration.judge_groups(columns["scores"], [len(job) for job in jobs])
+        groups = np.array([verdict.p_value for verdict in verdicts])
         if any(job.options.fdr is not None for job in jobs):
             arrays["discovery"] = _discoveries(jobs, columns["p_value"])
         return Conclusion(arrays, {"group_p_value": groups}, {})
+
+
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)
+def _reported_columns(tests: tuple[Test, ...]) -> Tensor:
+    """The columns of ``anomaly.statistics`` that mean something on their own; read and never written to."""
+    names = [name for test in tests for name in test.statistics]
+    return torch.tensor([names.index(name) for test in tests for name in test.reported])
 
 
 def _discoveries(jobs: Sequence[Job], p_values: Tensor) -> np.ndarray:
@@ -208,8 +217,11 @@ class Decode(OneTick):
     """latents (B, *Z) -> items (B, *S), log_abs_det (B,) of latent to data. In float32."""
 
     kind = "decode"
-    decodes = True
     field = "latents"
+
+    @property
+    def decodes(self) -> bool:
+        return True
 
     @property
     def flow(self) -> Flow:
@@ -232,6 +244,10 @@ class Inpaint(Program):
     iterative = True
 
     method: str
+
+    @property
+    def decodes(self) -> bool:
+        return self.method == "latent"
 
     @property
     def key(self) -> Hashable:

@@ -18,7 +18,6 @@ import torch
 from threadpoolctl import ThreadpoolController
 
 from service.cpus import usable_cpus
-from service.device.columns import ROWS_MULTIPLE
 
 _EVERY = 0.1
 """Seconds between two looks at the machine: the kernel counts idle time in hundredths of a second."""
@@ -71,7 +70,7 @@ class Threads:
     def computing(self, program: Any, rows: int) -> Iterator[None]:
         """Around one tick of a program with this number of rows."""
         kind = program.key, rows.bit_length()
-        threads = self._chosen(program, rows, self._work.get(kind, 0.0))
+        threads = self._chosen(self._work.get(kind, 0.0))
         if threads != self._now:
             self._pool.set(threads)
             self._now = threads
@@ -80,11 +79,8 @@ class Threads:
         work = (time.perf_counter() - began) * threads
         self._work[kind] = work if kind not in self._work else 0.8 * self._work[kind] + 0.2 * work
 
-    def _chosen(self, program: Any, rows: int, work: float) -> int:
+    def _chosen(self, work: float) -> int:
         if self.limit == 1 or work < _LONG:
-            return 1
-        # In float32 the last bits of the smallest batches depend on the number of threads, so theirs is always one.
-        if rows <= ROWS_MULTIPLE and not program.in_bfloat16:
             return 1
         return self._pressure.threads()
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -72,14 +70,9 @@ def test_where_the_accounts_cannot_be_read_all_cpus_are_taken(monkeypatch: pytes
     assert Pressure(4).threads() == 4
 
 
-@pytest.mark.parametrize(("bfloat16", "rows", "expected"), [(True, 1, 2), (False, 8, 1), (False, 9, 2)])
-def test_short_ticks_and_the_smallest_float32_batches_take_one_thread(
-    monkeypatch: pytest.MonkeyPatch, bfloat16: bool, rows: int, expected: int
-) -> None:
+def test_only_long_ticks_take_more_than_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "usable_cpus", lambda: 2)
     monkeypatch.setattr(Pressure, "threads", lambda _: 2)
-    chooser = Threads(None)
-    program: Any = SimpleNamespace(in_bfloat16=bfloat16, key="k")
-    assert chooser._chosen(program, rows, work=0.001) == 1
-    assert chooser._chosen(program, rows, work=0.1) == expected
-    assert Threads(1)._chosen(program, rows, work=0.1) == 1
+    assert Threads(None)._chosen(work=0.001) == 1
+    assert Threads(None)._chosen(work=0.1) == 2
+    assert Threads(1)._chosen(work=0.1) == 1
