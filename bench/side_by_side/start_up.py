@@ -1,4 +1,4 @@
-"""How long the service takes to start with the store that ships: until its default model serves, and all models."""
+"""How long the service takes to start with the store that ships, and what loading costs the requests meanwhile."""
 
 from __future__ import annotations
 
@@ -8,11 +8,20 @@ from statistics import median
 from typing import NamedTuple
 
 from bench.serving import started, wait_until_loaded, wait_until_ready
+from bench.side_by_side import payloads
+from bench.side_by_side.load import drive
+from bench.side_by_side.published_model import digits
 from bench.side_by_side.report import Row
 from model_store import Store, default_root
 
 _READY, _ALL = 4.0, 10.0
 """Seconds."""
+_SLOWER = 1.5
+"""Times the p50 of a score that nothing is loaded beside."""
+_SECONDS = 3.0
+"""Of one measurement: about what the other models take to load."""
+_WARM_UP = 15.0
+"""Seconds after the last model was loaded in which larger batches are warmed up: at most one for each model."""
 _STARTS = 3
 """Starts whose median counts, after a first one that fills the caches of files."""
 
@@ -31,6 +40,7 @@ def rows() -> Iterator[Row]:
     default, count = store.default_name(), len(store.names())
     yield _row(f"start: ready with the default model (`{default}`)", _READY, first.ready, [s.ready for s in later])
     yield _row(f"start: all {count} models that ship", _ALL, first.all_models, [s.all_models for s in later])
+    yield beside_loading(store)
 
 
 def measure(store: Store) -> Start:
@@ -43,6 +53,25 @@ def measure(store: Store) -> Start:
         ready = time.perf_counter() - began
         wait_until_loaded(process, address, names)
         return Start(ready, time.perf_counter() - began)
+
+
+def beside_loading(store: Store) -> Row:
+    """Scores of the default model, one at a time, while the other models load and when all is done."""
+    request = payloads.picture("/score?seed=0", digits()[1][0])
+    with started(store.root, drain_delay="0") as (process, address):
+        wait_until_ready(process, address)
+        wait_until_loaded(process, address, (store.default_name(),))
+        beside = drive(address, request, 1, _SECONDS).p50_ms
+        wait_until_loaded(process, address, store.names())
+        time.sleep(_WARM_UP)
+        alone = drive(address, request, 1, _SECONDS).p50_ms
+    times = beside / alone
+    return Row(
+        "`/score` p50, one PNG, while the other models load",
+        f"{_SLOWER} times that without loading",
+        f"{times:.2f} times: {beside:.1f} ms, {alone:.1f} ms",
+        times <= _SLOWER,
+    )
 
 
 def _row(work: str, allowed: float, first: float, later: Sequence[float]) -> Row:

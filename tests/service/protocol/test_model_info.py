@@ -56,7 +56,7 @@ def test_a_refused_version_tells_its_reason_and_what_serves_wins_its_names() -> 
 def test_what_is_still_to_be_loaded_asks_to_come_back() -> None:
     found = Catalogue((DIGITS,), waiting=("points",), default="digits", starting=True)
     assert found.get(None) is DIGITS
-    for reference in ("points", "points@7", "points@best", "nobody"):
+    for reference in ("points", "points@7", "points@best"):
         with pytest.raises(Unavailable) as refusal:
             found.get(reference)
         assert refusal.value.retry_after
@@ -65,6 +65,10 @@ def test_what_is_still_to_be_loaded_asks_to_come_back() -> None:
             unnamed.get(None)
         assert refusal.value.retry_after
         assert refusal.value.field is None, "the request named no model"
+    with pytest.raises(Unknown):  # the names of the store are known by now
+        found.get("nobody")
+    with pytest.raises(Unavailable):
+        Catalogue(default="digits", starting=True).get("nobody")
 
 
 @pytest.mark.parametrize(
