@@ -66,7 +66,7 @@ class DeviceKeeper:
                 "service.device",
                 self._endpoint,
                 str(restarts),
-                env=environment_of(self._settings) | _WITHOUT_SPINNING,
+                env=environment_of(self._settings),
                 start_new_session=True,
             )
             if self._stopping:  # asked to while the process was being started
@@ -111,9 +111,6 @@ class DeviceKeeper:
             except Exception as error:  # it died meanwhile, which whoever waits for the process sees
                 logger.debug("no answer to a ping: %s", error)
             await asyncio.sleep(_PING_EVERY)
-
-
-_WITHOUT_SPINNING: dict[str, str] = {}
 
 
 def environment_of(settings: Settings) -> dict[str, str]:

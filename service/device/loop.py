@@ -27,7 +27,7 @@ from service.settings import Settings
 logger = logging.getLogger("sluice")
 
 _IDLE = 5.0
-"""Seconds after which an idle loop looks around."""
+"""Seconds after which an idle loop looks around: for tasks that are to be forgotten."""
 
 
 class DeviceLoop:
@@ -78,7 +78,10 @@ class DeviceLoop:
             self._port.wake()
 
     def _turn(self, port: Port) -> None:
-        for peer, message in port.receive(0.0 if self.scheduler or self._thunks else _IDLE):
+        messages = port.receive(0.0 if self.scheduler or self._thunks else _IDLE)
+        if not messages:
+            self.requests.forget_old_tasks()
+        for peer, message in messages:
             try:
                 self._handle(peer, message)
             except Problem as problem:

@@ -112,6 +112,10 @@ class Requests:
             if job.close():
                 job.owner.completed()
 
+    def forget_old_tasks(self) -> None:
+        """Let go of tasks that ended long ago."""
+        self._tasks.forget_old()
+
     def tell_progress(self) -> None:
         """Send new snapshots to those who follow an inpainting."""
         if self._watched:

@@ -197,3 +197,12 @@ async def test_what_is_wrong_is_told_at_once(service: Running) -> None:
     assert_problem(await service.http.put("/inpaint/x?method=guess", **multipart(images(1)[0])), 422, "method")
     assert_problem(await service.http.get("/inpaint/x"), 404, "id")
     await until(lambda: service.jobs == 0)
+
+
+async def test_an_idle_service_forgets_old_tasks_unasked(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.device.loop._IDLE", 0.05)
+    async with start(task_kept=0.2) as service:
+        answer = await service.http.post("/inpaint?steps=2", headers=ASYNC, **multipart(images(1)[0]))
+        assert answer.status_code == 202
+        assert service.loop.requests._tasks._tasks
+        await until(lambda: not service.loop.requests._tasks._tasks)
