@@ -6,15 +6,14 @@ import logging
 import os
 import sys
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from queue import SimpleQueue
 
 import torch
 
 from model_store import LoadedModel, ModelRefused, Store, StoreError, UnknownModel
-from service.cpus import usable_cpus
 from service.device.threads import compute_alone
 from service.protocol.model_info import RefusedInfo
 
@@ -56,8 +55,9 @@ class Loader:
         self._asked.put(lambda: done(self._load(name)))
 
     def load_all(self, names: Sequence[str], done: Callable[[str, Entry], None]) -> None:
-        """Load many names: the first one alone, the others two at once where a second CPU may be used."""
-        self._asked.put(lambda: self._load_many(deque(names), done))
+        """Load many names, one after another: two at once slowed a score beside them by more than half."""
+        for name in names:
+            self.load(name, partial(done, name))
 
     def call(self, work: Callable[[], None]) -> None:
         """Do something else in the loading thread, after what was asked before."""
@@ -71,28 +71,6 @@ class Loader:
             except Exception:
                 if not self._stopping:  # then there is nothing to load for
                     logger.exception("loading failed")
-
-    def _load_many(self, names: deque[str], done: Callable[[str, Entry], None]) -> None:
-        def take_one() -> bool:
-            try:
-                name = names.popleft()
-            except IndexError:
-                return False
-            done(name, self._load(name))
-            return not self._stopping
-
-        def take_all() -> None:
-            _step_back()
-            while take_one():
-                pass
-
-        take_one()
-        helpers = [threading.Thread(target=take_all, daemon=True)] if names and usable_cpus() > 1 else []
-        for helper in helpers:
-            helper.start()
-        take_all()
-        for helper in helpers:  # what is asked next may be one of these names
-            helper.join()
 
     def _load(self, name: str) -> Entry:
         version = 0
