@@ -16,8 +16,10 @@ damage to a weight changes far more than this."""
 ROUND_TRIP = 1e-4
 """Tolerance of an entry in the round trip, in data units."""
 _ROUND_TRIP_BFLOAT16 = 0.05
-"""The same with nets of bfloat16. An input whose last bits changed on the way may round to the next bfloat16, and the
-net's answer then jumps."""
+"""Tolerance of an entry in the round trip with nets of bfloat16, in data units.
+
+An input whose last bits changed on the way may round to the next bfloat16, and the net's answer then jumps.
+"""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from flows.inpainting.climb import Climb
 _PARTS = (1, 2, 2, 3, 3, 4, 4, 6, 10)
 """The side of a single window is the shorter side of the image divided by a random one of these."""
 _TILES = (4, 6, 10, 14)
-"""The same for many windows at once."""
+"""The side of each of many windows at once is the shorter side of the image divided by a random one of these."""
 
 
 def window(climb: Climb, weights: Tensor, keys: Tensor) -> Tensor:

@@ -15,12 +15,15 @@ Matrix products of fewer rows go through other kernels and differ in the last bi
 two grey levels: without the filling an answer would depend on the requests beside it.
 """
 DECODED_ROWS_MULTIPLE = 16
-"""The same where a float32 batch of images is decoded: in lattice flows 8 rows get other last bits than 16,
-and other ones in two threads than in one."""
+"""A float32 batch of images that is decoded is filled up to a multiple of this number of rows.
+
+A lattice flow decodes 8 rows with other last bits than 16 rows, and with other ones in two threads than in one.
+"""
 VECTOR_ROWS_MULTIPLE = 32
-"""The same for vectors, in any precision. Their rows are short: an operation on all rows together must hold whole
-registers of numbers, since what is left over is computed by other instructions. With 8 rows or 16, spline models gave
-some rows other last bits in a batch of 48 than in one of 256.
+"""A batch of vectors is filled up to a multiple of this number of rows, in any precision.
+
+Rows of vectors are short. An operation on all rows together must fill whole registers, since other instructions compute
+what is left over. In multiples of 8 or 16, spline models gave some rows other last bits in a batch of 48 than of 256.
 """
 
 

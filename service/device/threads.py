@@ -26,8 +26,8 @@ _CROWDED = 0.2
 _IDLE = 0.7
 """Idle CPUs that are taken for one more thread. Between this and 1 lies what a neighbour's short work takes."""
 _LONG = 0.012
-"""Seconds of computing below which more threads gain nothing: the paper's NICE takes 5 ms for one picture, and two
-threads left its latency as it was (7.6 ms where one thread had 7.9), with twice the processor time."""
+"""Seconds of computing above which a tick is long. One picture through the paper's NICE takes less: a second thread did
+not shorten its latency, and doubled the processor time."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 """Seconds in one thread after too many; twice as long each time that the next try is crowded at once."""
 

@@ -75,7 +75,7 @@ class DeviceClient(ABC):
             self._waiting.pop(number, None)
 
     def stream(self, make: Callable[[int], m.Up]) -> Stream:
-        """The same for an answer of several messages: snapshots, then the end."""
+        """Send the message that ``make`` builds; its answer is several messages: snapshots, then the end."""
         number = next(self._ids)
         stream = Stream(lambda: self._cancel(number))
         self._post(number, make(number), stream)
