@@ -12,6 +12,7 @@ from rich.table import Table
 
 import model_store
 from flows import FlowError
+from flows.nets.precision import exact_float32
 from trainer.commands.options import data_dir_option, device_option, store_option
 from trainer.data import OwnData
 from trainer.errors import TrainerError
@@ -85,6 +86,7 @@ result as a run without the stop.
     help="Use only the first N training and N test items, for a quick try.",
 )
 @click.option("--publish/--no-publish", default=True, show_default=True, help="Publish the result, or only measure it.")
+@exact_float32()
 def main(
     preset: str | None,
     list_presets: bool,

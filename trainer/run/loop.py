@@ -11,7 +11,7 @@ from trainer.data import Splits
 from trainer.errors import DataError, Diverged
 from trainer.optimisers import ema_decay, learning_rate
 from trainer.presets import Precision, Preset
-from trainer.run.device import autocast, tf32
+from trainer.run.device import autocast
 from trainer.run.hooks import Hooks
 from trainer.run.likelihoods import log_likelihoods
 from trainer.run.randomness import batch_order, dequantise, noise_keys
@@ -51,63 +51,62 @@ def train(
         count = f"{len(items)} training items"
         raise DataError(f"{preset.data.name}: {count} do not fill a batch of {preset.batch_size}; see --batch-size")
 
-    with tf32():
-        while progress.epoch < preset.epochs and not out_of_patience(preset, progress):
-            order = batch_order(seed, progress.epoch, len(items))
-            hooks.display.epoch_begins(progress, steps)
-            while progress.step < steps:
-                began = perf_counter()
-                step = progress.epoch * steps + progress.step
-                rate = learning_rate(preset, step, preset.epochs * steps)
-                for group in optimiser.param_groups:
-                    group["lr"] = group["boost"] * rate
+    while progress.epoch < preset.epochs and not out_of_patience(preset, progress):
+        order = batch_order(seed, progress.epoch, len(items))
+        hooks.display.epoch_begins(progress, steps)
+        while progress.step < steps:
+            began = perf_counter()
+            step = progress.epoch * steps + progress.step
+            rate = learning_rate(preset, step, preset.epochs * steps)
+            for group in optimiser.param_groups:
+                group["lr"] = group["boost"] * rate
 
-                rows = order[progress.step * preset.batch_size :][: preset.batch_size].to(flow.device)
-                keys = noise_keys(seed, progress.epoch, progress.step, len(rows), flow.device)
-                x = dequantise(flow, items[ranks.share(rows)], ranks.share(keys))
-                with autocast(flow.device, precision):
-                    log_likelihood = model(x).mean()
-                optimiser.zero_grad()
-                (-log_likelihood / flow.dimensions).backward()
-                if clip_grad_norm_(flow.parameters(), preset.clip_norm).isfinite():
-                    optimiser.step()
-                    state.update_average(ema_decay(preset, step))
-                    progress.log_likelihood_sum += ranks.sum(log_likelihood).item() / ranks.count
-                    progress.skipped_in_a_row = 0
-                else:
-                    progress.skipped += 1
-                    progress.skipped_in_a_row += 1
+            rows = order[progress.step * preset.batch_size :][: preset.batch_size].to(flow.device)
+            keys = noise_keys(seed, progress.epoch, progress.step, len(rows), flow.device)
+            x = dequantise(flow, items[ranks.share(rows)], ranks.share(keys))
+            with autocast(flow.device, precision):
+                log_likelihood = model(x).mean()
+            optimiser.zero_grad()
+            (-log_likelihood / flow.dimensions).backward()
+            if clip_grad_norm_(flow.parameters(), preset.clip_norm).isfinite():
+                optimiser.step()
+                state.update_average(ema_decay(preset, step))
+                progress.log_likelihood_sum += ranks.sum(log_likelihood).item() / ranks.count
+                progress.skipped_in_a_row = 0
+            else:
+                progress.skipped += 1
+                progress.skipped_in_a_row += 1
 
-                progress.step += 1
-                progress.seconds += perf_counter() - began
-                hooks.display.step_done(progress)
-                if progress.skipped_in_a_row == min(steps, MOST_SKIPPED_IN_A_ROW):
-                    raise Diverged(
-                        f"{progress.skipped_in_a_row} steps in a row had no finite gradient, "
-                        f"up to step {progress.step} of epoch {progress.epoch + 1}; "
-                        "a lower learning rate may help, --fresh starts from the beginning"
-                    )
-                if ranks.any(hooks.stop_requested()):
-                    hooks.save()
-                    return False
+            progress.step += 1
+            progress.seconds += perf_counter() - began
+            hooks.display.step_done(progress)
+            if progress.skipped_in_a_row == min(steps, MOST_SKIPPED_IN_A_ROW):
+                raise Diverged(
+                    f"{progress.skipped_in_a_row} steps in a row had no finite gradient, "
+                    f"up to step {progress.step} of epoch {progress.epoch + 1}; "
+                    "a lower learning rate may help, --fresh starts from the beginning"
+                )
+            if ranks.any(hooks.stop_requested()):
+                hooks.save()
+                return False
 
-            validated = ranks.sum(log_likelihoods(state.evaluated, validation).sum()).item() / len(splits.validation)
-            record = EpochRecord(
-                epoch=progress.epoch + 1,
-                train=progress.log_likelihood_sum / (steps - progress.skipped),
-                validation=validated,
-                seconds=progress.seconds,
-                skipped=progress.skipped,
-            )
-            if not math.isfinite(record.validation):
-                raise Diverged(f"validation gave {record.validation} nats after epoch {record.epoch}")
-            if progress.best is None or record.validation > progress.best.validation:
-                state.keep_best()
-            state.progress = progress = Progress(
-                epoch=record.epoch, skipped_in_a_row=progress.skipped_in_a_row, history=[*progress.history, record]
-            )
-            hooks.save()
-            hooks.display.epoch_done(record)
+        validated = ranks.sum(log_likelihoods(state.evaluated, validation).sum()).item() / len(splits.validation)
+        record = EpochRecord(
+            epoch=progress.epoch + 1,
+            train=progress.log_likelihood_sum / (steps - progress.skipped),
+            validation=validated,
+            seconds=progress.seconds,
+            skipped=progress.skipped,
+        )
+        if not math.isfinite(record.validation):
+            raise Diverged(f"validation gave {record.validation} nats after epoch {record.epoch}")
+        if progress.best is None or record.validation > progress.best.validation:
+            state.keep_best()
+        state.progress = progress = Progress(
+            epoch=record.epoch, skipped_in_a_row=progress.skipped_in_a_row, history=[*progress.history, record]
+        )
+        hooks.save()
+        hooks.display.epoch_done(record)
     if preset.patience is not None and out_of_patience(preset, progress):
         hooks.display.stopped_early(progress, preset.patience)
     return True
