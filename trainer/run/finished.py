@@ -39,7 +39,7 @@ class FinishedRun:
             "training_seconds": round(sum(record.seconds for record in self.history), 1),
             "skipped_steps": sum(record.skipped for record in self.history),
             "device": _device_name(self.flow.device),
-            "precision": self.settings.precision,
+            "precision": self.settings.computing.precision,
             "torch": torch.__version__,
             "sluice": version("sluice"),
         }
