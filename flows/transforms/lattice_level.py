@@ -86,15 +86,16 @@ class LatticeLevel(Transform):
         which = range(len(self.channels)) if index is None else range(index, index + 1)
         # Entries that are not known may be latents, which are not pixels and may be large.
         code = self.code(torch.where(self.known[which[-1]], functional.pixel_shuffle(x, CELL), 0))
-        seen = torch.cat([self._seen(code, index) for index in which])
-        return UnitMixture(self.net(seen, slice(which[0], which[-1] + 1)), self.components)
+        seen = [self._seen(code, index) for index in which]
+        inputs = seen[0] if len(seen) == 1 else torch.cat(seen)
+        return UnitMixture(self.net(inputs, slice(which[0], which[-1] + 1)), self.components)
 
     def _seen(self, code: Tensor, index: int) -> Tensor:
         """Codes (B, C E, rows, columns) -> those that a group knows, shifted and in cells: (B, C E CELL^2, H, W)."""
         colour, offset = divmod(self.channels[index], CELL**2)
         row, column = divmod(offset, CELL)
         code = code.reshape(len(code), self.colours, CODE, *code.shape[2:]) * self.known[index].unsqueeze(1)
-        code = code.roll(-colour, dims=1).flatten(1, 2)
+        code = (code.roll(-colour, dims=1) if colour else code).flatten(1, 2)
         down, right = CELL // 2 - row, CELL // 2 - column
         return functional.pixel_unshuffle(functional.pad(code, (right, -right, down, -down)), CELL)
 
