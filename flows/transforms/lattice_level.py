@@ -113,7 +113,7 @@ class LatticeLevel(Transform):
         place, colour = (None, None) if index is None else divmod(index, n)
         places = range(len(self.channels) // n) if place is None else range(place, place + 1)
         code = self.code(torch.where(self.known[places[-1] * n], functional.pixel_shuffle(x, CELL), 0))
-        seen = torch.cat([self._seen(code, p * n)[:, self.useful] for p in places])
+        seen = torch.cat([self._seen(code, p * n).index_select(1, self.useful) for p in places])
         # A head sees the colours before its own, of its own group only: elsewhere they may be unknown.
         before = self.colours - 1 if colour is None else colour
         earlier = seen.new_zeros(len(seen), 0, *seen.shape[2:])
