@@ -16,6 +16,7 @@ from tests.flows.cases import disturb
 ARCHITECTURES: dict[str, dict[str, object]] = {
     "nice": {"hidden": [40, 40]},
     "lattice": {"width": 8, "blocks": 1, "components": 3},
+    "lattice-joint": {"width": 8, "blocks": 1, "components": 3, "joint": True},
     "realnvp": {"hidden": [8, 8], "levels": 2},
     "glow": {"hidden": [8, 8], "steps": 2, "levels": 2},
 }
@@ -28,7 +29,7 @@ def items(count: int) -> Tensor:
 @pytest.fixture(params=ARCHITECTURES)
 def flow(request: pytest.FixtureRequest) -> Flow:
     torch.manual_seed(0)
-    return disturb(flows.build(request.param, (8, 8), ARCHITECTURES[request.param])).eval().requires_grad_(False)
+    return disturb(flows.build(request.param.split("-")[0], (8, 8), ARCHITECTURES[request.param])).eval().requires_grad_(False)
 
 
 def switches() -> tuple[bool, bool, bool, str]:
