@@ -139,7 +139,9 @@ class Gone(Struct, tag=True, array_like=True):
     peer: str
 
 
-Up = Hello | Submit | Cancel | Follow | StopTask | Load | Unload | Read | Stats | Ping | Gone
+Request = Submit | Follow | StopTask | Load | Unload | Read | Stats | Ping
+"""A message that bears a number and is answered."""
+Up = Hello | Cancel | Gone | Request
 
 
 # From the device to an api process.
