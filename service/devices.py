@@ -49,7 +49,9 @@ def devices_of(settings: Settings) -> tuple[Device, ...]:
     places = list(gpus.places) if asked in (["auto"], ["cuda"]) else asked
     absent = ", ".join(dict.fromkeys(place for place in places if place not in gpus.places))
     if absent or not places:
-        raise NoSuchDevice(f"{said}: {f'there is no {absent}' if gpus.names else gpus.reason}; this machine has {gpus}")
+        raise NoSuchDevice(
+            f"{said}: {f'there is no {absent}' if gpus.names else gpus.reason}. Devices of this machine: {gpus}"
+        )
     _tell(places, gpus)
     return _named(places)
 

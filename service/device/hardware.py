@@ -28,7 +28,7 @@ def device_of(settings: Settings) -> torch.device:
         return torch.device("cpu")
     if (gpu_index(asked) or 0) >= count:
         there = ", ".join([*(f"cuda:{index}" for index in range(count)), "cpu"])
-        raise NoSuchDevice(f"there is no {asked}: PyTorch finds {there}")
+        raise NoSuchDevice(f"there is no {asked}. Devices that PyTorch finds: {there}")
     return torch.device("cuda" if asked == "auto" else asked)
 
 

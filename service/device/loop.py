@@ -11,6 +11,7 @@ from typing import Any
 from model_store import LoadedModel
 from service.device import gauges, hardware
 from service.device.account import Account
+from service.device.claims import Claims
 from service.device.device_metrics import DeviceMetrics
 from service.device.loading import Entry
 from service.device.replies import Outbox
@@ -47,6 +48,7 @@ class DeviceLoop:
         )
         self.outbox = Outbox(self.account)
         self.requests = Requests(settings, self.models.registry, self.scheduler, self.account, self.outbox)
+        self._claims = Claims()
         self._thunks: deque[Callable[[], None]] = deque()
         self._port: Port | None = None
         self._stopping = False
@@ -104,6 +106,9 @@ class DeviceLoop:
                 self.requests.cancel(peer, message.id)
             case m.Follow():
                 self.requests.follow(peer, message)
+            case m.Claim():
+                device = self._claims.settle(message.task, message.device)
+                self.outbox.put(peer, m.Told(message.id, device.encode()))
             case m.StopTask():
                 self.requests.stop_task(peer, message)
             case m.Load():

@@ -80,7 +80,7 @@ class Fleet:
                 return await self._ask_all(message)
             case m.Stats():
                 return m.Told(message.id, await self._stats())
-            case m.Ping():
+            case m.Ping() | m.Claim():
                 return await self._living()[0].answer_to(message)
 
     def stream(self, make: Callable[[int], m.Request]) -> Stream:
@@ -118,25 +118,29 @@ class Fleet:
     async def _submit_task(self, message: m.Submit, task: m.TaskKey) -> Any:
         """Begin an inpainting that outlives its request, unless its id is known already.
 
-        An id that the client chose may come again, through any api process and at the same time. Whoever finds it
-        nowhere takes the device that follows from the id, so that all agree. An id that the service drew has no
-        fingerprint and cannot come again: it goes to the device with the least work.
+        An id that the client chose may come again, through any api process and at the same time. An id that the service
+        drew has no fingerprint and cannot.
         """
-        holder = None
         if task.fingerprint:
-            holder = await self._find(task.id) or self._home_of(task.id, message.model)
+            holder = await self._find(task.id) or await self._claim(task.id, message.model)
             message.id = next(self._numbers)  # numbers must reach a device in their order
-        holder = holder or self._least_loaded(message.model)
+        else:
+            holder = self._least_loaded(message.model)
         answer = await holder.answer_to(message)
         self._remember(task.id, holder)
         return answer
 
-    def _home_of(self, task: str, reference: str) -> DeviceClient:
-        """Of the devices that serve a model, the one that follows from a task's id (rendezvous hashing)."""
-        return max(
-            self._serving(reference),
-            key=lambda client: blake2b(f"{client.name}/{task}".encode(), digest_size=8).digest(),
+    async def _claim(self, task: str, reference: str) -> DeviceClient:
+        """The device that is to begin a task: the one with the least work, unless another fleet was faster.
+
+        All fleets ask the same device who was first, the one that follows from the id (rendezvous hashing).
+        """
+        found = self._least_loaded(reference)
+        keeper = max(
+            self._living(), key=lambda client: blake2b(f"{client.name}/{task}".encode(), digest_size=8).digest()
         )
+        told: m.Told = await keeper.answer_to(m.Claim(next(self._numbers), task, found.name))
+        return next((client for client in self.clients if client.name == told.data.decode()), found)
 
     async def _find(self, task: str) -> DeviceClient | None:
         try:

@@ -10,39 +10,10 @@ import numpy as np
 import pytest
 
 from service.protocol import messages as m
-from service.protocol.client import DeviceClient, Stream
+from service.protocol.client import Stream
 from service.protocol.errors import QueueFull, TooLarge, Unavailable, WrongValue
 from service.protocol.queue import Backlog, Queue
-from tests.service.protocol.samples import model_info
-
-MODELS = m.Models((model_info(),), (), (), "digits", False)
-
-
-class Client(DeviceClient):
-    """Keeps what it would send."""
-
-    def __init__(self, bound: int = 1000) -> None:
-        super().__init__(bound)
-        self.sent: list[m.Up] = []
-
-    async def start(self) -> None:
-        self._receive([MODELS])
-
-    async def stop(self) -> None:
-        self._lost(final=True)
-
-    def _send(self, messages: list[m.Up]) -> None:
-        self.sent += messages
-
-    def hear(self, *messages: m.Down) -> None:
-        self._receive(messages)
-
-    def lose(self) -> None:
-        self._lost()
-
-
-def score(number: int, count: int = 2) -> m.Submit:
-    return m.Submit(number, "digits@1", "score", 0.0, {"items": np.zeros((count, 8, 8), np.uint8)})
+from tests.service.protocol.samples import MODELS, Client, score
 
 
 @pytest.fixture
