@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 
 import pytest
 from click.testing import CliRunner
@@ -136,7 +137,13 @@ def test_what_cannot_be_listed_is_refused(devices: str, message: str) -> None:
 def test_an_option_for_one_device_wins_over_a_list_in_the_environment(machine: pytest.MonkeyPatch) -> None:
     seen: list[Settings] = []
     machine.setenv("SLUICE_DEVICES", "cpu,cpu")
-    machine.setattr("service.supervisor.supervise", lambda settings, _: seen.append(settings) or 0)
+
+    def supervise(settings: Settings, listener: socket.socket) -> int:
+        listener.close()
+        seen.append(settings)
+        return 0
+
+    machine.setattr("service.supervisor.supervise", supervise)
     for arguments in (["--device", "cpu"], ["--devices", "cpu"], []):
         assert CliRunner().invoke(main, ["serve", "--port", "0", *arguments]).exit_code == 0
     assert [(each.device, each.devices) for each in seen] == [("cpu", None), ("auto", "cpu"), ("auto", "cpu,cpu")]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from service.device import claims
 from service.device.claims import Claims
 
 
@@ -16,7 +17,7 @@ def test_the_device_that_was_named_first_gets_the_task() -> None:
 
 def test_a_claim_is_forgotten_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
-    monkeypatch.setattr(claims.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     found = Claims()
     found.settle("one", "a")
     now += 59
