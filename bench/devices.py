@@ -110,7 +110,7 @@ def paired(several: Sequence[float], alone: Sequence[float]) -> float:
 
 
 def _rates(model: PublishedModel, setup: Setup, seconds: float) -> Iterator[tuple[str, float]]:
-    with served(model.store, drain_delay="0", **setup.settings) as (_, address):
+    with served(model.store, groups=(), drain_delay="0", **setup.settings) as (_, address):
         _wait_for(address, len(setup.settings["devices"].split(",")))
         for work, request in works(model).items():
             drive(address, request, _CONNECTIONS, 1)  # kernels, and the threads that it settles on
