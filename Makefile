@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install serve test lint bench bench-anomaly bench-inpainting lock clean
+.PHONY: install serve test lint bench bench-devices bench-anomaly bench-inpainting lock clean
 
 install: $(VENV)/.installed
 
@@ -31,6 +31,10 @@ lint: install
 bench: install
 	$(BIN)/python -m bench.side_by_side.environments
 	$(BIN)/python -m bench.side_by_side --into docs/benchmarks.md
+
+# Two device processes beside one. Wants wrk, two CPUs and a quiet machine.
+bench-devices: install
+	$(BIN)/python -m bench.devices --into docs/benchmarks.md
 
 # DATA=DIR is where the original files lie; without it they are downloaded. The figures go into the page.
 bench-anomaly: install

@@ -6,12 +6,14 @@ import gc
 import signal
 import socket
 import time
+from collections.abc import Mapping
 from types import FrameType
 
 import uvicorn
 
 from service.api.app import create_app
 from service.api.service import Service, State
+from service.protocol.fleet import Fleet
 from service.protocol.sockets import SocketClient
 from service.settings import Settings
 
@@ -44,10 +46,15 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
 
-def serve(endpoint: str, listener: int) -> None:
-    """Run one api process on an inherited listening socket until a signal ends it."""
+def serve(listener: int, endpoints: Mapping[str, str]) -> None:
+    """Run one api process on an inherited listening socket until a signal ends it. ``endpoints`` are those of devices.
+
+    They are given by the devices' names.
+    """
     settings = Settings()
-    app = create_app(settings, SocketClient(settings.queue_item_ticks, endpoint))
+    bound = settings.queue_item_ticks
+    clients = [SocketClient(bound, endpoint, name=name) for name, endpoint in endpoints.items()]
+    app = create_app(settings, Fleet(bound, clients))
     config = uvicorn.Config(
         app,
         log_level="warning",
