@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope
 
-from service.protocol.errors import DeadlinePassed, TooLarge, WrongValue
+from service.protocol.errors import DeadlinePassed, TooLarge, WrongType, WrongValue
 
 if TYPE_CHECKING:
     from service.api.service import Service
@@ -61,7 +61,9 @@ class Exchange:
         return str(self.scope["path_params"]["id"])
 
     async def body(self) -> bytes:
-        """The whole body. Raises TooLarge, or ClientLeft where the client leaves before its end."""
+        """The whole body. Raises WrongType for a compressed one, TooLarge, or ClientLeft if the client leaves first."""
+        if self.headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
+            raise WrongType("a body must be sent without a content encoding", "Content-Encoding")
         announced = self.headers.get(b"content-length")
         if announced is not None and announced.isdigit() and int(announced) > self._limit:
             raise self._too_large()
