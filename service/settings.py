@@ -33,6 +33,8 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    hosts: str = ""
+    """Names that the service answers to, separated by commas; unset, any. Probes and metrics answer to any."""
     api_processes: Count | None = None
     """Processes that speak HTTP; unset, one for every four CPUs."""
     store: Path = Field(default_factory=shipped_store)
@@ -72,6 +74,11 @@ class Settings(BaseSettings):
     """Seconds for which its result is kept."""
     drain_delay: Seconds = 2.0
     """Seconds between "not ready" and closed listeners, so that a load balancer has noticed."""
+
+    @property
+    def host_names(self) -> list[str]:
+        """The names in ``hosts``, in lower case."""
+        return [name for name in (part.strip().lower() for part in self.hosts.split(",")) if name]
 
     def admin_token(self) -> SecretStr | None:
         """The administrator's token, read anew. Raises UnusableToken."""

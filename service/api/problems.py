@@ -29,6 +29,7 @@ STATUS = {
     "conflict": 409,
     "too_large": 413,
     "wrong_type": 415,
+    "misdirected": 421,
     "wrong_value": 422,
     "queue_full": 429,
     "unexpected": 500,

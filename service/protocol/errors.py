@@ -41,6 +41,12 @@ class Forbidden(Problem):
     kind = "forbidden"
 
 
+class Misdirected(Problem):
+    """A request to a name that this service does not answer to."""
+
+    kind = "misdirected"
+
+
 class Unknown(Problem):
     """A model, a task or a file that does not exist."""
 
