@@ -14,8 +14,12 @@ Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Duration = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
+SHORTEST_TOKEN = 32
+"""Characters: 128 bits where each is one of the 16 hexadecimal digits."""
+
+
 class UnusableToken(ValueError):
-    """The administrator's token cannot be read, or is empty."""
+    """The administrator's token cannot be read, or is too short."""
 
 
 def shipped_store() -> Path:
@@ -88,6 +92,9 @@ class Settings(BaseSettings):
             token = self.admin_token_file.read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise UnusableToken(f"the admin token file {self.admin_token_file} cannot be read: {error}") from error
-        if not token:
-            raise UnusableToken(f"the admin token file {self.admin_token_file} is empty")
+        if len(token) < SHORTEST_TOKEN:
+            raise UnusableToken(
+                f"the admin token file {self.admin_token_file} holds {len(token)} characters; a token has at least "
+                f"{SHORTEST_TOKEN}"
+            )
         return SecretStr(token)

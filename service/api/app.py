@@ -62,4 +62,5 @@ def create_app(settings: Settings | None = None, device: DeviceClient | None = N
 def _own_device(settings: Settings) -> DeviceClient:
     from service.keeper import OwnDevice
 
+    settings.admin_token()  # one that cannot be used is told at the start
     return OwnDevice(settings)

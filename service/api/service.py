@@ -37,7 +37,6 @@ class Service:
 
     def __init__(self, settings: Settings, device: DeviceClient) -> None:
         self.settings, self.device = settings, device
-        self.admin_token = settings.admin_token()
         self.metrics = RequestMetrics()
         self.draining = False
         """Whether the service says "not ready" and goes on answering."""
