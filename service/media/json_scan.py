@@ -7,6 +7,7 @@ decoded.
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import msgspec
@@ -92,7 +93,7 @@ def _places(data: bytes, most: int) -> tuple[list[tuple[int, int]], NDArray[np.i
     if depth or inside:
         raise Malformed("the body is not valid JSON")
     edges = [start, *outer, stop - 1]
-    members = [(one + 1, other) for one, other in zip(edges, edges[1:], strict=False)]
+    members = [(one + 1, other) for one, other in itertools.pairwise(edges)]
     return members, np.concatenate(inner)
 
 
@@ -118,8 +119,8 @@ def _elements(view: memoryview, start: int, stop: int, commas: NDArray[np.int64]
         raise WrongValue(f"{field} must be a list", field)
     first, last = np.searchsorted(commas, [start, stop])
     edges = [start, *commas[first:last].tolist(), stop - 1]
-    found = [view[one + 1 : other] for one, other in zip(edges, edges[1:], strict=False)]
-    if len(found) == 1 and not bytes(found[0]).strip(_WHITE):
+    found = [view[one + 1 : other] for one, other in itertools.pairwise(edges)]
+    if len(found) == 1 and _SPACE.fullmatch(found[0]):
         return []
     return found
 
