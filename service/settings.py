@@ -57,6 +57,8 @@ class Settings(BaseSettings):
     """Threads of an api process that decode bodies and encode answers."""
 
     max_body_bytes: Count = 64 * 2**20
+    max_pixels: Count = 2**28
+    """Pixels of all pictures of one request: about what a body of 64 MiB holds as photographs."""
     max_items: Count = 10_000
     """Items of one request to score, encode or decode."""
     max_n: Count = 1024
