@@ -56,7 +56,16 @@ class Settings(BaseSettings):
     decoders: Count = 2
     """Threads of an api process that decode bodies and encode answers."""
 
+    max_connections: Count = 4096
+    """Connections of one api process; one more takes the place of the one that has waited longest."""
+    max_connections_per_address: Count = 1024
+    header_timeout: Duration = 10.0
+    """Seconds for the head of a request, and for the first byte on a new connection."""
+    body_timeout: Duration = 20.0
+    """Seconds without a byte of a body that is awaited."""
     max_body_bytes: Count = 64 * 2**20
+    max_bytes_in_flight: Count = 256 * 2**20
+    """Bytes of all bodies that one api process holds; a request beyond them is answered with 429."""
     max_pixels: Count = 2**28
     """Pixels of all pictures of one request: about what a body of 64 MiB holds as photographs."""
     max_items: Count = 10_000

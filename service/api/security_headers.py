@@ -18,8 +18,8 @@ PAGE_POLICY = (
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 """The policy of a page of Sluice: scripts come from the service itself, and from nowhere else."""
-_PROBES = ("/health/", "/metrics")
-"""Paths that an orchestrator calls by the address of a container."""
+PROBES = (b"/health/", b"/metrics")
+"""Paths that an orchestrator calls, by the address of a container and however busy the service is."""
 
 
 def secure(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
@@ -30,7 +30,7 @@ def secure(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
 
 def check_host(host: bytes | None, path: str, allowed: frozenset[str]) -> None:
     """Raises Misdirected for a request to another name than those allowed. Without names any is, and so are probes."""
-    if not allowed or path.startswith(_PROBES):
+    if not allowed or path.encode().startswith(PROBES):
         return
     name = (host or b"").decode("latin-1").lower()
     if not name.endswith("]"):  # an IPv6 address without a port

@@ -11,9 +11,13 @@ from types import FrameType
 import uvicorn
 
 from service.api.app import create_app
+from service.api.connections import Crowd, connection_maker, limits_of
 from service.api.service import Service, State
 from service.protocol.sockets import SocketClient
 from service.settings import Settings
+
+_TICKS_A_SECOND = 10
+"""Of uvicorn's main loop."""
 
 
 class Server(uvicorn.Server):
@@ -22,9 +26,9 @@ class Server(uvicorn.Server):
     SIGINT skips the delay. Another signal changes nothing: what is in flight is finished.
     """
 
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+    def __init__(self, config: uvicorn.Config, service: Service, crowd: Crowd) -> None:
         super().__init__(config)
-        self._service = service
+        self._service, self._crowd = service, crowd
         self._close_at: float | None = None
         self._settled = False
 
@@ -40,6 +44,8 @@ class Server(uvicorn.Server):
             gc.collect()
             gc.freeze()  # modules live as long as the process: looking through them holds up requests
             self._settled = True
+        if counter % _TICKS_A_SECOND == 0:
+            self._crowd.sweep()
         self.should_exit = self._close_at is not None and time.monotonic() >= self._close_at
         return await super().on_tick(counter)
 
@@ -47,12 +53,14 @@ class Server(uvicorn.Server):
 def serve(endpoint: str, listener: int) -> None:
     """Run one api process on an inherited listening socket until a signal ends it."""
     settings = Settings()
+    crowd = Crowd(limits_of(settings))
     app = create_app(settings, SocketClient(settings.queue_item_ticks, endpoint))
     config = uvicorn.Config(
         app,
-        log_level="warning",
+        http=connection_maker(crowd),  # type: ignore[arg-type]
+        log_level="error",  # a warning for each request that is not valid HTTP would let any client fill the log
         access_log=False,
         timeout_graceful_shutdown=int(settings.deadline) + 1,
     )
     with socket.socket(fileno=listener) as inherited:
-        Server(config, app.state.service).run([inherited])
+        Server(config, app.state.service, crowd).run([inherited])

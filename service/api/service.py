@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from typing import TypeVar
 
+from service.api.guard import BytesInFlight
 from service.api.request_metrics import RequestMetrics
 from service.media.effort import Effort, within
 from service.protocol.client import DeviceClient, device_lost
@@ -41,6 +42,7 @@ class Service:
     def __init__(self, settings: Settings, device: DeviceClient) -> None:
         self.settings, self.device = settings, device
         self.metrics = RequestMetrics()
+        self.bodies = BytesInFlight(settings.max_bytes_in_flight)
         self.draining = False
         """Whether the service says "not ready" and goes on answering."""
         self._light = ThreadPoolExecutor(settings.decoders, "sluice-decode")

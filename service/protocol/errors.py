@@ -92,6 +92,12 @@ class QueueFull(Problem):
         super().__init__("the queue is full; try again later", retry_after=retry_after)
 
 
+class Busy(Problem):
+    """No room for the bytes of a request now."""
+
+    kind = "queue_full"
+
+
 class Unavailable(Problem):
     """No model or no device to compute with now."""
 
