@@ -7,7 +7,9 @@ When there are too many, the one that has waited longest makes room. Where none 
 from __future__ import annotations
 
 import ipaddress
+import os
 import resource
+import socket
 import time
 from collections.abc import Callable
 from http import HTTPStatus
@@ -25,6 +27,8 @@ _LINGER = 5.0
 """Seconds for which the rest of a body is read that was answered before its end, so that the answer arrives."""
 _STALLED = 60.0
 """Seconds after which a client that takes nothing of its answer is left."""
+_LATE = 1.0
+"""Seconds for which a new connection may still send its request when the service ends."""
 _RESERVE = 64
 """Connections beyond the limits, for probes."""
 _FILES = 192
@@ -146,6 +150,16 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
         self._crowd.leave(self)
 
+    def shutdown(self) -> None:
+        """The service ends: close when what has been asked is answered.
+
+        A request that was sent and not yet read, or that a new connection is about to send, is answered too.
+        """
+        if self._answering or not (self.cycle is None or self._unread()):
+            super().shutdown()
+        else:
+            self.loop.call_later(_LATE, self._close_if_waiting)
+
     def leave(self) -> None:
         """Close it at once, whatever it was doing."""
         self.transport.abort()
@@ -181,7 +195,7 @@ class Connection(HttpToolsProtocol):
             self._refuse(431, f"the head of a request may have {LARGEST_HEAD} bytes")
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()  # type: ignore[no-untyped-call]
+        super().on_message_begin()
         self._in_message, self._head_since, self._fields = True, self._last, 0
 
     def on_url(self, url: bytes) -> None:
@@ -198,7 +212,7 @@ class Connection(HttpToolsProtocol):
             self._refusal = (503, "there are too many connections; try again later")
             raise ValueError(self._refusal[1])
         self._crowd.busy(self)
-        super().on_headers_complete()  # type: ignore[no-untyped-call]
+        super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         self._parsed = True
@@ -206,26 +220,41 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._parsed, self._in_message, self._answered_early = True, False, None
-        super().on_message_complete()  # type: ignore[no-untyped-call]
+        super().on_message_complete()
 
     def on_response_complete(self) -> None:
         if self._in_message:
             self._answered_early = self._last = time.monotonic()
-        super().on_response_complete()  # type: ignore[no-untyped-call]
+        super().on_response_complete()
         if not self._answering:
             self._waiting_since = time.monotonic()
             self._crowd.waits(self)
 
     def pause_writing(self) -> None:
         self._stalled_since = time.monotonic()
-        super().pause_writing()  # type: ignore[no-untyped-call]
+        super().pause_writing()
 
     def resume_writing(self) -> None:
         self._stalled_since = None
-        super().resume_writing()  # type: ignore[no-untyped-call]
+        super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 (uvicorn's signature)
         self._refuse(*self._refusal)
+
+    def _unread(self) -> bool:
+        """Whether the client has sent bytes that the event loop has not read."""
+        try:
+            whole = socket.socket(fileno=os.dup(self.transport.get_extra_info("socket").fileno()))
+            with whole:
+                return bool(whole.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+        except OSError:
+            return False
+
+    def _close_if_waiting(self) -> None:
+        if self._answering:
+            self.cycle.keep_alive = False
+        else:
+            self.transport.close()
 
     @property
     def _answering(self) -> bool:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import signal
 import socket
 import time
+from contextlib import suppress
 from types import FrameType
+from typing import Any
 
 import uvicorn
 
@@ -48,6 +51,36 @@ class Server(uvicorn.Server):
             self._crowd.sweep()
         self.should_exit = self._close_at is not None and time.monotonic() >= self._close_at
         return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take the connections that wait on the listening sockets, close these, and finish what has been asked."""
+        late = [one for listener in sockets or [] for one in _waiting_on(listener)]
+        for server in self.servers:
+            server.close()
+        for listener in sockets or []:
+            listener.close()
+        loop = asyncio.get_running_loop()
+        for one in late:
+            await loop.connect_accepted_socket(self._connection, one)
+        await super().shutdown(sockets)
+
+    def _connection(self) -> asyncio.Protocol:
+        maker: Any = self.config.http_protocol_class
+        made: asyncio.Protocol = maker(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return made
+
+
+def _waiting_on(listener: socket.socket) -> list[socket.socket]:
+    """The connections that are established and that nobody has accepted: closing the listener would reset them."""
+    found = []
+    with suppress(OSError):
+        listener.setblocking(False)
+        while True:
+            found.append(listener.accept()[0])
+            found[-1].setblocking(False)
+    return found
 
 
 def serve(endpoint: str, listener: int) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from service.api import connections
 from service.api.connections import Limits, limits_of, network_of
 from service.settings import Settings
 from tests.reliability.markers import LONG
@@ -215,8 +214,8 @@ def test_there_are_never_more_connections_than_files(
     soft: int, hard: int, connections_: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[tuple[int, int]] = []
-    monkeypatch.setattr(connections.resource, "getrlimit", lambda _: (soft, hard))
-    monkeypatch.setattr(connections.resource, "setrlimit", lambda _, both: told.append(both))
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (soft, hard))
+    monkeypatch.setattr(resource, "setrlimit", lambda _, both: told.append(both))
     assert limits_of(Settings()) == Limits(connections_, 1024, 10, 20)
     assert told == ([(hard, hard)] if soft != resource.RLIM_INFINITY else [])
 
