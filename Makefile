@@ -21,6 +21,11 @@ serve: install
 test: install lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --cov --cov-report term
 
+# The long form of the tests that try to break the service, see docs/reliability.md. Wants a quiet machine.
+.PHONY: test-reliability
+test-reliability: install
+	SLUICE_RELIABILITY=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/reliability -o timeout=900 -rs --durations 10
+
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
