@@ -14,6 +14,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.api import problems, schemas
 from service.api.operations import OperationRoute
 from service.api.routes import health, inpaint, inpaint_tasks, latents, models, repository, sample, score
+from service.api.routes.v2 import infer
+from service.api.routes.v2 import models as v2_models
+from service.api.routes.v2 import server as v2_server
 from service.api.service import Service
 from service.protocol.client import DeviceClient
 from service.settings import Settings
@@ -27,6 +30,7 @@ OPERATIONS: tuple[OperationRoute, ...] = (
     inpaint_tasks.stop,
     latents.encode,
     latents.decode,
+    *infer.INFER,
 )
 
 
@@ -56,7 +60,7 @@ def create_app(settings: Settings | None = None, device: DeviceClient | None = N
     schemas.install(app)
     app.add_middleware(Door, service=service)
     app.router.routes.extend(OPERATIONS)
-    for module in (models, repository, health):
+    for module in (models, repository, health, v2_server, v2_models):
         app.include_router(module.router)
     return app
 
@@ -70,8 +74,8 @@ def _own_device(settings: Settings) -> DeviceClient:
 class Door:
     """The outermost layer: counts and times requests, and sends keep-alive clients elsewhere while draining.
 
-    What has no parameter in its path goes straight to its operation. Plain ASGI on purpose: a BaseHTTPMiddleware would
-    hide a client's departure from the handler.
+    What has no parameter in its path goes straight to its operation, and so does an inference. Plain ASGI on purpose:
+    a BaseHTTPMiddleware would hide a client's departure from the handler.
     """
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
@@ -96,7 +100,7 @@ class Door:
 
         metrics = self._service.metrics
         metrics.in_flight.inc()
-        direct = self._operations.get((scope["method"], scope["path"]))
+        direct = self._operations.get((scope["method"], scope["path"])) or infer.direct(scope)
         try:
             if direct is not None:
                 scope["route"] = direct

@@ -8,6 +8,7 @@ documents, runs its handler under the guard and sends the answer.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 from typing import Annotated, Any, Generic, TypeVar
@@ -92,7 +93,7 @@ class OperationRoute(APIRoute):
         self.operation = operation
         super().__init__(
             operation.path,
-            _signature(operation.parameters, "{id}" in operation.path, name, doc),
+            _signature(operation.parameters, _PART.findall(operation.path), name, doc),
             methods=[operation.method],
             response_class=Response,
             **description,
@@ -131,7 +132,11 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"content": content} for status in every}
 
 
-def _signature(parameters: type[Parameters], has_id: bool, name: str, doc: str | None) -> Callable[..., Any]:
+_PART = re.compile(r"{(\w+)}")
+"""A named part of a path."""
+
+
+def _signature(parameters: type[Parameters], parts: list[str], name: str, doc: str | None) -> Callable[..., Any]:
     """A function that nobody calls: FastAPI reads the parameters of an operation from its signature."""
 
     async def described(**_: Any) -> None: ...
@@ -140,8 +145,7 @@ def _signature(parameters: type[Parameters], has_id: bool, name: str, doc: str |
         inspect.Parameter("query", inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[parameters, Query()]),
         inspect.Parameter("headers", inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[Described, Header()]),
     ]
-    if has_id:
-        fields.append(inspect.Parameter("id", inspect.Parameter.KEYWORD_ONLY, annotation=str))
+    fields += [inspect.Parameter(part, inspect.Parameter.KEYWORD_ONLY, annotation=str) for part in parts]
     described.__signature__ = inspect.Signature(fields)  # type: ignore[attr-defined]
     described.__name__, described.__doc__ = name, doc
     return described

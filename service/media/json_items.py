@@ -66,6 +66,11 @@ def item_from_json(data: bytes, shape: tuple[int, ...]) -> tuple[Array, NDArray[
     return array, hidden
 
 
+def row_from_json(data: bytes, field: str) -> Array:
+    """The numbers of one item, as JSON. Raises Malformed or WrongValue."""
+    return _numbers(_nested(_decoded(data), field), field)
+
+
 def _parsed(data: bytes) -> _Object:
     """The members of a JSON object, checked and not yet decoded."""
     try:

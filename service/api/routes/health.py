@@ -48,12 +48,12 @@ async def metrics(service: TheService) -> Response:
     ready = b"# HELP sluice_ready 1 while ready\n# TYPE sluice_ready gauge\nsluice_ready %.1f\n" % (
         service.state is State.READY
     )
-    content = ready + service.metrics.exposition() + await _of_device(service)
+    content = ready + service.metrics.exposition() + await of_device(service)
     return Answer(content, CONTENT_TYPE_LATEST)
 
 
-async def _of_device(service: Service) -> bytes:
-    """Nothing while the device does not answer: its absence is then what the metrics tell."""
+async def of_device(service: Service) -> bytes:
+    """The device's own metrics; nothing while the device does not answer: its absence is then what the metrics tell."""
     try:
         async with asyncio.timeout(_PATIENCE):
             told: Told = await service.device.ask(lambda number: Stats(number))
