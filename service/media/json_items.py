@@ -68,7 +68,11 @@ def item_from_json(data: bytes, shape: tuple[int, ...]) -> tuple[Array, NDArray[
 
 def row_from_json(data: bytes, field: str) -> Array:
     """The numbers of one item, as JSON. Raises Malformed or WrongValue."""
-    return _numbers(_nested(_decoded(data), field), field)
+    try:
+        found = _decoded(data)
+    except Malformed as error:
+        raise Malformed(f"{field} is not valid JSON", field) from error
+    return _numbers(_nested(found, field), field)
 
 
 def _parsed(data: bytes) -> _Object:
