@@ -53,10 +53,10 @@ def binary_values(data: memoryview, datatype: str, shape: Sequence[int], field: 
         )
     if datatype == BF16:  # the upper half of a float32
         widened: Array = np.frombuffer(data, dtype).astype(np.uint32) << 16
-        return widened.view(np.float32).reshape(shape)
+        return _shaped(widened.view(np.float32), shape, field)
     if datatype == BOOL:  # a byte may hold more than 0 and 1
-        return np.not_equal(np.frombuffer(data, np.uint8), 0).reshape(shape)
-    return np.frombuffer(data, dtype).reshape(shape)
+        return _shaped(np.not_equal(np.frombuffer(data, np.uint8), 0), shape, field)
+    return _shaped(np.frombuffer(data, dtype), shape, field)
 
 
 def json_values(raw: bytes | memoryview, datatype: str, shape: Sequence[int], field: str) -> Array:
@@ -73,13 +73,16 @@ def json_values(raw: bytes | memoryview, datatype: str, shape: Sequence[int], fi
     # Lists of numbers have one comma less than numbers, however they are nested: counted before they are decoded.
     if bytes(raw).count(b",") + 1 != max(count, 1):
         raise Malformed(f"{field}: data does not hold the {count} values that shape {list(shape)} asks for", field)
+    nested = _decoded(raw, field)
     try:
-        found = np.asarray(_decoded(raw, field))
+        # numpy takes small and very large whole numbers together for floats, which would round them.
+        is_exact = dtype == np.uint64 and all(type(value) is int and 0 <= value < 2**64 for value in _flat(nested))
+        found = np.asarray(nested, np.uint64 if is_exact else None)
     except (ValueError, OverflowError) as error:
         raise WrongValue(f"{field}: data must be lists of equal lengths", field) from error
     if found.shape not in (tuple(shape), (count,)):
         raise Malformed(f"{field}: data is nested as {list(found.shape)}, and shape says {list(shape)}", field)
-    return _cast(found, dtype, datatype, field).reshape(shape)
+    return _shaped(_cast(found, dtype, datatype, field), shape, field)
 
 
 def binary_of(array: Array) -> bytes:
@@ -161,4 +164,11 @@ def _objects(elements: list[bytes], count: int, shape: Sequence[int], field: str
         raise Malformed(f"{field}: there are {len(elements)} elements, and shape {list(shape)} asks for {count}", field)
     array = np.empty(count, dtype=object)
     array[:] = elements
-    return array.reshape(shape)
+    return _shaped(array, shape, field)
+
+
+def _shaped(array: Array, shape: Sequence[int], field: str) -> Array:
+    try:
+        return array.reshape(shape)
+    except ValueError as error:  # no value at all, and other extents that numpy cannot multiply
+        raise Malformed(f"{field}: there is no tensor of shape {list(shape)}", field) from error

@@ -112,7 +112,10 @@ class _IndexRequest(Struct):
 
 @router.post(
     "/repository/index",
-    responses={200: {"content": {JSON: {"schema": {"type": "array", "items": schema_of(IndexedModel)}}}}},
+    responses={
+        200: {"content": {JSON: {"schema": {"type": "array", "items": schema_of(IndexedModel)}}}},
+        **problems(400),
+    },
     openapi_extra={
         "requestBody": {
             "content": {JSON: {"schema": {"type": "object", "properties": {"ready": {"type": "boolean"}}}}},
