@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,7 +39,7 @@ def outputs_of(
     model, arrays = function.model, found.arrays
     if function.kind == "score":
         count_scores(service, model, found, _alpha(asked.query))
-        arrays = _judged(model, arrays, found.each, asked.query)
+        arrays = _judged(model, arrays, found.each, _alpha(asked.query), dict(chosen))
     elif function.kind == "inpaint":
         arrays = {**arrays, **{name: arrays[other] for name, other in _COMPLETIONS.items()}, "seed": _seed(asked)}
     elif function.kind == "sample":
@@ -47,12 +47,15 @@ def outputs_of(
     return [Wanted(name, arrays[name], binary) for name, binary in chosen]
 
 
-def _judged(model: ModelInfo, arrays: Mapping[str, Array], each: Mapping[str, Array], query: Parameters) -> Any:
+def _judged(
+    model: ModelInfo, arrays: Mapping[str, Array], each: Mapping[str, Array], alpha: float, chosen: Collection[str]
+) -> dict[str, Array]:
+    """The device's rows, and of the chosen outputs those that are made of them."""
     found = {**arrays, **each}
-    if model.bits_per_dim_of:
+    if "bits_per_dim" in chosen and model.bits_per_dim_of:
         found["bits_per_dim"] = 8 - arrays["log_likelihood"] / (model.bits_per_dim_of * math.log(2))
-    if "p_value" in arrays:
-        found["anomalous"] = arrays["p_value"] <= _alpha(query)
+    if "anomalous" in chosen:
+        found["anomalous"] = arrays["p_value"] <= alpha
     return found
 
 

@@ -7,11 +7,12 @@ A model is listed under its name, which scores, and once more for each other fun
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from service.protocol.errors import Unknown
 from service.protocol.messages import Kind
-from service.protocol.model_info import Catalogue, ModelInfo
+from service.protocol.model_info import Catalogue, ModelInfo, TestInfo
 
 ANY = -1
 """An extent that the request decides."""
@@ -49,6 +50,15 @@ class Signature(NamedTuple):
         return tuple(tensor.name for tensor in self.outputs if not tensor.optional)
 
 
+class _Facts(NamedTuple):
+    """What the tensors of a model depend on."""
+
+    is_image: bool
+    item_shape: tuple[int, ...]
+    latent_shape: tuple[int, ...]
+    tests: tuple[TestInfo, ...]
+
+
 class Called(NamedTuple):
     """A function of a served model, and the name that the client called it by."""
 
@@ -57,8 +67,9 @@ class Called(NamedTuple):
     name: str
 
     def signature(self) -> Signature:
-        """Its tensors, made anew."""
-        return _MAKERS[self.kind](self.model)
+        """Its tensors."""
+        model = self.model
+        return signature(self.kind, _Facts(model.is_image, model.item_shape, model.latent_shape, model.tests))
 
     @property
     def version(self) -> str:
@@ -92,7 +103,7 @@ _SEED = _option("seed", "INT64")
 _FIT = _option("fit", "BOOL")
 
 
-def _items(model: ModelInfo, extent: int = ANY, name: str = "items") -> TensorInfo:
+def _items(model: _Facts, extent: int = ANY, name: str = "items") -> TensorInfo:
     return TensorInfo(name, "UINT8" if model.is_image else "FP32", (extent, *model.item_shape))
 
 
@@ -100,7 +111,7 @@ def _each(name: str, datatype: str = "FP32", *shape: int, optional: bool = False
     return TensorInfo(name, datatype, (ANY, *shape), optional)
 
 
-def _score(model: ModelInfo) -> Signature:
+def _score(model: _Facts) -> Signature:
     outputs = [_each("log_likelihood", "FP64")]
     if model.is_image:
         outputs.append(_each("bits_per_dim", "FP64"))
@@ -117,12 +128,12 @@ def _score(model: ModelInfo) -> Signature:
     return Signature((_items(model), *options), tuple(outputs))
 
 
-def _sample(model: ModelInfo) -> Signature:
+def _sample(model: _Facts) -> Signature:
     options = (_option("n", "INT64"), _SEED, _option("temperature", "FP64"))
     return Signature(options, (_items(model), TensorInfo("seed", "INT64", (1,))))
 
 
-def _inpaint(model: ModelInfo) -> Signature:
+def _inpaint(model: _Facts) -> Signature:
     options = (
         TensorInfo("mask", "BOOL", (1, *model.item_shape), optional=True),
         _option("n", "INT64"),
@@ -147,20 +158,26 @@ def _inpaint(model: ModelInfo) -> Signature:
     return Signature((_items(model, 1, "image"), *options), outputs)
 
 
-def _encode(model: ModelInfo) -> Signature:
+def _encode(model: _Facts) -> Signature:
     outputs = (_each("latents", "FP32", *model.latent_shape), _each("log_abs_det"))
     return Signature((_items(model), _SEED, _FIT), outputs)
 
 
-def _decode(model: ModelInfo) -> Signature:
+def _decode(model: _Facts) -> Signature:
     inputs = (_each("latents", "FP32", *model.latent_shape),)
     return Signature(inputs, (_items(model), _each("log_abs_det")))
 
 
-_MAKERS: Mapping[Kind, Callable[[ModelInfo], Signature]] = {
+_MAKERS: Mapping[Kind, Callable[[_Facts], Signature]] = {
     "score": _score,
     "sample": _sample,
     "inpaint": _inpaint,
     "encode": _encode,
     "decode": _decode,
 }
+
+
+@lru_cache(maxsize=256)
+def signature(kind: Kind, model: _Facts) -> Signature:
+    """The tensors of a function of such a model."""
+    return _MAKERS[kind](model)
