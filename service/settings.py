@@ -42,6 +42,11 @@ class Settings(BaseSettings):
     admin_token_file: Path | None = None
     """The file that holds the administrator's token; unset, nobody may load and unload models."""
 
+    keys_file: Path | None = None
+    """The file of API keys; unset, requests need none."""
+    open: bool = False
+    """Whether the service may listen beyond this machine without API keys."""
+
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Count | None = None
     """The most threads of one operation on the CPU; unset, the CPUs that the process may use."""

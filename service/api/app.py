@@ -18,7 +18,9 @@ from service.api.routes.v2 import infer
 from service.api.routes.v2 import models as v2_models
 from service.api.routes.v2 import server as v2_server
 from service.api.service import Service
+from service.keys import Key
 from service.protocol.client import DeviceClient
+from service.protocol.errors import Forbidden, KeyLimit, NotAuthenticated
 from service.settings import Settings
 
 OPERATIONS: tuple[OperationRoute, ...] = (
@@ -89,6 +91,7 @@ class Door:
             await self._app(scope, receive, send)
             return
         status, began = 500, time.perf_counter()
+        key: Key | None = None
 
         async def note(message: Message) -> None:
             nonlocal status
@@ -101,13 +104,21 @@ class Door:
         metrics = self._service.metrics
         metrics.in_flight.inc()
         direct = self._operations.get((scope["method"], scope["path"])) or infer.direct(scope)
+        if direct is not None:
+            scope["route"] = direct
         try:
+            if self._service.authority is not None:
+                key = await self._service.authority.admitted(scope)
             if direct is not None:
-                scope["route"] = direct
                 await direct.operation(scope, receive, note)
             else:
                 await self._app(scope, receive, note)
+        except (NotAuthenticated, Forbidden, KeyLimit) as problem:
+            await problems.problem_answer(problem)(scope, receive, note)
         finally:
+            if key is not None and self._service.authority is not None:
+                self._service.authority.leave(key)
+                metrics.of_keys.labels(key.name, str(status)).inc()
             metrics.in_flight.dec()
             # The template, not the path: a crawler must not make a time series of every address it tries.
             route = getattr(scope.get("route"), "path", "unknown")

@@ -70,6 +70,9 @@ class RequestMetrics:
         self.cancelled = self._counter("cancelled", "Requests given up before their answer", "reason")
         self.scored_items = self._counter("scored_items", "Items that got a score", "model")
         self.anomalous_items = self._counter("anomalous_items", "Scored items whose p-value was at most alpha", "model")
+        self.of_keys = self._counter(
+            "key_requests", "Answered requests by the API key that they showed", "key", "status"
+        )
         function = ("model", "function")
         self._inferences = self._counter("inferences", "Calls of a model's functions under /v2", *function, "outcome")
         self._inference_seconds = self._counter(

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from typing import TypeVar
 
+from service.api.authority import Authority
 from service.api.request_metrics import RequestMetrics
 from service.protocol.client import DeviceClient, device_lost
 from service.protocol.defaults import DRAWN_SEED_BITS
@@ -38,6 +39,8 @@ class Service:
     def __init__(self, settings: Settings, device: DeviceClient) -> None:
         self.settings, self.device = settings, device
         self.admin_token = settings.admin_token()
+        self.authority = None if settings.keys_file is None else Authority(settings.keys_file)
+        """Who may do what; None where requests need no key."""
         self.metrics = RequestMetrics()
         self.draining = False
         """Whether the service says "not ready" and goes on answering."""

@@ -14,6 +14,7 @@ from service.protocol import messages as m
 from service.protocol.errors import Problem, Unavailable, problem_of
 from service.protocol.model_info import Catalogue
 from service.protocol.queue import Queue
+from service.protocol.tenants import TENANT
 
 logger = logging.getLogger("sluice")
 
@@ -91,6 +92,7 @@ class DeviceClient(ABC):
             raise device_lost()
         self._waiting[number] = waiter
         if isinstance(message, m.Submit):
+            message.tenant = TENANT.get()
             self.queue.sent(number, message.cost)
         self._queue_up(message)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel
 
@@ -18,9 +18,18 @@ _bearer = HTTPBearer(auto_error=False, description="The token in the file that S
 
 
 async def administrator(
-    service: TheService, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+    request: Request,
+    service: TheService,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> None:
-    """Raises Forbidden where nobody may administer, NotAuthenticated for anybody but the administrator."""
+    """Raises Forbidden where nobody may administer, NotAuthenticated for anybody but the administrator.
+
+    An API key that got this far has the scope of administration.
+    """
+    if "api_key" in request.scope:
+        return
+    if service.admin_token is None and service.authority is not None:
+        raise NotAuthenticated("administration asks for an API key with the scope admin")
     if service.admin_token is None:
         raise Forbidden("this service has no administrator: it was started without SLUICE_ADMIN_TOKEN_FILE")
     if credentials is None:
