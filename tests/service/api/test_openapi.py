@@ -28,17 +28,17 @@ def server(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
         yield started
 
 
-def assert_kept(*arguments: str) -> None:
+def assert_kept(folder: Path, *arguments: str) -> None:
     """Schemathesis finds no violation; the test fails with all that it says otherwise."""
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIGURATION), "--no-color", "run"]
-    done = subprocess.run([*command, *arguments], capture_output=True, check=False, timeout=110)
+    done = subprocess.run([*command, *arguments], capture_output=True, check=False, timeout=110, cwd=folder)
     if done.returncode:
         pytest.fail(done.stdout.decode("utf-8", "replace") + done.stderr.decode(), pytrace=False)
 
 
-def test_the_service_answers_as_its_openapi_document_says(server: Server) -> None:
-    assert_kept(f"{server.address}/openapi.json", "--continue-on-failure")
+def test_the_service_answers_as_its_openapi_document_says(server: Server, tmp_path: Path) -> None:
+    assert_kept(tmp_path, f"{server.address}/openapi.json", "--continue-on-failure")
 
 
-def test_it_answers_as_the_open_inference_protocol_says(server: Server) -> None:
-    assert_kept(str(PROTOCOL), "--url", server.address, "--continue-on-failure")
+def test_it_answers_as_the_open_inference_protocol_says(server: Server, tmp_path: Path) -> None:
+    assert_kept(tmp_path, str(PROTOCOL), "--url", server.address, "--continue-on-failure")
