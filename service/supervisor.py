@@ -16,6 +16,7 @@ import signal
 import socket
 import sys
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -31,6 +32,8 @@ logger = logging.getLogger("sluice")
 _CPUS_A_PROCESS = 4
 """CPUs for each api process, where the settings do not say."""
 _BACKLOG = 2048
+_TWICE = 0.3
+"""Seconds within which the same signal again counts as sent once: some process managers send it twice."""
 
 
 class PortTaken(OSError):
@@ -78,6 +81,7 @@ class Supervisor:
             raise
         self._apis: set[asyncio.subprocess.Process] = set()
         self._signal: signal.Signals | None = None
+        self._signalled = 0.0
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
@@ -142,9 +146,11 @@ class Supervisor:
             file.unlink(missing_ok=True)
 
     def _pass_on(self, number: signal.Signals) -> None:
-        """SIGTERM drains with the settings' delay, SIGINT without; a second SIGINT gives up what is in flight."""
+        """SIGTERM drains with the settings' delay, SIGINT without; the same again gives up what is in flight."""
         self._listener.close()  # the api processes listen on; once they stop, nobody does, and connections are refused
-        force = self._signal is signal.SIGINT and number is signal.SIGINT
+        force = self._signal is number and time.monotonic() - self._signalled > _TWICE
+        if self._signal is None:
+            self._signalled = time.monotonic()
         if self._signal is None or force or number is signal.SIGINT:
             for process in self._apis:
                 self._send(process, signal.SIGKILL if force else number)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI
-from starlette.datastructures import MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api import problems, schemas
+from service.api.door import Door
 from service.api.operations import OperationRoute
 from service.api.routes import health, inpaint, inpaint_tasks, latents, models, repository, sample, score
+from service.api.routes.v2 import infer
+from service.api.routes.v2 import models as v2_models
+from service.api.routes.v2 import server as v2_server
 from service.api.service import Service
 from service.protocol.devices import Devices
 from service.settings import Settings
@@ -27,6 +28,7 @@ OPERATIONS: tuple[OperationRoute, ...] = (
     inpaint_tasks.stop,
     latents.encode,
     latents.decode,
+    *infer.INFER,
 )
 
 
@@ -54,9 +56,9 @@ def create_app(settings: Settings | None = None, device: Devices | None = None) 
     app.state.service = service
     problems.install(app)
     schemas.install(app)
-    app.add_middleware(Door, service=service)
+    app.add_middleware(Door, service=service, operations=OPERATIONS)
     app.router.routes.extend(OPERATIONS)
-    for module in (models, repository, health):
+    for module in (models, repository, health, v2_server, v2_models):
         app.include_router(module.router)
     return app
 
@@ -64,47 +66,5 @@ def create_app(settings: Settings | None = None, device: Devices | None = None) 
 def _own_devices(settings: Settings) -> Devices:
     from service.own_devices import OwnDevices
 
+    settings.admin_token()  # one that cannot be used is told at the start
     return OwnDevices(settings)
-
-
-class Door:
-    """The outermost layer: counts and times requests, and sends keep-alive clients elsewhere while draining.
-
-    What has no parameter in its path goes straight to its operation. Plain ASGI on purpose: a BaseHTTPMiddleware would
-    hide a client's departure from the handler.
-    """
-
-    def __init__(self, app: ASGIApp, service: Service) -> None:
-        self._app, self._service = app, service
-        self._operations = {
-            (route.operation.method, route.operation.path): route for route in OPERATIONS if "{" not in route.path
-        }
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        status, began = 500, time.perf_counter()
-
-        async def note(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                if self._service.draining:
-                    MutableHeaders(scope=message)["connection"] = "close"
-            await send(message)
-
-        metrics = self._service.metrics
-        metrics.in_flight.inc()
-        direct = self._operations.get((scope["method"], scope["path"]))
-        try:
-            if direct is not None:
-                scope["route"] = direct
-                await direct.operation(scope, receive, note)
-            else:
-                await self._app(scope, receive, note)
-        finally:
-            metrics.in_flight.dec()
-            # The template, not the path: a crawler must not make a time series of every address it tries.
-            route = getattr(scope.get("route"), "path", "unknown")
-            metrics.answered(route, status, time.perf_counter() - began)

@@ -86,4 +86,5 @@ def agreeing(sizes: Sequence[int], agree: Callable[[int, int], bool]) -> tuple[i
     def worth(known: list[int]) -> tuple[int, bool, int]:
         return len(known), _PREFERRED in known, -known[0]
 
-    return tuple(max(sets, key=worth))
+    best: list[int] = max(sets, key=worth)
+    return tuple(best)
