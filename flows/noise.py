@@ -37,8 +37,11 @@ def content_keys(items: Tensor, seed: int) -> Tensor:
 
 
 def derive(parents: Tensor, index: int | Tensor) -> Tensor:
-    """Keys (B,) of the index-th child stream of each key, for example of each step. ``index`` is an integer or (B,)."""
-    return _mix(parents ^ _mix(torch.as_tensor(index, dtype=torch.int64, device=parents.device) * _GOLDEN + _MIX_1))
+    """Keys of the index-th child stream of each key, for example of each step: ``parents`` and ``index`` broadcast."""
+    if isinstance(index, Tensor):
+        return _mix(parents ^ _mix(index.to(parents.device, torch.int64) * _GOLDEN + _MIX_1))
+    # Hashed on the CPU: a number that travels to a GPU waits for it, and cannot be recorded in a CUDA graph.
+    return _mix(parents ^ int(_mix(torch.tensor(index, device="cpu") * _GOLDEN + _MIX_1)))
 
 
 def uniform(row_keys: Tensor, shape: Sequence[int]) -> Tensor:

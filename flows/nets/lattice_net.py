@@ -24,6 +24,8 @@ class PixelCode(nn.Module):
     A convolution can hardly use the pixel itself: the difference between black and nearly black is 1/256 of its range,
     and says much about its neighbours. The curves are piecewise linear, with a steep part right after black and right
     before white. So dequantisation noise of black and white, the most frequent levels, has little effect.
+
+    Under autocast the code has the dtype that nets take, which halves the memory that it moves.
     """
 
     def __init__(self, size: int) -> None:
@@ -34,7 +36,7 @@ class PixelCode(nn.Module):
         level = _LEVELS * x.flatten(0, 1)
         ramps = [((level - low) / (high - low)).clamp(0, 1) for low, high in _RAMPS]
         code: Tensor = self.curves(torch.stack([2 * level / _LEVELS - 1, *ramps], dim=1))
-        return code.to(x.dtype).reshape(len(x), -1, *x.shape[2:])
+        return code.reshape(len(x), -1, *x.shape[2:])
 
 
 class CellNet(Net):
