@@ -22,7 +22,7 @@ LATTICE = Preset(
     flip=True,
     channels_last=True,
     smoke=Smoke(
-        below=5.7, arguments={"width": 16, "blocks": 1, "components": 4}, limit=1000, batch_size=50, learning_rate=5e-3
+        below=9.0, arguments={"width": 16, "blocks": 1, "components": 4}, limit=500, batch_size=25, learning_rate=5e-3
     ),
 )
 
