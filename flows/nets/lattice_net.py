@@ -28,14 +28,27 @@ class PixelCode(nn.Module):
     Under autocast the code has the dtype that nets take, which halves the memory that it moves.
     """
 
+    # Constants of the ramps: they are not saved.
+    low: Tensor
+    width: Tensor
+    least: Tensor
+    most: Tensor
+
     def __init__(self, size: int) -> None:
         super().__init__()
         self.curves = nn.Conv2d(1 + len(_RAMPS), size, 1, bias=False)
+        # The pixel itself, from -1 to 1, is a ramp as well: then all of them take one pass.
+        middle = _LEVELS / 2
+        ramps = torch.tensor([(middle, 2 * middle, -1), *((*ramp, 0) for ramp in _RAMPS)], device="cpu")
+        low, high, least = ramps[:, :, None, None].unbind(1)
+        self.register_buffer("low", low, persistent=False)
+        self.register_buffer("width", high - low, persistent=False)
+        self.register_buffer("least", least, persistent=False)
+        self.register_buffer("most", torch.ones_like(least), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        level = _LEVELS * x.flatten(0, 1)
-        ramps = [((level - low) / (high - low)).clamp(0, 1) for low, high in _RAMPS]
-        code: Tensor = self.curves(torch.stack([2 * level / _LEVELS - 1, *ramps], dim=1))
+        level = (_LEVELS * x).flatten(0, 1).unsqueeze(1)
+        code: Tensor = self.curves(((level - self.low) / self.width).clamp(self.least, self.most))
         return code.reshape(len(x), -1, *x.shape[2:])
 
 

@@ -104,8 +104,9 @@ class LatticeLevel(Transform):
             return UnitMixture(self._jointly(x, index).to(x.dtype), self.components)
         # Entries that are not known may be latents, which are not pixels and may be large.
         code = self.code(torch.where(self.known[which[-1]], functional.pixel_shuffle(x, CELL), 0))
-        seen = torch.cat([self._seen(code, index) for index in which])
-        raw: Tensor = self.net(seen, slice(which[0], which[-1] + 1))
+        seen = [self._seen(code, index) for index in which]
+        inputs = seen[0] if len(seen) == 1 else torch.cat(seen)
+        raw: Tensor = self.net(inputs, slice(which[0], which[-1] + 1))
         return UnitMixture(raw.to(x.dtype), self.components)
 
     def _jointly(self, x: Tensor, index: int | None) -> Tensor:
@@ -141,7 +142,7 @@ class LatticeLevel(Transform):
         colour, offset = divmod(self.channels[index], CELL**2)
         row, column = divmod(offset, CELL)
         code = code.reshape(len(code), self.colours, CODE, *code.shape[2:]) * self.known[index].unsqueeze(1)
-        code = code.roll(-colour, dims=1).flatten(1, 2)
+        code = (code.roll(-colour, dims=1) if colour else code).flatten(1, 2)
         down, right = CELL // 2 - row, CELL // 2 - column
         return functional.pixel_unshuffle(functional.pad(code, (right, -right, down, -down)), CELL)
 
