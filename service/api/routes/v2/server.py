@@ -13,7 +13,6 @@ from service.api.v2.documents import ServerMetadata
 from service.media.documents import to_json
 from service.media.types import JSON
 from service.version import own_version
-from service.version import own_version
 
 EXTENSIONS = ["binary_tensor_data", "model_configuration", "model_repository", "statistics"]
 
