@@ -1,0 +1,39 @@
+"""The command `sluice serve`."""
+
+from __future__ import annotations
+
+import click
+
+from service.commands.style import Documented, device_option, settings_with, store_option
+
+
+@click.command(
+    cls=Documented,
+    examples=(
+        "sluice serve",
+        "sluice serve --port 9000 --store my-store",
+        "SLUICE_DEFAULT_MODEL=moons sluice serve --device cpu",
+    ),
+    exit_codes={
+        0: "ended by SIGTERM or Ctrl-C, and everything in flight was finished",
+        1: "the port is taken, a setting is unusable, or a process died three times within a minute",
+    },
+)
+@click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 picks a free one.  [default: 8000]")
+@device_option
+@store_option
+def serve(**options: object) -> None:
+    """Serve every model's default version. Options win over SLUICE_ variables."""
+    from service.logs import log_as
+    from service.settings import UnusableToken
+    from service.supervisor import PortTaken, listen, supervise
+
+    log_as("supervisor")
+    settings = settings_with(**options)
+    try:
+        settings.admin_token()
+        listener = listen(settings)
+    except (UnusableToken, PortTaken) as error:
+        raise click.ClickException(str(error)) from error
+    raise SystemExit(supervise(settings, listener))
