@@ -126,6 +126,7 @@ class _Wish(NamedTuple):
 
 async def _score(loaded: LoadedModel, files: Sequence[Path], settings: Settings, wish: _Wish) -> tuple[str, int]:
     """Score the files into the output; a summary, and how many items are anomalous."""
+    from service.device import hardware
     from service.device.descriptions import info_of
     from service.media.documents import group_score
     from service.media.items import ItemSpec
@@ -138,11 +139,12 @@ async def _score(loaded: LoadedModel, files: Sequence[Path], settings: Settings,
     found = sources(files, ItemSpec(info.item_shape, info.is_image), wish.fit)
     count = sum(source.count for source in found)
     async with scorer_of(loaded, settings, wish.seed) as scorer:
+        rows = settings.max_batch_rows or hardware.batch_rows(loaded.flow.device)
         with (
             writer_to(wish.output, sys.stdout.buffer, wish.form, info) as writer,
             bar(count, "scoring", "items") as move,
         ):
-            await _write_all(writer, scorer, _batches(found, settings.max_batch_rows), move, wish)
+            await _write_all(writer, scorer, _batches(found, rows), move, wish)
     if wish.picture is not None:
         histogram.draw(wish.picture, loaded, scorer.log_likelihoods, scorer.p_values)
     together = group_score(info, scorer.log_likelihoods, scorer.group_p_value(), wish.alpha)

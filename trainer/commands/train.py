@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shlex
 from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.table import Table
 
 import model_store
 from flows import FlowError
+from flows.nets.precision import exact_float32
 from trainer.commands.options import data_dir_option, device_option, store_option
 from trainer.data import OwnData
 from trainer.errors import TrainerError
@@ -20,7 +21,7 @@ from trainer.publish.export import export
 from trainer.run import experiment
 from trainer.run.device import choose_device, choose_precision
 from trainer.run.ranks import Ranks, joined
-from trainer.run.settings import RunSettings
+from trainer.run.settings import Computing, RunSettings
 from trainer.run.stopping import stop_on_signals
 
 _EPILOG = """\b
@@ -31,16 +32,25 @@ Examples:
   sluice-train mnist-nice --limit 2000 --epochs 2 --no-publish
   sluice-train table-nice --data measurements.csv
   sluice-train images-nice --data folder-of-pictures --name my-pictures
+  sluice-train cifar10 --minutes 30 --device cuda
   torchrun --nproc-per-node 8 --no-python sluice-train cifar10-nice
 
 Ctrl-C (or SIGTERM) finishes the current step and saves the run. The same command continues from there, with the same
 result as a run without the stop.
+
+\b
+Exit codes:
+  0        done
+  1        not done; the standard error says why
+  2        the command line is wrong
+  130, 143 stopped by Ctrl-C or SIGTERM, and saved
 """
 
 
 @click.command(epilog=_EPILOG)
 @click.argument("preset", required=False, type=click.Choice(list(PRESETS)), metavar="PRESET")
 @click.option("--list", "list_presets", is_flag=True, help="List the presets and exit.")
+@click.option("--json", "as_json", is_flag=True, help="Print the list, or the result, as JSON.")
 @data_dir_option
 @click.option(
     "--data",
@@ -49,6 +59,12 @@ result as a run without the stop.
     help="Your own data instead of the preset's: a folder of pictures, or a .npy, .npz, .csv or .parquet file.",
 )
 @click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training set, instead of the preset's.")
+@click.option(
+    "--minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    help="A budget of wall-clock time for the whole run, in place of epochs: the schedule follows it, and the run ends "
+    "inside it, with the model published.",
+)
 @click.option("--batch-size", type=click.IntRange(min=1), help="Items in a step, instead of the preset's.")
 @store_option
 @click.option("--name", help="Name to publish under, instead of the preset's or your data's.")
@@ -78,6 +94,13 @@ result as a run without the stop.
     help="What the nets multiply in while training, instead of the preset's; auto takes bfloat16 where the device is "
     "fast at it.",
 )
+@click.option("--compile", "compiled", is_flag=True, help="Compile the flow before the first step.")
+@click.option(
+    "--graph/--no-graph",
+    default=True,
+    show_default=True,
+    help="Record the training step as a CUDA graph, on a CUDA device.",
+)
 @click.option(
     "--limit",
     type=click.IntRange(min=1),
@@ -85,12 +108,15 @@ result as a run without the stop.
     help="Use only the first N training and N test items, for a quick try.",
 )
 @click.option("--publish/--no-publish", default=True, show_default=True, help="Publish the result, or only measure it.")
+@exact_float32()
 def main(
     preset: str | None,
     list_presets: bool,
+    as_json: bool,
     data_dir: Path | None,
     own_path: Path | None,
     epochs: int | None,
+    minutes: float | None,
     batch_size: int | None,
     store: Path | None,
     name: str | None,
@@ -100,20 +126,25 @@ def main(
     device: str,
     seed: int,
     precision: Precision | None,
+    compiled: bool,
+    graph: bool,
     limit: int | None,
     publish: bool,
 ) -> None:
     """Train the flow that PRESET describes, evaluate it on the test set and publish it to a model store."""
-    console = Console()
+    console = Console(stderr=as_json)
     if list_presets:
-        console.print(_table())
+        click.echo(json.dumps([_entry(preset) for preset in PRESETS.values()], indent=1) if as_json else _table())
         return
     if preset is None:
         raise click.UsageError("a PRESET is needed; --list shows them")
+    if minutes is not None and epochs is not None:
+        raise click.UsageError("--minutes and --epochs exclude each other")
     chosen = PRESETS[preset]
     chosen = dataclasses.replace(
         chosen,
         epochs=epochs or chosen.epochs,
+        minutes=minutes,
         batch_size=batch_size or chosen.batch_size,
         precision=precision or chosen.precision,
     )
@@ -128,7 +159,9 @@ def main(
                 data_dir=data_dir,
                 seed=seed,
                 limit=limit,
-                precision=choose_precision(chosen.precision, ranks.device),
+                computing=Computing(
+                    precision=choose_precision(chosen.precision, ranks.device), compile=compiled, graph=graph
+                ),
                 resume=resume,
                 tensorboard=tensorboard,
                 command=_command(chosen, seed, limit, ranks),
@@ -143,6 +176,10 @@ def main(
         quality, published = export(finished, target, name or chosen.model)
     except (TrainerError, FlowError, model_store.StoreError) as error:
         raise click.ClickException(str(error)) from error
+    if as_json:
+        at = published and {"name": published.name, "version": published.version, "path": str(published.path)}
+        click.echo(json.dumps({"test": dataclasses.asdict(quality), "published": at}, indent=1))
+        return
     click.echo(f"test: {quality}")
     if published:
         click.echo(f"published {published.name}@{published.version} at {published.path}")
@@ -155,7 +192,7 @@ def _command(preset: Preset, seed: int, limit: int | None, ranks: Ranks) -> str:
         words.insert(0, f"torchrun --nproc-per-node {ranks.count} --no-python")
     if isinstance(preset.data, OwnData):
         words.append(f"--data {shlex.quote(preset.data.title)}")
-    words.append(f"--epochs {preset.epochs}")
+    words.append(f"--epochs {preset.epochs}" if preset.minutes is None else f"--minutes {preset.minutes:g}")
     if preset.batch_size != PRESETS[preset.name].batch_size:
         words.append(f"--batch-size {preset.batch_size}")
     words += [f"--seed {seed}", f"--precision {preset.precision}"]
@@ -164,9 +201,24 @@ def _command(preset: Preset, seed: int, limit: int | None, ranks: Ranks) -> str:
     return " ".join(words)
 
 
-def _table() -> Table:
-    """The presets, a row each."""
-    table = Table("preset", "data", "architecture", "epochs", "published as", box=None)
-    for preset in PRESETS.values():
-        table.add_row(preset.name, preset.data.title, preset.architecture, str(preset.epochs), preset.model)
-    return table
+def _entry(preset: Preset) -> dict[str, str | int]:
+    """What the list says of a preset."""
+    return {
+        "preset": preset.name,
+        "data": preset.data.title,
+        "architecture": preset.architecture,
+        "epochs": preset.epochs,
+        "published as": preset.model,
+    }
+
+
+def _table() -> str:
+    """The presets, a line each, however narrow the terminal: no name is cut."""
+    entries = [_entry(preset) for preset in PRESETS.values()]
+    rows = [list(entries[0]), *([str(value) for value in entry.values()] for entry in entries)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(f"{c:{w}}" for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+if __name__ == "__main__":
+    main()
