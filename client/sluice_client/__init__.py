@@ -12,7 +12,7 @@ from sluice_client.errors import (
 )
 from sluice_client.inpainting import Progress
 from sluice_client.models import Model, Models
-from sluice_client.results import Completions, Decoded, Latents, Samples
+from sluice_client.results import Completions, Decoded, Latents, Maps, Samples
 from sluice_client.scores import Scores
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Decoded",
     "Inpainting",
     "Latents",
+    "Maps",
     "Model",
     "Models",
     "NotReached",

@@ -15,7 +15,7 @@ from sluice_client.inpainting import Following, Progress, Task, begin
 from sluice_client.models import Model, Models
 from sluice_client.patience import Patience
 from sluice_client.progress import bar_for
-from sluice_client.results import Completions, Decoded, Latents, Samples
+from sluice_client.results import Completions, Decoded, Latents, Maps, Samples
 from sluice_client.scores import Scores
 
 if TYPE_CHECKING:
@@ -88,6 +88,19 @@ class AsyncClient:
         operation = operations.score(
             self._known, items, model=model, alpha=alpha, fdr=fdr, seed=seed, fit=fit, columns=columns
         )
+        return await self._run(operation, timeout)
+
+    async def map(
+        self,
+        items: Any,
+        *,
+        model: str | None = None,
+        seed: int | None = None,
+        fit: bool = False,
+        timeout: float | None = None,
+    ) -> Maps:
+        """Where each image is strange, as the service's map of it. Of models and services that have maps."""
+        operation = operations.maps(self._known, items, model=model, seed=seed, fit=fit)
         return await self._run(operation, timeout)
 
     async def encode(

@@ -16,7 +16,7 @@ from sluice_client.inpainting import Following, Progress, Task, begin
 from sluice_client.models import Model, Models
 from sluice_client.patience import Patience
 from sluice_client.progress import bar_for
-from sluice_client.results import Completions, Decoded, Latents, Samples
+from sluice_client.results import Completions, Decoded, Latents, Maps, Samples
 from sluice_client.scores import Scores
 
 if TYPE_CHECKING:
@@ -100,6 +100,19 @@ class Client:
         operation = operations.score(
             self._known, items, model=model, alpha=alpha, fdr=fdr, seed=seed, fit=fit, columns=columns
         )
+        return self._run(operation, timeout)
+
+    def map(
+        self,
+        items: Any,
+        *,
+        model: str | None = None,
+        seed: int | None = None,
+        fit: bool = False,
+        timeout: float | None = None,
+    ) -> Maps:
+        """Where each image is strange, as the service's map of it. Of models and services that have maps."""
+        operation = operations.maps(self._known, items, model=model, seed=seed, fit=fit)
         return self._run(operation, timeout)
 
     def encode(
@@ -196,12 +209,12 @@ class Client:
         workers = min(self._connection.parallel, len(calls))
         if workers == 1:
             return [self._one(call, patience) for call in calls]
-        with ThreadPoolExecutor(workers, "sluice-client") as pool:
-            pending = [pool.submit(self._one, call, patience) for call in calls]
-            try:
-                return [one.result() for one in pending]
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+        pool = ThreadPoolExecutor(workers, "sluice-client")
+        pending = [pool.submit(self._one, call, patience) for call in calls]
+        try:
+            return [one.result() for one in pending]
+        finally:  # not waited for: after an error or Ctrl-C, what is in flight ends by itself
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _one(self, call: Call[T], patience: Patience) -> Any:
         import httpx

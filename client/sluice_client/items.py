@@ -142,7 +142,7 @@ def numbers_of(value: Any, name: str) -> Array:
     if not array.size:
         raise UnusableInput(f"{name}: is empty")
     # The format takes no longer numbers than these, and only in the machine's order.
-    return array.astype(array.dtype.newbyteorder("=")) if array.itemsize <= 8 else array.astype(np.float64)
+    return array.astype(array.dtype.newbyteorder("=") if array.itemsize <= 8 else np.float64, copy=False)
 
 
 def multipart(parts: Sequence[tuple[str, Picture]]) -> Body:

@@ -16,7 +16,7 @@ from sluice_client.errors import ServiceError, UnusableInput
 from sluice_client.items import Numbers, Payload, Rows, numbers_of, payload_of
 from sluice_client.models import Limits, Model, Models, limits_of, model_of, models_of
 from sluice_client.npy import Array, from_npy
-from sluice_client.results import Decoded, Latents, Samples
+from sluice_client.results import Decoded, Latents, Maps, Samples
 from sluice_client.scores import Scores, benjamini_hochberg, columns_of, joined
 from sluice_client.tables import Table
 
@@ -130,6 +130,15 @@ def score(
     )
 
 
+def maps(known: Known, items: Any, *, model: str | None, seed: int | None, fit: bool) -> Operation[Maps]:
+    """Maps of images."""
+    payload = yield from _payload(items, model, None)
+    params = {"model": model, "map": True, "seed": seed, "fit": fit or None}
+    parts = yield from _in_batches(known, payload, model, _post("/score", params, NPY, _read_array))
+    array, reference, _ = _together(parts)
+    return Maps(array, reference)
+
+
 def encode(
     known: Known,
     items: Any,
@@ -163,6 +172,8 @@ _Part = tuple[Array, str, Array | None]
 def _payload(items: Any, model: str | None, columns: Sequence[str] | None) -> Operation[Payload]:
     """Items ready to be sent. Of a table, the model's own columns in its order where it knows them."""
     payload = payload_of(items, columns)
+    if not len(payload):
+        raise UnusableInput("items: the table has no rows")
     if not isinstance(payload, Table):
         return payload
     details = yield from _model(model)

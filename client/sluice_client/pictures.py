@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _GAP, _GREY = 2, 96
 _SIDE, _MARGIN, _RADIUS = 480, 20, 2
+_COLOURS = np.array([(13, 8, 75), (84, 39, 143), (188, 55, 84), (249, 142, 9), (252, 255, 164)])
+"""Colours of a map, evenly spaced; each is lighter than the one before."""
 _SHOWN_SIDE = 320
 """Pixels that the longer side of a small picture has at least where it is shown."""
 MOST_SHOWN = 256
@@ -44,6 +46,15 @@ def grid(images: Array) -> Array:
         top, left = (index // columns) * (height + _GAP), (index % columns) * (width + _GAP)
         sheet[top : top + height, left : left + width] = image
     return sheet
+
+
+def coloured(maps: Array) -> Array:
+    """Numbers (N, H, W) as colours (N, H, W, 3), all on one scale from the least to the greatest."""
+    finite = np.nan_to_num(maps.astype(np.float64))
+    low, high = float(finite.min()), float(finite.max())
+    places = (finite - low) / max(high - low, 1e-12) * (len(_COLOURS) - 1)
+    channels = [np.interp(places, np.arange(len(_COLOURS)), _COLOURS[:, channel]) for channel in range(3)]
+    return np.stack(channels, axis=-1).round().astype(np.uint8)
 
 
 def scatter(points: Array) -> Image:

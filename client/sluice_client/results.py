@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sluice_client.npy import Array
-from sluice_client.pictures import MOST_SHOWN, grid, png, scatter, shown, to_image
+from sluice_client.pictures import MOST_SHOWN, coloured, grid, png, scatter, shown, to_image
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -121,6 +121,24 @@ class Latents(_Batch):
 
     def __repr__(self) -> str:
         return f"Latents({self.model}, n={len(self)}, shape={self.array.shape[1:]})"
+
+
+@dataclass(frozen=True, eq=False)
+class Maps(_Batch):
+    """For each of N images how strange it is at each pixel (N, H, W), float32."""
+
+    array: Array = field(repr=False)
+    model: str
+
+    def image(self) -> Image:
+        """All maps as one picture, from dark (least) to light (greatest): colours that the colour-blind tell apart."""
+        return to_image(grid(coloured(self.array)))
+
+    def _repr_png_(self) -> bytes:
+        return shown(to_image(grid(coloured(self.array[:MOST_SHOWN]))))
+
+    def __repr__(self) -> str:
+        return f"Maps({self.model}, n={len(self)}, shape={self.array.shape[1:]})"
 
 
 @dataclass(frozen=True, eq=False)

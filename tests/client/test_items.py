@@ -136,6 +136,7 @@ def test_what_cannot_be_sent_is_refused_by_name_before_anything_is_sent(tmp_path
         (tmp_path / "empty", "holds no file"),
         ({"x": [1, 2], "y": [1]}, "one length"),
         ({}, "one length"),
+        (pd.DataFrame({"x": []}), "no rows"),
         (pd.DataFrame([[1, 2]], columns=["x", "x"]), "same name"),
         (Image.new("LAB", (2, 2)), "mode LAB"),
     ):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 from PIL import Image
 from sluice_client import Client
 
-from tests.service.helpers import images
+from tests.client.transports import Scripted, client_of
+from tests.service.helpers import images, npy
 
 
 def _opened(data: bytes | None) -> Image.Image:
@@ -89,3 +91,21 @@ def test_an_item_beyond_the_model_has_no_figures_and_a_reason(client: Client) ->
     assert found[0]["log_likelihood"] is None
     assert "not finite" in repr(found)
     assert np.isfinite(found.log_likelihood[1])
+
+
+def test_maps_are_asked_for_as_numbers_and_shown_in_colours() -> None:
+    given = np.zeros((2, 8, 8), np.float32)
+    given[1, 3, 4] = 9
+    answer = httpx.Response(200, content=npy(given), headers={"x-sluice-model": "m@1"})
+    transport = Scripted(answer)
+    found = client_of(transport).map(images(2), fit=True)
+    (request,) = transport.requests
+    assert dict(request.url.params) == {"map": "true", "fit": "true"}
+    assert (request.url.path, request.headers["accept"]) == ("/score", "application/x-npy")
+    assert np.array_equal(found, given)
+    sheet = np.asarray(found.image())
+    assert sheet.shape == (8, 18, 3)
+    assert sheet[3, 14].tolist() == [252, 255, 164]
+    assert sheet[0, 0].tolist() == [13, 8, 75]
+    assert _opened(found._repr_png_()).size == (306, 136)
+    assert repr(found) == "Maps(m@1, n=2, shape=(8, 8))"
