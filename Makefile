@@ -43,6 +43,11 @@ bench-inpainting: install
 	$(BIN)/python -m bench.inpainting --data-dir $(DATA) --model mnist --several 5 --picture docs/inpainting.png --into docs/inpainting.md
 	$(BIN)/python -m bench.inpainting --data-dir $(DATA) --model fashion-mnist --pictures 50 --several 5 --into docs/inpainting.md
 
+# 100,000 rows through the Python client, beside npy bodies that are sent by hand. Wants a quiet machine.
+.PHONY: bench-client
+bench-client: install
+	$(BIN)/python -m bench.client --into docs/client.md
+
 # Every preset in small, against the line that it states. DATA is a folder with the original files of the data sets;
 # without one they are downloaded.
 DATA ?= $(firstword $(wildcard data ../shared/data))
