@@ -15,6 +15,8 @@ class _Place(NamedTuple):
 
     module: str
     help: str
+    function: str = ""
+    """Of that module, where its name is not the command's."""
 
 
 _COMMANDS = {
@@ -27,9 +29,9 @@ _COMMANDS = {
     "publish": _Place("service.commands.publish", "Publish weights that come without a manifest."),
     "pull": _Place("service.commands.pull", "Take a model from a directory or an archive into a store."),
     "push": _Place("service.commands.push", "Write a model of a store to a directory or an archive."),
+    "keys": _Place("service.keys_command", "Make, list and revoke API keys.", "command"),
     "bench": _Place("service.offline.bench_command", "Measure how fast a model computes on this machine."),
 }
-"""The name of each command is also the name of its function."""
 
 
 class _Commands(DocumentedGroup):
@@ -42,7 +44,7 @@ class _Commands(DocumentedGroup):
         place = _COMMANDS.get(cmd_name)
         if place is None:
             return None
-        command: click.Command = getattr(import_module(place.module), cmd_name)
+        command: click.Command = getattr(import_module(place.module), place.function or cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

@@ -54,21 +54,24 @@ store_option = click.option(
     show_envvar=True,
     help="The model store's directory.  [default: the store that ships with Sluice]",
 )
-device_option = click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    help="Where to compute.  [default: SLUICE_DEVICE, else auto]",
-)
 model_option = click.option("--model", help="name, name@version or name@alias.  [default: the store's]")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
 
 def settings_with(**options: object) -> Settings:
-    """The settings of the environment, where an option that is given wins."""
+    """The settings of the environment, where an option that is given wins. A wrong one ends the command."""
+    from pydantic import ValidationError
+
     from service.settings import Settings
 
     given = {key: value for key, value in options.items() if value is not None}
-    return Settings.model_validate({**Settings().model_dump(), **given})
+    if "device" in given:
+        given["devices"] = None  # the one that is typed takes the place of those that are set
+    try:
+        return Settings.model_validate({**Settings().model_dump(), **given})
+    except ValidationError as error:
+        each = ((str(found["loc"][0]).upper(), found["msg"].removeprefix("Value error, ")) for found in error.errors())
+        raise click.ClickException("; ".join(f"SLUICE_{name}: {message}" for name, message in each)) from error
 
 
 @contextmanager
@@ -81,10 +84,11 @@ def failures_told() -> Iterator[None]:
     except Exception as error:
         # Imported here: by now whatever can raise these is imported too.
         from model_store import StoreError
+        from service.device_names import NoSuchDevice
         from service.offline.unusable import UnusableFile
         from service.protocol.errors import Problem
 
-        if isinstance(error, StoreError | UnusableFile):
+        if isinstance(error, NoSuchDevice | StoreError | UnusableFile):
             raise click.ClickException(str(error)) from error
         if isinstance(error, Problem):
             raise click.ClickException(error.detail) from error

@@ -14,7 +14,6 @@ import click
 from service.commands.style import (
     Documented,
     bar,
-    device_option,
     failures_told,
     json_option,
     json_text,
@@ -22,6 +21,7 @@ from service.commands.style import (
     settings_with,
     store_option,
 )
+from service.device_option import device_option
 
 if TYPE_CHECKING:
     from model_store import LoadedModel

@@ -11,7 +11,6 @@ import click
 from service.commands.style import (
     Documented,
     bar,
-    device_option,
     failures_told,
     json_option,
     json_text,
@@ -20,6 +19,7 @@ from service.commands.style import (
     store_option,
     write_out,
 )
+from service.device_option import device_option
 from service.protocol.defaults import DRAWN_SEED_BITS, LARGEST_SEED, SAMPLE_N, TEMPERATURE
 
 if TYPE_CHECKING:

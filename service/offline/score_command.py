@@ -14,12 +14,12 @@ import click
 from service.commands.style import (
     Documented,
     bar,
-    device_option,
     failures_told,
     model_option,
     settings_with,
     store_option,
 )
+from service.device_option import device_option
 from service.protocol.defaults import ALPHA, LARGEST_SEED, SCORE_SEED
 
 if TYPE_CHECKING:

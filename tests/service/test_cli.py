@@ -42,7 +42,19 @@ def test_a_wrong_option_is_refused_before_anything_starts(arguments: list[str]) 
 def test_every_command_is_listed_and_explains_itself_with_examples_and_exit_codes() -> None:
     runner = CliRunner()
     listed = runner.invoke(main, ["--help"]).output
-    for command in ("serve", "models", "sample", "score", "inpaint", "verify", "publish", "pull", "push", "bench"):
+    for command in (
+        "serve",
+        "models",
+        "sample",
+        "score",
+        "inpaint",
+        "verify",
+        "publish",
+        "pull",
+        "push",
+        "keys",
+        "bench",
+    ):
         assert f"\n  {command} " in listed
         told = runner.invoke(main, [command, "--help"])
         assert told.exit_code == 0

@@ -97,7 +97,7 @@ class TrainingStep:
         """Make the step faster as asked. What fails is told by ``say``, and steps go without it."""
         if compiled:
             plain = self.model
-            self.model = torch.compile(plain, dynamic=False)  # type: ignore[assignment]  # a module stays a module
+            self.model = torch.compile(plain, dynamic=False)  # type: ignore[assignment]  # noqa: TID251  # only where --compile asks for it
             try:
                 self._rehearse(1)
             except Exception as error:
