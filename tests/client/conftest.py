@@ -11,7 +11,7 @@ from sluice_client import Client
 from tests.service.helpers import DIGITS, POINTS, publish_calibrated, publish_small
 from tests.service.servers import Server, serving
 
-TOKEN = "letmein"
+TOKEN = "a-token-of-the-tests-" + "0" * 20
 MAX_ITEMS, MAX_N = 600, 100
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from sluice_client import AsyncClient, Client, DeadlinePassed, ServiceError
 
+from service import keys
 from tests.client.conftest import MAX_ITEMS
 from tests.service.helpers import HALF, images, running, until
 from tests.service.servers import Server
@@ -52,6 +53,23 @@ async def test_the_asgi_door_of_a_service_is_enough(store: Path) -> None:
         async with AsyncClient("http://sluice", transport=transport) as client:
             assert len(await client.sample(70)) == 70
             assert len(await client.score(images(3))) == 3
+
+
+async def test_a_key_of_the_service_opens_it(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = keys.create(tmp_path / "keys.json", "laptop", ["infer", "read"])
+    async with running(store, keys_file=tmp_path / "keys.json") as service:
+        transport = httpx.ASGITransport(service.app)
+        async with AsyncClient("http://sluice", transport=transport) as stranger:
+            with pytest.raises(ServiceError) as refused:
+                await stranger.sample(1)
+            assert refused.value.status == 401
+        monkeypatch.setenv("SLUICE_API_KEY", key)
+        async with AsyncClient("http://sluice", transport=transport) as known:
+            assert len(await known.sample(1)) == 1
+            assert len(await known.models()) == 3
+            with pytest.raises(ServiceError) as forbidden:
+                await known.load("points")
+            assert forbidden.value.status == 403
 
 
 async def test_a_cancelled_inpainting_is_stopped_in_the_service(server: Server) -> None:
