@@ -189,7 +189,12 @@ class AsyncClient:
         try:
             calls = next(operation)
             while True:
-                calls = operation.send(await self._all(calls, patience))
+                try:
+                    answers = await self._all(calls, patience)
+                except SluiceError as error:
+                    calls = operation.throw(error)
+                else:
+                    calls = operation.send(answers)
         except StopIteration as end:
             result: T = end.value
             return result

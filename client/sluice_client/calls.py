@@ -1,7 +1,8 @@
 """Requests and answers as plain values, so that one piece of logic serves both transports.
 
 An *operation* is a generator. It yields lists of calls, is sent the list of what was read from their answers, in the
-same order, and returns the result of the whole. It does no input or output: ``Client`` and ``AsyncClient`` do.
+same order, or has the error thrown into it, and returns the result of the whole. It does no input or output: ``Client``
+and ``AsyncClient`` do.
 """
 
 from __future__ import annotations

@@ -200,7 +200,12 @@ class Client:
         try:
             calls = next(operation)
             while True:
-                calls = operation.send(self._all(calls, patience))
+                try:
+                    answers = self._all(calls, patience)
+                except SluiceError as error:
+                    calls = operation.throw(error)
+                else:
+                    calls = operation.send(answers)
         except StopIteration as end:
             result: T = end.value
             return result

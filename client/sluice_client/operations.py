@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -22,6 +23,7 @@ from sluice_client.tables import Table
 
 T = TypeVar("T")
 
+_FORBIDDEN = 403
 _TOO_LARGE = frozenset({413})
 _SEED_BITS = 53
 _CERTAIN_N = 64
@@ -197,7 +199,7 @@ def _in_batches(
     if most > _CERTAIN_ITEMS or payload.nbytes() > _CERTAIN_BYTES:
         limits = yield from _limits(known)
         if not latents:
-            payload = payload.batch((yield from _model(model)).item_shape)
+            payload = payload.batch((yield from _item_shape(model)))
         each = max(payload.nbytes() // len(payload), 1)
         most = max(min(limits.max_items, (limits.max_body_bytes - _HEAD_BYTES) // each), 1)
     parts = [payload]
@@ -230,9 +232,21 @@ def _post(
 
 
 def _limits(known: Known) -> Operation[Limits]:
+    """The service's limits; the usual ones where the key may not read them."""
     if known.limits is None:
-        yield from list_models(known)
+        with suppress(ServiceError):
+            yield from list_models(known)
     return known.limits or Limits()
+
+
+def _item_shape(reference: str | None) -> Operation[tuple[int, ...] | None]:
+    """The shape of a model's items; None where the key may not read it."""
+    try:
+        return (yield from _model(reference)).item_shape
+    except ServiceError as error:
+        if error.status == _FORBIDDEN:
+            return None
+        raise
 
 
 def _model(reference: str | None) -> Operation[Model]:

@@ -69,7 +69,9 @@ def scatter(points: Array) -> Image:
     draw.rectangle((_MARGIN / 2, _MARGIN / 2, _SIDE - _MARGIN / 2, _SIDE - _MARGIN / 2), outline="grey")
     for x, y in places.tolist():
         draw.ellipse((x - _RADIUS, _SIDE - y - _RADIUS, x + _RADIUS, _SIDE - y + _RADIUS), fill=(31, 119, 180))
-    draw.text((_MARGIN, _SIDE - _MARGIN), f"{low[0]:.3g} to {high[0]:.3g}, {low[1]:.3g} to {high[1]:.3g}", fill="grey")
+    draw.text(
+        (_MARGIN, _SIDE - 1.5 * _MARGIN), f"{low[0]:.3g} to {high[0]:.3g}, {low[1]:.3g} to {high[1]:.3g}", fill="grey"
+    )
     return picture
 
 

@@ -83,6 +83,9 @@ class NotebookBar(_Timed):
         self._html = ""
         self._handle = display(self, display_id=True)
 
+    def __repr__(self) -> str:
+        return self.label
+
     def _repr_html_(self) -> str:
         return self._html
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import click
 
-from service.commands.style import Documented, failures_told, json_option, json_text, settings_with, store_option
+from service.commands.style import Documented, bar, failures_told, json_option, json_text, settings_with, store_option
 
 
 @click.command(
@@ -29,14 +30,18 @@ def verify(references: tuple[str, ...], store: Path | None, as_json: bool) -> No
     with failures_told():
         every = tuple(f"{name}@{version}" for name in shelf.names() for version in shelf.versions(name))
     found: list[dict[str, Any]] = []
-    for reference in references or every:
-        try:
-            name, version = shelf.resolve(reference)
-            found.append({"reference": f"{name}@{version}", "passed": True, "checks": shelf.verify(name, version)})
-        except StoreError as error:
-            found.append({"reference": reference, "passed": False, "reason": str(error)})
-        if not as_json:
-            _tell(found[-1])
+    wanted = references or every
+    # Without --json the lines that come one by one show how far it is.
+    with bar(len(wanted), "verifying", "models") if as_json else nullcontext(lambda _: None) as move:
+        for place, reference in enumerate(wanted):
+            try:
+                name, version = shelf.resolve(reference)
+                found.append({"reference": f"{name}@{version}", "passed": True, "checks": shelf.verify(name, version)})
+            except StoreError as error:
+                found.append({"reference": reference, "passed": False, "reason": str(error)})
+            if not as_json:
+                _tell(found[-1])
+            move(place + 1)
     if as_json:
         click.echo(json_text(found))
     if not all(one["passed"] for one in found):

@@ -57,6 +57,7 @@ async def test_the_asgi_door_of_a_service_is_enough(store: Path) -> None:
 
 async def test_a_key_of_the_service_opens_it(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     key = keys.create(tmp_path / "keys.json", "laptop", ["infer", "read"])
+    bare = keys.create(tmp_path / "keys.json", "script", ["infer"])
     async with running(store, keys_file=tmp_path / "keys.json") as service:
         transport = httpx.ASGITransport(service.app)
         async with AsyncClient("http://sluice", transport=transport) as stranger:
@@ -70,6 +71,12 @@ async def test_a_key_of_the_service_opens_it(store: Path, tmp_path: Path, monkey
             with pytest.raises(ServiceError) as forbidden:
                 await known.load("points")
             assert forbidden.value.status == 403
+        # A key that may compute and not look around knows no limits and no shapes; large batches go all the same.
+        async with AsyncClient("http://sluice", transport=transport, key=bare) as blind:
+            assert len(await blind.score(images(700))) == 700
+            assert len(await blind.sample(70)) == 70
+            with pytest.raises(ServiceError):
+                await blind.models()
 
 
 async def test_a_cancelled_inpainting_is_stopped_in_the_service(server: Server) -> None:
