@@ -34,7 +34,7 @@ def file(tmp_path: Path) -> Path:
 @pytest.fixture
 async def service(store: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Running]:
     monkeypatch.setattr("service.api.authority._REREAD", 0.0)
-    (file.parent / "token").write_text("the admin token")
+    (file.parent / "token").write_text("the token of the administrator, 32")
     settings: dict[str, Any] = {"admin_token_file": file.parent / "token", "max_steps": 10**6}
     async with running(store, keys_file=file, **settings) as started:
         yield started
@@ -101,7 +101,7 @@ async def test_paths_that_do_not_exist_are_not_told_to_strangers(service: Runnin
 
 
 async def test_the_admin_token_still_administers_and_does_nothing_else(service: Running) -> None:
-    token = bearer("the admin token")
+    token = bearer("the token of the administrator, 32")
     assert (await ask(service, "POST", "/v2/repository/models/points/load", token)).status_code == 200
     assert_problem(await ask(service, "POST", "/score", token), 401)
 
