@@ -23,6 +23,8 @@ from sluice_client.tables import Table
 
 T = TypeVar("T")
 
+_NUMERIC = ("continuous", "integer")
+"""Kinds of column whose cells are numbers."""
 _FORBIDDEN = 403
 _TOO_LARGE = frozenset({413})
 _SEED_BITS = 53
@@ -182,13 +184,9 @@ def _payload(items: Any, model: str | None, columns: Sequence[str] | None) -> Op
     if not details.columns:
         return Numbers(payload.numbers())
     chosen = payload.chosen([column["name"] for column in details.columns])
-    # What a model stores with an offset, as a word or as a date is written out: the service makes numbers of it.
-    plain = all(_is_plain(column) for column in details.columns)
+    # Words and dates are written out: the service makes numbers of them.
+    plain = all(column.get("kind") in _NUMERIC for column in details.columns)
     return Numbers(chosen.numbers()) if plain and chosen.is_numeric() else Rows(chosen)
-
-
-def _is_plain(column: Mapping[str, Any]) -> bool:
-    return column.get("kind") in ("continuous", "integer") and not column.get("offset")
 
 
 def _in_batches(
