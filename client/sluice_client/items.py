@@ -159,10 +159,19 @@ def multipart(parts: Sequence[tuple[str, Picture]]) -> Body:
 def inpainting_body(image: Any, mask: Any | None) -> Body:
     """The body of an inpainting: an image with NaN, None or transparency where it is unknown, or one with a mask.
 
-    In a mask as an array, everything but 0 is to be filled in; in one as a picture, what is white.
+    One row of a table by column name is for a model that knows its columns. In a mask as an array, everything but 0 is
+    to be filled in; in one as a picture, what is white.
     """
-    if isinstance(image, Mapping) or table_of(image) is not None:
-        raise UnusableInput("image: send one row as an array, with NaN where it is unknown")
+    if isinstance(image, Mapping):
+        image = {
+            name: [cell] if cell is None or isinstance(cell, str | int | float) else cell
+            for name, cell in image.items()
+        }
+    row = table_of(image)
+    if row is not None:
+        if len(row) != 1 or mask is not None:
+            raise UnusableInput("image: of a table, send one row with gaps where it is unknown, and no mask")
+        return Rows(row).body()
     whole = _file_or_numbers(image, "image")
     if mask is None:
         if isinstance(whole, Picture):

@@ -51,6 +51,11 @@ class _Pictured(_Batch):
     def is_image(self) -> bool:
         return self.array.dtype == np.uint8 and self.array.ndim >= 3
 
+    @property
+    def is_planar(self) -> bool:
+        """Whether the items are points of the plane."""
+        return self.array.shape[1:] == (2,) and self.array.dtype.kind == "f"
+
     def images(self) -> list[Image]:
         """An image of Pillow's for each item. Raises TypeError for vectors."""
         if not self.is_image:
@@ -61,7 +66,7 @@ class _Pictured(_Batch):
         """All items as one picture: a grid of images, a scatter of points. Raises TypeError for other vectors."""
         if self.is_image:
             return to_image(grid(self.array))
-        if self.array.shape[1:] == (2,):
+        if self.is_planar:
             return scatter(self.array)
         raise TypeError(f"vectors of {self.array.shape[1:]} entries have no picture")
 
@@ -75,16 +80,20 @@ class _Pictured(_Batch):
     def _repr_png_(self) -> bytes | None:
         if self.is_image:
             return shown(to_image(grid(self.array[:MOST_SHOWN])))
-        return shown(scatter(self.array)) if self.array.shape[1:] == (2,) else None
+        return shown(scatter(self.array)) if self.is_planar else None
 
     def _repr_html_(self) -> str | None:
-        if self.is_image or self.array.ndim != 2 or self.array.shape[1] == 2:
+        if self.is_image or self.array.ndim != 2 or self.is_planar:
             return None  # the picture says more
         rows = "".join(
-            "<tr>" + "".join(f"<td>{number:.6g}</td>" for number in row) + "</tr>" for row in self.array[:_ROWS]
+            "<tr>" + "".join(f"<td>{escape(_text(cell))}</td>" for cell in row) + "</tr>" for row in self.array[:_ROWS]
         )
         more = f"<p>… {len(self) - _ROWS} more</p>" if len(self) > _ROWS else ""
         return f"<p>{escape(repr(self))}</p><table>{rows}</table>{more}"
+
+
+def _text(cell: Any) -> str:
+    return f"{cell:.6g}" if isinstance(cell, float | np.floating) else str(cell)
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,6 +162,8 @@ class Completions(_Pictured):
     """`done`, or `stopped` where it was ended early."""
     documents: list[dict[str, Any]] = field(repr=False)
     """What the service says of each completion, without its pixels: `trace`, `gradient_norm`, `acceptance`, …"""
+    columns: tuple[str, ...] = ()
+    """The names of a row's cells, for a model that knows its columns; its array holds words as they are."""
 
     @property
     def log_likelihood(self) -> Array:
@@ -177,10 +188,16 @@ class Completions(_Pictured):
 def completions_of(document: dict[str, Any]) -> Completions:
     """Completions from the service's JSON. Whole numbers are pixels; numbers of vectors are float32."""
     documents = [{name: value for name, value in item.items() if name != "pixels"} for item in document["items"]]
-    array = np.array([item["pixels"] for item in document["items"]])
-    array = array.astype(np.uint8 if array.dtype.kind == "i" else np.float32)
+    pixels = [item["pixels"] for item in document["items"]]
+    columns = tuple(pixels[0]) if isinstance(pixels[0], dict) else ()
+    if columns:
+        array = np.array([[row[name] for name in columns] for row in pixels], dtype=object)
+    else:
+        array = np.array(pixels)
+        array = array.astype(np.uint8 if array.dtype.kind == "i" else np.float32)
     return Completions(
         array=array,
+        columns=columns,
         model=document["model"],
         seed=document["seed"],
         method=document["method"],

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from sluice_client import Client, DeadlinePassed, NotReached, ServiceError, UnusableInput
@@ -129,6 +130,21 @@ def test_a_begin_whose_connection_breaks_is_repeated_word_for_word() -> None:
     assert first.method == "PUT"
     assert (stream.method, stream.headers["accept"]) == ("GET", "text/event-stream")
     assert stream.url.path == first.url.path
+
+
+def test_a_row_by_name_is_sent_as_csv_and_comes_back_by_name() -> None:
+    row = {"height": 171.5, "colour": "red"}
+    items = [{"pixels": row, "log_likelihood": -1.0, "steps": 9, "converged": True}]
+    result = _event("result", {"model": "m@1", "seed": 1, "method": "ascent", "state": "done", "items": items})
+    for given in ({"height": None, "colour": "red"}, pd.DataFrame({"height": [np.nan], "colour": ["red"]})):
+        transport = Scripted(_state, httpx.Response(200, content=result))
+        found = client_of(transport).inpaint(given).result()
+        assert transport.requests[0].headers["content-type"] == "text/csv"
+        assert transport.requests[0].content == b"height,colour\n,red\n"
+        assert found.columns == ("height", "colour")
+        assert found[0].tolist() == [171.5, "red"]
+        assert found._repr_png_() is None
+        assert "<td>171.5</td><td>red</td>" in (found._repr_html_() or "")
 
 
 def test_a_stream_that_ends_early_is_taken_up_again() -> None:

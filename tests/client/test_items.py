@@ -144,8 +144,10 @@ def test_what_cannot_be_sent_is_refused_by_name_before_anything_is_sent(tmp_path
             client.score(given)
     with pytest.raises(UnusableInput, match="columns"):
         client.score([[1.0]], columns=["x"])
-    with pytest.raises(UnusableInput, match="row"):
-        client.inpaint({"x": [1.0]})
+    with pytest.raises(UnusableInput, match="one row"):
+        client.inpaint({"x": [1.0, 2.0]})
+    with pytest.raises(UnusableInput, match="no mask"):
+        client.inpaint({"x": [1.0]}, [1])
     assert not transport.requests
 
 
