@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
 from collections.abc import Hashable, Sequence
 
 import torch
@@ -16,6 +15,7 @@ import torch
 from flows import FlowError
 from service.device.account import Account
 from service.device.device_metrics import DeviceMetrics
+from service.device.fairness import FairQueue, TickLengths
 from service.device.jobs import Climbers, Job, Piece, Slice, halves, pieces_of
 from service.device.threads import Threads
 from service.device.ticks import Outcome, Wave, climb, compute
@@ -28,12 +28,13 @@ class Scheduler:
     """Queues of pieces by program key. Belongs to the device's loop.
 
     Work of many ticks and work of one tick alternate, so that a long inpainting delays a score by one tick at most.
-    Among programs of the same sort the one that has waited longest goes first.
+    Among programs of the same sort the one that has waited longest goes first, within one API keys take turns.
     """
 
     def __init__(self, account: Account, max_rows: int, metrics: DeviceMetrics, threads: Threads) -> None:
         self._account, self._max_rows, self._metrics, self._threads = account, max_rows, metrics, threads
-        self._waiting: dict[Hashable, deque[Piece]] = {}
+        self._waiting: dict[Hashable, FairQueue] = {}
+        self._lengths = TickLengths()
         self._since: dict[Hashable, int] = {}
         self._served = {True: 0, False: 0}
         self._ticks = 0
@@ -45,6 +46,7 @@ class Scheduler:
 
     def submit(self, job: Job) -> None:
         """Let a job join at the next tick."""
+        self._lengths.came(job.tenant)
         self._enqueue(job.program.key, list(pieces_of(job, self._max_rows)))
 
     def fail_all(self, problem: Problem) -> None:
@@ -63,16 +65,16 @@ class Scheduler:
 
     def _next(self) -> Hashable:
         def rank(key: Hashable) -> tuple[int, int]:
-            return self._served[self._waiting[key][0].job.program.iterative], self._since[key]
+            return self._served[self._waiting[key].first.job.program.iterative], self._since[key]
 
         return min(self._waiting, key=rank) if len(self._waiting) > 1 else next(iter(self._waiting))
 
     def _batch(self, key: Hashable) -> list[Piece]:
         """Whole pieces as they come, the last one cut to fit; pieces of jobs that are over are left out."""
         queue = self._waiting[key]
-        iterative = queue[0].job.program.iterative
+        iterative = queue.first.job.program.iterative
         pieces: list[Piece] = []
-        room = self._limits.get(key, self._max_rows)
+        room = self._lengths.most_rows(key, self._limits.get(key, self._max_rows))
         while queue and room:
             piece = queue.popleft()
             if piece.job.over or piece.job.late():
@@ -95,7 +97,7 @@ class Scheduler:
         if not pieces:
             return
         if key not in self._waiting:
-            self._waiting[key] = deque()
+            self._waiting[key] = FairQueue()
             self._since[key] = self._ticks
         self._waiting[key].extend(pieces)
 
@@ -108,6 +110,7 @@ class Scheduler:
             self._advance(pieces, outcome)
         seconds = time.perf_counter() - began
         self._account.measure(rows, seconds)
+        self._lengths.took(program.key, pieces, seconds)
         self._metrics.tick(program.kind, program.model.reference, rows, seconds)
         for piece in pieces:
             piece.job.holding.spend(len(piece))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from service.device.account import Account, Holding
 from service.protocol.errors import KeyLimit
@@ -18,8 +18,9 @@ _MINUTE = 60.0
 class _State:
     """``balance`` item-ticks may be begun at the moment ``since``; below 0, the key waits until it is paid off."""
 
+    rate: int | None
     balance: float
-    since: float = field(default_factory=time.monotonic)
+    since: float
     jobs: int = 0
 
 
@@ -39,7 +40,9 @@ class Tenants:
         if tenant is None:
             return self._account.open(cost)
         now, rate = time.monotonic(), tenant.item_ticks_per_minute
-        state = self._states.setdefault(tenant.name, _State(float(rate or 0)))
+        state = self._states.setdefault(tenant.name, _State(None, 0.0, now))
+        if rate is not None and state.rate != rate:  # a new key, or one that was made anew with another limit
+            state.rate, state.balance, state.since = rate, float(rate), now
         if tenant.concurrent is not None and state.jobs >= tenant.concurrent:
             raise KeyLimit(f"the key {tenant.name} may have {tenant.concurrent} requests at once", 1)
         if rate is not None:
