@@ -22,7 +22,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 def test_jobs_at_once_are_bounded_and_an_end_makes_room_once() -> None:
     account = Account()
-    held, two = Tenants(account), Tenant("a", concurrent=2)
+    held, two = Tenants(account, 10**6), Tenant("a", concurrent=2)
     first, _ = held.open(two, 5), held.open(two, 5)
     assert (account.waiting, account.jobs) == (10, 2)
     with pytest.raises(KeyLimit, match="2 requests at once"):
@@ -37,7 +37,7 @@ def test_jobs_at_once_are_bounded_and_an_end_makes_room_once() -> None:
 
 
 def test_item_ticks_may_be_overdrawn_once_and_are_paid_off(clock: SimpleNamespace) -> None:
-    held, tenant = Tenants(Account()), Tenant("a", item_ticks_per_minute=60)
+    held, tenant = Tenants(Account(), 10**6), Tenant("a", item_ticks_per_minute=60)
     held.open(tenant, 50)
     held.open(tenant, 100)  # 10 were left
     with pytest.raises(KeyLimit, match="60 item-ticks a minute") as caught:
@@ -51,9 +51,26 @@ def test_item_ticks_may_be_overdrawn_once_and_are_paid_off(clock: SimpleNamespac
 
 
 def test_a_pause_saves_no_more_than_a_minute(clock: SimpleNamespace) -> None:
-    held, tenant = Tenants(Account()), Tenant("a", item_ticks_per_minute=60)
+    held, tenant = Tenants(Account(), 10**6), Tenant("a", item_ticks_per_minute=60)
     held.open(tenant, 1)
     clock.now += 3600
     held.open(tenant, 60)
     with pytest.raises(KeyLimit):
         held.open(tenant, 1)
+
+
+def test_a_key_leaves_half_of_the_queue_to_others() -> None:
+    account = Account()
+    held, greedy = Tenants(account, 100), Tenant("greedy")
+    first = held.open(greedy, 80)  # what an empty queue holds is taken
+    with pytest.raises(KeyLimit, match="half of the queue"):
+        held.open(greedy, 1)
+    held.open(Tenant("modest"), 20)
+    first.spend(50)
+    held.open(greedy, 20)
+    with pytest.raises(KeyLimit):
+        held.open(greedy, 1)
+    first.spend(1000)
+    first.close()
+    assert account.waiting == 40
+    held.open(greedy, 30)
