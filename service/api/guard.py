@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope
 
-from service.protocol.errors import DeadlinePassed, TooLarge, WrongValue
+from service.protocol.errors import Busy, DeadlinePassed, TooLarge, WrongType, WrongValue
 
 if TYPE_CHECKING:
     from service.api.service import Service
@@ -24,6 +24,8 @@ CLIENT_LEFT = 499
 
 _AT_ONCE = 0.05
 """Seconds within which nobody looks whether the client is still there: most requests are over by then."""
+_SOON = 1
+"""Seconds after which bodies that are held now may be answered."""
 _LONGEST_MS = 86_400_000
 _LONGEST_DIGITS = 32
 
@@ -32,16 +34,43 @@ class ClientLeft(Exception):
     """Nobody waits for the answer any more."""
 
 
+class BytesInFlight:
+    """The bytes of all bodies that an api process holds. They count as they arrive, not as they are announced."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._held = most, 0
+
+    def hold(self, size: int) -> None:
+        """Raises Busy where there is no room."""
+        if self._held + size > self._most:
+            raise Busy("the service holds as many bytes of bodies as it may; try again later", retry_after=_SOON)
+        self._held += size
+
+    def give_back(self, size: int) -> None:
+        self._held -= size
+
+
 class Exchange:
     """One request: its headers, its body, its deadline. ``service`` is what answers it."""
 
-    __slots__ = ("_client_left", "_length", "_limit", "_receive", "_timeout", "_whole", "headers", "scope", "service")
+    __slots__ = (
+        "_client_left",
+        "_held",
+        "_length",
+        "_limit",
+        "_receive",
+        "_timeout",
+        "_whole",
+        "headers",
+        "scope",
+        "service",
+    )
 
     def __init__(self, service: Service, scope: Scope, receive: Receive) -> None:
         self.service, self.scope, self._receive = service, scope, receive
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self._limit = service.settings.max_body_bytes
-        self._length = 0
+        self._length = self._held = 0
         self._whole = False
         self._client_left = False
         self._timeout: asyncio.Timeout | None = None
@@ -66,7 +95,18 @@ class Exchange:
         return part
 
     async def body(self) -> bytes:
-        """The whole body. Raises TooLarge, or ClientLeft where the client leaves before its end."""
+        """The whole body. Raises WrongType for a compressed one, TooLarge, or ClientLeft if the client leaves first."""
+        if self.headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
+            raise WrongType("a body must be sent without a content encoding", "Content-Encoding")
+        return await self.body_as_sent()
+
+    def hold(self, size: int) -> None:
+        """Count more bytes that this request holds until its end. Raises QueueFull where there is no room for them."""
+        self.service.bodies.hold(size)
+        self._held += size
+
+    async def body_as_sent(self) -> bytes:
+        """The whole body, which may be compressed. Raises TooLarge, or ClientLeft if the client leaves first."""
         announced = self.headers.get(b"content-length")
         if announced is not None and announced.isdigit() and int(announced) > self._limit:
             raise self._too_large()
@@ -113,6 +153,7 @@ class Exchange:
             raise
         finally:
             watch.end()
+            self.service.bodies.give_back(self._held)
 
     async def wait_for_departure(self) -> None:
         """Returns when the client has left; the handler then ends."""
@@ -128,9 +169,11 @@ class Exchange:
         message = await self._receive()
         if message["type"] == "http.disconnect":
             raise ClientLeft
-        self._length += len(message.get("body", b""))
+        more = len(message.get("body", b""))
+        self._length += more
         if self._length > self._limit:
             raise self._too_large()
+        self.hold(more)
         self._whole = not message.get("more_body", False)
         return message
 

@@ -30,6 +30,7 @@ STATUS = {
     "conflict": 409,
     "too_large": 413,
     "wrong_type": 415,
+    "misdirected": 421,
     "wrong_value": 422,
     "queue_full": 429,
     "unexpected": 500,
@@ -88,6 +89,11 @@ def problem_answer(problem: Problem) -> Answer:
     return _answer(STATUS[problem.kind], problem.detail, problem.field, headers)
 
 
+def body_of(status: int, detail: str, field: str | None = None) -> bytes:
+    """A problem document, for an answer that no route makes."""
+    return to_json(_document(status, detail, field))
+
+
 def invalid(error: ValidationError | RequestValidationError) -> tuple[str, str | None]:
     """Detail and field of the first thing that a validation found wrong."""
     first = error.errors()[0]
@@ -138,4 +144,4 @@ def _document(status: int, detail: str, field: str | None) -> _Document:
 
 
 def _answer(status: int, detail: str, field: str | None, headers: Mapping[str, str]) -> Answer:
-    return Answer(to_json(_document(status, detail, field)), MEDIA_TYPE, headers, status)
+    return Answer(body_of(status, detail, field), MEDIA_TYPE, headers, status)

@@ -41,6 +41,12 @@ class Forbidden(Problem):
     kind = "forbidden"
 
 
+class Misdirected(Problem):
+    """A request to a name that this service does not answer to."""
+
+    kind = "misdirected"
+
+
 class Unknown(Problem):
     """A model, a task or a file that does not exist."""
 
@@ -84,6 +90,12 @@ class QueueFull(Problem):
 
     def __init__(self, retry_after: int) -> None:
         super().__init__("the queue is full; try again later", retry_after=retry_after)
+
+
+class Busy(Problem):
+    """No room for the bytes of a request now."""
+
+    kind = "queue_full"
 
 
 class KeyLimit(QueueFull):

@@ -11,7 +11,7 @@ from msgspec import Struct
 from service.api.answers import Answer
 from service.api.dependencies import TheService
 from service.api.operations import problems
-from service.api.routes.health import of_device
+from service.api.routes.health import of_devices
 from service.api.schemas import answered, schema_of
 from service.api.service import Service
 from service.api.v2.documents import (
@@ -184,5 +184,5 @@ def _type(datatype: str) -> str:
 
 
 async def _statistics(service: Service, functions: list[Called]) -> Answer:
-    totals = Totals(service.metrics.samples(), await of_device(service))
+    totals = Totals(service.metrics.samples(), await of_devices(service))
     return _answer(Statistics(totals.of(functions)))
