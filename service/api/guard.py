@@ -112,6 +112,11 @@ class Exchange:
             chunks.append((await self._message()).get("body", b""))
         return b"".join(chunks)
 
+    def hold(self, size: int) -> None:
+        """Count more bytes that this request holds until its end. Raises QueueFull where there is no room for them."""
+        self.service.bodies.hold(size)
+        self._held += size
+
     def deadline(self, within: float | None = None) -> float:
         """A reading of time.monotonic() at which the request is given up: the service's limit, or the client's wish.
 
@@ -167,8 +172,7 @@ class Exchange:
         self._length += more
         if self._length > self._limit:
             raise self._too_large()
-        self.service.bodies.hold(more)
-        self._held += more
+        self.hold(more)
         self._whole = not message.get("more_body", False)
         return message
 
