@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install serve test lint bench bench-anomaly bench-inpainting lock clean
+.PHONY: install serve test lint bench bench-devices bench-gpu bench-anomaly bench-inpainting lock clean
 
 install: $(VENV)/.installed
 
@@ -37,9 +37,17 @@ bench: install
 	$(BIN)/python -m bench.side_by_side.environments
 	$(BIN)/python -m bench.side_by_side --into docs/benchmarks.md
 
+# Two device processes beside one. Wants wrk, two CPUs and a quiet machine.
+bench-devices: install
+	$(BIN)/python -m bench.devices --into docs/benchmarks.md
+
 # DATA=DIR is where the original files lie; without it they are downloaded. The figures go into the page.
 bench-anomaly: install
 	$(BIN)/python -m bench.anomaly $(if $(DATA),--data-dir $(DATA)) --into docs/anomaly.md
+
+# What a GPU gives, in less than nine minutes. DATA as below; the figures are kept in build/gpu.json as they come.
+bench-gpu: install
+	$(BIN)/python -m bench.gpu $(if $(DATA),--data-dir $(DATA)) --json build/gpu.json --into docs/gpu.md
 
 # Inpainting with every model of pictures that ships, and how fast it is: an hour and a half. DATA as below.
 bench-inpainting: install

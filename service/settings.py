@@ -6,8 +6,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.device_names import checked_device, checked_devices
 
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -48,9 +50,14 @@ class Settings(BaseSettings):
     admin_token_file: Path | None = None
     """The file that holds the administrator's token; unset, nobody may load and unload models."""
 
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Annotated[str, AfterValidator(checked_device)] = "auto"
+    """`cpu`; `cuda`, which is every GPU with a device process each; one GPU such as `cuda:1`; or `auto`: every GPU, and
+    the CPU where there is none."""
+    devices: Annotated[str, AfterValidator(checked_devices)] | None = None
+    """A device process for each of these, separated by commas, in place of ``device``: `cuda:0,cuda:1`, `cpu,cpu`."""
     threads: Count | None = None
-    """The most threads of one operation on the CPU; unset, the CPUs that the process may use."""
+    """The most threads of one operation on the CPU; unset, the CPUs that the service may use, divided among the device
+    processes."""
     precision: Literal["auto", "float32"] = "auto"
     """Of nets: ``auto`` computes in bfloat16 where the hardware does and the model was published as fit for it."""
     decoders: Count = 2
@@ -73,8 +80,10 @@ class Settings(BaseSettings):
     max_n: Count = 1024
     """Items of one request to sample, and completions of one request to inpaint."""
     max_steps: Count = 2000
-    max_batch_rows: Count = 256
-    """Rows of one tick."""
+    max_batch_rows: Count | None = None
+    """Rows of one tick; unset, 256 on a CPU and 2,048 on a GPU."""
+    cuda_graphs: bool = True
+    """On a GPU, whether passes are recorded once and replayed; see docs/gpu.md."""
     queue_item_ticks: Count = 4_000_000
     """Admitted work that may wait, in item-ticks; more is answered with 429."""
     deadline: Duration = 60.0

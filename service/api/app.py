@@ -13,7 +13,7 @@ from service.api.door import Door
 from service.api.operations import OperationRoute
 from service.api.routes import health, inpaint, inpaint_tasks, latents, models, repository, sample, score
 from service.api.service import Service
-from service.protocol.client import DeviceClient
+from service.protocol.devices import Devices
 from service.settings import Settings
 
 OPERATIONS: tuple[OperationRoute, ...] = (
@@ -28,14 +28,14 @@ OPERATIONS: tuple[OperationRoute, ...] = (
 )
 
 
-def create_app(settings: Settings | None = None, device: DeviceClient | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None, device: Devices | None = None) -> FastAPI:
     """A service over the settings' store; without settings, over those of the environment.
 
-    Without a client of a device that runs already, the application starts a device process of its own and watches over
-    it, so that any ASGI server can run it alone.
+    Without a client of devices that run already, the application starts device processes of its own and watches over
+    them, so that any ASGI server can run it alone. Raises NoSuchDevice when one that the settings name is not there.
     """
     settings = settings or Settings()
-    service = Service(settings, device or _own_device(settings))
+    service = Service(settings, device or _own_devices(settings))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -59,8 +59,8 @@ def create_app(settings: Settings | None = None, device: DeviceClient | None = N
     return app
 
 
-def _own_device(settings: Settings) -> DeviceClient:
-    from service.keeper import OwnDevice
+def _own_devices(settings: Settings) -> Devices:
+    from service.own_devices import OwnDevices
 
     settings.admin_token()  # one that cannot be used is told at the start
-    return OwnDevice(settings)
+    return OwnDevices(settings)

@@ -7,6 +7,7 @@ import gc
 import signal
 import socket
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from types import FrameType
 from typing import Any
@@ -16,6 +17,7 @@ import uvicorn
 from service.api.app import create_app
 from service.api.connections import Crowd, connection_maker, limits_of
 from service.api.service import Service, State
+from service.protocol.fleet import Fleet
 from service.protocol.sockets import SocketClient
 from service.settings import Settings
 
@@ -83,11 +85,16 @@ def _waiting_on(listener: socket.socket) -> list[socket.socket]:
     return found
 
 
-def serve(endpoint: str, listener: int) -> None:
-    """Run one api process on an inherited listening socket until a signal ends it."""
+def serve(listener: int, endpoints: Mapping[str, str]) -> None:
+    """Run one api process on an inherited listening socket until a signal ends it. ``endpoints`` are those of devices.
+
+    They are given by the devices' names.
+    """
     settings = Settings()
+    bound = settings.queue_item_ticks
+    clients = [SocketClient(bound, endpoint, name=name) for name, endpoint in endpoints.items()]
+    app = create_app(settings, Fleet(bound, clients))
     crowd = Crowd(limits_of(settings))
-    app = create_app(settings, SocketClient(settings.queue_item_ticks, endpoint))
     config = uvicorn.Config(
         app,
         http=connection_maker(crowd),  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What the routes share: settings, the client of the device, metrics, and the threads that decode."""
+"""What the routes share: settings, the client of the devices, metrics, and the threads that decode."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from typing import TypeVar
 from service.api.guard import BytesInFlight
 from service.api.request_metrics import RequestMetrics
 from service.media.effort import Effort, within
-from service.protocol.client import DeviceClient, device_lost
+from service.protocol.client import device_lost
 from service.protocol.defaults import DRAWN_SEED_BITS
+from service.protocol.devices import Devices
 from service.protocol.errors import WrongValue
 from service.protocol.model_info import ModelInfo
 from service.settings import Settings
@@ -39,7 +40,7 @@ class State(Enum):
 class Service:
     """One api process's view of the service. ``start`` before use, ``stop`` at the end."""
 
-    def __init__(self, settings: Settings, device: DeviceClient) -> None:
+    def __init__(self, settings: Settings, device: Devices) -> None:
         self.settings, self.device = settings, device
         self.metrics = RequestMetrics()
         self.bodies = BytesInFlight(settings.max_bytes_in_flight)
@@ -49,7 +50,7 @@ class Service:
         self._heavy = ThreadPoolExecutor(settings.decoders, "sluice-decode-large")
 
     async def start(self) -> None:
-        """Connect to the device; probes answer meanwhile."""
+        """Connect to the devices; probes answer meanwhile."""
         await self.device.start()
 
     async def stop(self) -> None:

@@ -92,6 +92,17 @@ class Follow(Struct, tag=True, array_like=True):
     want: Literal["state", "result", "events"]
 
 
+class Claim(Struct, tag=True, array_like=True):
+    """Which of several devices is to begin a task that none of them holds; answered with ``Told``, a device's name.
+
+    It is ``device`` unless another one was named for the task a moment ago.
+    """
+
+    id: int
+    task: str
+    device: str
+
+
 class StopTask(Struct, tag=True, array_like=True):
     """End a task after its next step and keep the best so far; answered with ``TaskIs``."""
 
@@ -139,7 +150,9 @@ class Gone(Struct, tag=True, array_like=True):
     peer: str
 
 
-Up = Hello | Submit | Cancel | Follow | StopTask | Load | Unload | Read | Stats | Ping | Gone
+Request = Submit | Follow | Claim | StopTask | Load | Unload | Read | Stats | Ping
+"""A message that bears a number and is answered."""
+Up = Hello | Cancel | Gone | Request
 
 
 # From the device to an api process.
