@@ -9,8 +9,6 @@ import errno
 import hashlib
 import json
 import re
-import shutil
-import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +22,7 @@ from flows.priors import PRIORS
 from model_store import manifest as m
 from model_store import selftest
 from model_store.aliases import DEFAULT
+from model_store.drafts import draft_directory, sweep
 from model_store.draws import draws_to_png
 from model_store.errors import StoreError
 from model_store.files import names_in, replace_durably, sync_directory, write_durably
@@ -153,8 +152,8 @@ def _write(store: Path, draft: m.Manifest, files: Mapping[str, bytes]) -> Publis
     """Write the files and the manifest as the next version. On any error nothing is left behind."""
     directory = store / draft.name
     directory.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".publishing-", dir=directory))
-    try:
+    sweep(directory)
+    with draft_directory(directory) as temporary:
         temporary.chmod(0o755)  # mkdtemp's 0700 would keep out a service that runs as another user
         for file, data in files.items():
             write_durably(temporary / file, data)
@@ -165,9 +164,6 @@ def _write(store: Path, draft: m.Manifest, files: Mapping[str, bytes]) -> Publis
         while version is None:
             version = _claim(temporary, draft.model_copy(update={"files": entries}), directory)
         sync_directory(directory)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
     Store(store).set_alias(draft.name, DEFAULT, version)
     return Published(draft.name, version, directory / str(version))
 
