@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -37,11 +38,13 @@ _LEAST_TOLERANCE = 1e-3
 
 
 class Published(NamedTuple):
-    """A version that has just been published, and its directory."""
+    """A published version and its directory."""
 
     name: str
     version: int
     path: Path
+    new: bool = True
+    """Whether it was published just now."""
 
 
 def publish(store: Path, name: str, publication: Publication) -> Published:
@@ -68,6 +71,19 @@ def publish(store: Path, name: str, publication: Publication) -> Published:
         **_measured_files(publication.calibration, publication.draws),
     }
     return _write(store, draft, files)
+
+
+def published_before(store: Path, name: str, flow: Flow, weights_dtype: str) -> Published | None:
+    """The newest version of a name that holds exactly these weights, if there is one."""
+    shelf = Store(store)
+    if not is_name(name):
+        return None
+    digest = hashlib.sha256(flow_to_bytes(flow, weights_dtype)).hexdigest()
+    for version in reversed(shelf.versions(name)):
+        with suppress(StoreError):  # a damaged version holds nothing
+            if shelf.manifest(name, version).files[m.WEIGHTS].sha256 == digest:
+                return Published(name, version, store / name / str(version), new=False)
+    return None
 
 
 def recalibrate(

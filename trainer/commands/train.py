@@ -167,9 +167,19 @@ def main(
         quality, published = export(finished, target, name or chosen.model)
     except (TrainerError, FlowError, model_store.StoreError) as error:
         raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(
+            f"{error.filename or 'the model'} cannot be written: {error.strerror}; make room and give the same command "
+            "again: it continues from the last state that was written"
+        ) from error
     click.echo(f"test: {quality}")
-    if published:
+    if published and published.new:
         click.echo(f"published {published.name}@{published.version} at {published.path}")
+    elif published:
+        click.echo(
+            f"this run is published already, as {published.name}@{published.version} at {published.path}; "
+            "--fresh trains it anew"
+        )
 
 
 def _command(preset: Preset, seed: int, limit: int | None, ranks: Ranks) -> str:

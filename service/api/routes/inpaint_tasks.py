@@ -88,7 +88,7 @@ async def _room(service: Service, name: str, cost: int) -> Reservation:
     if queue.waiting + cost > queue.bound:
         with suppress(Unknown):
             await service.device.ask(lambda number: Follow(number, name, "state"))
-            return Reservation(Queue(cost))
+            return Reservation(Queue(cost, ()))
     return queue.reserve()
 
 
