@@ -30,7 +30,8 @@ PRECISION_ITEMS = 2000
 def export(run: FinishedRun, store: Path | None, name: str) -> tuple[Quality, Published | None]:
     """Evaluate a finished run on the test set and, given a store, publish it there under that name.
 
-    A run that is published already is not published again. The flow's weights are first rounded to the dtype that is published, so the figures are those of the served weights.
+    The flow's weights are first rounded to the dtype that is published, so the figures are those of the served weights.
+    A run that is published already is not published again.
     Raises StoreError when the store refuses the model.
     """
     flow, preset, splits = run.flow, run.preset, run.splits
