@@ -73,7 +73,7 @@ def publish(store: Path, name: str, publication: Publication) -> Published:
     return _write(store, draft, files)
 
 
-def published_before(store: Path, name: str, flow: Flow, weights_dtype: str) -> Published | None:
+def published_before(store: Path, name: str, flow: Flow, weights_dtype: m.Dtype) -> Published | None:
     """The newest version of a name that holds exactly these weights, if there is one."""
     shelf = Store(store)
     if not is_name(name):

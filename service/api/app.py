@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from service.api import problems, schemas
 from service.api.door import Door
 from service.api.operations import OperationRoute
-from service.api.routes import health, inpaint, inpaint_tasks, latents, models, repository, sample, score
+from service.api.routes import docs, health, inpaint, inpaint_tasks, latents, models, repository, sample, score
 from service.api.service import Service
 from service.protocol.devices import Devices
 from service.settings import Settings
@@ -48,13 +48,15 @@ def create_app(settings: Settings | None = None, device: Devices | None = None) 
         version=version("sluice"),
         summary="Samples, likelihoods and inpainting from trained normalizing flows",
         lifespan=lifespan,
+        docs_url=None,  # FastAPI's own pages load their scripts from another host
+        redoc_url=None,
     )
     app.state.service = service
     problems.install(app)
     schemas.install(app)
     app.add_middleware(Door, service=service, operations=OPERATIONS)
     app.router.routes.extend(OPERATIONS)
-    for module in (models, repository, health):
+    for module in (models, repository, health, docs):
         app.include_router(module.router)
     return app
 
