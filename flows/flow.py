@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from flows import noise
-from flows.errors import InputOutsideDomain, ShapeMismatch
+from flows.errors import ShapeMismatch
 from flows.priors import Prior
 from flows.transforms.preprocessing import Dequantise
-from flows.transforms.transform import Compose, Transform
+from flows.transforms.transform import Compose, Transform, within_domain
 
 
 class Flow(nn.Module):
@@ -121,32 +121,29 @@ class Flow(nn.Module):
         z = self.prior.sample(n, generator) * temperature
         return self.decode(z.to(self.device, self.dtype))[0]
 
-    def to_continuous(self, items: Tensor, seed: int = 0) -> Tensor:
+    def to_continuous(self, items: Tensor, seed: int | Tensor = 0) -> Tensor:
         """Items (B, *item_shape) -> continuous points (B, *item_shape), in the flow's dtype and on its device.
 
         Pixels, as uint8 or as floats in [0, 1], become 8-bit levels and get dequantisation noise. The noise follows
-        from the seed and from the item itself, so an item's result does not depend on its neighbours. Floats v become
-        the level floor(256 v), which is k both for k/255 and for (k + u)/256. Vectors are only converted.
+        from the seed, one or (B,) int64, and from the item itself, so an item's result does not depend on its
+        neighbours. Floats v become the level floor(256 v), which is k both for k/255 and for (k + u)/256. Vectors are
+        only converted.
         """
         self.check(items)
         items = items.to(self.device)
         if self.dequantise is None:
             return items.to(self.dtype)
-        levels = self.quantise(items)
+        levels = self.to_items(items) if items.is_floating_point() else items
         draws = noise.uniform(noise.content_keys(levels, seed), self.item_shape)
-        return self.dequantise(levels.to(self.dtype), draws.to(self.dtype))[0]
+        x, _ = self.dequantise(levels.to(self.dtype), draws.to(self.dtype))
+        if not items.is_floating_point():
+            return x
+        inside = (items >= 0) & (items <= 1)  # false for NaN too
+        return within_domain(x, inside, "pixels given as floats must lie in [0, 1]")
 
     def to_items(self, x: Tensor) -> Tensor:
         """Continuous points (B, *item_shape) -> items: uint8 pixels of an image flow, the points of a vector flow."""
         return x if self.dequantise is None else self.dequantise.inverse(x)[0].to(torch.uint8)
-
-    def quantise(self, items: Tensor) -> Tensor:
-        """Pixels (B, *item_shape) of an image flow, as uint8 or as floats in [0, 1] -> 8-bit levels."""
-        if not items.is_floating_point():
-            return items
-        if not bool(((items >= 0) & (items <= 1)).all()):  # false for NaN too
-            raise InputOutsideDomain("pixels given as floats must lie in [0, 1]")
-        return self.to_items(items)
 
     def extra_repr(self) -> str:
         return f"item_shape={self.item_shape}"

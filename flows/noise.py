@@ -21,6 +21,7 @@ from torch import Tensor
 _GOLDEN = 0x9E3779B97F4A7C15 - 2**64  # 2^64 / golden ratio, as the signed integer that torch uses
 _MIX_1 = 0xBF58476D1CE4E5B9 - 2**64
 _MIX_2 = 0x94D049BB133111EB - 2**64
+_ALL = 2**64 - 1
 _BITS = 52  # so that k + 1/2 is exact in float64 and no draw is ever 0 or 1
 
 
@@ -30,15 +31,20 @@ def keys(seed: int, count: int, device: torch.device | str = "cpu", first: int =
     return _mix(_mix(rows * _GOLDEN) + _signed(seed))
 
 
-def content_keys(items: Tensor, seed: int) -> Tensor:
-    """Keys (B,) that follow from a seed and the content of each integer item (B, ...): equal items get equal noise."""
+def content_keys(items: Tensor, seed: int | Tensor) -> Tensor:
+    """Keys (B,) that follow from a seed and the content of each integer item (B, ...): equal items get equal noise.
+
+    ``seed`` is one number, or (B,) int64.
+    """
     flat = items.flatten(1).to(torch.int64)
-    return _mix((flat * _weights(flat.shape[1], flat.device)).sum(dim=1) + _start(seed))
+    start = _mixed(seed + _GOLDEN) if isinstance(seed, int) else _mix(seed + _GOLDEN)
+    return _mix((flat * _weights(flat.shape[1], flat.device)).sum(dim=1) + start)
 
 
 def derive(parents: Tensor, index: int | Tensor) -> Tensor:
     """Keys (B,) of the index-th child stream of each key, for example of each step. ``index`` is an integer or (B,)."""
-    return _mix(parents ^ _mix(torch.as_tensor(index, dtype=torch.int64, device=parents.device) * _GOLDEN + _MIX_1))
+    child = index * _GOLDEN + _MIX_1
+    return _mix(parents ^ (_mixed(child) if isinstance(child, int) else _mix(child)))
 
 
 def uniform(row_keys: Tensor, shape: Sequence[int]) -> Tensor:
@@ -56,12 +62,6 @@ def normal(row_keys: Tensor, shape: Sequence[int]) -> Tensor:
 
 # The caches below hold constants: they follow from the arguments alone, and nothing writes to the tensors. The tensors
 # are made outside of inference mode, so that they can be used inside and outside of it.
-
-
-@lru_cache(maxsize=16)
-def _start(seed: int) -> int:
-    """The hash of a seed, to which hashes of content are added."""
-    return int(_mix(torch.tensor(_signed(seed + _GOLDEN))))
 
 
 @lru_cache(maxsize=16)
@@ -85,6 +85,14 @@ def _mix(x: Tensor) -> Tensor:
     return x ^ _shift_right(x, 31)
 
 
+def _mixed(number: int) -> int:
+    """``_mix`` of one number modulo 2^64, on the host: a tensor of it would have to go to the device."""
+    number &= _ALL
+    number = (number ^ (number >> 30)) * _MIX_1 & _ALL
+    number = (number ^ (number >> 27)) * _MIX_2 & _ALL
+    return _signed(number ^ (number >> 31))
+
+
 def _shift_right(x: Tensor, bits: int) -> Tensor:
     """The logical shift to the right; that of torch copies the sign bit."""
     return (x >> bits) & ((1 << (64 - bits)) - 1)
@@ -92,5 +100,5 @@ def _shift_right(x: Tensor, bits: int) -> Tensor:
 
 def _signed(seed: int) -> int:
     """The seed modulo 2^64, as a signed integer."""
-    wrapped = seed & (2**64 - 1)
+    wrapped = seed & _ALL
     return wrapped - 2**64 if wrapped >= 2**63 else wrapped

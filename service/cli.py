@@ -15,13 +15,17 @@ class _Commands(click.Group):
     """A command whose libraries are heavy is imported when it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted([*super().list_commands(ctx), "score"])
+        return sorted([*super().list_commands(ctx), "keys", "score"])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name == "score":
             from service.offline.score_command import score
 
             return score
+        if cmd_name == "keys":
+            from service.keys_command import command
+
+            return command
         return super().get_command(ctx, cmd_name)
 
 
@@ -42,6 +46,8 @@ _store = click.option("--store", type=click.Path(path_type=Path), help="The mode
 @_store
 def serve(**options: object) -> None:
     """Serve every model's default version. Options win over SLUICE_ variables."""
+    from service.exposure import check_exposure
+    from service.keys import UnusableKeys
     from service.logs import log_as
     from service.supervisor import PortTaken, listen, supervise
 
@@ -57,8 +63,9 @@ def serve(**options: object) -> None:
         raise click.ClickException(_wrong_settings(error)) from error
     try:
         settings.admin_token()
+        check_exposure(settings)
         listener = listen(settings)
-    except (UnusableToken, PortTaken) as error:
+    except (UnusableToken, UnusableKeys, PortTaken) as error:
         raise click.ClickException(str(error)) from error
     raise SystemExit(supervise(settings, listener))
 

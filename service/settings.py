@@ -55,6 +55,11 @@ class Settings(BaseSettings):
     the CPU where there is none."""
     devices: Annotated[str, AfterValidator(checked_devices)] | None = None
     """A device process for each of these, separated by commas, in place of ``device``: `cuda:0,cuda:1`, `cpu,cpu`."""
+    keys_file: Path | None = None
+    """The file of API keys; unset, requests need none."""
+    open: bool = False
+    """Whether the service may listen beyond this machine without API keys."""
+
     threads: Count | None = None
     """The most threads of one operation on the CPU; unset, the CPUs that the service may use, divided among the device
     processes."""

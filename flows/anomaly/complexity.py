@@ -9,6 +9,7 @@ code follows from counts alone. A few vectorised passes measure a whole batch on
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -48,10 +49,10 @@ def code_length(levels: Tensor) -> CodeLength:
     decoder could follow row by row. The length of an image depends on no other image.
     """
     # index_select reads tables several times faster on a CPU than indexing or gather.
-    bin_of, raw_bits = _BIN_OF.to(levels.device), _RAW_BITS.to(levels.device)
+    bin_of, raw_bits = _tables(levels.device)
     bins = bin_of.index_select(0, _activity_and_residual(levels).flatten().int()).view(len(levels), -1)
     bins += CONTEXTS * _CLASSES * torch.arange(len(levels), device=levels.device)[:, None]
-    occurrences = torch.bincount(bins.flatten(), minlength=len(levels) * CONTEXTS * _CLASSES)
+    occurrences = _occurrences(bins.flatten(), len(levels) * CONTEXTS * _CLASSES)
     counts = occurrences.double().reshape(len(levels), -1, _CLASSES)
     totals = counts.sum(dim=2) + _CLASSES * _PRIOR
     # Counts c of K classes, n in all, have probability G(K/2) / G(n + K/2) * prod G(c + 1/2) / G(1/2), G the gamma.
@@ -67,6 +68,15 @@ def code_length(levels: Tensor) -> CodeLength:
         pixels=each.flatten().float().index_select(0, bins.flatten()).reshape(*levels.shape[:3], -1).sum(dim=3),
         counts=counts[:, :, : _BITS + 1] + negative,
     )
+
+
+def _occurrences(values: Tensor, count: int) -> Tensor:
+    """How often each of the integers 0 ... count - 1 occurs among values (N,).
+
+    As fast as ``bincount``, which on a GPU waits for all work before it, to look at the largest value. Sums of integers
+    do not depend on their order.
+    """
+    return values.new_zeros(count).scatter_add_(0, values, torch.ones_like(values))
 
 
 def _activity_and_residual(levels: Tensor) -> Tensor:
@@ -112,7 +122,9 @@ def _bins() -> Tensor:
     return torch.tensor([_CLASSES * context + each for context in contexts for each in classes])
 
 
-# Constant tables: nothing writes to them.
-_BIN_OF = _bins()
-_RAW_BITS = torch.tensor([0.0, *range(_BITS), *range(_BITS)], dtype=torch.float64)
-"""The number of bits below the leading one, for each class."""
+@lru_cache(maxsize=16)
+@torch.inference_mode(False)
+def _tables(device: torch.device) -> tuple[Tensor, Tensor]:
+    """``_bins``, and the number of bits below the leading one for each class: constants, copied to a device once."""
+    raw_bits = torch.tensor([0.0, *range(_BITS), *range(_BITS)], dtype=torch.float64)
+    return _bins().to(device), raw_bits.to(device)

@@ -17,6 +17,7 @@ from flows.flow import Flow
 from flows.inpainting.climb import along
 from flows.inpainting.sharp_modes import SharpModes
 from flows.inpainting.surveys import Survey, draw, level_centres
+from flows.transforms.transform import is_true
 
 _NEAREST, _PICKED = 16, 12
 """The number of nearest draws, and how many of them a row averages that shall differ from other rows."""
@@ -36,9 +37,11 @@ def initial_point(flow: Flow, survey: Survey, x: Tensor, hidden: Tensor, keys: T
     """
     if isinstance(flow, SharpModes):
         return _nearest_mean(flow, survey, x, hidden, keys, away > 0)
-    if not bool((away > 0).any()):
+    moves = away > 0
+    if not is_true(moves.any(), elsewhere=True):
         return survey.mean.expand_as(x)
-    return survey.mean + along(away, x) * (draw(flow, noise.derive(keys, -1)) - survey.mean)
+    drawn = survey.mean + along(away, x) * (draw(flow, noise.derive(keys, -1)) - survey.mean)
+    return drawn.where(along(moves, x), survey.mean)
 
 
 def _nearest_mean(flow: Flow, survey: Survey, x: Tensor, hidden: Tensor, keys: Tensor, picks: Tensor) -> Tensor:
@@ -68,7 +71,7 @@ def _distances(draws: Tensor, levels: Tensor, hidden: Tensor, keys: Tensor) -> T
         columns.append(weights @ points.square().T - 2 * known @ points.T)
     distances = torch.cat(columns, dim=1)
     all_hidden = hidden.flatten(1).all(dim=1, keepdim=True)
-    if bool(all_hidden.any()):
+    if is_true(all_hidden.any(), elsewhere=True):
         random = noise.uniform(noise.derive(keys, -2), (len(draws),))
         distances = distances.where(~all_hidden, (random * 2**20).floor())
     return distances * len(draws) + torch.arange(len(draws), device=draws.device)

@@ -64,11 +64,10 @@ class Redraw(Method):
         many = local & (climb.step % 2 == 0) & (2 * climb.step + 2 < climb.steps)
         evaluating = local & ~many
 
-        squares, cells = tiles(climb, noise.derive(key, 4))
+        tiling = tiles(climb, noise.derive(key, 4)).where(many)
         one = window(climb, climb.state["unsure"], noise.derive(key, 1))
-        chosen = along(everything, climb.x) | torch.where(along(many, climb.x), squares, one)
+        chosen = along(everything, climb.x) | torch.where(along(many, climb.x), tiling.squares, one)
         chosen = chosen & climb.hidden & ~along(evaluating, climb.x)
-        cells = torch.where(along(many, cells), cells, 0)
         point, before = climb.state["point"], climb.state["log_densities"]
         x, log_densities = self._redraw(flow, point, chosen, noise.derive(key, 2))
 
@@ -76,9 +75,9 @@ class Redraw(Method):
         temperature = climb.temperature.clamp_min(torch.finfo(x.dtype).eps) * torch.where(searching, _GREED, 1.0)
         # Target and proposal both contain the densities of the redrawn entries; at temperature 1 they cancel.
         gain = change / along(temperature.double(), change) - torch.where(chosen, change, 0.0)
-        gains = torch.zeros_like(gain.flatten(1)).scatter_add(1, cells.expand_as(x).flatten(1), gain.flatten(1))
+        gains = tiling.sums(gain)
         passed = noise.uniform(noise.derive(key, 3), gains.shape[1:]).log() < gains  # false for NaN
-        kept = passed.gather(1, cells.expand_as(x).flatten(1)).view(x.shape) | along(evaluating, x)
+        kept = tiling.of(passed, x) | along(evaluating, x)
 
         log_densities = torch.where(kept, log_densities, before)
         ahead = move(

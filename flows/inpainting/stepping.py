@@ -10,7 +10,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from flows.errors import FlowError, InputOutsideDomain, ShapeMismatch
+from flows.errors import FlowError, ShapeMismatch
 from flows.flow import Flow
 from flows.inpainting.ascent import Ascent, Map, PaperAscent
 from flows.inpainting.climb import Climb
@@ -19,6 +19,7 @@ from flows.inpainting.langevin import Langevin
 from flows.inpainting.latent import Latent
 from flows.inpainting.method import Method, fill
 from flows.inpainting.surveys import Survey
+from flows.transforms.transform import is_true, within_domain
 
 METHODS: Mapping[str, Method] = MappingProxyType(
     {method.name: method for method in (Ascent(), PaperAscent(), Map(), Langevin(), Latent())}
@@ -46,8 +47,9 @@ def start(
     ``initial_point``), at a different point for each key if the method is random. A row without hidden entries, or
     with a limit of 0 steps, is done at once.
 
-    Raises ShapeMismatch; InputOutsideDomain if a known entry is not finite or, for an image, not in [0, 1]; FlowError
-    if the method is unknown, or if steps, step size or temperature is negative or not finite.
+    Raises ShapeMismatch, and FlowError if the method is unknown. Known entries must be finite and, for an image, in
+    [0, 1] (see ``within_domain``). Steps, step sizes and temperatures must be finite and not negative: on the CPU a
+    FlowError says so, on a GPU nothing looks at them.
     """
     if method not in METHODS:
         raise FlowError(f"unknown method {method!r}; known: {', '.join(METHODS)}")
@@ -60,14 +62,13 @@ def start(
     steps = torch.as_tensor(steps, dtype=torch.int64, device=device).expand(count)
     step_size = torch.as_tensor(step_size, dtype=flow.dtype, device=device).expand(count)
     temperature = torch.as_tensor(temperature, dtype=flow.dtype, device=device).expand(count)
-    if not all(bool(((each >= 0) & (each < math.inf)).all()) for each in (steps, step_size, temperature)):
+    possible = torch.stack([(each >= 0) & (each < math.inf) for each in (steps, step_size, temperature)]).all(dim=0)
+    if is_true(~possible.all(), elsewhere=False):
         raise FlowError("steps, step_size and temperature must be finite and not negative")
     x, hidden, keys = x.to(flow.device, flow.dtype), hidden.to(flow.device), keys.to(flow.device)
-    valid = x.isfinite() & ((x >= 0) & (x <= 1) if flow.is_image else True)
-    if not bool((hidden | valid).all()):
-        raise InputOutsideDomain(
-            "a known entry is not a pixel in [0, 1]" if flow.is_image else "a known entry is not finite"
-        )
+    inside = hidden | ((x >= 0) & (x <= 1) if flow.is_image else x.isfinite())  # false for NaN too
+    outside = "a known entry is not a pixel in [0, 1]" if flow.is_image else "a known entry is not finite"
+    x = within_domain(x, inside, outside)
 
     zero_counts = torch.zeros(count, dtype=torch.int64, device=device)
     zeros = torch.zeros(count, dtype=x.dtype, device=device)
@@ -106,4 +107,4 @@ def step(flow: Flow, climb: Climb) -> Climb:
     ahead = METHODS[climb.method].on(flow).advance(flow, climb)
     taken = climb.step + 1
     ahead = replace(ahead, step=taken, done=ahead.converged | (taken >= climb.steps))
-    return climb.where(climb.done, ahead) if bool(climb.done.any()) else ahead
+    return climb.where(climb.done, ahead) if is_true(climb.done.any(), elsewhere=True) else ahead

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from flows.errors import InputOutsideDomain
 from flows.transforms.images import Planes, Shape
-from flows.transforms.transform import Transform, is_true
+from flows.transforms.transform import Transform, within_domain
 
 CELL = 4
 """The side of a cell in pixels. A lattice holds one pixel of each cell: those with the same offset in it."""
@@ -37,10 +36,10 @@ class Cells(Transform):
         self.shape: Shape = (channels * CELL * CELL, height // CELL, width // CELL)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Raises InputOutsideDomain for values outside [0, 1], where the density is zero, and for NaN."""
+        """Values outside [0, 1], where the density is zero, and NaN are outside the domain (see ``within_domain``)."""
+        inside = (x >= 0) & (x <= 1)  # false for NaN too
+        x = within_domain(x, inside, "a lattice flow is defined for pixels in [0, 1] only")
         planes, log_abs_det = self.planes(x)
-        if is_true(~((x >= 0) & (x <= 1)).all()):  # true for NaN too
-            raise InputOutsideDomain("a lattice flow is defined for pixels in [0, 1] only")
         return functional.pixel_unshuffle(planes, CELL), log_abs_det
 
     def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from flows.errors import ArchitectureError, InputOutsideDomain, ShapeMismatch
-from flows.transforms.transform import Transform, is_true, no_volume_change
+from flows.errors import ArchitectureError, ShapeMismatch
+from flows.transforms.transform import Transform, no_volume_change, within_domain
 
 
 class Dequantise(Transform):
@@ -69,10 +69,10 @@ class Logit(Transform):
         self.alpha = alpha
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """x (B, ...) in [0, 1]. Raises InputOutsideDomain where p is outside (0, 1); NaN stays NaN."""
+        """x (B, ...) with p in (0, 1), as for x in [0, 1] (see ``within_domain``); NaN stays NaN."""
         p = self.alpha + (1 - 2 * self.alpha) * x
-        if is_true(((p <= 0) | (p >= 1)).any()):
-            raise InputOutsideDomain("a flow with a logit is defined for values in [0, 1] only")
+        inside = ~((p <= 0) | (p >= 1))
+        p = within_domain(p, inside, "a flow with a logit is defined for values in [0, 1] only")
         y = torch.logit(p)
         return y, -self._log_slope(y)
 

@@ -8,6 +8,8 @@ from typing import ClassVar, cast
 import torch
 from torch import Tensor, nn
 
+from flows.errors import InputOutsideDomain
+
 
 class Transform(nn.Module):
     """An invertible map y = f(x) of a batch.
@@ -122,10 +124,24 @@ class Compose(Transform):
         return x
 
 
-def is_true(condition: Tensor) -> bool:
-    """The value of a condition (), or False while a CUDA graph or a compiler records: then there is none yet."""
-    recording = torch.compiler.is_compiling() or (condition.is_cuda and torch.cuda.is_current_stream_capturing())
-    return not recording and bool(condition)
+def is_true(condition: Tensor, elsewhere: bool) -> bool:
+    """The value of a condition () on the CPU; ``elsewhere`` on a GPU, where a look at a value waits for all before it.
+
+    Also ``elsewhere`` while a compiler records.
+    """
+    looking = condition.device.type == "cpu" and not torch.compiler.is_compiling()
+    return bool(condition) if looking else elsewhere
+
+
+def within_domain(x: Tensor, inside: Tensor, message: str) -> Tensor:
+    """x, checked to be ``inside`` (of x's shape, bool) its domain everywhere.
+
+    On the CPU, raises InputOutsideDomain with the message. On a GPU, where that would wait for all work before it,
+    entries outside become NaN, and with them the density of their item alone.
+    """
+    if is_true(~inside.all(), elsewhere=False):
+        raise InputOutsideDomain(message)
+    return x if x.device.type == "cpu" else x.where(inside, torch.nan)
 
 
 def no_volume_change(x: Tensor) -> Tensor:

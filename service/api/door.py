@@ -12,6 +12,7 @@ from service.api.answers import Answer
 from service.api.methods import methods_of
 from service.api.operations import OperationRoute
 from service.api.problems import problem_answer, problem_of
+from service.api.routes.v2 import infer
 from service.api.security_headers import check_host, secure
 from service.api.service import Service
 from service.logs import REQUEST, request_id
@@ -39,6 +40,7 @@ class Door:
             return
         method, status, began = scope["method"], 500, time.perf_counter()
         started = False
+        authority, key = self._service.authority, None
         name = request_id(dict(scope["headers"]).get(b"x-request-id"))
         token = REQUEST.set(name)
 
@@ -66,7 +68,17 @@ class Door:
                     await Answer(b"", headers={"Allow": ", ".join(methods)}, status=204)(scope, receive, note)
                     return
                 scope = {**scope, "method": "GET"}
-            await self._answer(scope, receive, note)
+            if self._hosts:
+                check_host(dict(scope["headers"]).get(b"host"), scope["path"], self._hosts)
+            direct = self._operations.get((scope["method"], scope["path"])) or infer.direct(scope)
+            if direct is not None:
+                scope["route"] = direct
+            if authority is not None:
+                key = await authority.admitted(scope)
+            if direct is not None:
+                await direct.operation(scope, receive, note)
+            else:
+                await self._app(scope, receive, note)
         except Exception as error:
             problem = problem_of(error)
             if started:
@@ -74,17 +86,10 @@ class Door:
             await problem_answer(problem)(scope, receive, note)
         finally:
             REQUEST.reset(token)
+            if authority is not None and key is not None:
+                authority.leave(key)
+                metrics.of_keys.labels(key.name, str(status)).inc()
             metrics.in_flight.dec()
             # The template, not the path: a crawler must not make a time series of every address it tries.
             route = getattr(scope.get("route"), "path", "unknown")
             metrics.answered(route, status, time.perf_counter() - began)
-
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._hosts:
-            check_host(dict(scope["headers"]).get(b"host"), scope["path"], self._hosts)
-        direct = self._operations.get((scope["method"], scope["path"]))
-        if direct is not None:
-            scope["route"] = direct
-            await direct.operation(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)

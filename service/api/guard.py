@@ -89,6 +89,11 @@ class Exchange:
         """The ``{id}`` of the path."""
         return str(self.scope["path_params"]["id"])
 
+    def path_part(self, name: str) -> str | None:
+        """A part of the path that the route gives a name; None where this address of the route lacks it."""
+        part: str | None = self.scope["path_params"].get(name)
+        return part
+
     async def body(self) -> bytes:
         """The whole body. Raises WrongType for a compressed one, TooLarge, or ClientLeft if the client leaves first."""
         if self.headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
@@ -104,8 +109,11 @@ class Exchange:
             chunks.append((await self._message()).get("body", b""))
         return b"".join(chunks)
 
-    def deadline(self) -> float:
-        """A reading of time.monotonic() at which the request is given up: the service's limit, or the client's wish."""
+    def deadline(self, within: float | None = None) -> float:
+        """A reading of time.monotonic() at which the request is given up: the service's limit, or the client's wish.
+
+        The wish is the header's, or ``within`` as many seconds as the body asks for, whichever is less.
+        """
         seconds = self.service.settings.deadline
         asked = self.header(b"x-deadline-ms")
         if asked is not None:
@@ -114,9 +122,11 @@ class Exchange:
                 raise WrongValue(
                     f"x-deadline-ms: must be a whole number from 1 to {_LONGEST_MS} of milliseconds", "x-deadline-ms"
                 )
-            if int(asked) / 1000 < seconds and self._timeout is not None:
-                seconds = int(asked) / 1000
-                self._timeout.reschedule(asyncio.get_running_loop().time() + seconds)
+            seconds = min(seconds, int(asked) / 1000)
+        if within is not None:
+            seconds = min(seconds, within)
+        if seconds < self.service.settings.deadline and self._timeout is not None:
+            self._timeout.reschedule(asyncio.get_running_loop().time() + seconds)
         return time.monotonic() + seconds
 
     async def run(self, work: Callable[[], Awaitable[Response]]) -> Response:

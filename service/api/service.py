@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from typing import TypeVar
 
+from service.api.authority import Authority
 from service.api.guard import BytesInFlight
 from service.api.request_metrics import RequestMetrics
 from service.media.effort import Effort, within
@@ -42,6 +43,8 @@ class Service:
 
     def __init__(self, settings: Settings, device: Devices) -> None:
         self.settings, self.device = settings, device
+        self.authority = None if settings.keys_file is None else Authority(settings.keys_file)
+        """Who may do what; None where requests need no key."""
         self.metrics = RequestMetrics()
         self.bodies = BytesInFlight(settings.max_bytes_in_flight)
         self.draining = False

@@ -104,17 +104,6 @@ def _failures(jobs: Sequence[Job], arrays: Arrays, field: str) -> dict[int, Prob
     return found
 
 
-def continuous(flow: Flow, items: Tensor, seeds: Tensor) -> Tensor:
-    """items (B, *S), seeds (B,) -> x (B, *S), dequantised with each row's own seed."""
-    first = int(seeds[0])
-    if bool((seeds == first).all()):
-        return flow.to_continuous(items, first)
-    x = items.new_empty(items.shape, dtype=flow.dtype)
-    for seed in set(seeds.tolist()):
-        x[seeds == seed] = flow.to_continuous(items[seeds == seed], seed)
-    return x
-
-
 class Sample(OneTick):
     """key (B,) int64, temperature (B,) -> items (B, *S), as a user gets them."""
 
@@ -144,7 +133,7 @@ class Score(OneTick):
 
     def compute(self, columns: Columns) -> Columns:
         flow, calibration = self.flow, self.model.calibration
-        x = continuous(flow, columns["items"], columns["seed"])
+        x = flow.to_continuous(columns["items"], columns["seed"])
         if calibration is None:
             return Columns({"log_likelihood": flow.log_prob(x).double()})
         found = anomaly.statistics(flow, x)
@@ -179,7 +168,7 @@ class Score(OneTick):
 def _reported_columns(tests: tuple[Test, ...], device: torch.device) -> Tensor:
     """The columns of ``anomaly.statistics`` that mean something on their own; read and never written to."""
     names = [name for test in tests for name in test.statistics]
-    return torch.tensor([names.index(name) for test in tests for name in test.reported], device=device)
+    return torch.tensor([names.index(name) for test in tests for name in test.reported]).to(device)
 
 
 def _discoveries(jobs: Sequence[Job], p_values: Tensor) -> np.ndarray:
@@ -206,7 +195,7 @@ class Encode(OneTick):
         return self.model.flow
 
     def compute(self, columns: Columns) -> Columns:
-        latents, log_abs_det = self.flow.encode(continuous(self.flow, columns["items"], columns["seed"]))
+        latents, log_abs_det = self.flow.encode(self.flow.to_continuous(columns["items"], columns["seed"]))
         return Columns({"latents": latents, "log_abs_det": log_abs_det})
 
 
@@ -256,7 +245,7 @@ class Inpaint(Program):
         known = columns["items"].masked_fill(columns["hidden"], 0)
         return inpainting.start(
             self.flow,
-            continuous(self.flow, known, columns["seed"]),
+            self.flow.to_continuous(known, columns["seed"]),
             columns["hidden"],
             columns["key"],
             survey=self.model.survey,

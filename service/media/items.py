@@ -79,6 +79,11 @@ def latents_of(body: Body, shape: tuple[int, ...], most: int) -> Array:
         if body.type == NPY
         else items_from_json(data, "latents", most, int(np.prod(shape, dtype=np.int64)))
     )
+    return checked_latents(array, shape)
+
+
+def checked_latents(array: Array, shape: tuple[int, ...]) -> Array:
+    """Numbers (N, *Z), or one latent (*Z), as float32 latents (N, *Z). Raises WrongValue."""
     return _vectors(_batch(array, shape, "latents"), "latents", 0)
 
 
@@ -95,6 +100,11 @@ def inpainting_of(body: Body, spec: ItemSpec, fit: bool) -> tuple[Array, NDArray
         array, hidden = item_from_json(body.parts[0].data, spec.shape)
     else:
         array, hidden = _picture_and_mask(body, spec, fit)
+    return with_hidden_places(array, hidden, spec)
+
+
+def with_hidden_places(array: Array, hidden: Array, spec: ItemSpec) -> tuple[Array, NDArray[np.bool_]]:
+    """An item and where it is hidden, each (*S) or (1, *S), as ``inpainting_of`` gives them. Raises WrongValue."""
     if hidden.ndim == 2 and len(spec.shape) == 3:
         hidden = np.broadcast_to(hidden[..., None], spec.shape)
     whole = _batch(array, spec.shape, "image")
@@ -141,7 +151,8 @@ def _batch(array: Array, shape: tuple[int, ...], field: str) -> Array:
 
 def _vectors(batch: Array, field: str, first: int) -> Array:
     with np.errstate(over="ignore"):
-        vectors = batch.astype(np.float32)
+        # What is float32 already is not copied, unless it lies in a body where the processor would not expect it.
+        vectors = batch.astype(np.float32, copy=not batch.flags.aligned)
     _refuse(~np.isfinite(vectors), field, "the finite numbers of float32", first)
     return vectors
 

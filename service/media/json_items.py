@@ -72,6 +72,15 @@ def item_from_json(data: bytes, shape: tuple[int, ...]) -> tuple[Array, NDArray[
     return array, hidden
 
 
+def row_from_json(data: bytes, field: str) -> Array:
+    """The numbers of one item, as JSON. Raises Malformed or WrongValue."""
+    try:
+        found = _decoded(data, field)
+    except Malformed as error:
+        raise Malformed(f"{field} is not valid JSON", field) from error
+    return _numbers(_nested(found, field), field)
+
+
 def _parsed(data: bytes) -> _Object:
     """The members of a JSON object, checked and not yet decoded."""
     try:

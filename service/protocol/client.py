@@ -14,6 +14,7 @@ from service.protocol import messages as m
 from service.protocol.errors import Problem, Unavailable, problem_of
 from service.protocol.model_info import Catalogue
 from service.protocol.queue import Backlog, Queue
+from service.protocol.tenants import TENANT
 
 logger = logging.getLogger("sluice")
 
@@ -112,6 +113,7 @@ class DeviceClient(ABC):
             raise device_lost()
         self._waiting[number] = waiter
         if isinstance(message, m.Submit):
+            message.tenant = TENANT.get()
             self.backlog.sent(number, message.cost)
         self._queue_up(message)
 

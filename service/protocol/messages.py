@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from service.protocol import defaults
 from service.protocol.model_info import ModelInfo, RefusedInfo
+from service.protocol.tenants import Tenant
 
 Kind = Literal["score", "sample", "encode", "decode", "inpaint"]
 TaskPhase = Literal["queued", "running", "stopping", "done", "stopped", "failed"]
@@ -67,6 +68,8 @@ class Submit(Struct, tag=True, array_like=True):
     watch: bool = False
     """Whether an inpainting sends snapshots, and keeps a trace."""
     task: TaskKey | None = None
+    tenant: Tenant | None = None
+    """Whose work it is, where clients show keys."""
 
     @property
     def cost(self) -> int:

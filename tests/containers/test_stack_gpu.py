@@ -9,7 +9,7 @@ import subprocess
 import httpx
 import pytest
 
-from tests.containers.stack import GPU_FILES, Container, Stack, eventually, run
+from tests.containers.stack import GPU_FILES, METRICS_KEY, Container, Stack, eventually, run
 
 pytestmark = [
     pytest.mark.skipif(
@@ -35,9 +35,9 @@ def test_the_cuda_image_computes_on_the_gpu(cuda_image: str) -> None:
     stack = Stack("sluice-test-gpu", GPU_FILES)
     try:
         stack.up("sluice")
-        answer = httpx.post(f"{stack.base}/sample", params={"n": 4, "seed": 1}, timeout=60)
+        answer = httpx.post(f"{stack.base}/sample", params={"n": 4, "seed": 1}, headers=stack.key(), timeout=60)
         assert answer.status_code == 200, answer.text
-        metrics = httpx.get(f"{stack.base}/metrics").text
+        metrics = httpx.get(f"{stack.base}/metrics", headers=stack.key(METRICS_KEY)).text
     finally:
         stack.down()
     assert devices_of(metrics) == {"cuda"}

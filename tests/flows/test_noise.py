@@ -51,3 +51,12 @@ def test_other_seeds_steps_or_contents_give_other_streams() -> None:
     items.flatten(1)[range(784), range(784)] = 1
     assert len(noise.content_keys(items, 0).unique()) == 785
     assert not torch.equal(noise.content_keys(items, 0), noise.content_keys(items, 1))
+
+
+@given(seeds=st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=5), index=st.integers(-10, 2**31))
+def test_a_number_and_a_tensor_of_it_give_the_same_keys(seeds: list[int], index: int) -> None:
+    items = torch.arange(3 * len(seeds)).reshape(-1, 3)
+    together = noise.content_keys(items, torch.tensor(seeds))
+    alone = [noise.content_keys(item[None], seed) for item, seed in zip(items, seeds, strict=True)]
+    assert torch.equal(together, torch.cat(alone))
+    assert torch.equal(noise.derive(together, index), noise.derive(together, torch.full_like(together, index)))

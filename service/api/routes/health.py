@@ -51,7 +51,7 @@ async def metrics(service: TheService) -> Response:
     ready = b"# HELP sluice_ready 1 while ready\n# TYPE sluice_ready gauge\nsluice_ready %.1f\n" % (
         service.state is State.READY
     )
-    content = ready + _up(service) + service.metrics.exposition() + await _of_devices(service)
+    content = ready + _up(service) + service.metrics.exposition() + await of_devices(service)
     return Answer(content, CONTENT_TYPE_LATEST)
 
 
@@ -62,7 +62,7 @@ def _up(service: Service) -> bytes:
     ).encode()
 
 
-async def _of_devices(service: Service) -> bytes:
+async def of_devices(service: Service) -> bytes:
     """Nothing while no device answers: its absence is then what the metrics tell."""
     try:
         async with asyncio.timeout(_PATIENCE):

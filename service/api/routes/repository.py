@@ -7,7 +7,7 @@ import hmac
 import logging
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel
 
@@ -23,12 +23,17 @@ _bearer = HTTPBearer(auto_error=False, description="The token in the file that S
 
 
 async def administrator(
-    service: TheService, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+    request: Request,
+    service: TheService,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> None:
     """Raises NotAuthenticated for anybody but the administrator, Forbidden where nobody may administer.
 
-    The token is read at each call, so that another takes its place without a restart.
+    The token is read at each call, so that another takes its place without a restart. An API key that got this far has
+    the scope of administration.
     """
+    if "api_key" in request.scope:
+        return
     if credentials is None:
         raise NotAuthenticated("administration asks for a bearer token")
     try:
@@ -36,6 +41,8 @@ async def administrator(
     except UnusableToken as error:
         logger.error("%s", error)
         raise Unavailable("the administrator's token cannot be read at present; the log says why") from error
+    if token is None and service.authority is not None:
+        raise NotAuthenticated("administration asks for an API key with the scope admin")
     if token is None:
         raise Forbidden("this service has no administrator: it was started without SLUICE_ADMIN_TOKEN_FILE")
     if not hmac.compare_digest(_hash(credentials.credentials), _hash(token.get_secret_value())):

@@ -46,7 +46,9 @@ def test_a_window_is_a_square_around_a_hidden_pixel(seed: int, step_size: float,
 
 @given(seed=st.integers(0, 2**31), step_size=st.floats(0, 2))
 def test_tiles_lie_apart_each_in_its_own_cell(seed: int, step_size: float) -> None:
-    squares, cells = tiles(waiting(torch.ones(6, 12, 16, dtype=torch.bool), step_size), noise.keys(seed, 6))
+    tiling = tiles(waiting(torch.ones(6, 12, 16, dtype=torch.bool), step_size), noise.keys(seed, 6))
+    squares = tiling.squares
+    cells = tiling.of(torch.arange(12 * 16).expand(6, -1), squares)
     assert int(cells.min()) >= 0
     assert int(cells.max()) < 12 * 16
     for square, numbers in zip(squares, cells, strict=True):
@@ -54,6 +56,21 @@ def test_tiles_lie_apart_each_in_its_own_cell(seed: int, step_size: float) -> No
         for axis in (0, 1):
             touching = square.narrow(axis, 1, square.shape[axis] - 1) & square.narrow(axis, 0, square.shape[axis] - 1)
             assert not bool(touching[numbers.diff(dim=axis) != 0].any())
+
+
+@given(seed=st.integers(0, 2**31), step_size=st.floats(0, 2), colours=st.sampled_from([(), (3,)]))
+def test_the_sums_of_cells_are_those_of_their_pixels(seed: int, step_size: float, colours: tuple[int, ...]) -> None:
+    hidden = torch.ones(6, 12, 16, *colours, dtype=torch.bool)
+    tiling = tiles(waiting(hidden, step_size), noise.keys(seed, 6)).where(torch.arange(6) > 1)
+    generator = torch.Generator().manual_seed(seed)
+    values = torch.randn(hidden.shape, dtype=torch.float64, generator=generator)
+    cells = tiling.of(torch.arange(12 * 16).expand(6, -1), values).expand(values.shape).flatten(1)
+    expected = torch.zeros(6, 12 * 16, dtype=torch.float64).scatter_add(1, cells, values.flatten(1))
+    torch.testing.assert_close(tiling.sums(values), expected)
+    values[5, 2, 3] = torch.nan
+    spoilt = tiling.sums(values)
+    assert float(spoilt[5].min()) < -1e299
+    assert int((spoilt != tiling.sums(values.nan_to_num())).sum()) == 1
 
 
 def test_windows_are_placed_in_proportion_to_the_weights() -> None:
