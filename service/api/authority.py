@@ -45,10 +45,13 @@ def scope_of(path: str) -> keys.Scope | None:
 
 
 class Authority:
-    """The keys of a file, which is read again when it changes. Belongs to one event loop."""
+    """The keys of a file, which is read again when it changes. Belongs to one event loop.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    Each of several ``devices`` keeps an equal part of a key's item-ticks, since requests are divided among them.
+    """
+
+    def __init__(self, path: Path, devices: int = 1) -> None:
+        self._path, self._devices = path, devices
         self._seal = secrets.token_bytes(32)
         self._known: dict[str, bytes] = {}
         """Keyed hashes of keys that scrypt has found right, by id: what a request shows is compared with these."""
@@ -85,7 +88,8 @@ class Authority:
             raise Forbidden(f"the key {key.name} lacks the scope {scope}")
         self._enter(key)
         request["api_key"] = key
-        TENANT.set(Tenant(key.name, key.concurrent, key.item_ticks_per_minute))
+        rate = key.item_ticks_per_minute
+        TENANT.set(Tenant(key.name, key.concurrent, None if rate is None else -(-rate // self._devices)))
         return key
 
     def _enter(self, key: Key) -> None:

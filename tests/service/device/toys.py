@@ -49,13 +49,15 @@ class Bench:
         seconds: float = 60,
         model: Any = MODEL,
         observer: Observer | None = None,
+        tenant: str = "",
     ) -> Request:
-        """Rows of these values that need ``length`` ticks."""
+        """Rows of these values that need ``length`` ticks, of an API key."""
         columns = Columns({"value": torch.tensor(values), "length": torch.full((len(values),), length)})
         program = Short(model, self) if length == 1 else Long(model, self)
         request = Request()
         holding = self.account.open(len(values) * length)
-        request.job = Job(program, columns, holding, time.monotonic() + seconds, request, observer=observer)
+        deadline = time.monotonic() + seconds
+        request.job = Job(program, columns, holding, deadline, request, observer=observer, tenant=tenant)
         self.scheduler.submit(request.job)
         return request
 
