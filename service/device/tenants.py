@@ -1,4 +1,7 @@
-"""The account of each API key, or where there are none of each address: its jobs at once, its item-ticks in a minute, and its share of the queue."""
+"""The account of each API key: its jobs at once, its item-ticks in a minute, and its share of the queue.
+
+Where there are no keys, each address has an account, which has a share alone.
+"""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def test_one_client_that_fills_its_half_of_the_queue_leaves_room_for_others(serv
 
 @pytest.mark.parametrize("seconds", [pytest.param(10, marks=LONG)])
 def test_the_latency_of_others_beside_a_flood_of_one(server: Server, seconds: int) -> None:
-    """Twice what it is alone, with the noise of a shared machine on top: the figure is in docs/reliability.md."""
+    """The bound is wide, since the clients of this test compete for the same CPUs."""
     body, stop = npy(images(4000)), threading.Event()
 
     def flood() -> None:
@@ -75,6 +75,4 @@ def test_the_latency_of_others_beside_a_flood_of_one(server: Server, seconds: in
     for thread in floods:
         thread.join()
     p99 = [statistics.quantiles(found, n=100)[98] for found in (alone, beside)]
-    medians = [statistics.median(found) for found in (alone, beside)]
-    print(f"p99 alone {p99[0] * 1e3:.1f} ms, beside a flood {p99[1] * 1e3:.1f} ms; medians {medians}")
-    assert p99[1] < 10 * p99[0] + 0.1
+    assert p99[1] < 10 * p99[0] + 0.1, f"p99 alone and beside a flood, in seconds: {p99}"

@@ -127,7 +127,6 @@ async def _read(exchange: Exchange, function: Called, room: Reservation) -> tupl
     coding = exchange.header(b"content-encoding")
     if coding is not None:
         body = await _inflated(service, body, coding)
-        exchange.hold(len(body))
     head_length = exchange.header(_HEAD_LENGTH)
     size = len(body) if head_length is None else 0
     request, binary = await service.compute(lambda: read_head(body, head_length), size)
