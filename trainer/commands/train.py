@@ -180,9 +180,19 @@ def main(
         at = published and {"name": published.name, "version": published.version, "path": str(published.path)}
         click.echo(json.dumps({"test": dataclasses.asdict(quality), "published": at}, indent=1))
         return
+    except OSError as error:
+        raise click.ClickException(
+            f"{error.filename or 'the model'} cannot be written: {error.strerror}; make room and give the same command "
+            "again: it continues from the last state that was written"
+        ) from error
     click.echo(f"test: {quality}")
-    if published:
+    if published and published.new:
         click.echo(f"published {published.name}@{published.version} at {published.path}")
+    elif published:
+        click.echo(
+            f"this run is published already, as {published.name}@{published.version} at {published.path}; "
+            "--fresh trains it anew"
+        )
 
 
 def _command(preset: Preset, seed: int, limit: int | None, ranks: Ranks) -> str:
