@@ -98,6 +98,10 @@ class Exchange:
         """The whole body. Raises WrongType for a compressed one, TooLarge, or ClientLeft if the client leaves first."""
         if self.headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
             raise WrongType("a body must be sent without a content encoding", "Content-Encoding")
+        return await self.body_as_sent()
+
+    async def body_as_sent(self) -> bytes:
+        """The whole body, which may be compressed. Raises TooLarge, or ClientLeft if the client leaves first."""
         announced = self.headers.get(b"content-length")
         if announced is not None and announced.isdigit() and int(announced) > self._limit:
             raise self._too_large()

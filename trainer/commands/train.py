@@ -176,15 +176,15 @@ def main(
         quality, published = export(finished, target, name or chosen.model)
     except (TrainerError, FlowError, model_store.StoreError) as error:
         raise click.ClickException(str(error)) from error
-    if as_json:
-        at = published and {"name": published.name, "version": published.version, "path": str(published.path)}
-        click.echo(json.dumps({"test": dataclasses.asdict(quality), "published": at}, indent=1))
-        return
     except OSError as error:
         raise click.ClickException(
             f"{error.filename or 'the model'} cannot be written: {error.strerror}; make room and give the same command "
             "again: it continues from the last state that was written"
         ) from error
+    if as_json:
+        at = published and {"name": published.name, "version": published.version, "path": str(published.path)}
+        click.echo(json.dumps({"test": dataclasses.asdict(quality), "published": at}, indent=1))
+        return
     click.echo(f"test: {quality}")
     if published and published.new:
         click.echo(f"published {published.name}@{published.version} at {published.path}")

@@ -121,11 +121,11 @@ def direct(scope: Scope) -> OperationRoute | None:
 async def _read(exchange: Exchange, function: Called, room: Reservation) -> tuple[InferRequest, Asked, float]:
     """The request, the work that it asks for, and its deadline."""
     service = exchange.service
-    body = await exchange.body(encoded=True)
     body = await exchange.body_as_sent()
     coding = exchange.header(b"content-encoding")
     if coding is not None:
         body = await _inflated(service, body, coding)
+        exchange.hold(len(body))
     head_length = exchange.header(_HEAD_LENGTH)
     size = len(body) if head_length is None else 0
     request, binary = await service.compute(lambda: read_head(body, head_length), size)
