@@ -5,8 +5,8 @@ from model_store.errors import ModelRefused, StoreError, UnknownModel
 from model_store.loading import LoadedModel
 from model_store.manifest import DRAWS, Manifest
 from model_store.precision import measure_bfloat16, serving
-from model_store.publication import CalibrationEvidence, Publication, Report
-from model_store.publishing import Published, publish, published_before, recalibrate
+from model_store.publication import CalibrationEvidence, MapEvidence, Publication, Report
+from model_store.publishing import Published, add_map, publish, published_before, recalibrate
 from model_store.store import Store, default_root
 from model_store.transfer import publish_weights, receive, send
 from model_store.weights import round_weights
@@ -16,6 +16,7 @@ __all__ = [
     "CalibrationEvidence",
     "LoadedModel",
     "Manifest",
+    "MapEvidence",
     "ModelRefused",
     "Publication",
     "Published",
@@ -23,6 +24,7 @@ __all__ = [
     "Store",
     "StoreError",
     "UnknownModel",
+    "add_map",
     "default_root",
     "draws_to_png",
     "fits_a_sheet",

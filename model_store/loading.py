@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from flows import Flow, inpainting
-from flows.anomaly import Calibration, names_of, tests_of
+from flows.anomaly import Calibration, MapCalibration, names_of, tests_of
 from model_store import manifest as m
 from model_store import selftest
 from model_store.draws import draws_from_png
@@ -47,6 +47,8 @@ class LoadedModel:
     fallback: str | None = None
     """Why ``serving`` is in float32 although nets of bfloat16 were asked for and published as harmless; else None."""
 
+    map: MapCalibration | None = None
+    """What tells where a picture is strange; None for vectors, and for versions published before there were maps."""
     published_survey: inpainting.Survey | None = field(default=None, repr=False)
     """The survey of the items in draws.png; None for a version without that file."""
 
@@ -138,6 +140,7 @@ def load_version(
         golden = from_bytes(data[m.GOLDEN])
         deviation = _self_test(flow, manifest, golden)
         calibration = _calibration(flow, manifest.calibration if calibrated else None, data)
+        anomaly_map = _map(flow, manifest.map, data)
         answering, fallback = _serving(flow, manifest, golden) if bfloat16 else (flow, None)
         survey = None
         if m.DRAWS in data:
@@ -158,6 +161,7 @@ def load_version(
         directory=directory,
         least_rows=least_rows,
         fallback=fallback,
+        map=anomaly_map,
         published_survey=survey,
     )
 
@@ -195,6 +199,25 @@ def _calibration(flow: Flow, note: m.CalibrationNote | None, data: Mapping[str, 
         )
     except ValueError as error:
         raise DamagedTensors(f"{m.CALIBRATION}: {error}") from error
+
+
+def _map(flow: Flow, note: m.MapNote | None, data: Mapping[str, bytes]) -> MapCalibration | None:
+    """The calibration of maps that the manifest's note describes. Raises DamagedTensors or DamagedFile."""
+    if note is None:
+        return None
+    if m.MAP not in data:
+        raise DamagedFile(f"the manifest lists no {m.MAP}")
+    if not flow.is_image:
+        raise DamagedTensors(f"{m.MAP} is of pictures, and the model's items are vectors")
+    tensors = from_bytes(data[m.MAP])
+    if set(tensors) != {"mean", "tails", "tail", "maxima"} or len(tensors["maxima"]) != note.reference:
+        raise DamagedTensors(f"{m.MAP} does not hold what the manifest says")
+    try:
+        return MapCalibration.from_tensors(
+            flow.item_shape, note.absolute, {key: tensor.to(flow.device) for key, tensor in tensors.items()}
+        )
+    except (ValueError, RuntimeError) as error:  # tensors of another dtype or rank than Sluice writes
+        raise DamagedTensors(f"{m.MAP}: {error}") from error
 
 
 def _serving(flow: Flow, manifest: m.Manifest, golden: Mapping[str, Tensor]) -> tuple[Flow, str | None]:

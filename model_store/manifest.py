@@ -12,6 +12,7 @@ FORMAT: Final = 1
 MANIFEST = "manifest.json"
 WEIGHTS = "model.safetensors"
 CALIBRATION = "calibration.safetensors"
+MAP = "map.safetensors"
 GOLDEN = "golden.safetensors"
 DRAWS = "draws.png"
 CARD = "README.md"
@@ -74,6 +75,21 @@ class CalibrationNote(_Strict):
     """How well the verdict tells each other set of items from ordinary ones, measured on none of the items above."""
 
 
+class MapNote(_Strict):
+    """What maps of where a picture is strange rest on (see flows.anomaly.maps)."""
+
+    source: str
+    """Where the held-out pictures come from, for people."""
+    absolute: bool
+    """Whether too likely places count as strange too."""
+    fit: int
+    """Number of pictures that what is usual was read from."""
+    reference: int
+    """Number of pictures that p-values are ranked among."""
+    detection: dict[str, float] = {}
+    """AUROC of the map's pixels by recipe, on faults put into the pictures of ``fit``; the best recipe was taken."""
+
+
 class Bfloat16Note(_Strict):
     """What nets of bfloat16 change: their log-likelihoods less those of float32 nets, over held-out items.
 
@@ -115,6 +131,8 @@ class Manifest(_Strict):
     """Measured figures by split."""
     golden: Golden
     calibration: CalibrationNote | None
+    map: MapNote | None = None
+    """None for vectors, and for versions that were published before there were maps."""
     bfloat16: Bfloat16Note | None = None
     """Where it finds the change harmless, the service may use nets of bfloat16, and the calibration was made with them.
 

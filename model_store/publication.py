@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from flows import Flow
-from flows.anomaly import Calibration
+from flows.anomaly import Calibration, MapCalibration
 from model_store.manifest import Bfloat16Note, Dtype
 
 Figures = Mapping[str, Mapping[str, float]]
@@ -25,6 +25,19 @@ class CalibrationEvidence:
     """Where the calibration's items come from, as a sentence for people."""
     detection: Figures = field(default_factory=dict)
     """How well the verdict tells other sets of items from ordinary ones, a row of figures for each set."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapEvidence:
+    """A calibration of maps with what the manifest says of it. It is of the flow that serves, too."""
+
+    calibration: MapCalibration
+    source: str
+    """Where the held-out pictures come from, as a sentence for people."""
+    fit: int
+    """Number of pictures that what is usual was read from."""
+    detection: Mapping[str, float] = field(default_factory=dict)
+    """AUROC of pixels by recipe."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +66,7 @@ class Publication:
     provenance: Mapping[str, str | int | float] = field(default_factory=dict)
     report: Report = field(default_factory=Report)
     calibration: CalibrationEvidence | None = None
+    map: MapEvidence | None = None
     bfloat16: Bfloat16Note | None = None
     """What nets of bfloat16 change in the log-likelihoods (see ``precision.measure_bfloat16``)."""
     draws: Tensor | None = None

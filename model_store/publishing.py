@@ -28,7 +28,7 @@ from model_store.draws import draws_to_png
 from model_store.errors import StoreError
 from model_store.files import names_in, replace_durably, sync_directory, write_durably
 from model_store.loading import LoadedModel
-from model_store.publication import CalibrationEvidence, Publication
+from model_store.publication import CalibrationEvidence, MapEvidence, Publication
 from model_store.reference import VERSION, is_name
 from model_store.store import Store
 from model_store.weights import flow_from_bytes, flow_to_bytes, to_bytes
@@ -67,7 +67,7 @@ def publish(store: Path, name: str, publication: Publication) -> Published:
         m.GOLDEN: to_bytes({"items": items, "log_likelihood": answers}),
         m.CARD: publication.report.card.encode(),
         **publication.report.pictures,
-        **_measured_files(publication.calibration, publication.draws),
+        **_measured_files(publication.calibration, publication.map, publication.draws),
     }
     return _write(store, draft, files)
 
@@ -90,24 +90,40 @@ def recalibrate(
     model: LoadedModel,
     evidence: CalibrationEvidence,
     *,
+    anomaly_map: MapEvidence | None = None,
     bfloat16: m.Bfloat16Note | None = None,
     draws: Tensor | None = None,
 ) -> Published:
-    """Publish a loaded model with another calibration as the next version of its name, all else unchanged.
+    """Publish a loaded model with other calibrations as the next version of its name, all else unchanged.
 
+    Without ``anomaly_map`` the new version has no maps: those of the old one belong to its calibration's items.
     ``draws`` replaces the draws that the model was published with, if any. The provenance names the version that the
     weights come from. Raises ModelRefused when a file of the model was damaged since it was loaded.
     """
-    kept = {file: model.read(file) for file in model.manifest.files if file != m.CALIBRATION}
+    kept = {file: model.read(file) for file in model.manifest.files if file not in (m.CALIBRATION, m.MAP)}
     draft = model.manifest.model_copy(
         update={
             "published": _now(),
             "provenance": {**model.manifest.provenance, "weights_of": model.reference},
             "calibration": _note(evidence, model.flow),
+            "map": _map_note(anomaly_map),
             "bfloat16": bfloat16,
         }
     )
-    return _write(store, draft, {**kept, **_measured_files(evidence, draws)})
+    return _write(store, draft, {**kept, **_measured_files(evidence, anomaly_map, draws)})
+
+
+def add_map(store: Path, model: LoadedModel, anomaly_map: MapEvidence) -> Published:
+    """Publish a loaded model with another calibration of its maps alone, all else unchanged.
+
+    Raises ModelRefused when a file of the model was damaged since it was loaded.
+    """
+    kept = {file: model.read(file) for file in model.manifest.files if file != m.MAP}
+    provenance = {**model.manifest.provenance, "weights_of": model.reference}
+    draft = model.manifest.model_copy(
+        update={"published": _now(), "provenance": provenance, "map": _map_note(anomaly_map)}
+    )
+    return _write(store, draft, {**kept, **_measured_files(None, anomaly_map, None)})
 
 
 def republish(store: Path, model: LoadedModel, name: str) -> Published:
@@ -151,6 +167,7 @@ def _draft(name: str, publication: Publication) -> m.Manifest:
             round_trip_tolerance=selftest.ROUND_TRIP,
         ),
         calibration=None if publication.calibration is None else _note(publication.calibration, flow),
+        map=_map_note(publication.map),
         bfloat16=publication.bfloat16,
         files={},
     )
@@ -166,11 +183,27 @@ def _note(evidence: CalibrationEvidence, flow: Flow) -> m.CalibrationNote:
     )
 
 
-def _measured_files(evidence: CalibrationEvidence | None, draws: Tensor | None) -> dict[str, bytes]:
+def _map_note(evidence: MapEvidence | None) -> m.MapNote | None:
+    if evidence is None:
+        return None
+    return m.MapNote(
+        source=evidence.source,
+        absolute=evidence.calibration.recipe.absolute,
+        fit=evidence.fit,
+        reference=evidence.calibration.size,
+        detection=dict(evidence.detection),
+    )
+
+
+def _measured_files(
+    evidence: CalibrationEvidence | None, anomaly_map: MapEvidence | None, draws: Tensor | None
+) -> dict[str, bytes]:
     """The files of the parts that a version may lack."""
     files = {}
     if evidence is not None:
         files[m.CALIBRATION] = to_bytes(evidence.calibration.tensors())
+    if anomaly_map is not None:
+        files[m.MAP] = to_bytes(anomaly_map.calibration.tensors())
     if draws is not None:
         files[m.DRAWS] = draws_to_png(draws)
     return files

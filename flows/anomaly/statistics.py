@@ -107,15 +107,30 @@ def statistics(flow: Flow, x: Tensor) -> Tensor:
 
     ``names_of`` names the columns. Costs one forward pass. A row depends on its own point alone. Not differentiable.
     """
-    return (_image_statistics if flow.is_image else _vector_statistics)(flow, x)
+    return statistics_and_pixels(flow, x)[0] if flow.is_image else _vector_statistics(flow, x)
 
 
-def _image_statistics(flow: Flow, x: Tensor) -> Tensor:
+def pixel_log_densities(flow: Flow, x: Tensor) -> Tensor:
+    """The log-density (B, H, W) of each pixel of continuous points of an image flow, in nats, given those before it.
+
+    They sum to the log-likelihood. Of a flow that maps pixels jointly, a latent's density stands at its pixel's place.
+    """
+    z, _, shares = flow.encode_locally(x)
+    return pixel_log_densities_of(flow, z, shares)
+
+
+def pixel_log_densities_of(flow: Flow, z: Tensor, shares: Tensor) -> Tensor:
+    """``pixel_log_densities`` (B, H, W) from the latents and the shares that ``flow.encode_locally`` gave."""
+    local = flow.in_item_layout(flow.prior.log_density(z)) + shares
+    return local.reshape(*local.shape[:3], -1).sum(dim=3)
+
+
+def statistics_and_pixels(flow: Flow, x: Tensor) -> tuple[Tensor, Tensor]:
+    """``statistics`` and ``pixel_log_densities`` of an image flow, in one forward pass."""
     z, log_abs_det, shares = flow.encode_locally(x)
-    densities = flow.prior.log_density(z)
     code = code_length(flow.to_items(x))
-    likelihood = densities.flatten(1).sum(dim=1) + log_abs_det
-    nats = (flow.in_item_layout(densities) + shares).reshape(*x.shape[:3], -1).sum(dim=3)
+    likelihood = flow.prior.log_prob(z) + log_abs_det
+    nats = pixel_log_densities_of(flow, z, shares)
     columns = (  # in the order of the tests' statistics
         torch.stack([likelihood.double(), code.bits], dim=1),
         _correlations(flow.in_item_layout(z)),
@@ -124,7 +139,7 @@ def _image_statistics(flow: Flow, x: Tensor) -> Tensor:
         _by_region(nats),
         _texture(code.counts),
     )
-    return torch.cat([column.double() for column in columns], dim=1)
+    return torch.cat([column.double() for column in columns], dim=1), nats
 
 
 def _vector_statistics(flow: Flow, x: Tensor) -> Tensor:

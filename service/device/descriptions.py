@@ -5,7 +5,7 @@ from __future__ import annotations
 from flows.anomaly import STATISTICS, tests_of
 from model_store import LoadedModel
 from model_store.manifest import WEIGHTS
-from service.protocol.model_info import CalibrationInfo, ModelInfo, TestInfo
+from service.protocol.model_info import CalibrationInfo, MapInfo, ModelInfo, TestInfo
 
 
 def info_of(model: LoadedModel, aliases: tuple[str, ...]) -> ModelInfo:
@@ -34,6 +34,7 @@ def info_of(model: LoadedModel, aliases: tuple[str, ...]) -> ModelInfo:
         files=tuple(manifest.files),
         tests=tuple(TestInfo(test.name, tuple(test.reported)) for test in tests_of(flow)) if model.calibration else (),
         calibration=_calibration(model),
+        map=_map(model),
     )
 
 
@@ -48,3 +49,10 @@ def _calibration(model: LoadedModel) -> CalibrationInfo | None:
         reference=note.reference,
         detection={foreign: dict(figures) for foreign, figures in note.detection.items()},
     )
+
+
+def _map(model: LoadedModel) -> MapInfo | None:
+    note = model.manifest.map
+    if note is None or model.map is None:
+        return None
+    return MapInfo(note.source, note.reference, model.map.recipe.aligned, note.absolute)

@@ -132,11 +132,15 @@ class Score(OneTick):
     kind = "score"
 
     def compute(self, columns: Columns) -> Columns:
+        x = self.flow.to_continuous(columns["items"], columns["seed"])
+        if self.model.calibration is None:
+            return Columns({"log_likelihood": self.flow.log_prob(x).double()})
+        return self._judged(anomaly.statistics(self.flow, x))
+
+    def _judged(self, found: Tensor) -> Columns:
+        """What the statistics (B, K) tell."""
         flow, calibration = self.flow, self.model.calibration
-        x = flow.to_continuous(columns["items"], columns["seed"])
-        if calibration is None:
-            return Columns({"log_likelihood": flow.log_prob(x).double()})
-        found = anomaly.statistics(flow, x)
+        assert calibration is not None
         verdict = calibration.judge(found)
         return Columns(
             {
@@ -161,6 +165,29 @@ class Score(OneTick):
         if any(job.options.fdr is not None for job in jobs):
             arrays["discovery"] = _discoveries(jobs, columns["p_value"])
         return Conclusion(arrays, {"group_p_value": groups}, {})
+
+
+class ScoreWithMap(Score):
+    """What ``Score`` gives, and where a picture is strange, in one forward pass.
+
+    Adds rarity (B, H, W) and place_p_value (B, H, W), see ``anomaly.AnomalyMap``.
+    """
+
+    kind = "score_map"
+
+    def compute(self, columns: Columns) -> Columns:
+        flow, calibration = self.flow, self.model.map
+        assert calibration is not None
+        x = flow.to_continuous(columns["items"], columns["seed"])
+        if self.model.calibration is None:
+            z, log_abs_det, shares = flow.encode_locally(x)
+            nats = anomaly.pixel_log_densities_of(flow, z, shares)
+            scored = Columns({"log_likelihood": (flow.prior.log_prob(z) + log_abs_det).double()})
+        else:
+            statistics, nats = anomaly.statistics_and_pixels(flow, x)
+            scored = self._judged(statistics)
+        found = calibration.judge(nats)
+        return Columns({**scored.tensors, "rarity": found.rarity, "place_p_value": found.p_value})
 
 
 @lru_cache(maxsize=8)

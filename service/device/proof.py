@@ -18,7 +18,7 @@ from flows import noise
 from flows.inpainting import METHODS
 from model_store import LoadedModel
 from service.device.columns import Columns
-from service.device.programs import Decode, Encode, Inpaint, Program, Sample, Score
+from service.device.programs import Decode, Encode, Inpaint, Program, Sample, Score, ScoreWithMap
 from service.device.runner import Runner
 from service.device.sizes import agreeing, gpu_sizes
 from service.protocol.defaults import INPAINT_METHOD
@@ -86,6 +86,8 @@ def trials(model: LoadedModel, runner: Runner, in_loop: InLoop) -> Iterator[tupl
     items = in_loop(lambda: _columns(runner, Sample(model), draw))["items"]
     scored = Columns({"items": items, "seed": ones})
     yield Score(model), scored
+    if model.map is not None:
+        yield ScoreWithMap(model), scored
     yield Encode(model), scored
     latents = in_loop(lambda: _columns(runner, Encode(model), scored))["latents"]
     yield Decode(model), Columns({"latents": latents})

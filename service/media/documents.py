@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 import msgspec
 import numpy as np
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
+from service.media.regions import Region, regions
 from service.protocol.messages import Arrays
 from service.protocol.model_info import ModelInfo
 
@@ -41,6 +42,12 @@ class ItemScore(Struct):
     discovery: Annotated[
         bool | None, Meta(description="Whether Benjamini and Hochberg's procedure at rate `fdr` flags the item.")
     ] = None
+    regions: Annotated[
+        list[Region] | UnsetType,
+        Meta(
+            description="With `map`: where the picture is strange. Of ordinary pictures at most a share alpha has any."
+        ),
+    ] = UNSET
     reason: Annotated[str | None, Meta(description="Why a figure is missing.")] = None
 
 
@@ -68,7 +75,7 @@ def item_scores(model: ModelInfo, arrays: Arrays, alpha: float) -> Iterator[Item
     """One document an item, in order, from the arrays of a score. Made block by block: ten thousand would fill memory.
 
     ``arrays``: log_likelihood (N,), and of a calibrated model p_value (N,), test_p_values (N, T), statistics (N, K),
-    perhaps discovery (N,).
+    perhaps discovery (N,), rarity (N, H, W) and place_p_value (N, H, W).
     """
     for start in range(0, len(arrays["log_likelihood"]), _BLOCK):
         block = {name: array[start : start + _BLOCK] for name, array in arrays.items()}
@@ -87,6 +94,9 @@ def _block(model: ModelInfo, arrays: Arrays, alpha: float) -> Iterator[ItemScore
     if "discovery" in arrays:
         for item, discovery in zip(items, arrays["discovery"].tolist(), strict=True):
             item.discovery = discovery
+    if "rarity" in arrays:
+        for item, rarity, p_values in zip(items, arrays["rarity"], arrays["place_p_value"], strict=True):
+            item.regions = regions(rarity, p_values, alpha)
     yield from items
 
 

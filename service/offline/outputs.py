@@ -89,7 +89,10 @@ class JsonLines(Writer):
 
     def write(self, rows: Sequence[Row]) -> None:
         for place, score in rows:
-            self.stream.write(to_json({**place._asdict(), **msgspec.structs.asdict(score)}) + b"\n")
+            document = msgspec.structs.asdict(score)
+            if document["regions"] is msgspec.UNSET:
+                del document["regions"]
+            self.stream.write(to_json({**place._asdict(), **document}) + b"\n")
 
 
 class Parquet(Writer):

@@ -25,6 +25,7 @@ from service.protocol.defaults import ALPHA, LARGEST_SEED, SCORE_SEED
 if TYPE_CHECKING:
     from model_store import LoadedModel
     from service.media.documents import GroupScore
+    from service.offline.map_files import MapFolder
     from service.offline.outputs import Writer
     from service.offline.scorer import Scorer
     from service.offline.sources import Batch, Place, Source
@@ -56,6 +57,7 @@ class _Share(click.FloatRange):
         "sluice score pictures/ --model mnist-nice > scores.csv",
         "sluice score batch.npy --fdr 0.1 --output scores.parquet",
         "sluice score readings.csv --model moons --format jsonl --histogram scores.png",
+        "sluice score pictures/ --model mnist --maps maps/ > scores.csv",
         "sluice score incoming/ --alpha 0.001 --fail-anomalous > scores.csv || echo 'look at scores.csv'",
     ),
     exit_codes={_FOUND: "with --fail-anomalous: everything was scored, and an item is anomalous"},
@@ -73,6 +75,11 @@ class _Share(click.FloatRange):
 @click.option("--format", "form", type=click.Choice(_FORMATS), help="[default: by the output's ending, else csv]")
 @click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="[default: standard output]")
 @click.option("--histogram", "picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw a PNG here.")
+@click.option(
+    "--maps",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write a PNG and an npy of where each picture is strange into this folder.",
+)
 @click.option("--json", "as_json", is_flag=True, help="The same as --format jsonl.")
 @click.option("--fail-anomalous", is_flag=True, help="End with exit code 3 where an item is anomalous at --alpha.")
 def score(
@@ -87,6 +94,7 @@ def score(
     form: str | None,
     output: Path | None,
     picture: Path | None,
+    maps: Path | None,
     as_json: bool,
     fail_anomalous: bool,
 ) -> None:
@@ -98,14 +106,19 @@ def score(
     if as_json and form not in (None, "jsonl"):
         raise click.UsageError(f"--json and --format {form} contradict each other")
     settings = settings_with(device=device)
-    wish = _Wish(alpha, fdr, fit, seed, "jsonl" if as_json else form or _form_of(output), output, picture)
+    wish = _Wish(alpha, fdr, fit, seed, "jsonl" if as_json else form or _form_of(output), output, picture, maps)
     with failures_told():
         from service.offline import histogram
         from service.offline.one_model import load_model
+        from service.offline.unusable import UnusableFile
 
         loaded = load_model(model, store, settings)
         if picture is not None:
             histogram.require(loaded)
+        if maps is not None and loaded.map is None:
+            raise UnusableFile(
+                f"--maps: {loaded.reference} has no map of where a picture is strange; sluice-calibrate adds one"
+            )
         summary, anomalous = asyncio.run(_score(loaded, files, settings, wish))
     click.echo(summary, err=True)
     if fail_anomalous and anomalous:
@@ -122,6 +135,7 @@ class _Wish(NamedTuple):
     form: str
     output: Path | None
     picture: Path | None
+    maps: Path | None
 
 
 async def _score(loaded: LoadedModel, files: Sequence[Path], settings: Settings, wish: _Wish) -> tuple[str, int]:
@@ -131,6 +145,7 @@ async def _score(loaded: LoadedModel, files: Sequence[Path], settings: Settings,
     from service.media.documents import group_score
     from service.media.items import ItemSpec
     from service.offline import histogram
+    from service.offline.map_files import MapFolder
     from service.offline.outputs import writer_to
     from service.offline.scorer import scorer_of
     from service.offline.sources import sources
@@ -138,13 +153,14 @@ async def _score(loaded: LoadedModel, files: Sequence[Path], settings: Settings,
     info = info_of(loaded, ())
     found = sources(files, ItemSpec(info.item_shape, info.is_image), wish.fit)
     count = sum(source.count for source in found)
-    async with scorer_of(loaded, settings, wish.seed) as scorer:
+    folder = None if wish.maps is None else MapFolder(wish.maps, wish.alpha)
+    async with scorer_of(loaded, settings, wish.seed, maps=folder is not None) as scorer:
         rows = settings.max_batch_rows or hardware.batch_rows(loaded.flow.device)
         with (
             writer_to(wish.output, sys.stdout.buffer, wish.form, info) as writer,
             bar(count, "scoring", "items") as move,
         ):
-            await _write_all(writer, scorer, _batches(found, rows), move, wish)
+            await _write_all(writer, scorer, folder, _batches(found, rows), move, wish)
     if wish.picture is not None:
         histogram.draw(wish.picture, loaded, scorer.log_likelihoods, scorer.p_values)
     together = group_score(info, scorer.log_likelihoods, scorer.group_p_value(), wish.alpha)
@@ -163,7 +179,12 @@ def _batches(found: list[Source], rows: int) -> Iterator[Batch]:
 
 
 async def _write_all(
-    writer: Writer, scorer: Scorer, batches: Iterator[Batch], move: Callable[[int], None], wish: _Wish
+    writer: Writer,
+    scorer: Scorer,
+    folder: MapFolder | None,
+    batches: Iterator[Batch],
+    move: Callable[[int], None],
+    wish: _Wish,
 ) -> None:
     """Score and write batch by batch.
 
@@ -173,6 +194,8 @@ async def _write_all(
     done = 0
     for places, items in batches:
         scored = await scorer.score(items)
+        if folder is not None:
+            folder.write(places, items, scored)
         if wish.fdr is None:
             _write(writer, scorer, places, scored, wish.alpha)
         else:

@@ -21,9 +21,9 @@ from service.settings import Settings
 class Scorer:
     """Scores batch by batch and keeps what judges all items together."""
 
-    def __init__(self, model: LoadedModel, info: ModelInfo, device: DeviceClient, seed: int) -> None:
+    def __init__(self, model: LoadedModel, info: ModelInfo, device: DeviceClient, seed: int, *, maps: bool) -> None:
         self.model, self.info = model, info
-        self._device, self._seed = device, seed
+        self._device, self._seed, self._maps = device, seed, maps
         self._log_likelihoods: list[Array] = []
         self._p_values: list[Array] = [np.empty(0)]
         self._scores: list[Array] = []
@@ -38,7 +38,7 @@ class Scorer:
                 deadline=far_deadline(),
                 arrays={"items": items},
                 seed=self._seed,
-                options=Options(scores=True),
+                options=Options(scores=True, map=self._maps),
             )
         )
         arrays = dict(found.arrays)
@@ -72,7 +72,7 @@ class Scorer:
 
 
 @asynccontextmanager
-async def scorer_of(model: LoadedModel, settings: Settings, seed: int) -> AsyncIterator[Scorer]:
-    """A scorer over a device that serves this one model."""
+async def scorer_of(model: LoadedModel, settings: Settings, seed: int, *, maps: bool = False) -> AsyncIterator[Scorer]:
+    """A scorer over a device that serves this one model; with ``maps`` it also tells where a picture is strange."""
     async with serving_one(model, settings) as one:
-        yield Scorer(model, one.info, one.device, seed)
+        yield Scorer(model, one.info, one.device, seed, maps=maps)

@@ -34,6 +34,8 @@ class Options(Struct, frozen=True, array_like=True):
     """Rate of false discoveries at which to flag items; unset, none is flagged."""
     scores: bool = False
     """Whether a score also tells what judges items of several requests together."""
+    map: bool = False
+    """Whether a score also tells where a picture is strange. Only of a model with ``ModelInfo.map``."""
 
 
 class TaskKey(Struct, frozen=True, array_like=True):

@@ -34,6 +34,18 @@ class CalibrationInfo(Struct, frozen=True):
     """AUROC and false-positive rate at 95 % detection against each foreign set, measured at publish."""
 
 
+class MapInfo(Struct, frozen=True):
+    """What the map of where a picture is strange rests on."""
+
+    source: str
+    reference: int
+    """Held-out pictures that a region's p-value ranks a picture among: n, so that none is below 1 / (n + 1)."""
+    aligned: bool
+    """Whether each place is compared with the same place of other pictures."""
+    absolute: bool
+    """Whether too likely places count as strange too."""
+
+
 class ModelInfo(Struct, frozen=True):
     """One served version: shapes, kinds, what was measured, and the names of its files."""
 
@@ -63,6 +75,8 @@ class ModelInfo(Struct, frozen=True):
     tests: tuple[TestInfo, ...]
     """Of a calibrated model; none otherwise."""
     calibration: CalibrationInfo | None
+    map: MapInfo | None = None
+    """None where the model has no map of where a picture is strange."""
 
     @property
     def reference(self) -> str:

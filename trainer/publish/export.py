@@ -16,6 +16,7 @@ from model_store import (
 )
 from trainer.publish.calibration import calibration_evidence, source_of
 from trainer.publish.initial_draws import initial_draws
+from trainer.publish.map_calibration import map_evidence
 from trainer.report import card, pictures
 from trainer.report.evaluation import Latents, Quality
 from trainer.run.finished import FinishedRun
@@ -52,6 +53,7 @@ def export(run: FinishedRun, store: Path | None, name: str) -> tuple[Quality, Pu
         drawn["samples.png"] = pictures.samples(flow, run.settings.seed)
     elif flow.dimensions == 2:
         drawn["density.png"] = pictures.density(flow, splits.test)
+    source = source_of(splits.calibration, preset.data)
     bfloat16 = measure_bfloat16(flow, splits.validation[:PRECISION_ITEMS])
     publication = Publication(
         flow=flow,
@@ -65,9 +67,8 @@ def export(run: FinishedRun, store: Path | None, name: str) -> tuple[Quality, Pu
             card=card.write(run, quality, latents, name, pictures=drawn.keys()),
             pictures=drawn,
         ),
-        calibration=calibration_evidence(
-            serving(flow, bfloat16), splits.calibration, splits.test, source_of(splits.calibration, preset.data)
-        ),
+        calibration=calibration_evidence(serving(flow, bfloat16), splits.calibration, splits.test, source),
+        map=map_evidence(serving(flow, bfloat16), splits.calibration, source),
         bfloat16=bfloat16,
         draws=initial_draws(flow),
     )

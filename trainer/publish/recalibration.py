@@ -17,6 +17,7 @@ from trainer.presets import PRESETS
 from trainer.publish.calibration import calibration_evidence, source_of
 from trainer.publish.export import PRECISION_ITEMS
 from trainer.publish.initial_draws import initial_draws
+from trainer.publish.map_calibration import map_evidence
 
 
 class OrdinaryItems(NamedTuple):
@@ -40,7 +41,22 @@ def recalibrated(root: Path, model: LoadedModel, ordinary: OrdinaryItems) -> mod
         )
     has_draws = model_store.DRAWS in model.manifest.files
     draws = None if has_draws else initial_draws(model.flow)
-    return model_store.recalibrate(root, model, evidence, bfloat16=bfloat16, draws=draws)
+    anomaly_map = map_evidence(answering, ordinary.held_out, ordinary.source)
+    return model_store.recalibrate(root, model, evidence, anomaly_map=anomaly_map, bfloat16=bfloat16, draws=draws)
+
+
+def with_map(root: Path, model: LoadedModel, ordinary: OrdinaryItems) -> model_store.Published:
+    """Publish a model's weights and calibration with a new calibration of its maps.
+
+    Raises DataError for a model of vectors, and when the pictures are too few.
+    """
+    answering = model_store.serving(model.flow, model.manifest.bfloat16)
+    evidence = map_evidence(answering, ordinary.held_out, ordinary.source)
+    if evidence is None:
+        raise DataError(
+            f"{model.reference}: maps need a model of pictures and at least {3 * anomaly.MINIMUM_ITEMS} ordinary ones"
+        )
+    return model_store.add_map(root, model, evidence)
 
 
 def own_items(model: LoadedModel, path: Path) -> OrdinaryItems:

@@ -18,9 +18,14 @@ from service.api.parameters import ITEMS_BODY, ItemParameters, Share, items_sent
 from service.api.schemas import answered
 from service.api.service import Service
 from service.media.documents import GroupScore, ItemScore, Scores, group_score, item_scores, to_json
-from service.media.types import JSON
+from service.media.heat import heat_sheet, levels_of
+from service.media.npy import Array, to_npy
+from service.media.pictures import to_png
+from service.media.regions import regions
+from service.media.types import JSON, NPY, PNG
 from service.protocol.client import Found
 from service.protocol.defaults import ALPHA, SCORE_SEED
+from service.protocol.errors import TooLarge, WrongValue
 from service.protocol.messages import Options, Submit
 from service.protocol.model_info import ModelInfo
 
@@ -29,17 +34,24 @@ _AT_ONCE = 500
 _ITEM_BYTES = 2**10
 """Bytes of an item's part of the answer, about."""
 _FEW = 8
-"""Items whose documents are written on the event loop."""
+"""Items whose documents are written on the event loop, unless regions are to be found."""
+_NOT_TRIVIAL = 2**15
+"""Bytes of work for which a thread is worth its cost."""
+_MOST_SHOWN = 64
+"""Pictures in one PNG of maps."""
 
 
 class ScoreParameters(ItemParameters):
     """The query of `POST /score`."""
 
     alpha: Share = ALPHA
+    map: Annotated[bool, Field(description="Also tell where each picture is strange")] = False
     fdr: Annotated[float | None, Field(gt=0, lt=1, allow_inf_nan=False)] = None
 
 
-@operation("POST", "/score", ScoreParameters, responses={200: answered(Scores)}, body=ITEMS_BODY, refusals=(413, 415))
+@operation(
+    "POST", "/score", ScoreParameters, responses={200: answered(Scores, PNG, NPY)}, body=ITEMS_BODY, refusals=(413, 415)
+)
 async def score(exchange: Exchange, query: ScoreParameters) -> Response:
     """The log-likelihood of every item and a calibrated verdict on it, in the order sent.
 
@@ -48,13 +60,23 @@ async def score(exchange: Exchange, query: ScoreParameters) -> Response:
     request as a whole, which is far sharper than any single verdict. Whole numbers are 8-bit levels; numbers with a
     decimal point are fractions in [0, 1]. An image's answer depends on the image, the model and the seed (0 if
     absent), never on its neighbours.
+
+    With `map`, each picture gets the `regions` where it is strange: of ordinary pictures at most a share `alpha` has
+    any. By `Accept`, the answer is then also npy, float32 maps (N, H, W) of -log10 of the share of places of ordinary
+    pictures that are as strange, or a PNG of the pictures under the map's colours, of at most 64 pictures.
     """
     service = exchange.service
     model = service.model(query.model)
-    negotiate(exchange.accept, (JSON,))
+    if query.map and model.map is None:
+        raise WrongValue(
+            f"{model.reference} has no map of where a picture is strange: sluice-calibrate adds one", "map"
+        )
+    form = negotiate(exchange.accept, (JSON, NPY, PNG) if query.map else (JSON,))
     deadline = exchange.deadline()
     with service.device.queue.reserve() as room:
         items = await items_sent(exchange, model, room, query.fit)
+        if form == PNG and len(items) > _MOST_SHOWN:
+            raise TooLarge(f"at most {_MOST_SHOWN} pictures are shown in one PNG; npy takes more", "items")
         room.release()
         found: Found = await service.device.ask(
             lambda number: Submit(
@@ -64,12 +86,14 @@ async def score(exchange: Exchange, query: ScoreParameters) -> Response:
                 deadline=deadline,
                 arrays={"items": items},
                 seed=SCORE_SEED if query.seed is None else query.seed,
-                options=_PLAIN if query.fdr is None else Options(fdr=query.fdr),
+                options=Options(fdr=query.fdr, map=query.map) if query.map or query.fdr is not None else _PLAIN,
             )
         )
     if query.fdr is None:  # a request of the same tick may have asked for discoveries
         found.arrays.pop("discovery", None)
     count_scores(service, model, found, query.alpha)
+    if form != JSON:
+        return await _map_answer(service, model, items, found, query.alpha, form)
     group_p_value = found.each.get("group_p_value")
     together = group_score(
         model,
@@ -79,12 +103,28 @@ async def score(exchange: Exchange, query: ScoreParameters) -> Response:
     )
     pieces = _document(model, item_scores(model, found.arrays, query.alpha), together, query.alpha)
     if len(items) <= _AT_ONCE:
-        size = 0 if len(items) <= _FEW else len(items) * _ITEM_BYTES
+        size = 0 if len(items) <= _FEW and not query.map else max(len(items) * _ITEM_BYTES, _NOT_TRIVIAL)
         return Answer(await service.compute(lambda: b"".join(pieces), size), JSON, headers_of(model))
     return StreamingResponse(_streamed(service, pieces), media_type=JSON, headers=headers_of(model))
 
 
 _PLAIN = Options()
+
+
+async def _map_answer(
+    service: Service, model: ModelInfo, items: Array, found: Found, alpha: float, form: str
+) -> Response:
+    """The maps alone, as npy or as a picture."""
+    rarity = found.arrays["rarity"]
+
+    def representation() -> bytes:
+        if form == NPY:
+            return to_npy(rarity)
+        places = found.arrays["place_p_value"]
+        each = [regions(values, p_values, alpha) for values, p_values in zip(rarity, places, strict=True)]
+        return to_png(heat_sheet(levels_of(items), rarity, each))
+
+    return Answer(await service.compute(representation, _AT_ONCE * rarity.nbytes), form, headers_of(model))
 
 
 def count_scores(service: Service, model: ModelInfo, found: Found, alpha: float) -> None:

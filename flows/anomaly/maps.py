@@ -1,0 +1,234 @@
+"""Where a picture is strange: its log-density pixel by pixel, compared with held-out pictures at several scales.
+
+A pixel's deviation is its log-density less what is usual. It is averaged over Gaussian windows of several sizes. How
+rare an average is, is read from the places of held-out pictures, window by window; a place's score is the rarest of
+its windows. A picture's p-value is the rank of its highest score among the highest scores of held-out pictures that
+nothing else was read from, so that it is a conformal p-value (Vovk, Gammerman & Shafer 2005, "Algorithmic learning in
+a random world", section 2.2). It holds for all places and windows together: no further correction is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from flows.anomaly.nonconformity import MINIMUM_ITEMS
+
+WINDOWS = 3
+"""Number of Gaussian windows, their widths in equal ratios."""
+_NARROWEST = 0.6
+"""Standard deviation in pixels of the narrowest window: little more than a pixel."""
+_WIDEST = 1 / 12
+"""Standard deviation of the widest window as a share of the shorter side: it averages over about a quarter of it.
+
+On digits a window three times as wide found no more pictures, and told places less sharply.
+"""
+_TAIL = 128
+"""Points of a curve that tells how rare a value is."""
+_RAREST = 4.0
+"""-log10 of the rarest share that is read from held-out places. Few places would tell of a rarer one."""
+_HUGE = 1e6
+"""Nats. A deviation beyond counts as this one, so that an average stays finite."""
+
+
+class Recipe(NamedTuple):
+    """What counts as strange.
+
+    >>> flows.anomaly.Recipe(aligned=False, absolute=True) in flows.anomaly.RECIPES
+    True
+    """
+
+    aligned: bool
+    """Whether each place is compared with the same place of other pictures, or with all places."""
+    absolute: bool
+    """Whether too likely a place, such as a blurred one, is as strange as too unlikely a one."""
+
+
+RECIPES = tuple(Recipe(aligned, absolute) for aligned in (False, True) for absolute in (False, True))
+"""All of them. Which one finds more depends on the pictures."""
+
+
+class AnomalyMap(NamedTuple):
+    """How strange B pictures are, place by place.
+
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> nats = torch.randn(100, 8, 8, generator=generator)
+    >>> calibration = flows.anomaly.MapCalibration.of(flows.anomaly.RECIPES[0], nats[:50], nats[50:])
+    >>> found = calibration.judge(nats[:3])
+    >>> found.rarity.shape, found.p_value.dtype
+    (torch.Size([3, 8, 8]), torch.float64)
+    """
+
+    rarity: Tensor
+    """(B, H, W) float32: -log10 of the share of places of held-out pictures that are as strange; never negative.
+
+    2 means 1 place in 100. Beyond what the held-out pictures reach, the curve goes on in a straight line.
+    """
+    p_value: Tensor
+    """(B, H, W) float64: the share of ordinary pictures that are as strange at any place.
+
+    The least of a picture is the p-value of the picture. Of ordinary pictures, a share of at most alpha has any place
+    where it is at most alpha.
+    """
+
+
+class MapCalibration:
+    """What is usual in the places of pictures (H, W), and the highest scores of n held-out pictures.
+
+    ``mean`` is in nats a pixel: (H, W), or (1, 1) where places do not matter. ``tails`` (S, Q) are averages, and
+    ``tail`` (Q,) scores, that ever smaller shares of held-out places exceed. ``maxima`` (n,) are the highest scores.
+    Raises ValueError for tensors that do not fit.
+
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> nats = torch.randn(200, 12, 12, generator=generator)
+    >>> recipe = flows.anomaly.Recipe(aligned=False, absolute=False)
+    >>> calibration = flows.anomaly.MapCalibration.of(recipe, nats[:80], nats[80:])
+    >>> calibration
+    MapCalibration(12x12, aligned=False, absolute=False, held_out=120)
+    >>> spot = torch.randn(1, 12, 12, generator=generator)
+    >>> spot[0, 2:5, 3:6] -= 9
+    >>> found = calibration.judge(spot)
+    >>> bool(found.p_value.amin() == 1 / 121), bool(found.rarity[0, 3, 4] > 4), bool(found.rarity[0, 10, 10] < 4)
+    (True, True, True)
+    """
+
+    def __init__(
+        self, sides: Sequence[int], absolute: bool, mean: Tensor, tails: Tensor, tail: Tensor, maxima: Tensor
+    ) -> None:
+        self.sides = height, width = int(sides[0]), int(sides[1])
+        widths = window_widths(height, width)
+        self._stored = {"mean": mean, "tails": tails, "tail": tail, "maxima": maxima}
+        _check(self._stored, self.sides, len(widths))
+        self.recipe = Recipe(mean.numel() > 1, absolute)
+        # In float64: averages of float32 would differ between machines by more than neighbouring maxima do.
+        self._mean, self._tails, self._tail = mean.double(), tails.double().contiguous(), tail.double()
+        self._maxima = maxima.double().sort().values
+        self._logs = _log_shares(mean.device)
+        self._down = torch.stack([_window(height, each) for each in widths]).to(mean.device)
+        self._across = torch.stack([_window(width, each).T for each in widths]).to(mean.device)
+
+    @classmethod
+    def of(cls, recipe: Recipe, fit: Tensor, held_out: Tensor) -> MapCalibration:
+        """From the log-densities of pixels (N, H, W) that fit what is usual, and others (n, H, W) for the p-values.
+
+        Raises ValueError for fewer pictures than a p-value of 0.05 needs, and for numbers that are not finite.
+        """
+        for part in (fit, held_out):
+            if part.ndim != 3 or len(part) < MINIMUM_ITEMS or not bool(part.isfinite().all()):
+                raise ValueError(
+                    f"a map needs two sets of at least {MINIMUM_ITEMS} pictures of finite log-densities, "
+                    f"got {tuple(part.shape)}"
+                )
+        sides, absolute = fit.shape[1:], recipe.absolute
+        mean = (fit.double().mean(dim=0) if recipe.aligned else fit.double().mean().reshape(1, 1)).float()
+        tail = torch.linspace(0, 1, _TAIL, device=fit.device)
+        tails, nothing = tail.expand(len(window_widths(*sides)), -1), tail.new_zeros(MINIMUM_ITEMS)
+        # Each step reads what the steps before it stored, rounded as it is stored.
+        averages = cls(sides, absolute, mean, tails, tail, nothing)._averages(fit)
+        tails = torch.stack([_quantiles(averages[:, window]) for window in range(averages.shape[1])])
+        tail = _quantiles(cls(sides, absolute, mean, tails, tail, nothing)._scores(fit))
+        maxima = cls(sides, absolute, mean, tails, tail, nothing)._scores(held_out).flatten(1).amax(dim=1)
+        return cls(sides, absolute, mean, tails, tail, maxima.sort().values)
+
+    @classmethod
+    def from_tensors(cls, item_shape: Sequence[int], absolute: bool, tensors: Mapping[str, Tensor]) -> MapCalibration:
+        """From what ``tensors`` gave. Raises ValueError, and KeyError for a missing tensor."""
+        return cls(item_shape[:2], absolute, *(tensors[name] for name in ("mean", "tails", "tail", "maxima")))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What a store keeps: ``mean``, ``tails``, ``tail`` and ``maxima``, float32."""
+        return dict(self._stored)
+
+    @property
+    def size(self) -> int:
+        """n, the number of held-out pictures behind the p-values. None is below 1 / (n + 1)."""
+        return len(self._maxima)
+
+    def judge(self, nats: Tensor) -> AnomalyMap:
+        """From the log-densities of pixels (B, H, W), as ``anomaly.pixel_log_densities`` gives them.
+
+        Looks at no value. A place that is not finite is among the strangest.
+        """
+        scores = self._scores(nats)
+        less = torch.searchsorted(self._maxima, scores.double())
+        rarity = _interpolated(self._tail, self._logs, scores.double()).float()
+        return AnomalyMap(rarity, (1 + self.size - less).double() / (self.size + 1))
+
+    def _averages(self, nats: Tensor) -> Tensor:
+        """Deviations averaged over each window, (B, S, H, W) float64; the larger, the stranger."""
+        deviation = (self._mean - nats.double()).nan_to_num(nan=_HUGE, posinf=_HUGE, neginf=-_HUGE)
+        averages: Tensor = self._down @ deviation.clamp(-_HUGE, _HUGE)[:, None] @ self._across
+        return averages.abs() if self.recipe.absolute else averages
+
+    def _scores(self, nats: Tensor) -> Tensor:
+        """-log10 of the share of held-out places that are as far out in the same window, (B, H, W): of the rarest."""
+        averages = self._averages(nats)
+        found = [
+            _interpolated(self._tails[window], self._logs, averages[:, window]) for window in range(len(self._tails))
+        ]
+        return torch.stack(found).amax(dim=0).float()
+
+    def __repr__(self) -> str:
+        height, width = self.sides
+        aligned, absolute = self.recipe
+        return f"MapCalibration({height}x{width}, {aligned=}, {absolute=}, held_out={self.size})"
+
+
+def window_widths(height: int, width: int) -> tuple[float, ...]:
+    """Standard deviations in pixels of the Gaussian windows for pictures of this size, the narrowest first."""
+    ratio = max(min(height, width) * _WIDEST / _NARROWEST, 1.0) ** (1 / (WINDOWS - 1))
+    return tuple(_NARROWEST * ratio**step for step in range(WINDOWS)) if ratio > 1 else (_NARROWEST,)
+
+
+def _window(side: int, deviation: float) -> Tensor:
+    """(side, side) float64: row i averages around place i. At a border the weights that are left sum to one."""
+    places = torch.arange(side, dtype=torch.float64)
+    weights = (-0.5 * ((places[:, None] - places) / deviation).square()).exp()
+    return weights / weights.sum(dim=1, keepdim=True)
+
+
+def _log_shares(device: torch.device) -> Tensor:
+    """-log10 of the shares (Q,) at which a tail is kept: the rare end is as fine as the common one."""
+    return torch.linspace(0, _RAREST, _TAIL, dtype=torch.float64, device=device)
+
+
+def _quantiles(values: Tensor) -> Tensor:
+    """The values (Q,) float32, strictly rising, that the shares of ``_log_shares`` exceed."""
+    ordered = values.double().flatten().sort().values
+    place = (1 - 10 ** -_log_shares(values.device)) * (len(ordered) - 1)
+    below = place.floor().long()
+    above = (below + 1).clamp_max(len(ordered) - 1)
+    found = ordered[below] + (place - below) * (ordered[above] - ordered[below])
+    # Equal neighbours would make the slope between them infinite.
+    steps = found.diff().clamp_min(max(1e-4 * float(found[-1] - found[0]), 1e-5 * float(found.abs().max()), 1e-6))
+    return torch.cat([found[:1], found[:1] + steps.cumsum(dim=0)]).float()
+
+
+def _interpolated(knots: Tensor, heights: Tensor, values: Tensor) -> Tensor:
+    """The piecewise linear curve through (knots, heights), both (Q,), at values of any shape.
+
+    Below the first knot it has the first height. Beyond the last it goes on with the mean slope of the last eighth.
+    """
+    values = values.contiguous()
+    upper = torch.searchsorted(knots, values).clamp(1, len(knots) - 1)
+    left, right, low, high = (part.take(place) for part in (knots, heights) for place in (upper - 1, upper))
+    inside = low + (values - left).clamp_min(0) * (high - low) / (right - left)
+    back = len(knots) - 1 - len(knots) // 8
+    slope = (heights[-1] - heights[back]) / (knots[-1] - knots[back])
+    return torch.where(values > knots[-1], heights[-1] + (values - knots[-1]) * slope, inside)
+
+
+def _check(tensors: Mapping[str, Tensor], sides: tuple[int, int], windows: int) -> None:
+    """Raise ValueError unless the tensors of a calibration fit together."""
+    if tuple(tensors["mean"].shape) not in (sides, (1, 1)):
+        raise ValueError(f"the mean of a map has shape {tuple(tensors['mean'].shape)}, not {sides} or (1, 1)")
+    for name, shape in {"tails": (windows, _TAIL), "tail": (_TAIL,)}.items():
+        if tuple(tensors[name].shape) != shape:
+            raise ValueError(f"the {name} of a map has shape {tuple(tensors[name].shape)}, not {shape}")
+        if not bool((tensors[name].diff() > 0).all()):
+            raise ValueError(f"the {name} of a map must rise")
+    if tensors["maxima"].ndim != 1 or len(tensors["maxima"]) < MINIMUM_ITEMS:
+        raise ValueError(f"a map needs the highest scores of at least {MINIMUM_ITEMS} pictures")
