@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from flows import Flow, inpainting
-from flows.anomaly import Calibration, MapCalibration, names_of, tests_of
+from flows.anomaly import Calibration, MapCalibration, Recipe, names_of, tests_of
 from model_store import manifest as m
 from model_store import selftest
 from model_store.draws import draws_from_png
@@ -209,12 +209,12 @@ def _map(flow: Flow, note: m.MapNote | None, data: Mapping[str, bytes]) -> MapCa
         raise DamagedFile(f"the manifest lists no {m.MAP}")
     if not flow.is_image:
         raise DamagedTensors(f"{m.MAP} is of pictures, and the model's items are vectors")
-    tensors = from_bytes(data[m.MAP])
+    tensors, recipe = from_bytes(data[m.MAP]), Recipe(note.aligned, note.absolute, note.relative)
     if set(tensors) != {"mean", "tails", "tail", "maxima"} or len(tensors["maxima"]) != note.reference:
         raise DamagedTensors(f"{m.MAP} does not hold what the manifest says")
     try:
         return MapCalibration.from_tensors(
-            flow.item_shape, note.absolute, {key: tensor.to(flow.device) for key, tensor in tensors.items()}
+            flow.item_shape, recipe, {key: tensor.to(flow.device) for key, tensor in tensors.items()}
         )
     except (ValueError, RuntimeError) as error:  # tensors of another dtype or rank than Sluice writes
         raise DamagedTensors(f"{m.MAP}: {error}") from error

@@ -80,8 +80,12 @@ class MapNote(_Strict):
 
     source: str
     """Where the held-out pictures come from, for people."""
+    aligned: bool
+    """Whether each place is compared with the same place of other pictures, or with all places."""
     absolute: bool
     """Whether too likely places count as strange too."""
+    relative: bool
+    """Whether places that are hard to code may be less likely."""
     fit: int
     """Number of pictures that what is usual was read from."""
     reference: int

@@ -188,7 +188,7 @@ def _map_note(evidence: MapEvidence | None) -> m.MapNote | None:
         return None
     return m.MapNote(
         source=evidence.source,
-        absolute=evidence.calibration.recipe.absolute,
+        **evidence.calibration.recipe._asdict(),
         fit=evidence.fit,
         reference=evidence.calibration.size,
         detection=dict(evidence.detection),

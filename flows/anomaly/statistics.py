@@ -107,30 +107,47 @@ def statistics(flow: Flow, x: Tensor) -> Tensor:
 
     ``names_of`` names the columns. Costs one forward pass. A row depends on its own point alone. Not differentiable.
     """
-    return statistics_and_pixels(flow, x)[0] if flow.is_image else _vector_statistics(flow, x)
+    return _image_statistics(flow, x)[0] if flow.is_image else _vector_statistics(flow, x)
 
 
-def pixel_log_densities(flow: Flow, x: Tensor) -> Tensor:
-    """The log-density (B, H, W) of each pixel of continuous points of an image flow, in nats, given those before it.
+def pixel_nats(flow: Flow, x: Tensor) -> Tensor:
+    """The pixels (B, 2, H, W) of continuous points of an image flow, in nats, for maps of where they are strange.
 
-    They sum to the log-likelihood. Of a flow that maps pixels jointly, a latent's density stands at its pixel's place.
+    First each pixel's log-density, given those before it; they sum to the log-likelihood. Of a flow that maps pixels
+    jointly, a latent's density stands at its pixel's place. Second, what the code of ``complexity`` needs for it.
     """
     z, _, shares = flow.encode_locally(x)
-    return pixel_log_densities_of(flow, z, shares)
+    return pixel_nats_of(flow, x, z, shares)
 
 
-def pixel_log_densities_of(flow: Flow, z: Tensor, shares: Tensor) -> Tensor:
-    """``pixel_log_densities`` (B, H, W) from the latents and the shares that ``flow.encode_locally`` gave."""
-    local = flow.in_item_layout(flow.prior.log_density(z)) + shares
+def pixel_nats_of(flow: Flow, x: Tensor, z: Tensor, shares: Tensor) -> Tensor:
+    """``pixel_nats`` of points, given the latents and the shares that ``flow.encode_locally`` gives of them."""
+    return _with_code(_log_densities(flow, flow.prior.log_density(z), shares), code_length(flow.to_items(x)))
+
+
+def _log_densities(flow: Flow, densities: Tensor, shares: Tensor) -> Tensor:
+    """The log-density (B, H, W) of each pixel."""
+    local = flow.in_item_layout(densities) + shares
     return local.reshape(*local.shape[:3], -1).sum(dim=3)
 
 
+def _with_code(nats: Tensor, code: CodeLength) -> Tensor:
+    return torch.stack([nats.double(), math.log(2) * code.pixels.double()], dim=1)
+
+
 def statistics_and_pixels(flow: Flow, x: Tensor) -> tuple[Tensor, Tensor]:
-    """``statistics`` and ``pixel_log_densities`` of an image flow, in one forward pass."""
+    """``statistics`` and ``pixel_nats`` of points of an image flow, in one forward pass."""
+    found, nats, code = _image_statistics(flow, x)
+    return found, _with_code(nats, code)
+
+
+def _image_statistics(flow: Flow, x: Tensor) -> tuple[Tensor, Tensor, CodeLength]:
+    """The statistics (B, K), the log-density (B, H, W) of each pixel, and the code of the pictures."""
     z, log_abs_det, shares = flow.encode_locally(x)
+    densities = flow.prior.log_density(z)
     code = code_length(flow.to_items(x))
-    likelihood = flow.prior.log_prob(z) + log_abs_det
-    nats = pixel_log_densities_of(flow, z, shares)
+    likelihood = densities.flatten(1).sum(dim=1) + log_abs_det
+    nats = _log_densities(flow, densities, shares)
     columns = (  # in the order of the tests' statistics
         torch.stack([likelihood.double(), code.bits], dim=1),
         _correlations(flow.in_item_layout(z)),
@@ -139,7 +156,7 @@ def statistics_and_pixels(flow: Flow, x: Tensor) -> tuple[Tensor, Tensor]:
         _by_region(nats),
         _texture(code.counts),
     )
-    return torch.cat([column.double() for column in columns], dim=1), nats
+    return torch.cat([column.double() for column in columns], dim=1), nats, code
 
 
 def _vector_statistics(flow: Flow, x: Tensor) -> Tensor:

@@ -55,4 +55,4 @@ def _map(model: LoadedModel) -> MapInfo | None:
     note = model.manifest.map
     if note is None or model.map is None:
         return None
-    return MapInfo(note.source, note.reference, model.map.recipe.aligned, note.absolute)
+    return MapInfo(note.source, note.reference, note.aligned, note.absolute, note.relative)

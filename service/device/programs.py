@@ -181,12 +181,12 @@ class ScoreWithMap(Score):
         x = flow.to_continuous(columns["items"], columns["seed"])
         if self.model.calibration is None:
             z, log_abs_det, shares = flow.encode_locally(x)
-            nats = anomaly.pixel_log_densities_of(flow, z, shares)
+            pixels = anomaly.pixel_nats_of(flow, x, z, shares)
             scored = Columns({"log_likelihood": (flow.prior.log_prob(z) + log_abs_det).double()})
         else:
-            statistics, nats = anomaly.statistics_and_pixels(flow, x)
+            statistics, pixels = anomaly.statistics_and_pixels(flow, x)
             scored = self._judged(statistics)
-        found = calibration.judge(nats)
+        found = calibration.judge(pixels)
         return Columns({**scored.tensors, "rarity": found.rarity, "place_p_value": found.p_value})
 
 

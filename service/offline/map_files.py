@@ -9,7 +9,7 @@ from pathlib import Path
 from service.media.heat import heat_sheet, levels_of
 from service.media.npy import Array, to_npy
 from service.media.pictures import to_png
-from service.media.regions import regions
+from service.media.regions import Region, regions
 from service.offline.sources import Place
 from service.offline.unusable import UnusableFile
 from service.protocol.messages import Arrays
@@ -30,19 +30,21 @@ class MapFolder:
         except OSError as error:
             raise UnusableFile(f"{folder}: cannot be made: {error.strerror}") from error
 
-    def write(self, places: Sequence[Place], items: Array, scored: Arrays) -> None:
-        """The maps of items (B, *S) from their scores, which are left without the maps."""
+    def write(self, places: Sequence[Place], items: Array, scored: Arrays) -> list[list[Region]]:
+        """Write the maps of items (B, *S) from their scores, which are left without the maps; the regions of each."""
         rarity, p_values = scored.pop("rarity"), scored.pop("place_p_value")
-        levels = levels_of(items)
+        levels, every = levels_of(items), []
         for row, place in enumerate(places):
             name = self._name(place)
             found = regions(rarity[row], p_values[row], self._alpha)
+            every.append(found)
             picture = heat_sheet(levels[row : row + 1], rarity[row : row + 1], [found])
             try:
                 (self._folder / f"{name}.png").write_bytes(to_png(picture))
                 (self._folder / f"{name}.npy").write_bytes(to_npy(rarity[row]))
             except OSError as error:
                 raise UnusableFile(f"{self._folder}: cannot be written: {error.strerror}") from error
+        return every
 
     def _name(self, place: Place) -> str:
         path = Path(place.file)

@@ -25,6 +25,7 @@ from service.protocol.defaults import ALPHA, LARGEST_SEED, SCORE_SEED
 if TYPE_CHECKING:
     from model_store import LoadedModel
     from service.media.documents import GroupScore
+    from service.media.regions import Region
     from service.offline.map_files import MapFolder
     from service.offline.outputs import Writer
     from service.offline.scorer import Scorer
@@ -190,33 +191,42 @@ async def _write_all(
 
     With a false-discovery rate nothing can be written before all is scored; what waits are numbers, never items.
     """
-    waiting: list[tuple[list[Place], Arrays]] = []
+    waiting: list[_Scored] = []
     done = 0
     for places, items in batches:
-        scored = await scorer.score(items)
-        if folder is not None:
-            folder.write(places, items, scored)
+        arrays = await scorer.score(items)
+        scored = _Scored(places, arrays, None if folder is None else folder.write(places, items, arrays))
         if wish.fdr is None:
-            _write(writer, scorer, places, scored, wish.alpha)
+            _write(writer, scorer, scored, wish.alpha)
         else:
-            waiting.append((places, scored))
+            waiting.append(scored)
         done += len(places)
         move(done)
     discoveries = scorer.discoveries(wish.fdr) if wish.fdr is not None else None
     first = 0
-    for places, scored in waiting:
+    for scored in waiting:
         if discoveries is not None:
-            scored["discovery"] = discoveries[first : first + len(places)]
-        _write(writer, scorer, places, scored, wish.alpha)
-        first += len(places)
+            scored.arrays["discovery"] = discoveries[first : first + len(scored.places)]
+        _write(writer, scorer, scored, wish.alpha)
+        first += len(scored.places)
 
 
-def _write(writer: Writer, scorer: Scorer, places: list[Place], scored: Arrays, alpha: float) -> None:
+class _Scored(NamedTuple):
+    """What was found of a batch; ``regions`` of each item where maps were asked for."""
+
+    places: list[Place]
+    arrays: Arrays
+    regions: list[list[Region]] | None
+
+
+def _write(writer: Writer, scorer: Scorer, scored: _Scored, alpha: float) -> None:
     from service.media.documents import item_scores
     from service.offline.outputs import Row
 
-    scores = item_scores(scorer.info, scored, alpha)
-    writer.write([Row(place, item) for place, item in zip(places, scores, strict=True)])
+    scores = list(item_scores(scorer.info, scored.arrays, alpha))
+    for score, regions in zip(scores, scored.regions or (), strict=False):
+        score.regions = regions
+    writer.write([Row(place, score) for place, score in zip(scored.places, scores, strict=True)])
 
 
 def _summary(reference: str, together: GroupScore, anomalous: int, alpha: float) -> str:

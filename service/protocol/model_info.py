@@ -44,6 +44,8 @@ class MapInfo(Struct, frozen=True):
     """Whether each place is compared with the same place of other pictures."""
     absolute: bool
     """Whether too likely places count as strange too."""
+    relative: bool
+    """Whether places that are hard to code may be less likely."""
 
 
 class ModelInfo(Struct, frozen=True):

@@ -113,6 +113,19 @@ def test_no_pass_waits_for_the_device(name: str) -> None:
             assert not kernels.waits, kind
 
 
+@pytest.mark.parametrize("recipe", anomaly.RECIPES)
+def test_no_map_waits_for_the_device(recipe: anomaly.Recipe) -> None:
+    pixels = torch.randn(40, 2, 4, 4)
+    flow = flows.build("lattice", (4, 4), {"width": 4, "blocks": 1, "components": 1}).requires_grad_(False)
+    calibration = anomaly.MapCalibration.of(recipe, pixels[:20], pixels[20:])
+    with fake_gpu(), torch.no_grad():
+        flow, calibration = on_fake_gpu(flow), on_fake_gpu(calibration)
+        with Kernels(GPU.type) as kernels:
+            found = calibration.judge(anomaly.pixel_nats(flow, flow.to_continuous(items_of(flow))))
+        assert found.rarity.device == found.p_value.device == GPU
+        assert not kernels.waits
+
+
 @pytest.mark.parametrize(
     ("name", "method"),
     [

@@ -20,7 +20,16 @@ from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
 from flows import Flow, anomaly, build
-from model_store import CalibrationEvidence, LoadedModel, Publication, Report, Store, measure_bfloat16, publish
+from model_store import (
+    CalibrationEvidence,
+    LoadedModel,
+    MapEvidence,
+    Publication,
+    Report,
+    Store,
+    measure_bfloat16,
+    publish,
+)
 from service.api.app import create_app
 from service.api.service import Service
 from service.device.loop import DeviceLoop
@@ -81,7 +90,7 @@ def ordinary(flow: Flow, count: int, seed: int) -> np.ndarray:
 
 
 def publish_calibrated(root: Path, name: str, shape: tuple[int, ...]) -> None:
-    """Publish a second version whose p-values rest on the flow's own samples."""
+    """Publish a second version whose p-values, and maps of images, rest on the flow's own samples."""
     flow = publish_small(root, name, shape)
     held_out = torch.from_numpy(ordinary(flow, 300 + REFERENCE, seed=1))
     found = anomaly.statistics(flow, flow.to_continuous(held_out)).detach()
@@ -95,8 +104,17 @@ def publish_calibrated(root: Path, name: str, shape: tuple[int, ...]) -> None:
             source="the flow's own samples",
             detection=DETECTION,
         ),
+        map=map_of(flow, held_out) if flow.is_image else None,
     )
     publish(root, name, publication)
+
+
+def map_of(flow: Flow, held_out: torch.Tensor) -> MapEvidence:
+    """Maps whose p-values rest on all held-out items but 300."""
+    pixels = anomaly.pixel_nats(flow, flow.to_continuous(held_out)).detach()
+    recipe = anomaly.Recipe(aligned=True, absolute=False, relative=False)
+    calibration = anomaly.MapCalibration.of(recipe, pixels[:300], pixels[300:])
+    return MapEvidence(calibration=calibration, source="the flow's own samples", fit=300)
 
 
 # A running service.

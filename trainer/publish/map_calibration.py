@@ -34,7 +34,7 @@ def map_evidence(flow: Flow, held_out: Tensor, source: str) -> MapEvidence | Non
     for recipe in anomaly.RECIPES:
         # The p-values play no part in the choice, so the pictures that fit may stand in for the others.
         draft = MapCalibration.of(recipe, usual, usual)
-        found = [(draft.judge(nats).rarity, mask) for nats, mask in faulty]
+        found = [(draft.judge(pixels).rarity, mask) for pixels, mask in faulty]
         tried[recipe] = sum(detection(rarity[~mask], rarity[mask]).auroc for rarity, mask in found) / len(found)
     best = max(tried, key=lambda recipe: tried[recipe])
     return MapEvidence(
@@ -47,14 +47,13 @@ def map_evidence(flow: Flow, held_out: Tensor, source: str) -> MapEvidence | Non
 
 @torch.no_grad()
 def _pixels(flow: Flow, items: Tensor) -> Tensor:
-    """Log-densities (N, H, W) of pixels at seed 0."""
+    """What maps read of items (N, *item_shape): (N, 2, H, W), at seed 0."""
     parts = torch.split(items, _BATCH)
-    return torch.cat([anomaly.pixel_log_densities(flow, flow.to_continuous(part)).cpu() for part in parts])
+    return torch.cat([anomaly.pixel_nats(flow, flow.to_continuous(part)).cpu() for part in parts])
 
 
 def _named(recipe: anomaly.Recipe) -> str:
-    place, side = ("its place" if recipe.aligned else "all places"), ("both sides" if recipe.absolute else "unlikely")
-    return f"{place}, {side}"
+    return ", ".join(f"{name} {'yes' if chosen else 'no'}" for name, chosen in recipe._asdict().items())
 
 
 def _faults(items: Tensor) -> list[tuple[Tensor, Tensor]]:

@@ -262,3 +262,28 @@ def test_the_formats_of_the_help_are_those_that_can_be_written() -> None:
     from service.offline import outputs, score_command
 
     assert set(score_command._FORMATS) == set(outputs.FORMATS)
+
+
+def test_maps_are_written_beside_the_scores_for_people_and_for_programs(score: Score, tmp_path: Path) -> None:
+    pixels = images(3)
+    (tmp_path / "album").mkdir()
+    Image.fromarray(pixels[0]).save(tmp_path / "album/first.png")
+    np.save(tmp_path / "album/more.npy", pixels[1:])
+    result = score(tmp_path / "album", "--maps", tmp_path / "maps", "--json", "--fdr", "0.1")
+    assert result.exit_code == 0, result.output
+    assert all(isinstance(json.loads(line)["regions"], list) for line in result.stdout.splitlines())
+    written = sorted(path.name for path in (tmp_path / "maps").iterdir())
+    assert written == sorted(f"{name}.{kind}" for name in ("first", "more-0", "more-1") for kind in ("npy", "png"))
+    assert np.load(tmp_path / "maps/first.npy").shape == (8, 8)
+    with Image.open(tmp_path / "maps/more-1.png") as shown:
+        assert shown.mode == "RGB"
+    plain = score(tmp_path / "album", "--json", "--fdr", "0.1")
+    assert all("regions" not in json.loads(line) for line in plain.stdout.splitlines())
+
+
+def test_maps_of_a_model_without_them_are_refused(score: Score, tmp_path: Path) -> None:
+    np.save(tmp_path / "points.npy", points(2))
+    result = score(tmp_path / "points.npy", "--model", "points", "--maps", tmp_path / "maps")
+    assert result.exit_code == 1
+    assert "--maps" in result.stderr
+    assert not (tmp_path / "maps").exists()

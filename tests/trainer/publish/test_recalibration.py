@@ -95,3 +95,23 @@ def test_own_data_that_do_not_fit_the_model_are_an_error(
         assert result.exit_code == 1
         assert complaint in result.output
         assert "Traceback" not in result.output
+
+
+def test_only_the_map_is_renewed_where_that_is_asked(
+    tiny: Preset, sluice_train: Train, sluice_calibrate: Train, tmp_path: Path
+) -> None:
+    assert sluice_train("tiny").exit_code == 0
+    result = sluice_calibrate("tiny-digits", "--only-map")
+    assert result.exit_code == 0, result.output
+    store = Store(tmp_path / "store")
+    first, second = store.load("tiny-digits", 1), store.load("tiny-digits", 2)
+    assert first.map is not None
+    assert second.map is not None
+    assert second.map.recipe == first.map.recipe
+    assert second.manifest.calibration == first.manifest.calibration
+    kept = {file: entry for file, entry in first.manifest.files.items() if file != "map.safetensors"}
+    assert kept.items() <= second.manifest.files.items()
+    assert second.manifest.map is not None
+    assert max(second.manifest.map.detection, key=lambda name: second.manifest.map.detection[name]) == ", ".join(
+        f"{name} {'yes' if chosen else 'no'}" for name, chosen in second.map.recipe._asdict().items()
+    )

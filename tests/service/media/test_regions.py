@@ -1,0 +1,77 @@
+"""Regions of a map: connected places, boxes, areas and peaks, and pictures of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from service.media.heat import colours, heat_sheet, levels_of
+from service.media.regions import Region, regions
+
+
+def found_in(text: str) -> list[Region]:
+    """Regions of a map whose places are marked by digits, their rarities; the others are ordinary."""
+    rows = [[0 if mark == "." else int(mark) for mark in line] for line in text.split()]
+    rarity = np.array(rows, dtype=np.float32)
+    return regions(rarity, np.where(rarity > 0, 0.01 / np.maximum(rarity, 1), 1.0), alpha=0.05)
+
+
+def test_an_ordinary_picture_has_no_region() -> None:
+    assert found_in("... ...") == []
+
+
+def test_boxes_areas_and_peaks_are_those_of_connected_places_the_strangest_first() -> None:
+    first, second = found_in("11...  .2...  ....9  ...8.")
+    assert (first.box, first.area, first.peak.row, first.peak.column, first.peak.rarity) == ((2, 3, 4, 5), 2, 2, 4, 9)
+    assert (second.box, second.area, second.peak.rarity) == ((0, 0, 2, 2), 3, 2)
+    assert first.p_value == pytest.approx(0.01 / 9)
+
+
+def test_a_winding_region_is_one() -> None:
+    spiral = "1111111 ......1 11111.1 1...1.1 1.111.1 1.....1 1111111"
+    assert [region.area for region in found_in(spiral)] == [sum(mark == "1" for mark in spiral)]
+
+
+def test_parts_of_random_maps_are_those_that_a_flood_fill_finds() -> None:
+    generator = np.random.default_rng(0)
+    for share in (0.1, 0.3, 0.5, 0.9):
+        flags = generator.random((17, 23)) < share
+        rarity = generator.random((17, 23)).astype(np.float32)
+        found = regions(rarity, np.where(flags, 0.01, 1.0), alpha=0.05)
+        assert sorted(region.area for region in found) == sorted(flood_fill(flags))
+
+
+def flood_fill(flags: np.ndarray) -> list[int]:
+    left, areas = {(int(row), int(column)) for row, column in np.argwhere(flags)}, []
+    while left:
+        waiting, area = [left.pop()], 0
+        while waiting:
+            row, column = waiting.pop()
+            area += 1
+            near = {(row + down, column + across) for down in (-1, 0, 1) for across in (-1, 0, 1)} & left
+            left -= near
+            waiting += near
+        areas.append(area)
+    return areas
+
+
+@pytest.mark.parametrize("shape", [(5, 8, 8), (1, 8, 12, 3), (2, 300, 240, 1)])
+def test_a_sheet_shows_every_picture_beside_its_map(shape: tuple[int, ...]) -> None:
+    items = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    rarity = np.zeros(shape[:3], np.float32)
+    calm = heat_sheet(items, rarity, [[]] * shape[0])
+    rarity[0, 2:5, 2:5] = 6
+    loud = heat_sheet(items, rarity, [[]] * shape[0])
+    assert calm.dtype == np.uint8
+    assert calm.shape == loud.shape
+    assert calm.shape[2] == 3
+    assert not np.array_equal(calm, loud)
+
+
+def test_the_colours_get_lighter_all_the_way() -> None:
+    light = colours(np.linspace(0, 1, 50)) @ [0.2126, 0.7152, 0.0722]
+    assert (np.diff(light) > 0).all()
+
+
+def test_fractions_become_levels() -> None:
+    assert levels_of(np.array([0.0, 0.5, 1.0])).tolist() == [0, 128, 255]
