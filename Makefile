@@ -56,12 +56,12 @@ bench-inpainting: install
 	$(BIN)/python -m bench.inpainting --data-dir $(DATA) --model mnist --several 5 --picture docs/inpainting.png --into docs/inpainting.md
 	$(BIN)/python -m bench.inpainting --data-dir $(DATA) --model fashion-mnist --pictures 50 --several 5 --into docs/inpainting.md
 
-# 100,000 rows through the Python client, beside npy bodies that are sent by hand. Wants a quiet machine.
 # What maps of where a picture is strange find, and what they cost. Wants a quiet machine for the time.
 .PHONY: bench-maps
 bench-maps: install
 	$(BIN)/python -m bench.maps $(if $(DATA),--data-dir $(DATA)) --into docs/maps.md
 
+# 100,000 rows through the Python client, beside npy bodies that are sent by hand. Wants a quiet machine.
 .PHONY: bench-client
 bench-client: install
 	$(BIN)/python -m bench.client --into docs/client.md

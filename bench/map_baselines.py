@@ -80,7 +80,7 @@ class ResidualPatch(Baseline):
 
     def of_patches(self, found: Tensor) -> Tensor:
         centred = found.double() - self._mean
-        left = centred - centred @ self._kept @ self._kept.T
+        left: Tensor = centred - centred @ self._kept @ self._kept.T
         return left.square().sum(dim=3).float()
 
 

@@ -1,11 +1,11 @@
 """Where a picture is strange: its log-density pixel by pixel, compared with held-out pictures at several scales.
 
-A pixel's deviation is its log-density less what is usual; where pictures have both plain and rich parts, half of what a
-simple lossless code needs for the pixel is first taken off its surprise. Deviations are averaged over Gaussian windows of several sizes. How
-rare an average is, is read from the places of held-out pictures, window by window; a place's score is the rarest of
-its windows. A picture's p-value is the rank of its highest score among the highest scores of held-out pictures that
-nothing else was read from, so that it is a conformal p-value (Vovk, Gammerman & Shafer 2005, "Algorithmic learning in
-a random world", section 2.2). It holds for all places and windows together: no further correction is needed.
+A pixel's deviation is its log-density less what is usual. Where a recipe says so, half of what a lossless code needs
+for the pixel is first taken off its surprise. Deviations are averaged over Gaussian windows of several sizes. How rare
+an average is, is read from the places of held-out pictures, window by window; a place's score is the rarest of its
+windows. A picture's p-value is the rank of its highest score among the highest scores of held-out pictures that nothing
+else was read from, so that it is a conformal p-value (Vovk, Gammerman & Shafer 2005, "Algorithmic learning in a random
+world", section 2.2). It holds for all places and windows together: no further correction is needed.
 """
 
 from __future__ import annotations

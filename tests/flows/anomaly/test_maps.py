@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -118,7 +120,10 @@ def test_too_few_pictures_are_refused() -> None:
 
 @pytest.mark.parametrize("architecture", ["lattice", "nice"])
 def test_pixels_sum_to_the_log_likelihood(architecture: str) -> None:
-    arguments = {"lattice": {"width": 4, "blocks": 1, "components": 2}, "nice": {"hidden": [4], "couplings": 2}}
+    arguments: dict[str, dict[str, Any]] = {
+        "lattice": {"width": 4, "blocks": 1, "components": 2},
+        "nice": {"hidden": [4], "couplings": 2},
+    }
     flow = flows.build(architecture, (8, 8), arguments[architecture])
     x = flow.to_continuous(torch.randint(0, 256, (3, 8, 8), dtype=torch.uint8))
     with torch.no_grad():

@@ -34,7 +34,8 @@ async def maps(service: Running, items: np.ndarray) -> np.ndarray:
         "/score?map=true", content=npy(items), headers={**NPY, "accept": "application/x-npy"}
     )
     assert answer.status_code == 200, answer.text
-    return np.load(io.BytesIO(answer.content))
+    found: np.ndarray = np.load(io.BytesIO(answer.content))
+    return found
 
 
 async def test_json_tells_regions_that_lie_where_the_picture_is_strange(service: Running) -> None:
