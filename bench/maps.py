@@ -67,7 +67,7 @@ def report(model: LoadedModel, data_dir: Path | None, limit: int, faulty: int) -
     means = (f"{pixels / len(DEFECTS):.3f} / {pictures / len(DEFECTS):.3f}" for pixels, pictures in total.values())
     yield f"| **mean** | {' | '.join(means)} |"
     bare, judged = cost(model, ordinary)
-    yield f"\nA score with its map takes {bare:.2f} times the bare likelihood and {judged:.2f} times the score without it,"
+    yield f"\nA score with its map takes {bare:.2f} times the bare likelihood and {judged:.2f} times the plain score,"
     yield f"at batch {_BATCH}, medians of {_PAIRS} pairs in one thread."
 
 
