@@ -53,8 +53,7 @@ def publish(store: Path, name: str, publication: Publication) -> Published:
     Raises StoreError when the name cannot name a model, or when the version, read back from its bytes, fails its own
     self-test. The store is then as it was.
     """
-    if not is_name(name):
-        raise StoreError(f"{name!r} cannot name a model: lower-case letters and digits, joined by '.', '_' or '-'")
+    _check_name(name)
     weights = flow_to_bytes(publication.flow, publication.weights_dtype)
     draft = _draft(name, publication)
     stored = flow_from_bytes(draft, weights)
@@ -109,6 +108,23 @@ def recalibrate(
         }
     )
     return _write(store, draft, {**kept, **_measured_files(evidence, draws)})
+
+
+def republish(store: Path, model: LoadedModel, name: str) -> Published:
+    """Publish a model that was loaded from elsewhere as the next version of ``name``, all else unchanged.
+
+    The provenance tells what it was called there. Raises StoreError when the name cannot name a model, and ModelRefused
+    when a file of the model was damaged since it was loaded.
+    """
+    _check_name(name)
+    files = {file: model.read(file) for file in model.manifest.files}
+    provenance = {**model.manifest.provenance, "published_as": model.reference}
+    return _write(store, model.manifest.model_copy(update={"name": name, "provenance": provenance}), files)
+
+
+def _check_name(name: str) -> None:
+    if not is_name(name):
+        raise StoreError(f"{name!r} cannot name a model: lower-case letters and digits, joined by '.', '_' or '-'")
 
 
 def _draft(name: str, publication: Publication) -> m.Manifest:

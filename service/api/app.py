@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.metadata import version
 
 from fastapi import FastAPI
 
@@ -18,6 +17,7 @@ from service.api.routes.v2 import server as v2_server
 from service.api.service import Service
 from service.protocol.devices import Devices
 from service.settings import Settings
+from service.version import own_version
 
 OPERATIONS: tuple[OperationRoute, ...] = (
     score.score,
@@ -49,7 +49,7 @@ def create_app(settings: Settings | None = None, device: Devices | None = None) 
 
     app = FastAPI(
         title="Sluice",
-        version=version("sluice"),
+        version=own_version(),
         summary="Samples, likelihoods and inpainting from trained normalizing flows",
         lifespan=lifespan,
         docs_url=None,  # FastAPI's own pages load their scripts from another host

@@ -100,11 +100,6 @@ class Exchange:
             raise WrongType("a body must be sent without a content encoding", "Content-Encoding")
         return await self.body_as_sent()
 
-    def hold(self, size: int) -> None:
-        """Count more bytes that this request holds until its end. Raises QueueFull where there is no room for them."""
-        self.service.bodies.hold(size)
-        self._held += size
-
     async def body_as_sent(self) -> bytes:
         """The whole body, which may be compressed. Raises TooLarge, or ClientLeft if the client leaves first."""
         announced = self.headers.get(b"content-length")
@@ -117,6 +112,11 @@ class Exchange:
         while not self._whole:
             chunks.append((await self._message()).get("body", b""))
         return b"".join(chunks)
+
+    def hold(self, size: int) -> None:
+        """Count more bytes that this request holds until its end. Raises QueueFull where there is no room for them."""
+        self.service.bodies.hold(size)
+        self._held += size
 
     def deadline(self, within: float | None = None) -> float:
         """A reading of time.monotonic() at which the request is given up: the service's limit, or the client's wish.

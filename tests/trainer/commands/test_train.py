@@ -18,10 +18,13 @@ Train = Callable[..., Result]
 
 
 def test_list_names_every_preset_and_what_it_publishes() -> None:
-    output = CliRunner().invoke(main, ["--list"], env={"COLUMNS": "120"}).output
+    output = CliRunner().invoke(main, ["--list"], env={"COLUMNS": "20"}).output  # no name is cut, however narrow
     for preset in PRESETS.values():
         assert preset.name in output
         assert preset.model in output
+        assert preset.data.title in output
+    listed = json.loads(CliRunner().invoke(main, ["--list", "--json"]).output)
+    assert [entry["preset"] for entry in listed] == list(PRESETS)
 
 
 def test_a_toy_is_trained_and_published_with_its_density_drawn(sluice_train: Train, tmp_path: Path) -> None:
