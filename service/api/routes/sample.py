@@ -44,7 +44,7 @@ class SampleParameters(Parameters):
     )
 
 
-@operation("POST", "/sample", SampleParameters, responses={200: answered(Samples, PNG, NPY)})
+@operation("POST", "/sample", SampleParameters, responses={200: answered(Samples, PNG, NPY)}, refusals=(413, 415))
 async def sample(exchange: Exchange, query: SampleParameters) -> Response:
     """A PNG grid (a scatter for a 2-D model), or npy or JSON by `Accept`. `X-Sluice-Seed` tells the seed.
 
