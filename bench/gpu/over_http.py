@@ -36,7 +36,7 @@ def measure(figures: Figures) -> Iterator[dict[str, object]]:
         )
         for name, path, body in jobs[:1] if figures.small else jobs:
             for connections in (1, 8) if figures.small else _CONNECTIONS:
-                took = asyncio.run(_load(address, path, body, connections, 0.5 if figures.small else 3.0))
+                took = asyncio.run(_load(address, path, body, connections, 0.5 if figures.small else 2.0))
                 yield {
                     "what": name,
                     "connections": connections,

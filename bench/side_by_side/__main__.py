@@ -21,6 +21,7 @@ from bench import children, page
 from bench.side_by_side import (
     account,
     environments,
+    fairness,
     in_process,
     neighbours,
     protocol,
@@ -138,6 +139,10 @@ def _protocol(model: PublishedModel, options: argparse.Namespace) -> Iterator[st
     yield from protocol.rows(model, options.seconds, options.rounds)
 
 
+def _fairness(model: PublishedModel, options: argparse.Namespace) -> Iterator[str | Row]:
+    yield from fairness.rows(model, options.seconds, options.rounds)
+
+
 def _verdict(_: PublishedModel, options: argparse.Namespace) -> Iterator[str | Row]:
     yield from verdicts.rows(options.seconds, options.rounds)
 
@@ -156,6 +161,7 @@ SECTIONS: Mapping[str, Section] = {
     "in-process": _in_process,
     "load": _load,
     "protocol": _protocol,
+    "fairness": _fairness,
     "verdict": _verdict,
     "neighbours": _neighbours,
     "start-up": _start_up,

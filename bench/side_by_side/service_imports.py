@@ -1,8 +1,9 @@
-"""What the bare loop takes from the service, to encode pictures exactly as the service does."""
+"""What the benchmark takes from the service: how pictures are encoded, and how API keys are made."""
 
 from __future__ import annotations
 
+from service.keys import create as create_key
 from service.media.grids import grid
 from service.media.pictures import to_png
 
-__all__ = ["grid", "to_png"]
+__all__ = ["create_key", "grid", "to_png"]

@@ -24,15 +24,15 @@ logger = logging.getLogger("sluice")
 _REREAD = 0.5
 """Seconds after which the file is looked at again."""
 
-_PUBLIC = frozenset({"/", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"})
-_PROBES = ("/health/", "/v2/health/")
+_PUBLIC = frozenset({"/", "/docs", "/openapi.json"})
+_PUBLIC_BELOW = ("/docs/", "/health/", "/v2/health/")
 _INFERENCE = ("/score", "/sample", "/inpaint", "/encode", "/decode")
 ADMINISTRATION = "/v2/repository/models/"
 
 
 def scope_of(path: str) -> keys.Scope | None:
     """The scope that a path asks for; None where anybody may ask. What nobody thought of asks for `read`."""
-    if path in _PUBLIC or path.startswith(_PROBES):
+    if path in _PUBLIC or path.startswith(_PUBLIC_BELOW):
         return None
     if path.startswith(ADMINISTRATION):
         return "admin"
@@ -45,10 +45,13 @@ def scope_of(path: str) -> keys.Scope | None:
 
 
 class Authority:
-    """The keys of a file, which is read again when it changes. Belongs to one event loop."""
+    """The keys of a file, which is read again when it changes. Belongs to one event loop.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    Each of several ``devices`` keeps an equal part of a key's item-ticks, since requests are divided among them.
+    """
+
+    def __init__(self, path: Path, devices: int = 1) -> None:
+        self._path, self._devices = path, devices
         self._seal = secrets.token_bytes(32)
         self._known: dict[str, bytes] = {}
         """Keyed hashes of keys that scrypt has found right, by id: what a request shows is compared with these."""
@@ -85,7 +88,8 @@ class Authority:
             raise Forbidden(f"the key {key.name} lacks the scope {scope}")
         self._enter(key)
         request["api_key"] = key
-        TENANT.set(Tenant(key.name, key.concurrent, key.item_ticks_per_minute))
+        rate = key.item_ticks_per_minute
+        TENANT.set(Tenant(key.name, key.concurrent, None if rate is None else -(-rate // self._devices)))
         return key
 
     def _enter(self, key: Key) -> None:

@@ -98,6 +98,10 @@ class Exchange:
         """The whole body. Raises WrongType for a compressed one, TooLarge, or ClientLeft if the client leaves first."""
         if self.headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
             raise WrongType("a body must be sent without a content encoding", "Content-Encoding")
+        return await self.body_as_sent()
+
+    async def body_as_sent(self) -> bytes:
+        """The whole body, which may be compressed. Raises TooLarge, or ClientLeft if the client leaves first."""
         announced = self.headers.get(b"content-length")
         if announced is not None and announced.isdigit() and int(announced) > self._limit:
             raise self._too_large()
@@ -108,6 +112,11 @@ class Exchange:
         while not self._whole:
             chunks.append((await self._message()).get("body", b""))
         return b"".join(chunks)
+
+    def hold(self, size: int) -> None:
+        """Count more bytes that this request holds until its end. Raises QueueFull where there is no room for them."""
+        self.service.bodies.hold(size)
+        self._held += size
 
     def deadline(self, within: float | None = None) -> float:
         """A reading of time.monotonic() at which the request is given up: the service's limit, or the client's wish.
@@ -164,8 +173,7 @@ class Exchange:
         self._length += more
         if self._length > self._limit:
             raise self._too_large()
-        self.service.bodies.hold(more)
-        self._held += more
+        self.hold(more)
         self._whole = not message.get("more_body", False)
         return message
 

@@ -43,7 +43,7 @@ class Service:
 
     def __init__(self, settings: Settings, device: Devices) -> None:
         self.settings, self.device = settings, device
-        self.authority = None if settings.keys_file is None else Authority(settings.keys_file)
+        self.authority = None if settings.keys_file is None else Authority(settings.keys_file, len(device.up))
         """Who may do what; None where requests need no key."""
         self.metrics = RequestMetrics()
         self.bodies = BytesInFlight(settings.max_bytes_in_flight)

@@ -34,7 +34,7 @@ class Requests:
         self, settings: Settings, registry: Registry, scheduler: Scheduler, account: Account, outbox: Outbox
     ) -> None:
         self._registry, self._scheduler, self._account, self._outbox = registry, scheduler, account, outbox
-        self._tenants = Tenants(account)
+        self._tenants = Tenants(account, settings.queue_item_ticks)
         self._tasks = Tasks(settings.max_tasks, settings.task_kept, account.retry_after)
         self._peers: dict[str, Held] = {}
         self._watched: list[Inpainting] = []

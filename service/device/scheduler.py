@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
 from collections.abc import Hashable, Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ import torch
 from flows import FlowError
 from service.device.account import Account
 from service.device.device_metrics import DeviceMetrics
+from service.device.fairness import FairQueue, TickLengths
 from service.device.jobs import Climbers, Job, Piece, Slice, halves, pieces_of
 from service.device.memory import out_of_memory
 from service.device.runner import Runner
@@ -31,7 +31,7 @@ class Scheduler:
     """Queues of pieces by program key. Belongs to the device's loop.
 
     Work of many ticks and work of one tick alternate, so that a long inpainting delays a score by one tick at most.
-    Among programs of the same sort the one that has waited longest goes first.
+    Among programs of the same sort the one that has waited longest goes first, within one API keys take turns.
     """
 
     def __init__(
@@ -39,7 +39,8 @@ class Scheduler:
     ) -> None:
         self._account, self._max_rows, self._metrics = account, max_rows, metrics
         self._threads, self._runner = threads, runner
-        self._waiting: dict[Hashable, deque[Piece]] = {}
+        self._waiting: dict[Hashable, FairQueue] = {}
+        self._lengths = TickLengths()
         self._since: dict[Hashable, int] = {}
         self._served = {True: 0, False: 0}
         self._ticks = 0
@@ -50,6 +51,7 @@ class Scheduler:
 
     def submit(self, job: Job) -> None:
         """Let a job join at the next tick."""
+        self._lengths.came(job.tenant)
         self._enqueue(job.program.key, list(pieces_of(job, self._max_rows)))
 
     def fail_all(self, problem: Problem) -> None:
@@ -68,16 +70,16 @@ class Scheduler:
 
     def _next(self) -> Hashable:
         def rank(key: Hashable) -> tuple[int, int]:
-            return self._served[self._waiting[key][0].job.program.iterative], self._since[key]
+            return self._served[self._waiting[key].first.job.program.iterative], self._since[key]
 
         return min(self._waiting, key=rank) if len(self._waiting) > 1 else next(iter(self._waiting))
 
     def _batch(self, key: Hashable) -> list[Piece]:
         """Whole pieces as they come, the last one cut to fit; pieces of jobs that are over are left out."""
         queue = self._waiting[key]
-        program = queue[0].job.program
+        program = queue.first.job.program
         pieces: list[Piece] = []
-        room = self._runner.sizes(program).most()
+        room = self._lengths.most_rows(key, self._runner.sizes(program).most())
         while queue and room:
             piece = queue.popleft()
             if piece.job.over or piece.job.late():
@@ -100,7 +102,7 @@ class Scheduler:
         if not pieces:
             return
         if key not in self._waiting:
-            self._waiting[key] = deque()
+            self._waiting[key] = FairQueue()
             self._since[key] = self._ticks
         self._waiting[key].extend(pieces)
 
@@ -114,6 +116,7 @@ class Scheduler:
             self._runner.sizes(program).grow()
         seconds = time.perf_counter() - began
         self._account.measure(rows, seconds)
+        self._lengths.took(program.key, pieces, seconds)
         self._metrics.tick(program.kind, program.model.reference, rows, seconds)
         for piece in pieces:
             piece.job.holding.spend(len(piece))

@@ -5,14 +5,13 @@ from __future__ import annotations
 import pytest
 
 from bench import devices
-from service.settings import Settings
 
 
 def test_one_device_process_is_compared_with_all_that_are_listed() -> None:
-    alone, own_choice, several = (Settings(**setup.settings) for setup in devices.setups("cuda:0,cuda:1"))  # type: ignore[arg-type]
-    assert (alone.devices, alone.threads) == ("cuda:0", 1)
-    assert (own_choice.devices, own_choice.threads) == ("cuda:0", None)
-    assert (several.devices, several.threads) == ("cuda:0,cuda:1", None)
+    alone, own_choice, several = (setup.settings for setup in devices.setups("cuda:0,cuda:1"))
+    assert alone == {"devices": "cuda:0", "threads": "1"}
+    assert own_choice == {"devices": "cuda:0"}
+    assert several == {"devices": "cuda:0,cuda:1"}
     with pytest.raises(SystemExit):
         devices.setups("cpu")
 

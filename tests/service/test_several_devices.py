@@ -27,7 +27,7 @@ from tests.service.servers import WAIT, Server, alive, serving, wait_until
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are watched through /proc")
 
 DEVICES = ("cpu:0", "cpu:1")
-TOKEN = "a-token-of-the-test"
+TOKEN = "a-token-of-the-test-of-several-devices"
 HALF_POINT = {"image": [0.5, 0], "mask": [0, 1]}
 ENDLESS = "model=points&steps=200000&method=nice"
 

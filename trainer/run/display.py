@@ -72,7 +72,7 @@ class Lines:
             self._epoch(record.epoch),
             f"train {self._likelihood(record.train)}",
             f"validation {self._likelihood(record.validation)}",
-            f"{self.steps * self.batch_size / record.seconds:,.0f} items/s",
+            f"{self.steps * self.batch_size / max(record.seconds, 1e-9):,.0f} items/s",
             f"{timedelta(seconds=max(0, round(left)))} left",
         ]
         if record.skipped:

@@ -13,7 +13,8 @@ from service.api.routes.score import ScoreParameters, count_scores
 from service.api.service import Service
 from service.api.v2.requests import Asked
 from service.api.v2.signatures import Called
-from service.media.inference import Wanted
+from service.media.inference import InferRequest, Wanted
+from service.media.inference import outputs_of as chosen_outputs
 from service.media.npy import Array
 from service.protocol.errors import WrongValue
 from service.protocol.model_info import ModelInfo
@@ -26,10 +27,26 @@ _COMPLETIONS = {
 """Outputs of an inpainting that the device calls by other names."""
 
 
-def check_choice(chosen: Sequence[tuple[str, bool]], asked: Asked) -> None:
-    """Raises WrongValue for an output that the parameters leave nothing to say in."""
-    if isinstance(asked.query, ScoreParameters) and asked.query.fdr is None and "discovery" in dict(chosen):
+def choice_of(request: InferRequest, function: Called, asked: Asked) -> list[tuple[str, bool]]:
+    """The outputs to send, and whether each is sent as binary data.
+
+    Raises WrongValue for one that there is none of, or that the parameters leave nothing to say in. A tensor cannot say
+    null: an alpha that no p-value can reach leaves `anomalous` out, where it is not asked for by name.
+    """
+    signature, usual = function.signature(), function.signature().usual_outputs
+    calibration, query = function.model.calibration, asked.query
+    if isinstance(query, ScoreParameters) and calibration is not None:
+        smallest = 1 / (calibration.reference + 1)
+        if query.alpha < smallest:
+            usual = tuple(name for name in usual if name != "anomalous")
+            if any(output.name == "anomalous" for output in request.outputs):
+                raise WrongValue(
+                    f"anomalous needs an alpha of at least {smallest:.3g}: no p-value of this model is smaller", "alpha"
+                )
+    chosen = chosen_outputs(request, signature.output_names, usual)
+    if isinstance(query, ScoreParameters) and query.fdr is None and any(name == "discovery" for name, _ in chosen):
         raise WrongValue("discovery needs the parameter fdr", "fdr")
+    return chosen
 
 
 def outputs_of(

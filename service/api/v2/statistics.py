@@ -32,7 +32,8 @@ class Totals:
         return [self._statistics(function) for function in functions]
 
     def _add(self, sample: Sample, function: str, label: str) -> None:
-        self._found[sample.name, sample.labels["model"], function, label] = sample.value
+        key = sample.name, sample.labels["model"], function, label
+        self._found[key] = self._found.get(key, 0.0) + sample.value  # of several devices each tells its own
 
     def _statistics(self, function: Called) -> ModelStatistics:
         def count(name: str, label: str = "") -> float:

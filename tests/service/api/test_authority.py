@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,21 +23,33 @@ BODY: dict[str, Any] = {"content": npy(images(2)), "headers": {"content-type": "
 SECRETS: dict[str, str] = {}
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    """One key for each scope, under its name."""
-    file = tmp_path / "keys.json"
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with one key for each scope, under its name."""
+    file = tmp_path_factory.mktemp("keys") / "keys.json"
     for scope in SCOPES:
         SECRETS[scope] = keys.create(file, scope, [scope])
+    (file.parent / "token").write_text("the admin token of 32 characters")
     return file
+
+
+@pytest.fixture
+def file(tmp_path: Path, made: Path) -> Path:
+    """The same file for one test alone, which may change it."""
+    return Path(shutil.copy(made, tmp_path))
+
+
+@pytest.fixture(scope="module")
+async def unchanged(store: Path, made: Path) -> AsyncIterator[Running]:
+    """A service whose keys no test changes."""
+    async with running(store, keys_file=made, admin_token_file=made.parent / "token") as started:
+        yield started
 
 
 @pytest.fixture
 async def service(store: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Running]:
     monkeypatch.setattr("service.api.authority._REREAD", 0.0)
-    (file.parent / "token").write_text("the admin token")
-    settings: dict[str, Any] = {"admin_token_file": file.parent / "token", "max_steps": 10**6}
-    async with running(store, keys_file=file, **settings) as started:
+    async with running(store, keys_file=file, max_steps=10**6) as started:
         yield started
 
 
@@ -73,10 +86,10 @@ PATHS: dict[tuple[str, str], Scope | None] = {
 
 
 @pytest.mark.parametrize(("call", "scope"), PATHS.items())
-async def test_each_call_asks_for_its_scope(service: Running, call: tuple[str, str], scope: Scope | None) -> None:
+async def test_each_call_asks_for_its_scope(unchanged: Running, call: tuple[str, str], scope: Scope | None) -> None:
     for held in SCOPES:
         for headers in (bearer(SECRETS[held]), {"x-api-key": SECRETS[held]}):
-            answer = await ask(service, *call, headers)
+            answer = await ask(unchanged, *call, headers)
             if scope in (None, held):
                 assert answer.status_code in (200, 400), answer.text  # 400: an inference without a body got in
             else:
@@ -89,21 +102,21 @@ async def test_each_call_asks_for_its_scope(service: Running, call: tuple[str, s
             {"x-api-key": ""},
             bearer(SECRETS["admin"][:-1] + "~"),
         ):
-            answer = await ask(service, *call, wrong)
+            answer = await ask(unchanged, *call, wrong)
             assert_problem(answer, 401)
             assert answer.headers["www-authenticate"].startswith("Bearer ")
 
 
-async def test_paths_that_do_not_exist_are_not_told_to_strangers(service: Running) -> None:
+async def test_paths_that_do_not_exist_are_not_told_to_strangers(unchanged: Running) -> None:
     for path in ("/nowhere", "/inpaint/some-id", "/score/../metrics", "/v2/models/x/versions/1/infer"):
-        assert_problem(await service.http.get(path), 401)
-    assert_problem(await service.http.get("/nowhere", headers=bearer(SECRETS["read"])), 404)
+        assert_problem(await unchanged.http.get(path), 401)
+    assert_problem(await unchanged.http.get("/nowhere", headers=bearer(SECRETS["read"])), 404)
 
 
-async def test_the_admin_token_still_administers_and_does_nothing_else(service: Running) -> None:
-    token = bearer("the admin token")
-    assert (await ask(service, "POST", "/v2/repository/models/points/load", token)).status_code == 200
-    assert_problem(await ask(service, "POST", "/score", token), 401)
+async def test_the_admin_token_still_administers_and_does_nothing_else(unchanged: Running) -> None:
+    token = bearer("the admin token of 32 characters")
+    assert (await ask(unchanged, "POST", "/v2/repository/models/points/load", token)).status_code == 200
+    assert_problem(await ask(unchanged, "POST", "/score", token), 401)
 
 
 async def test_keys_come_and_go_without_a_restart(service: Running, file: Path) -> None:

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.xdist_group("schemathesis")
 @pytest.fixture(scope="module")
 def server(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("openapi")
-    (folder / "token").write_text("correct horse")
+    (folder / "token").write_text("correct horse battery staple, and more")
     limits: dict[str, Any] = {"max_n": 8, "max_steps": 4, "max_items": 64, "max_body_bytes": 2**18, "max_tasks": 5}
     with serving(store, folder / "log", admin_token_file=folder / "token", **limits) as started:
         yield started

@@ -32,6 +32,8 @@ class Bench:
 
     max_rows: int = 16
     memory: int = 10_000
+    shortage: Exception = field(default_factory=lambda: torch.OutOfMemoryError("too many rows"))
+    """What the device raises where memory does not suffice."""
     ticks: list[tuple[str, list[int]]] = field(default_factory=list)
     """Of each tick the kind of its program and the different values of its rows."""
     account: Account = field(default_factory=Account)
@@ -49,13 +51,15 @@ class Bench:
         seconds: float = 60,
         model: Any = MODEL,
         observer: Observer | None = None,
+        tenant: str = "",
     ) -> Request:
-        """Rows of these values that need ``length`` ticks."""
+        """Rows of these values that need ``length`` ticks, of an API key."""
         columns = Columns({"value": torch.tensor(values), "length": torch.full((len(values),), length)})
         program = Short(model, self) if length == 1 else Long(model, self)
         request = Request()
         holding = self.account.open(len(values) * length)
-        request.job = Job(program, columns, holding, time.monotonic() + seconds, request, observer=observer)
+        deadline = time.monotonic() + seconds
+        request.job = Job(program, columns, holding, deadline, request, observer=observer, tenant=tenant)
         self.scheduler.submit(request.job)
         return request
 
@@ -81,7 +85,7 @@ class Bench:
         """The device takes a batch."""
         self.ticks.append((kind, sorted(set(values.tolist()))))
         if len(values) > self.memory:
-            raise torch.OutOfMemoryError("too many rows")
+            raise self.shortage
         if (values == BAD).any():
             raise ArithmeticError("a bad row")
         if (values == FATAL).any():

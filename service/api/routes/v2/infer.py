@@ -15,12 +15,11 @@ from service.api.parameters import BINARY
 from service.api.schemas import answered, schema_of
 from service.api.service import Service
 from service.api.v2.documents import InferResponse
-from service.api.v2.outputs import check_choice, outputs_of
+from service.api.v2.outputs import choice_of, outputs_of
 from service.api.v2.requests import Asked, asked_for, timeout_of
 from service.api.v2.signatures import Called, called
 from service.media.compression import deflated, inflated, wished
 from service.media.inference import InferRequest, answer_body, read_head
-from service.media.inference import outputs_of as chosen_outputs
 from service.media.types import JSON, OCTETS
 from service.protocol.messages import Submit
 from service.protocol.queue import Reservation
@@ -79,8 +78,7 @@ async def infer(exchange: Exchange, _: NoParameters) -> Response:
     try:
         with service.device.queue.reserve() as room:
             request, asked, deadline = await _read(exchange, function, room)
-            chosen = chosen_outputs(request, *_names(function))
-            check_choice(chosen, asked)
+            chosen = choice_of(request, function, asked)
             room.release()
             work = asked.work
             sent = time.perf_counter()
@@ -123,10 +121,11 @@ def direct(scope: Scope) -> OperationRoute | None:
 async def _read(exchange: Exchange, function: Called, room: Reservation) -> tuple[InferRequest, Asked, float]:
     """The request, the work that it asks for, and its deadline."""
     service = exchange.service
-    body = await exchange.body()
+    body = await exchange.body_as_sent()
     coding = exchange.header(b"content-encoding")
     if coding is not None:
         body = await _inflated(service, body, coding)
+        exchange.hold(len(body))
     head_length = exchange.header(_HEAD_LENGTH)
     size = len(body) if head_length is None else 0
     request, binary = await service.compute(lambda: read_head(body, head_length), size)
@@ -138,11 +137,6 @@ async def _inflated(service: Service, body: bytes, coding: str) -> bytes:
     limit = service.settings.max_body_bytes
     # How much a small body unfolds into is not known before.
     return await service.compute(lambda: inflated(body, coding.strip().lower(), limit), limit)
-
-
-def _names(function: Called) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    signature = function.signature()
-    return signature.output_names, signature.usual_outputs
 
 
 def _numbered(work: Submit, number: int, deadline: float) -> Submit:

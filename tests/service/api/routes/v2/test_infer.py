@@ -66,6 +66,13 @@ async def test_a_model_without_calibration_gives_no_verdict(service: Running) ->
     assert_problem(await infer(service, "uncalibrated", wanted), 422, "outputs")
 
 
+async def test_an_alpha_that_no_p_value_reaches_gives_no_verdict(service: Running) -> None:
+    found = outputs(await infer(service, "digits", digits(2, parameters={"alpha": 0.0005})))
+    assert list(found) == ["log_likelihood", "bits_per_dim", "p_value", "group_p_value"]
+    wanted = digits(2, parameters={"alpha": 0.0005}, outputs=[{"name": "anomalous"}])
+    assert_problem(await infer(service, "digits", wanted), 422, "alpha")
+
+
 @pytest.mark.parametrize("as_input", [False, True])
 async def test_samples_are_those_of_the_route_sample(service: Running, as_input: bool) -> None:
     if as_input:

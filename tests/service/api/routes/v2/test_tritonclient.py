@@ -16,7 +16,7 @@ from tritonclient.utils import InferenceServerException
 from tests.service.helpers import DIGITS, images, npy, publish_calibrated, publish_small
 from tests.service.servers import Server, serving
 
-TOKEN = "correct horse"
+TOKEN = "correct horse battery staple, and more"
 ADMIN = {"Authorization": f"Bearer {TOKEN}"}
 
 pytestmark = pytest.mark.xdist_group("tritonclient")

@@ -1,0 +1,157 @@
+"""Turns between API keys: whose rows a tick takes, and how long it may last while several keys ask.
+
+Where there are no keys, or one alone asks, all of this leaves the batches as they are.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from service.device.jobs import Piece
+from service.protocol.tenants import is_address
+
+_ACTIVE = 1.0
+"""Seconds for which a key counts as asking after its latest request: a client that waits for answers pauses between."""
+_LEAST_ROWS = 8
+"""Rows that a tick may always have: fewer would take hardly less time."""
+_TOLERANCE = 1.2
+"""How much longer than the lightest key's own ticks a tick may last. A request waits for the running tick and its own,
+so that this keeps its latency near twice what it is alone."""
+_MOST_PROGRAMS = 256
+_MOST_TENANTS = 1024
+"""Tenants from which those that wait for nothing are forgotten."""
+_MEMORY = 0.8
+"""Weight of the past in a measured time."""
+
+
+class FairQueue:
+    """Pieces of one program. The key that has had fewest rows is next, and within a key the piece that came first.
+
+    A key that comes, or comes back, starts with the rows of the one that has had fewest, so that none saves up turns.
+    """
+
+    def __init__(self) -> None:
+        self._lanes: dict[str, deque[Piece]] = {}
+        self._had: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return sum(map(len, self._lanes.values()))
+
+    def __bool__(self) -> bool:
+        return bool(self._lanes)
+
+    def __iter__(self) -> Iterator[Piece]:
+        for lane in self._lanes.values():
+            yield from lane
+
+    @property
+    def first(self) -> Piece:
+        """The piece that ``popleft`` would take."""
+        return self._lanes[self._next()][0]
+
+    def extend(self, pieces: Iterable[Piece]) -> None:
+        for piece in pieces:
+            self._lane(piece.job.tenant).append(piece)
+
+    def popleft(self) -> Piece:
+        tenant = self._next()
+        lane = self._lanes[tenant]
+        piece = lane.popleft()
+        self._had[tenant] += len(piece)
+        if not lane:
+            del self._lanes[tenant]
+        return piece
+
+    def appendleft(self, piece: Piece) -> None:
+        """Give back a piece, or the part of one, that was not taken after all."""
+        tenant = piece.job.tenant
+        if tenant not in self._lanes:
+            self._lanes[tenant] = deque()
+        self._lanes[tenant].appendleft(piece)
+        self._had[tenant] -= len(piece)
+
+    def _next(self) -> str:
+        return min(self._lanes, key=self._had.__getitem__) if len(self._lanes) > 1 else next(iter(self._lanes))
+
+    def _lane(self, tenant: str) -> deque[Piece]:
+        lane = self._lanes.get(tenant)
+        if lane is None:
+            least = min((self._had[other] for other in self._lanes), default=0)
+            lane = self._lanes[tenant] = deque()
+            had = max(self._had[tenant], least)
+            if len(self._had) > _MOST_TENANTS:
+                self._had = Counter({other: self._had[other] for other in self._lanes})
+            self._had[tenant] = had
+        return lane
+
+
+@dataclass(slots=True)
+class _Key:
+    """What is known of one key: when it last asked, and the seconds of a tick that had its rows alone."""
+
+    seen: float
+    seconds: float | None = None
+
+
+class TickLengths:
+    """Bounds the rows of a tick while several keys ask, so that a flood of one does not lengthen another's ticks."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, _Key] = {}
+        self._times: dict[Hashable, dict[int, float]] = {}
+        """Seconds of a tick by program and by rows, rounded up to a power of two."""
+
+    def came(self, tenant: str) -> None:
+        """A key has sent a request. Addresses take turns too; short ticks for each of very many would help nobody."""
+        if is_address(tenant):
+            return
+        self._key(tenant).seen = time.monotonic()
+
+    def most_rows(self, program: Hashable, room: int) -> int:
+        """Rows that a tick of a program may have, at most ``room``."""
+        if len(self._keys) < 2:
+            return room
+        now = time.monotonic()
+        asking = [key for key in self._keys.values() if now - key.seen < _ACTIVE]
+        lightest = min((key.seconds for key in asking if key.seconds is not None), default=None)
+        if len(asking) < 2 or lightest is None:
+            return room
+        times = self._times.get(program, {})
+        rows = max((size for size, seconds in times.items() if seconds <= _TOLERANCE * lightest), default=_LEAST_ROWS)
+        if 2 * rows not in times:  # nobody knows how long a larger one takes: find out
+            rows *= 2
+        return min(max(rows, _LEAST_ROWS), room)
+
+    def took(self, program: Hashable, pieces: Sequence[Piece], seconds: float) -> None:
+        """Learn from a tick."""
+        own: Counter[str] = Counter()
+        for piece in pieces:
+            own[piece.job.tenant] += len(piece)
+        if len(self._times) > _MOST_PROGRAMS:  # of versions that are served no longer
+            self._times.clear()
+        times = self._times.setdefault(program, {})
+        size = _size(own.total())
+        times[size] = _mean(times.get(size), seconds)
+        now = time.monotonic()
+        for tenant, rows in own.items():
+            if is_address(tenant):
+                continue
+            key = self._key(tenant)
+            key.seen, key.seconds = now, _mean(key.seconds, times.get(_size(rows), seconds))
+
+    def _key(self, tenant: str) -> _Key:
+        found = self._keys.get(tenant)
+        if found is None:
+            found = self._keys[tenant] = _Key(time.monotonic())
+        return found
+
+
+def _size(rows: int) -> int:
+    return 1 << (rows - 1).bit_length()
+
+
+def _mean(before: float | None, now: float) -> float:
+    return now if before is None else _MEMORY * before + (1 - _MEMORY) * now
