@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 
 install: $(VENV)/.installed
 
-$(VENV)/.installed: pyproject.toml requirements.lock requirements-dev.lock
+$(VENV)/.installed: pyproject.toml client/pyproject.toml requirements.lock requirements-dev.lock
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable . --editable client
 	touch $@
 
 serve: install
@@ -56,6 +56,11 @@ bench-inpainting: install
 	$(BIN)/python -m bench.inpainting --data-dir $(DATA) --model mnist --several 5 --picture docs/inpainting.png --into docs/inpainting.md
 	$(BIN)/python -m bench.inpainting --data-dir $(DATA) --model fashion-mnist --pictures 50 --several 5 --into docs/inpainting.md
 
+# 100,000 rows through the Python client, beside npy bodies that are sent by hand. Wants a quiet machine.
+.PHONY: bench-client
+bench-client: install
+	$(BIN)/python -m bench.client --into docs/client.md
+
 # Every preset in small, against the line that it states. DATA is a folder with the original files of the data sets;
 # without one they are downloaded.
 DATA ?= $(firstword $(wildcard data ../shared/data))
@@ -76,7 +81,7 @@ lock:
 	rm -rf $(VENV)-lock
 
 clean:
-	rm -rf $(VENV) $(VENV)-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* build *.egg-info
+	rm -rf $(VENV) $(VENV)-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* build *.egg-info client/build client/*.egg-info
 
 # An engine is brought up for the while where there is none and tests/containers/with-engine.sh can.
 .PHONY: lint-containers test-containers

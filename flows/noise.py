@@ -42,7 +42,7 @@ def content_keys(items: Tensor, seed: int | Tensor) -> Tensor:
 
 
 def derive(parents: Tensor, index: int | Tensor) -> Tensor:
-    """Keys (B,) of the index-th child stream of each key, for example of each step. ``index`` is an integer or (B,)."""
+    """Keys of the index-th child stream of each key, for example of each step: ``parents`` and ``index`` broadcast."""
     child = index * _GOLDEN + _MIX_1
     return _mix(parents ^ (_mixed(child) if isinstance(child, int) else _mix(child)))
 

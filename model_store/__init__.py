@@ -6,8 +6,9 @@ from model_store.loading import LoadedModel
 from model_store.manifest import DRAWS, Manifest
 from model_store.precision import measure_bfloat16, serving
 from model_store.publication import CalibrationEvidence, Publication, Report
-from model_store.publishing import Published, publish, recalibrate
+from model_store.publishing import Published, publish, published_before, recalibrate
 from model_store.store import Store, default_root
+from model_store.transfer import publish_weights, receive, send
 from model_store.weights import round_weights
 
 __all__ = [
@@ -27,7 +28,11 @@ __all__ = [
     "fits_a_sheet",
     "measure_bfloat16",
     "publish",
+    "publish_weights",
+    "published_before",
     "recalibrate",
+    "receive",
     "round_weights",
+    "send",
     "serving",
 ]

@@ -15,6 +15,8 @@ from typing import Any
 from model_store.manifest import MANIFEST, FileEntry
 from model_store.reference import VERSION
 
+WRITING = ".writing-"
+"""Begins the name of a file that is being written and is not yet in its place."""
 LARGEST_JSON = 1 << 20
 """Bytes of the largest JSON document that is read."""
 
@@ -33,7 +35,7 @@ def write_durably(path: Path, data: bytes) -> None:
 
 def replace_durably(path: Path, data: bytes) -> None:
     """Replace a file's content in one step: a reader sees the old content or the new, never a part."""
-    descriptor, name = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
+    descriptor, name = tempfile.mkstemp(prefix=WRITING, dir=path.parent)
     temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -87,14 +87,14 @@ def read_manifest(directory: Path, name: str, version: int) -> m.Manifest:
     except DamagedFile as error:
         raise ModelRefused(name, version, str(error)) from error
     except ValidationError as error:
-        raise ModelRefused(name, version, f"manifest: {_first_fault(error)}") from error
+        raise ModelRefused(name, version, f"manifest: {first_fault(error)}") from error
     if (manifest.name, manifest.version) != (name, version):
         raise ModelRefused(name, version, f"its manifest is that of {manifest.name}@{manifest.version}")
     return manifest
 
 
-def _first_fault(error: ValidationError) -> str:
-    """The fault to report: an unknown format explains all others, so it goes first."""
+def first_fault(error: ValidationError) -> str:
+    """The fault of a JSON document to report: an unknown format explains all others, so it goes first."""
     faults = error.errors(include_url=False, include_context=False)
     for fault in faults:
         if fault["loc"] == ("format",) and fault["type"] != "missing":

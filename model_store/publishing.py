@@ -9,9 +9,8 @@ import errno
 import hashlib
 import json
 import re
-import shutil
-import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +23,7 @@ from flows.priors import PRIORS
 from model_store import manifest as m
 from model_store import selftest
 from model_store.aliases import DEFAULT
+from model_store.drafts import draft_directory, sweep
 from model_store.draws import draws_to_png
 from model_store.errors import StoreError
 from model_store.files import names_in, replace_durably, sync_directory, write_durably
@@ -38,11 +38,13 @@ _LEAST_TOLERANCE = 1e-3
 
 
 class Published(NamedTuple):
-    """A version that has just been published, and its directory."""
+    """A published version and its directory."""
 
     name: str
     version: int
     path: Path
+    new: bool = True
+    """Whether it was published just now."""
 
 
 def publish(store: Path, name: str, publication: Publication) -> Published:
@@ -51,8 +53,7 @@ def publish(store: Path, name: str, publication: Publication) -> Published:
     Raises StoreError when the name cannot name a model, or when the version, read back from its bytes, fails its own
     self-test. The store is then as it was.
     """
-    if not is_name(name):
-        raise StoreError(f"{name!r} cannot name a model: lower-case letters and digits, joined by '.', '_' or '-'")
+    _check_name(name)
     weights = flow_to_bytes(publication.flow, publication.weights_dtype)
     draft = _draft(name, publication)
     stored = flow_from_bytes(draft, weights)
@@ -69,6 +70,19 @@ def publish(store: Path, name: str, publication: Publication) -> Published:
         **_measured_files(publication.calibration, publication.draws),
     }
     return _write(store, draft, files)
+
+
+def published_before(store: Path, name: str, flow: Flow, weights_dtype: m.Dtype) -> Published | None:
+    """The newest version of a name that holds exactly these weights, if there is one."""
+    shelf = Store(store)
+    if not is_name(name):
+        return None
+    digest = hashlib.sha256(flow_to_bytes(flow, weights_dtype)).hexdigest()
+    for version in reversed(shelf.versions(name)):
+        with suppress(StoreError):  # a damaged version holds nothing
+            if shelf.manifest(name, version).files[m.WEIGHTS].sha256 == digest:
+                return Published(name, version, store / name / str(version), new=False)
+    return None
 
 
 def recalibrate(
@@ -94,6 +108,23 @@ def recalibrate(
         }
     )
     return _write(store, draft, {**kept, **_measured_files(evidence, draws)})
+
+
+def republish(store: Path, model: LoadedModel, name: str) -> Published:
+    """Publish a model that was loaded from elsewhere as the next version of ``name``, all else unchanged.
+
+    The provenance tells what it was called there. Raises StoreError when the name cannot name a model, and ModelRefused
+    when a file of the model was damaged since it was loaded.
+    """
+    _check_name(name)
+    files = {file: model.read(file) for file in model.manifest.files}
+    provenance = {**model.manifest.provenance, "published_as": model.reference}
+    return _write(store, model.manifest.model_copy(update={"name": name, "provenance": provenance}), files)
+
+
+def _check_name(name: str) -> None:
+    if not is_name(name):
+        raise StoreError(f"{name!r} cannot name a model: lower-case letters and digits, joined by '.', '_' or '-'")
 
 
 def _draft(name: str, publication: Publication) -> m.Manifest:
@@ -153,8 +184,8 @@ def _write(store: Path, draft: m.Manifest, files: Mapping[str, bytes]) -> Publis
     """Write the files and the manifest as the next version. On any error nothing is left behind."""
     directory = store / draft.name
     directory.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".publishing-", dir=directory))
-    try:
+    sweep(directory)
+    with draft_directory(directory) as temporary:
         temporary.chmod(0o755)  # mkdtemp's 0700 would keep out a service that runs as another user
         for file, data in files.items():
             write_durably(temporary / file, data)
@@ -165,9 +196,6 @@ def _write(store: Path, draft: m.Manifest, files: Mapping[str, bytes]) -> Publis
         while version is None:
             version = _claim(temporary, draft.model_copy(update={"files": entries}), directory)
         sync_directory(directory)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
     Store(store).set_alias(draft.name, DEFAULT, version)
     return Published(draft.name, version, directory / str(version))
 

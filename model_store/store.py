@@ -10,9 +10,17 @@ import torch
 from model_store import reference
 from model_store.aliases import DEFAULT, read_aliases, write_alias
 from model_store.errors import ModelRefused, StoreError, UnknownModel
-from model_store.files import names_in, read_object, versions_in
+from model_store.files import (
+    LARGEST_JSON,
+    DamagedFile,
+    names_in,
+    read_checked,
+    read_object,
+    read_plain,
+    versions_in,
+)
 from model_store.loading import LoadedModel, load_version, read_manifest
-from model_store.manifest import Manifest
+from model_store.manifest import MANIFEST, Manifest
 
 logger = logging.getLogger("sluice")
 
@@ -104,6 +112,23 @@ class Store:
     def manifest(self, name: str, version: int) -> Manifest:
         """The manifest of a version, parsed strictly. Raises ModelRefused."""
         return read_manifest(self._inside(name, version), name, version)
+
+    def manifest_bytes(self, name: str, version: int) -> bytes:
+        """The manifest as it was written. Raises ModelRefused."""
+        try:
+            return read_plain(self._inside(name, version), MANIFEST, LARGEST_JSON)
+        except DamagedFile as error:
+            raise ModelRefused(name, version, str(error)) from error
+
+    def read(self, name: str, version: int, file: str) -> bytes:
+        """A file that the manifest of a version lists, checked. Raises UnknownModel for another, and ModelRefused."""
+        entry = self.manifest(name, version).files.get(file)
+        if entry is None:
+            raise UnknownModel(f"{name}@{version} has no file {file[:80]!r}")
+        try:
+            return read_checked(self._inside(name, version), file, entry)
+        except DamagedFile as error:
+            raise ModelRefused(name, version, str(error)) from error
 
     def load(
         self,

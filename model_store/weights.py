@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import safetensors.torch
 import torch
@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from flows import Flow, FlowError, build
-from model_store.manifest import Dtype, Manifest
+from model_store.manifest import Architecture, Dtype, Manifest
 
 _TORCH: dict[Dtype, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -63,14 +63,19 @@ def flow_to_bytes(flow: Flow, dtype: Dtype) -> bytes:
 
 
 def flow_from_bytes(manifest: Manifest, data: bytes) -> Flow:
-    """The manifest's architecture with these weights, float32, in evaluation mode, parameters frozen.
+    """The flow that a manifest describes, with these weights (see ``flow_of``)."""
+    return flow_of(manifest.architecture, manifest.item.shape, manifest.weights.dtype, data)
 
-    The flow is built on the meta device first, so a manifest that asks for a gigantic network takes no memory.
+
+def flow_of(architecture: Architecture, shape: Sequence[int], weights_dtype: Dtype, data: bytes) -> Flow:
+    """An architecture for items of a shape with these weights, float32, in evaluation mode, parameters frozen.
+
+    The flow is built on the meta device first, so arguments that ask for a gigantic network take no memory.
     Raises DamagedTensors when the architecture is unknown or cannot be built, or when the tensors do not fit it.
     """
     with torch.device("meta"):
         try:
-            flow = build(manifest.architecture.name, manifest.item.shape, manifest.architecture.arguments)
+            flow = build(architecture.name, shape, architecture.arguments)
         except (FlowError, TypeError) as error:
             raise DamagedTensors(str(error)) from error
     expected = flow.state_dict()
@@ -78,10 +83,10 @@ def flow_from_bytes(manifest: Manifest, data: bytes) -> Flow:
     for key in sorted(expected.keys() - tensors.keys()):
         raise DamagedTensors(f"tensor {key!r} is missing")
     for key in sorted(tensors.keys() - expected.keys()):
-        raise DamagedTensors(f"tensor {key!r} does not belong to architecture {manifest.architecture.name!r}")
+        raise DamagedTensors(f"tensor {key!r} does not belong to architecture {architecture.name!r}")
     for key, tensor in tensors.items():
         want = expected[key]
-        dtype = stored_dtype(want, manifest.weights.dtype)
+        dtype = stored_dtype(want, weights_dtype)
         if tensor.shape != want.shape or tensor.dtype != dtype:
             raise DamagedTensors(
                 f"tensor {key!r} is {tuple(tensor.shape)} {tensor.dtype}, not {tuple(want.shape)} {dtype}"

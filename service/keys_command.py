@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from service import keys
+from service.commands.style import DocumentedGroup
 from service.keys import SCOPES, Key, Scope, UnusableKeys
 from service.settings import Settings
 
@@ -22,17 +23,18 @@ _file = click.option(
 )
 
 
-@click.group("keys")
+@click.group(
+    "keys",
+    cls=DocumentedGroup,
+    examples=(
+        "sluice keys create laptop --file keys.json",
+        "sluice keys create nightly --scope infer --expires 90d --concurrent 4 --item-ticks-per-minute 100000",
+        "sluice keys list",
+        "sluice keys revoke laptop",
+    ),
+)
 def command() -> None:
-    """Make, list and revoke API keys.
-
-    \b
-    Examples:
-      sluice keys create laptop --file keys.json
-      sluice keys create nightly --scope infer --expires 90d --concurrent 4 --item-ticks-per-minute 100000
-      sluice keys list
-      sluice keys revoke laptop
-    """
+    """Make, list and revoke API keys."""
 
 
 @command.command()

@@ -7,7 +7,10 @@ from typing import Any
 
 import torch
 
-from bench.gpu.figures import Figures
+from bench.gpu.figures import Figures, Row
+
+_LARGE = 1024
+"""Rows of a batch that should fill a card."""
 
 
 def whole(figures: Figures) -> Iterator[str]:
@@ -20,6 +23,8 @@ def whole(figures: Figures) -> Iterator[str]:
 def section(name: str, figures: Figures) -> Iterator[str]:
     """A heading, and the rows as a table whose columns are all keys in the order of their first row."""
     rows = figures.sections.get(name, [])
+    if name == "programs":
+        rows = list(_programs(rows))
     columns = list(dict.fromkeys(key for row in rows for key in row))
     yield ""
     yield f"### {name.capitalize()}"
@@ -31,6 +36,25 @@ def section(name: str, figures: Figures) -> Iterator[str]:
     yield "|" + " --- |" * len(columns)
     for row in rows:
         yield "| " + " | ".join(_shown(row.get(column)) for column in columns) + " |"
+
+
+def _programs(rows: list[Row]) -> Iterator[Row]:
+    """One row for each kind of work on each model: milliseconds by rows of the batch, shares of the largest."""
+    groups: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row["model"], row["precision"], row["kind"]), []).append(row)
+    for (model, precision, kind), measured in groups.items():
+        # What computes in float32 in either case was measured twice.
+        by_rows = {row["rows"]: row for row in measured}
+        least, most = by_rows[min(by_rows)], by_rows[max(by_rows)]
+        found: Row = {"model": model, "precision": precision, "work": kind}
+        found[f"kernel by kernel, {least['rows']} row"] = least["eager_ms"]
+        for count, row in by_rows.items():
+            best = min(row["eager_ms"], row["graph_ms"] or row["eager_ms"])
+            found[f"{count:,} row{'s' if count > 1 else ''}"] = best
+        for count in (count for count in by_rows if count >= _LARGE or count == most["rows"]):
+            found[f"share of the ceiling, {count:,} rows"] = by_rows[count]["share"]
+        yield found
 
 
 def _shown(value: Any) -> str:

@@ -39,7 +39,7 @@ class KernelDensity:
 
     def scores(self, points: Tensor) -> Tensor:
         """Minus the log-density (B,), up to a constant, of points (B, k); infinite for points that are not finite."""
-        if len(points) <= _BATCH:
+        if len(points) <= _BATCH or points.is_cuda:  # batches keep a CPU's caches; a GPU has none to keep
             return self._scores(points)
         return torch.cat([self._scores(part) for part in torch.split(points, _BATCH)])
 

@@ -50,6 +50,8 @@ class NonconformityScores:
         self.fit = self._standardised(fit) if scale is None else fit.double()
         self.reported = [name for test in tests for name in test.reported]
         self._reported = [names.index(name) for name in self.reported]
+        # A list would be copied to the device as an index, each time.
+        self._reported_index = torch.tensor(self._reported, device=fit.device)
         self._widths = [len(test.statistics) for test in tests]
         self._densities = [KernelDensity(part) for part in torch.split(self.fit, self._widths, dim=1)]
         # The scores of the fitted items themselves, each without its own kernel, sorted: (T, N).
@@ -67,7 +69,7 @@ class NonconformityScores:
         standardised = self._standardised(statistics)
         parts = zip(self._densities, torch.split(standardised, self._widths, dim=1), strict=True)
         scores = torch.stack([density.scores(part) for density, part in parts])
-        return torch.cat([standardised.T[self._reported], _half(scores - self._least)])
+        return torch.cat([standardised.T.index_select(0, self._reported_index), _half(scores - self._least)])
 
     def of_tests(self, features: Tensor) -> Tensor:
         """The test scores (T, B) among the features (G, B)."""

@@ -24,6 +24,8 @@ class PixelCode(nn.Module):
     A convolution can hardly use the pixel itself: the difference between black and nearly black is 1/256 of its range,
     and says much about its neighbours. The curves are piecewise linear, with a steep part right after black and right
     before white. So dequantisation noise of black and white, the most frequent levels, has little effect.
+
+    Under autocast the code has the dtype that nets take, which halves the memory that it moves.
     """
 
     # Constants of the ramps: they are not saved.
@@ -47,7 +49,7 @@ class PixelCode(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         level = (_LEVELS * x).flatten(0, 1).unsqueeze(1)
         code: Tensor = self.curves(((level - self.low) / self.width).clamp(self.least, self.most))
-        return code.to(x.dtype).reshape(len(x), -1, *x.shape[2:])
+        return code.reshape(len(x), -1, *x.shape[2:])
 
 
 class CellNet(Net):

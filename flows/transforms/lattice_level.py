@@ -101,12 +101,13 @@ class LatticeLevel(Transform):
         """The mixtures of one group's pixels (B, ...), or of all groups (G B, ...); x must hold all known pixels."""
         which = range(len(self.channels)) if index is None else range(index, index + 1)
         if self.joint:
-            return UnitMixture(self._jointly(x, index), self.components)
+            return UnitMixture(self._jointly(x, index).to(x.dtype), self.components)
         # Entries that are not known may be latents, which are not pixels and may be large.
         code = self.code(torch.where(self.known[which[-1]], functional.pixel_shuffle(x, CELL), 0))
         seen = [self._seen(code, index) for index in which]
         inputs = seen[0] if len(seen) == 1 else torch.cat(seen)
-        return UnitMixture(self.net(inputs, slice(which[0], which[-1] + 1)), self.components)
+        raw: Tensor = self.net(inputs, slice(which[0], which[-1] + 1))
+        return UnitMixture(raw.to(x.dtype), self.components)
 
     def _jointly(self, x: Tensor, index: int | None) -> Tensor:
         """The raw parameters of one group's mixtures, or of all groups', by one pass for each place."""

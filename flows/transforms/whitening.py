@@ -18,6 +18,9 @@ from flows.transforms.transform import Transform
 _FLOOR = 1e-9
 """As a share of the mean variance, added to every variance so that none is zero. Dequantised pixels vary far more."""
 
+_PART = 5000
+"""Items that are converted to float64 at a time."""
+
 
 class Standardise(Transform):
     """y = (x - mean) / std in every dimension of (B, D); log|det| = -sum of log std.
@@ -114,9 +117,11 @@ class Whitening(Transform):
 
     @torch.no_grad()
     def initialise(self, x: Tensor) -> Tensor:
-        exact = x.double()
-        mean = exact.mean(dim=0)
-        covariance = (exact - mean).T @ (exact - mean) / len(x)
+        mean = torch.stack([part.double().sum(dim=0) for part in torch.split(x, _PART)]).sum(dim=0) / len(x)
+        covariance = mean.new_zeros(self.dimensions, self.dimensions)
+        for part in torch.split(x, _PART):
+            centred = part.double() - mean
+            covariance += centred.T @ centred / len(x)
         variances, directions = torch.linalg.eigh(covariance)  # ascending, each direction a column
         variances = variances.clamp_min(0)
         floor = _FLOOR * variances.mean()

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.metadata import version
 
 from fastapi import FastAPI
 
 from service.api import problems, schemas
 from service.api.door import Door
 from service.api.operations import OperationRoute
-from service.api.routes import health, inpaint, inpaint_tasks, latents, models, repository, sample, score
+from service.api.routes import docs, health, inpaint, inpaint_tasks, latents, models, repository, sample, score
 from service.api.routes.v2 import infer
 from service.api.routes.v2 import models as v2_models
 from service.api.routes.v2 import server as v2_server
 from service.api.service import Service
 from service.protocol.devices import Devices
 from service.settings import Settings
+from service.version import own_version
 
 OPERATIONS: tuple[OperationRoute, ...] = (
     score.score,
@@ -49,16 +49,18 @@ def create_app(settings: Settings | None = None, device: Devices | None = None) 
 
     app = FastAPI(
         title="Sluice",
-        version=version("sluice"),
+        version=own_version(),
         summary="Samples, likelihoods and inpainting from trained normalizing flows",
         lifespan=lifespan,
+        docs_url=None,  # FastAPI's own pages load their scripts from another host
+        redoc_url=None,
     )
     app.state.service = service
     problems.install(app)
     schemas.install(app, asks_for_keys=service.authority is not None)
     app.add_middleware(Door, service=service, operations=OPERATIONS)
     app.router.routes.extend(OPERATIONS)
-    for module in (models, repository, health, v2_server, v2_models):
+    for module in (models, repository, health, docs, v2_server, v2_models):
         app.include_router(module.router)
     return app
 

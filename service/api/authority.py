@@ -24,15 +24,15 @@ logger = logging.getLogger("sluice")
 _REREAD = 0.5
 """Seconds after which the file is looked at again."""
 
-_PUBLIC = frozenset({"/", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"})
-_PROBES = ("/health/", "/v2/health/")
+_PUBLIC = frozenset({"/", "/docs", "/openapi.json"})
+_PUBLIC_BELOW = ("/docs/", "/health/", "/v2/health/")
 _INFERENCE = ("/score", "/sample", "/inpaint", "/encode", "/decode")
 ADMINISTRATION = "/v2/repository/models/"
 
 
 def scope_of(path: str) -> keys.Scope | None:
     """The scope that a path asks for; None where anybody may ask. What nobody thought of asks for `read`."""
-    if path in _PUBLIC or path.startswith(_PROBES):
+    if path in _PUBLIC or path.startswith(_PUBLIC_BELOW):
         return None
     if path.startswith(ADMINISTRATION):
         return "admin"

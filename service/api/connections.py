@@ -6,7 +6,6 @@ When there are too many, the one that has waited longest makes room. Where none 
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import resource
 import socket
@@ -19,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.api.problems import body_of
 from service.api.security_headers import PROBES, secure
+from service.protocol.tenants import network_of
 from service.settings import Settings
 
 LARGEST_HEAD = 64 * 1024
@@ -289,11 +289,3 @@ def connection_maker(crowd: Crowd) -> Callable[..., Connection]:
         return Connection(*arguments, crowd=crowd, **options)
 
     return make
-
-
-def network_of(address: str) -> str:
-    """What counts as one client: an IPv4 address, or the 64 bits of an IPv6 address that one host gets."""
-    if ":" not in address:
-        return address
-    whole = ipaddress.IPv6Address(address.partition("%")[0])
-    return str(whole.ipv4_mapped) if whole.ipv4_mapped else str(ipaddress.IPv6Network((whole, 64), strict=False))

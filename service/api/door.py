@@ -16,6 +16,7 @@ from service.api.routes.v2 import infer
 from service.api.security_headers import check_host, secure
 from service.api.service import Service
 from service.logs import REQUEST, request_id
+from service.protocol.tenants import TENANT, tenant_at
 
 
 class Door:
@@ -63,18 +64,21 @@ class Door:
         metrics = self._service.metrics
         metrics.in_flight.inc()
         try:
+            if self._hosts:
+                check_host(dict(scope["headers"]).get(b"host"), scope["path"], self._hosts)
             if method in ("HEAD", "OPTIONS") and method in (methods := methods_of(scope, self._computing)):
                 if method == "OPTIONS":
                     await Answer(b"", headers={"Allow": ", ".join(methods)}, status=204)(scope, receive, note)
                     return
                 scope = {**scope, "method": "GET"}
-            if self._hosts:
-                check_host(dict(scope["headers"]).get(b"host"), scope["path"], self._hosts)
             direct = self._operations.get((scope["method"], scope["path"])) or infer.direct(scope)
             if direct is not None:
                 scope["route"] = direct
             if authority is not None:
                 key = await authority.admitted(scope)
+            else:
+                client = scope.get("client")
+                TENANT.set(tenant_at(client[0]) if client else None)
             if direct is not None:
                 await direct.operation(scope, receive, note)
             else:

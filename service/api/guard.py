@@ -94,13 +94,14 @@ class Exchange:
         part: str | None = self.scope["path_params"].get(name)
         return part
 
-    async def body(self, *, encoded: bool = False) -> bytes:
-        """The whole body, as it was sent. Raises TooLarge, or ClientLeft if the client leaves first.
-
-        Raises WrongType for a compressed body, unless the caller unfolds it (``encoded``).
-        """
-        if not encoded and self.headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
+    async def body(self) -> bytes:
+        """The whole body. Raises WrongType for a compressed one, TooLarge, or ClientLeft if the client leaves first."""
+        if self.headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
             raise WrongType("a body must be sent without a content encoding", "Content-Encoding")
+        return await self.body_as_sent()
+
+    async def body_as_sent(self) -> bytes:
+        """The whole body, which may be compressed. Raises TooLarge, or ClientLeft if the client leaves first."""
         announced = self.headers.get(b"content-length")
         if announced is not None and announced.isdigit() and int(announced) > self._limit:
             raise self._too_large()

@@ -18,7 +18,7 @@ PAGE_POLICY = (
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 """The policy of a page of Sluice: scripts come from the service itself, and from nowhere else."""
-PROBES = (b"/health/", b"/metrics")
+PROBES = (b"/health/", b"/v2/health/", b"/metrics")
 """Paths that an orchestrator calls, by the address of a container and however busy the service is."""
 
 

@@ -11,6 +11,7 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from service.device.jobs import Piece
+from service.protocol.tenants import is_address
 
 _ACTIVE = 1.0
 """Seconds for which a key counts as asking after its latest request: a client that waits for answers pauses between."""
@@ -20,6 +21,8 @@ _TOLERANCE = 1.2
 """How much longer than the lightest key's own ticks a tick may last. A request waits for the running tick and its own,
 so that this keeps its latency near twice what it is alone."""
 _MOST_PROGRAMS = 256
+_MOST_TENANTS = 1024
+"""Tenants from which those that wait for nothing are forgotten."""
 _MEMORY = 0.8
 """Weight of the past in a measured time."""
 
@@ -78,7 +81,10 @@ class FairQueue:
         if lane is None:
             least = min((self._had[other] for other in self._lanes), default=0)
             lane = self._lanes[tenant] = deque()
-            self._had[tenant] = max(self._had[tenant], least)
+            had = max(self._had[tenant], least)
+            if len(self._had) > _MOST_TENANTS:
+                self._had = Counter({other: self._had[other] for other in self._lanes})
+            self._had[tenant] = had
         return lane
 
 
@@ -99,7 +105,9 @@ class TickLengths:
         """Seconds of a tick by program and by rows, rounded up to a power of two."""
 
     def came(self, tenant: str) -> None:
-        """A key has sent a request."""
+        """A key has sent a request. Addresses take turns too; short ticks for each of very many would help nobody."""
+        if is_address(tenant):
+            return
         self._key(tenant).seen = time.monotonic()
 
     def most_rows(self, program: Hashable, room: int) -> int:
@@ -129,6 +137,8 @@ class TickLengths:
         times[size] = _mean(times.get(size), seconds)
         now = time.monotonic()
         for tenant, rows in own.items():
+            if is_address(tenant):
+                continue
             key = self._key(tenant)
             key.seen, key.seconds = now, _mean(key.seconds, times.get(_size(rows), seconds))
 

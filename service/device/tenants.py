@@ -1,4 +1,7 @@
-"""The account of each API key: its jobs at once, its item-ticks in a minute, and its share of the queue."""
+"""The account of each API key: its jobs at once, its item-ticks in a minute, and its share of the queue.
+
+Where there are no keys, each address has an account, which has a share alone.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,11 @@ from dataclasses import dataclass
 
 from service.device.account import Account, Holding
 from service.protocol.errors import KeyLimit
-from service.protocol.tenants import Tenant
+from service.protocol.tenants import Tenant, is_address
 
 _MINUTE = 60.0
+_MOST = 1024
+"""Accounts from which those that hold nothing are forgotten."""
 
 
 @dataclass(slots=True)
@@ -37,7 +42,7 @@ class Tenants:
 
         A job is begun while the key has any item-ticks left, and may overdraw them: what it costs is then paid off
         before the next. Otherwise a job that costs more than a minute's item-ticks could never run. A key that has
-        work already gets no more than half of the queue, so that another one finds room.
+        work already gets no more than half of the queue, so that another one finds room; so does an address.
         """
         if tenant is None:
             return self._account.open(cost)
@@ -45,13 +50,16 @@ class Tenants:
         if tenant.concurrent is not None and state.jobs >= tenant.concurrent:
             raise KeyLimit(f"the key {tenant.name} may have {tenant.concurrent} requests at once", 1)
         if state.waiting and state.waiting + cost > self._bound / 2:
-            raise KeyLimit(f"the key {tenant.name} fills half of the queue", self._account.retry_after())
+            who = "this client" if is_address(tenant.name) else f"the key {tenant.name}"
+            raise KeyLimit(f"{who} fills half of the queue", self._account.retry_after())
         if tenant.item_ticks_per_minute is not None:
             _draw(tenant.name, tenant.item_ticks_per_minute, state, cost)
         return _TenantHolding(self._account, cost, state)
 
     def _state(self, tenant: Tenant) -> _State:
         now, rate = time.monotonic(), tenant.item_ticks_per_minute
+        if len(self._states) > _MOST:
+            self._states = {name: one for name, one in self._states.items() if one.jobs or one.rate is not None}
         state = self._states.setdefault(tenant.name, _State(None, 0.0, now))
         if rate is not None and state.rate != rate:  # a new key, or one that was made anew with another limit
             state.rate, state.balance, state.since = rate, float(rate), now

@@ -1,1 +1,1 @@
-"""Scoring files without a service: `sluice score`."""
+"""Models on files, without a service: `sluice score`, `sample`, `inpaint`, `bench`."""

@@ -5,35 +5,36 @@ from __future__ import annotations
 import asyncio
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from model_store import LoadedModel, Store, StoreError
-from service.device import hardware
-from service.device.descriptions import info_of
-from service.device_names import NoSuchDevice
+from service.commands.style import (
+    Documented,
+    bar,
+    failures_told,
+    model_option,
+    settings_with,
+    store_option,
+)
 from service.device_option import device_option
-from service.media.documents import GroupScore, group_score, item_scores
-from service.media.items import ItemSpec
-from service.offline import histogram
-from service.offline.outputs import FORMATS, Row, Writer, writer_to
-from service.offline.scorer import Scorer, scorer_of
-from service.offline.sources import Batch, Place, Source, sources
-from service.offline.unusable import UnusableFile
 from service.protocol.defaults import ALPHA, LARGEST_SEED, SCORE_SEED
-from service.protocol.errors import Problem
-from service.protocol.messages import Arrays
-from service.settings import Settings
 
-_EPILOG = """\b
-Examples:
-  sluice score pictures/ --model mnist-nice > scores.csv
-  sluice score batch.npy --fdr 0.1 --output scores.parquet
-  sluice score readings.csv --model moons --format jsonl --histogram scores.png
-"""
+if TYPE_CHECKING:
+    from model_store import LoadedModel
+    from service.media.documents import GroupScore
+    from service.offline.outputs import Writer
+    from service.offline.scorer import Scorer
+    from service.offline.sources import Batch, Place, Source
+    from service.protocol.messages import Arrays
+    from service.settings import Settings
+
+_FORMATS = ("csv", "parquet", "jsonl")
+"""The keys of ``outputs.FORMATS``, which is not imported for the sake of a help page."""
+_FOUND = 3
+"""Exit code of --fail-anomalous where an item is anomalous."""
 
 
 class _Share(click.FloatRange):
@@ -49,10 +50,19 @@ class _Share(click.FloatRange):
         return share
 
 
-@click.command(epilog=_EPILOG)
+@click.command(
+    cls=Documented,
+    examples=(
+        "sluice score pictures/ --model mnist-nice > scores.csv",
+        "sluice score batch.npy --fdr 0.1 --output scores.parquet",
+        "sluice score readings.csv --model moons --format jsonl --histogram scores.png",
+        "sluice score incoming/ --alpha 0.001 --fail-anomalous > scores.csv || echo 'look at scores.csv'",
+    ),
+    exit_codes={_FOUND: "with --fail-anomalous: everything was scored, and an item is anomalous"},
+)
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("--model", help="name, name@version or name@alias.  [default: the store's]")
-@click.option("--store", type=click.Path(path_type=Path), help="The model store's directory.")
+@model_option
+@store_option
 @device_option
 @click.option("--alpha", type=_Share(), default=ALPHA, show_default=True, help="At which p-value an item is anomalous.")
 @click.option("--fdr", type=_Share(), help="Mark discoveries so that at most this share of them is false.")
@@ -60,9 +70,11 @@ class _Share(click.FloatRange):
     "--seed", type=click.IntRange(0, LARGEST_SEED), default=SCORE_SEED, show_default=True, help="Of the dequantisation."
 )
 @click.option("--fit", is_flag=True, help="Convert a picture of another size or mode instead of refusing it.")
-@click.option("--format", "form", type=click.Choice(list(FORMATS)), help="[default: by the output's ending, else csv]")
+@click.option("--format", "form", type=click.Choice(_FORMATS), help="[default: by the output's ending, else csv]")
 @click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="[default: standard output]")
 @click.option("--histogram", "picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw a PNG here.")
+@click.option("--json", "as_json", is_flag=True, help="The same as --format jsonl.")
+@click.option("--fail-anomalous", is_flag=True, help="End with exit code 3 where an item is anomalous at --alpha.")
 def score(
     files: tuple[Path, ...],
     model: str | None,
@@ -75,23 +87,29 @@ def score(
     form: str | None,
     output: Path | None,
     picture: Path | None,
+    as_json: bool,
+    fail_anomalous: bool,
 ) -> None:
     """Score FILES as the service would: pictures (PNG, JPEG), .npy, .npz, .csv, .parquet, and folders of these.
 
     One row an item, in order, with its log-likelihood and, where the model is calibrated, its p-value. A summary and
     the verdict on all items together go to the standard error.
     """
-    settings = Settings.model_validate({**Settings().model_dump(), **({"device": device} if device else {})})
-    wish = _Wish(alpha, fdr, fit, seed, form or _form_of(output), output, picture)
-    try:
-        loaded = _load(model, store, settings)
+    if as_json and form not in (None, "jsonl"):
+        raise click.UsageError(f"--json and --format {form} contradict each other")
+    settings = settings_with(device=device)
+    wish = _Wish(alpha, fdr, fit, seed, "jsonl" if as_json else form or _form_of(output), output, picture)
+    with failures_told():
+        from service.offline import histogram
+        from service.offline.one_model import load_model
+
+        loaded = load_model(model, store, settings)
         if picture is not None:
             histogram.require(loaded)
-        click.echo(asyncio.run(_score(loaded, files, settings, wish)), err=True)
-    except (NoSuchDevice, StoreError, UnusableFile) as error:
-        raise click.ClickException(str(error)) from error
-    except Problem as problem:
-        raise click.ClickException(problem.detail) from problem
+        summary, anomalous = asyncio.run(_score(loaded, files, settings, wish))
+    click.echo(summary, err=True)
+    if fail_anomalous and anomalous:
+        raise SystemExit(_FOUND)
 
 
 class _Wish(NamedTuple):
@@ -106,34 +124,37 @@ class _Wish(NamedTuple):
     picture: Path | None
 
 
-def _load(model: str | None, store: Path | None, settings: Settings) -> LoadedModel:
-    shelf, device = Store(store or settings.store), hardware.device_of(settings)
-    return shelf.load(*shelf.resolve(model), device, bfloat16=hardware.bfloat16_allowed(settings, device))
+async def _score(loaded: LoadedModel, files: Sequence[Path], settings: Settings, wish: _Wish) -> tuple[str, int]:
+    """Score the files into the output; a summary, and how many items are anomalous."""
+    from service.device import hardware
+    from service.device.descriptions import info_of
+    from service.media.documents import group_score
+    from service.media.items import ItemSpec
+    from service.offline import histogram
+    from service.offline.outputs import writer_to
+    from service.offline.scorer import scorer_of
+    from service.offline.sources import sources
 
-
-async def _score(loaded: LoadedModel, files: Sequence[Path], settings: Settings, wish: _Wish) -> str:
-    """Score the files into the output; a summary."""
     info = info_of(loaded, ())
     found = sources(files, ItemSpec(info.item_shape, info.is_image), wish.fit)
     count = sum(source.count for source in found)
     async with scorer_of(loaded, settings, wish.seed) as scorer:
-        with writer_to(wish.output, sys.stdout.buffer, wish.form, info) as writer:
-            await _write_all(
-                writer,
-                scorer,
-                _batches(found, settings.max_batch_rows or hardware.batch_rows(loaded.flow.device)),
-                count,
-                wish,
-            )
+        rows = settings.max_batch_rows or hardware.batch_rows(loaded.flow.device)
+        with (
+            writer_to(wish.output, sys.stdout.buffer, wish.form, info) as writer,
+            bar(count, "scoring", "items") as move,
+        ):
+            await _write_all(writer, scorer, _batches(found, rows), move, wish)
     if wish.picture is not None:
         histogram.draw(wish.picture, loaded, scorer.log_likelihoods, scorer.p_values)
     together = group_score(info, scorer.log_likelihoods, scorer.group_p_value(), wish.alpha)
-    return _summary(info.reference, together, int((scorer.p_values <= wish.alpha).sum()), wish.alpha)
+    anomalous = int((scorer.p_values <= wish.alpha).sum())
+    return _summary(info.reference, together, anomalous, wish.alpha), anomalous
 
 
 def _form_of(output: Path | None) -> str:
     ending = output.suffix.lower().removeprefix(".") if output is not None else "csv"
-    return ending if ending in FORMATS else "csv"
+    return ending if ending in _FORMATS else "csv"
 
 
 def _batches(found: list[Source], rows: int) -> Iterator[Batch]:
@@ -141,20 +162,23 @@ def _batches(found: list[Source], rows: int) -> Iterator[Batch]:
         yield from source.batches(rows)
 
 
-async def _write_all(writer: Writer, scorer: Scorer, batches: Iterator[Batch], count: int, wish: _Wish) -> None:
+async def _write_all(
+    writer: Writer, scorer: Scorer, batches: Iterator[Batch], move: Callable[[int], None], wish: _Wish
+) -> None:
     """Score and write batch by batch.
 
     With a false-discovery rate nothing can be written before all is scored; what waits are numbers, never items.
     """
     waiting: list[tuple[list[Place], Arrays]] = []
-    with click.progressbar(length=count, label="scoring", file=sys.stderr) as bar:
-        for places, items in batches:
-            scored = await scorer.score(items)
-            if wish.fdr is None:
-                _write(writer, scorer, places, scored, wish.alpha)
-            else:
-                waiting.append((places, scored))
-            bar.update(len(places))
+    done = 0
+    for places, items in batches:
+        scored = await scorer.score(items)
+        if wish.fdr is None:
+            _write(writer, scorer, places, scored, wish.alpha)
+        else:
+            waiting.append((places, scored))
+        done += len(places)
+        move(done)
     discoveries = scorer.discoveries(wish.fdr) if wish.fdr is not None else None
     first = 0
     for places, scored in waiting:
@@ -165,6 +189,9 @@ async def _write_all(writer: Writer, scorer: Scorer, batches: Iterator[Batch], c
 
 
 def _write(writer: Writer, scorer: Scorer, places: list[Place], scored: Arrays, alpha: float) -> None:
+    from service.media.documents import item_scores
+    from service.offline.outputs import Row
+
     scores = item_scores(scorer.info, scored, alpha)
     writer.write([Row(place, item) for place, item in zip(places, scores, strict=True)])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -11,16 +10,12 @@ import torch
 
 from flows.anomaly import benjamini_hochberg
 from model_store import LoadedModel
-from service.device.descriptions import info_of
-from service.device.main import in_process
 from service.media.npy import Array
+from service.offline.one_model import far_deadline, serving_one
 from service.protocol.client import DeviceClient, Found
 from service.protocol.messages import Arrays, Options, Submit
 from service.protocol.model_info import ModelInfo
 from service.settings import Settings
-
-_YEAR = 365 * 86_400.0
-"""Seconds: nobody gives up a batch of a file."""
 
 
 class Scorer:
@@ -40,7 +35,7 @@ class Scorer:
                 id=number,
                 model=self.info.reference,
                 kind="score",
-                deadline=time.monotonic() + _YEAR,
+                deadline=far_deadline(),
                 arrays={"items": items},
                 seed=self._seed,
                 options=Options(scores=True),
@@ -79,10 +74,5 @@ class Scorer:
 @asynccontextmanager
 async def scorer_of(model: LoadedModel, settings: Settings, seed: int) -> AsyncIterator[Scorer]:
     """A scorer over a device that serves this one model."""
-    _, device = in_process(settings, [model])
-    await device.start()
-    try:
-        await device.until(lambda client: client.alive or client.failed)
-        yield Scorer(model, info_of(model, ()), device, seed)
-    finally:
-        await device.stop()
+    async with serving_one(model, settings) as one:
+        yield Scorer(model, one.info, one.device, seed)

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from service.api.connections import Limits, limits_of, network_of
+from service.api.connections import Limits, limits_of
+from service.protocol.tenants import network_of
 from service.settings import Settings
 from tests.reliability.markers import LONG
 from tests.reliability.probing import memory, probing
@@ -224,6 +225,7 @@ def test_an_address_is_what_one_host_may_choose_from() -> None:
     assert network_of("10.0.0.1") == network_of("::ffff:10.0.0.1") == "10.0.0.1"
     assert network_of("2001:db8::1") == network_of("2001:db8:0:0:9::9") != network_of("2001:db8:0:1::1")
     assert network_of("fe80::1%eth0") == "fe80::/64"
+    assert network_of("no address") == "no address"
 
 
 def peeked(one: socket.socket) -> bytes:

@@ -18,6 +18,12 @@ _EPILOG = """\b
 Examples:
   sluice-calibrate mnist-nice --data-dir ~/data
   sluice-calibrate my-pictures --store models --data ordinary-pictures-of-this-month
+
+\b
+Exit codes:
+  0    done
+  1    not done; the standard error says why
+  2    the command line is wrong
 """
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shlex
 from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.table import Table
 
 import model_store
 from flows import FlowError
@@ -37,12 +37,20 @@ Examples:
 
 Ctrl-C (or SIGTERM) finishes the current step and saves the run. The same command continues from there, with the same
 result as a run without the stop.
+
+\b
+Exit codes:
+  0        done
+  1        not done; the standard error says why
+  2        the command line is wrong
+  130, 143 stopped by Ctrl-C or SIGTERM, and saved
 """
 
 
 @click.command(epilog=_EPILOG)
 @click.argument("preset", required=False, type=click.Choice(list(PRESETS)), metavar="PRESET")
 @click.option("--list", "list_presets", is_flag=True, help="List the presets and exit.")
+@click.option("--json", "as_json", is_flag=True, help="Print the list, or the result, as JSON.")
 @data_dir_option
 @click.option(
     "--data",
@@ -104,6 +112,7 @@ result as a run without the stop.
 def main(
     preset: str | None,
     list_presets: bool,
+    as_json: bool,
     data_dir: Path | None,
     own_path: Path | None,
     epochs: int | None,
@@ -123,9 +132,9 @@ def main(
     publish: bool,
 ) -> None:
     """Train the flow that PRESET describes, evaluate it on the test set and publish it to a model store."""
-    console = Console()
+    console = Console(stderr=as_json)
     if list_presets:
-        console.print(_table())
+        click.echo(json.dumps([_entry(preset) for preset in PRESETS.values()], indent=1) if as_json else _table())
         return
     if preset is None:
         raise click.UsageError("a PRESET is needed; --list shows them")
@@ -167,9 +176,23 @@ def main(
         quality, published = export(finished, target, name or chosen.model)
     except (TrainerError, FlowError, model_store.StoreError) as error:
         raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(
+            f"{error.filename or 'the model'} cannot be written: {error.strerror}; make room and give the same command "
+            "again: it continues from the last state that was written"
+        ) from error
+    if as_json:
+        at = published and {"name": published.name, "version": published.version, "path": str(published.path)}
+        click.echo(json.dumps({"test": dataclasses.asdict(quality), "published": at}, indent=1))
+        return
     click.echo(f"test: {quality}")
-    if published:
+    if published and published.new:
         click.echo(f"published {published.name}@{published.version} at {published.path}")
+    elif published:
+        click.echo(
+            f"this run is published already, as {published.name}@{published.version} at {published.path}; "
+            "--fresh trains it anew"
+        )
 
 
 def _command(preset: Preset, seed: int, limit: int | None, ranks: Ranks) -> str:
@@ -188,12 +211,23 @@ def _command(preset: Preset, seed: int, limit: int | None, ranks: Ranks) -> str:
     return " ".join(words)
 
 
-def _table() -> Table:
-    """The presets, a row each."""
-    table = Table("preset", "data", "architecture", "epochs", "published as", box=None)
-    for preset in PRESETS.values():
-        table.add_row(preset.name, preset.data.title, preset.architecture, str(preset.epochs), preset.model)
-    return table
+def _entry(preset: Preset) -> dict[str, str | int]:
+    """What the list says of a preset."""
+    return {
+        "preset": preset.name,
+        "data": preset.data.title,
+        "architecture": preset.architecture,
+        "epochs": preset.epochs,
+        "published as": preset.model,
+    }
+
+
+def _table() -> str:
+    """The presets, a line each, however narrow the terminal: no name is cut."""
+    entries = [_entry(preset) for preset in PRESETS.values()]
+    rows = [list(entries[0]), *([str(value) for value in entry.values()] for entry in entries)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(f"{c:{w}}" for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)
 
 
 if __name__ == "__main__":

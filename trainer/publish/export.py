@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from model_store import Publication, Published, Report, measure_bfloat16, publish, round_weights, serving
+from model_store import (
+    Publication,
+    Published,
+    Report,
+    measure_bfloat16,
+    publish,
+    published_before,
+    round_weights,
+    serving,
+)
 from trainer.publish.calibration import calibration_evidence, source_of
 from trainer.publish.initial_draws import initial_draws
 from trainer.report import card, pictures
@@ -22,6 +31,7 @@ def export(run: FinishedRun, store: Path | None, name: str) -> tuple[Quality, Pu
     """Evaluate a finished run on the test set and, given a store, publish it there under that name.
 
     The flow's weights are first rounded to the dtype that is published, so the figures are those of the served weights.
+    A run that is published already is not published again.
     Raises StoreError when the store refuses the model.
     """
     flow, preset, splits = run.flow, run.preset, run.splits
@@ -30,6 +40,8 @@ def export(run: FinishedRun, store: Path | None, name: str) -> tuple[Quality, Pu
     quality = Quality.of(flow, scores)
     if store is None:
         return quality, None
+    if before := published_before(store, name, flow, preset.weights_dtype):
+        return quality, before
     latents = Latents.of(flow, splits.test[:LATENT_ITEMS])
     drawn = {
         "loss.png": pictures.curve(run.history, run.best),

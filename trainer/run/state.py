@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,10 @@ class TrainingState:
         self.best = {name: tensor.clone() for name, tensor in self.evaluated.state_dict().items()}
 
     def save(self, directory: Path, experiment: Mapping[str, Any]) -> None:
-        """Replace the state in the run directory. ``experiment`` describes what it is the state of."""
+        """Replace the state in the run directory. ``experiment`` describes what it is the state of.
+
+        Raises RunStateError when it cannot be written; the state before it is then still there.
+        """
         tensors = {f"flow/{name}": tensor for name, tensor in self.flow.state_dict().items()}
         tensors |= {f"best/{name}": tensor for name, tensor in self.best.items()}
         if self.average is not None:
@@ -103,12 +107,20 @@ class TrainingState:
         for index, moments in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser/{index}/{name}": tensor for name, tensor in moments.items()}
         header = {"experiment": json.dumps(experiment), "progress": json.dumps(asdict(self.progress))}
-        directory.mkdir(parents=True, exist_ok=True)
         temporary = directory / f".{FILE}.partial"
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, header)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(directory / FILE)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, header)
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(directory / FILE)
+        except (OSError, SafetensorError) as error:
+            with suppress(OSError):
+                temporary.unlink()
+            raise RunStateError(
+                f"{directory}: the state of the run cannot be written: {error}; make room, or name another folder "
+                "with --run-dir, and give the same command again: it continues after the last state that was written"
+            ) from error
 
     def restore(self, directory: Path, experiment: Mapping[str, Any]) -> None:
         """Restore what ``save`` wrote, bit for bit.

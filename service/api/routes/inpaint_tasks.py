@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from contextlib import suppress
 from urllib.parse import parse_qsl
 
 from starlette.responses import Response
@@ -23,9 +24,12 @@ from service.api.inpaint_requests import (
 from service.api.negotiation import negotiate
 from service.api.operations import Parameters, operation
 from service.api.parameters import checked_id
+from service.api.service import Service
 from service.api.task_states import ACCEPTED, TOLD, accepted, told
 from service.media.types import EVENTS
+from service.protocol.errors import Unknown
 from service.protocol.messages import ENDED, Completed, Follow, StopTask, Submit, TaskIs, TaskKey
+from service.protocol.queue import Queue, Reservation
 
 
 @operation("PUT", "/inpaint/{id}", InpaintParameters, responses=TOLD, body=INPAINT_BODY, refusals=(409, 413, 415))
@@ -38,7 +42,7 @@ async def put(exchange: Exchange, query: InpaintParameters) -> Response:
     name = checked_id(exchange.path_id)
     model = service.model(query.model)
     exchange.deadline()
-    with service.device.queue.reserve() as room:
+    with await _room(service, name, query.n * query.steps) as room:
         asked = await asked_for(exchange, query, model, room)
         key = TaskKey(name, _fingerprint(exchange, asked))
         late = time.monotonic() + service.settings.task_deadline
@@ -76,6 +80,16 @@ async def stop(exchange: Exchange, query: Parameters) -> Response:
     if answer.about.state == "stopping" and before.about.state != "stopping":
         exchange.service.metrics.cancelled.labels("stopped").inc()
     return told(answer.about)
+
+
+async def _room(service: Service, name: str, cost: int) -> Reservation:
+    """Room for a new task. A full queue does not matter to one that runs already: asking again costs nothing."""
+    queue = service.device.queue
+    if queue.waiting + cost > queue.bound:
+        with suppress(Unknown):
+            await service.device.ask(lambda number: Follow(number, name, "state"))
+            return Reservation(Queue(cost, ()))
+    return queue.reserve()
 
 
 def _fingerprint(exchange: Exchange, asked: Submit) -> str:

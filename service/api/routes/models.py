@@ -37,11 +37,22 @@ class RefusedModel(BaseModel):
     reason: str
 
 
+class RequestLimits(BaseModel):
+    """What one request may hold, so that a client can split a larger batch before it sends it."""
+
+    max_items: int
+    """Items to score, encode or decode."""
+    max_n: int
+    """Items to sample, and completions of an inpainting."""
+    max_body_bytes: int
+
+
 class ModelList(BaseModel):
     models: list[ModelSummary]
     refused: list[RefusedModel]
     loading: list[str] = []
     """Names that are still to be loaded."""
+    limits: RequestLimits
 
 
 class Calibrated(BaseModel):
@@ -93,6 +104,11 @@ async def list_models(service: TheService) -> ModelList:
         models=[ModelSummary(**_summary(model, catalogue)) for model in catalogue.models],
         refused=[RefusedModel(name=r.name, version=r.version, reason=r.reason) for r in catalogue.refused],
         loading=list(catalogue.waiting),
+        limits=RequestLimits(
+            max_items=service.settings.max_items,
+            max_n=service.settings.max_n,
+            max_body_bytes=service.settings.max_body_bytes,
+        ),
     )
 
 

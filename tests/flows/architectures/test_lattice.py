@@ -49,6 +49,17 @@ def test_a_latent_depends_on_no_later_pixel() -> None:
     assert (flow.encode(x)[0] != flow.encode(first)[0]).sum() > 30
 
 
+def test_colours_of_a_joint_pass_depend_on_the_colours_before_only() -> None:
+    flow = disturb(flows.lattice((8, 8, 3), **SMALL, joint=True).double())
+    x = torch.rand(1, 8, 8, 3, dtype=torch.float64)
+    z = flow.in_item_layout(flow.encode(x)[0])
+    for colour in range(3):
+        other = x.clone()
+        other[0, 3, 0, colour] = 1 - x[0, 3, 0, colour]  # a pixel of the last lattice
+        moved = (flow.in_item_layout(flow.encode(other)[0]) != z)[0].any(dim=(0, 1))
+        assert moved.tolist() == [colour <= later for later in range(3)]
+
+
 @pytest.mark.parametrize("value", [0.0, 1.0, 1e-30, 1 / 256, 255 / 256, 0.5])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_flat_images_have_a_finite_likelihood(value: float, dtype: torch.dtype) -> None:

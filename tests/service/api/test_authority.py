@@ -29,7 +29,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("keys") / "keys.json"
     for scope in SCOPES:
         SECRETS[scope] = keys.create(file, scope, [scope])
-    (file.parent / "token").write_text("the token of the administrator alone")
+    (file.parent / "token").write_text("the admin token of 32 characters")
     return file
 
 
@@ -121,7 +121,7 @@ async def test_paths_that_do_not_exist_are_not_told_to_strangers(unchanged: Runn
 
 
 async def test_the_admin_token_still_administers_and_does_nothing_else(unchanged: Running) -> None:
-    token = bearer("the token of the administrator alone")
+    token = bearer("the admin token of 32 characters")
     assert (await ask(unchanged, "POST", "/v2/repository/models/points/load", token)).status_code == 200
     assert_problem(await ask(unchanged, "POST", "/score", token), 401)
 

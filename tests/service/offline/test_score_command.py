@@ -245,3 +245,20 @@ def assert_refused(result: Result, complaint: str) -> None:
     assert result.exit_code == 1, result.output
     assert complaint in result.stderr
     assert "Traceback" not in result.output
+
+
+def test_an_exit_code_tells_a_program_that_an_item_is_anomalous(score: Score, tmp_path: Path) -> None:
+    np.save(tmp_path / "far.npy", points(3) + 30)
+    assert score("--model", "points", tmp_path / "far.npy").exit_code == 0
+    found = score("--model", "points", tmp_path / "far.npy", "--fail-anomalous", "--json")
+    assert found.exit_code == 3
+    assert [json.loads(line)["anomalous"] for line in found.stdout.splitlines()] == [True] * 3
+    assert score("--model", "points", tmp_path / "far.npy", "--json", "--format", "csv").exit_code == 2
+    np.save(tmp_path / "near.npy", points(3))
+    assert score("--model", "points", tmp_path / "near.npy", "--alpha", 1e-9, "--fail-anomalous").exit_code == 0
+
+
+def test_the_formats_of_the_help_are_those_that_can_be_written() -> None:
+    from service.offline import outputs, score_command
+
+    assert set(score_command._FORMATS) == set(outputs.FORMATS)

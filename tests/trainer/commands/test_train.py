@@ -1,6 +1,7 @@
 """The command sluice-train: the list, toys and own data from end to end, errors without a traceback."""
 
 import json
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
+from tests.trainer.conftest import stop_after
 from trainer.commands.train import main
 from trainer.presets import PRESETS, Preset
 
@@ -16,10 +18,13 @@ Train = Callable[..., Result]
 
 
 def test_list_names_every_preset_and_what_it_publishes() -> None:
-    output = CliRunner().invoke(main, ["--list"], env={"COLUMNS": "120"}).output
+    output = CliRunner().invoke(main, ["--list"], env={"COLUMNS": "20"}).output  # no name is cut, however narrow
     for preset in PRESETS.values():
         assert preset.name in output
         assert preset.model in output
+        assert preset.data.title in output
+    listed = json.loads(CliRunner().invoke(main, ["--list", "--json"]).output)
+    assert [entry["preset"] for entry in listed] == list(PRESETS)
 
 
 def test_a_toy_is_trained_and_published_with_its_density_drawn(sluice_train: Train, tmp_path: Path) -> None:
@@ -139,3 +144,48 @@ def test_cuda_where_there_is_none_is_an_error(sluice_train: Train) -> None:
     result = sluice_train("moons-nice", "--device", "cuda")
     assert result.exit_code == 1
     assert "no CUDA device" in result.output
+
+
+def test_a_finished_run_is_not_published_twice(tiny: Preset, sluice_train: Train, tmp_path: Path) -> None:
+    assert "published tiny-digits@1" in sluice_train("tiny").output
+    again = sluice_train("tiny")
+    assert again.exit_code == 0, again.output
+    assert "published already, as tiny-digits@1" in again.output
+    assert {path.name for path in (tmp_path / "store/tiny-digits").iterdir()} == {"1", "aliases.json"}
+    assert "published other@1" in sluice_train("tiny", "--name", "other").output
+    assert "published tiny-digits@2" in sluice_train("tiny", "--fresh", "--seed", "1").output
+
+
+@pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="files are limited by the system")
+def test_a_full_disk_is_told_in_one_line_and_the_run_goes_on_once_there_is_room(
+    tiny: Preset, sluice_train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        stop_after(patch, 4)
+        assert "stopped and saved" in sluice_train("tiny").output
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))  # no file grows beyond this: writing fails
+    try:
+        result = sluice_train("tiny")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert result.exit_code == 1
+    (line,) = [line for line in result.output.splitlines() if line.startswith("Error: ")]
+    assert "cannot be written" in line
+    assert "make room" in line
+    assert "Traceback" not in result.output
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["state.safetensors"]
+    result = sluice_train("tiny")
+    assert "after epoch 0, step 4" in result.output.replace("\n", " ")
+    assert "published tiny-digits@1" in result.output
+    (tmp_path / "store").rename(tmp_path / "gone")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        result = sluice_train("tiny")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert result.exit_code == 1
+    assert "make room" in result.output
+    assert "Traceback" not in result.output
+    assert not list((tmp_path / "store").glob("*/*")), "nothing half-written is left"
+    assert "published tiny-digits@1" in sluice_train("tiny").output

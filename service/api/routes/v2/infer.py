@@ -121,7 +121,7 @@ def direct(scope: Scope) -> OperationRoute | None:
 async def _read(exchange: Exchange, function: Called, room: Reservation) -> tuple[InferRequest, Asked, float]:
     """The request, the work that it asks for, and its deadline."""
     service = exchange.service
-    body = await exchange.body(encoded=True)
+    body = await exchange.body_as_sent()
     coding = exchange.header(b"content-encoding")
     if coding is not None:
         body = await _inflated(service, body, coding)

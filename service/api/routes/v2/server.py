@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
-
 from fastapi import APIRouter, Response
 
 from service.api.answers import Answer
@@ -14,6 +12,7 @@ from service.api.schemas import answered
 from service.api.v2.documents import ServerMetadata
 from service.media.documents import to_json
 from service.media.types import JSON
+from service.version import own_version
 
 EXTENSIONS = ["binary_tensor_data", "model_configuration", "model_repository", "statistics"]
 
@@ -36,4 +35,4 @@ async def server_ready(service: TheService) -> Response:
 @router.get("/", include_in_schema=False)
 async def server_metadata() -> Response:
     """The server's name, version, and the extensions of the protocol that it speaks."""
-    return Answer(to_json(ServerMetadata("sluice", version("sluice"), EXTENSIONS)), JSON)
+    return Answer(to_json(ServerMetadata("sluice", own_version(), EXTENSIONS)), JSON)

@@ -206,3 +206,18 @@ async def test_an_idle_service_forgets_old_tasks_unasked(start: Start, monkeypat
         assert answer.status_code == 202
         assert service.loop.requests._tasks._tasks
         await until(lambda: not service.loop.requests._tasks._tasks)
+
+
+async def test_a_task_that_runs_may_be_put_again_when_the_queue_is_full(start: Start) -> None:
+    async with start(max_steps=10**6, queue_item_ticks=1_000_500) as service:
+        url = f"/inpaint/mine?{FOREVER}"
+        assert (await service.http.put(url, **multipart(images(1)[0]))).status_code == 202
+        await climbing(service, "/inpaint/mine")
+        assert_problem(await service.http.put(url.replace("mine", "other"), **multipart(images(1)[0])), 429)
+        assert_problem(await service.http.post(f"/inpaint?{FOREVER}", **multipart(images(1)[0])), 429)
+        again = await service.http.put(url, **multipart(images(1)[0]))
+        assert (again.status_code, again.headers["location"]) == (202, "/inpaint/mine")
+        assert_problem(await service.http.put(url, **multipart(images(1, seed=1)[0])), 409, "id")
+        await service.http.delete("/inpaint/mine")
+        assert (await ended(service, "/inpaint/mine")).status_code == 200
+        assert service.waiting == 0

@@ -13,6 +13,7 @@ async def test_models_are_listed_and_described(service: Running) -> None:
     listed = (await service.http.get("/models")).json()
     assert [(m["reference"], m["default"]) for m in listed["models"]] == [("digits@1", True), ("points@1", False)]
     assert listed["refused"] == []
+    assert listed["limits"] == {"max_items": 10_000, "max_n": 1024, "max_body_bytes": 64 * 2**20}
     points = (await service.http.get("/models/points")).json()
     assert points["item_shape"] == [2]
     assert points["item_dtype"] == "float32"

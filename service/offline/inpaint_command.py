@@ -1,0 +1,236 @@
+"""The command `sluice inpaint`."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from service.commands.style import (
+    Documented,
+    bar,
+    failures_told,
+    json_option,
+    json_text,
+    model_option,
+    settings_with,
+    store_option,
+    write_out,
+)
+from service.device_option import device_option
+from service.protocol import defaults
+
+if TYPE_CHECKING:
+    from model_store import LoadedModel
+    from service.media.items import Body, Part
+    from service.protocol.messages import Completed, Options
+    from service.protocol.model_info import ModelInfo
+    from service.settings import Settings
+
+_FORMS = ("png", "npy", "webp", "gif")
+_MOST = 1024
+
+
+@click.command(
+    cls=Documented,
+    examples=(
+        "sluice inpaint digit.png --mask mask.png --model mnist-nice -o whole.png",
+        "sluice inpaint digit.png --mask mask.png -n 9 --steps 50 --seed 1 -o nine.png",
+        "sluice inpaint row-with-nan.npy --model moons --json",
+    ),
+)
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--mask",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="White, or not 0 in a .npy file, is filled in.",
+)
+@model_option
+@click.option(
+    "-n", "count", type=click.IntRange(1, _MOST), default=defaults.INPAINT_N, show_default=True, help="Completions."
+)
+@click.option(
+    "--steps",
+    type=click.IntRange(1, 100_000),
+    default=defaults.INPAINT_STEPS,
+    show_default=True,
+    help="The most steps; fewer when it converges.",
+)
+@click.option(
+    "--method", type=click.Choice(defaults.INPAINT_METHODS), default=defaults.INPAINT_METHOD, show_default=True
+)
+@click.option(
+    "--step-size",
+    type=click.FloatRange(0, 100),
+    default=defaults.STEP_SIZE,
+    show_default=True,
+    help="Multiplies the method's own step.",
+)
+@click.option(
+    "--temperature",
+    type=click.FloatRange(0, 10),
+    default=defaults.TEMPERATURE,
+    show_default=True,
+    help="Multiplies the method's own noise.",
+)
+@click.option(
+    "--seed", type=click.IntRange(0, defaults.LARGEST_SEED), help="The same seed, the same answer.  [default: drawn]"
+)
+@click.option("--fit", is_flag=True, help="Convert a picture of another size or mode instead of refusing it.")
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="PNG, .npy, or an animation of the search (.webp, .gif).  [default: standard output]",
+)
+@click.option("--format", "form", type=click.Choice(_FORMS), help="[default: by the output's ending, else png]")
+@device_option
+@store_option
+@json_option
+def inpaint(
+    file: Path,
+    mask: Path | None,
+    model: str | None,
+    count: int,
+    steps: int,
+    method: str,
+    step_size: float,
+    temperature: float,
+    seed: int | None,
+    fit: bool,
+    output: Path | None,
+    form: str | None,
+    device: str | None,
+    store: Path | None,
+    as_json: bool,
+) -> None:
+    """Fill in what a mask hides in FILE: a PNG, a JPEG, or one item in a .npy file.
+
+    Without --mask, the transparent part of a picture or NaN in a .npy file is filled in. What was known comes back
+    exactly; several completions are one picture, the likeliest first. With --json the completions go to the standard
+    output as the service would answer them, unless --output names a file.
+    """
+    import secrets
+
+    from service.offline.one_model import load_model
+    from service.protocol.messages import Options
+
+    settings = settings_with(device=device)
+    drawn = secrets.randbits(defaults.DRAWN_SEED_BITS) if seed is None else seed
+    with failures_told():
+        loaded = load_model(model, store, settings)
+        body = _body(file, mask)
+        options = Options(temperature, method, steps, step_size)
+        info, completed = asyncio.run(_complete(loaded, settings, body, count, drawn, options, fit))
+        _tell(info, completed, output, form, as_json)
+
+
+def _body(file: Path, mask: Path | None) -> Body:
+    """What a request for the same would bring."""
+    from service.media.items import Body
+    from service.media.types import MULTIPART, NPY
+
+    image = _part("image", file)
+    if mask is None:
+        return Body(NPY if image.type == NPY else MULTIPART, [image])
+    return Body(MULTIPART, [image, _part("mask", mask)])
+
+
+def _part(name: str, path: Path) -> Part:
+    from service.media.items import Part
+    from service.media.types import JPEG, NPY, PNG
+    from service.offline.unusable import UnusableFile
+
+    endings = {".png": PNG, ".jpg": JPEG, ".jpeg": JPEG, ".npy": NPY}
+    kind = endings.get(path.suffix.lower())
+    if kind is None:
+        raise UnusableFile(f"{path}: files end in {', '.join(endings)}")
+    try:
+        return Part(name, kind, path.read_bytes())
+    except OSError as error:
+        raise UnusableFile(f"{path}: cannot be read: {error.strerror}") from error
+
+
+async def _complete(
+    loaded: LoadedModel, settings: Settings, body: Body, count: int, seed: int, options: Options, fit: bool
+) -> tuple[ModelInfo, Completed]:
+    import numpy as np
+
+    from service.media.items import ItemSpec, inpainting_of
+    from service.offline.one_model import far_deadline, serving_one
+    from service.protocol.messages import Submit
+
+    async with serving_one(loaded, settings) as one:
+        item, hidden = inpainting_of(body, ItemSpec(one.info.item_shape, one.info.is_image), fit)
+        arrays = {"items": item, "hidden": np.ascontiguousarray(hidden)}
+        stream = one.device.stream(
+            lambda number: Submit(
+                id=number,
+                model=one.info.reference,
+                kind="inpaint",
+                deadline=far_deadline(),
+                arrays=arrays,
+                n=count,
+                seed=seed,
+                options=options,
+                watch=True,
+            )
+        )
+        with bar(options.steps, "inpainting", "steps") as move:
+            async for snapshot in stream.snapshots(_PATIENCE):
+                if snapshot is not None:
+                    move(snapshot.step)
+        completed: Completed = await stream.result()
+        return one.info, completed
+
+
+_PATIENCE = 60.0
+"""Seconds without news after which the wait goes on all the same."""
+
+
+def _tell(info: ModelInfo, completed: Completed, output: Path | None, form: str | None, as_json: bool) -> None:
+    from service.media.completions import completions_of
+
+    document: dict[str, Any] = completions_of(completed)
+    if as_json and output is None:
+        click.echo(json_text(document))
+        return
+    write_out(output, _encoded(info, completed, form or _form_of(output, info)))
+    if as_json:
+        items = [{key: value for key, value in item.items() if key != "pixels"} for item in document["items"]]
+        click.echo(json_text({**document, "items": items, "output": str(output)}))
+        return
+    best = document["items"][0]
+    click.echo(
+        f"{info.reference}: {len(document['items'])} completions, seed {document['seed']}; the best has "
+        f"{best['log_likelihood']:.6g} nats after {best['steps']} steps",
+        err=True,
+    )
+
+
+def _form_of(output: Path | None, info: ModelInfo) -> str:
+    ending = output.suffix.lower().removeprefix(".") if output is not None else ""
+    if ending in _FORMS:
+        return ending
+    return "png" if info.is_image or info.item_shape == (2,) else "npy"
+
+
+def _encoded(info: ModelInfo, completed: Completed, form: str) -> bytes:
+    from service.media.animation import animate, frames_of
+    from service.media.grids import grid, scatter
+    from service.media.npy import to_npy
+    from service.media.pictures import to_png
+    from service.media.types import GIF, WEBP
+
+    items = completed.arrays["items"]
+    if form == "npy":
+        return to_npy(items)
+    if form in ("webp", "gif"):
+        if not info.is_image:
+            raise click.UsageError(f"{info.reference} has vectors: an animation needs images")
+        return animate(frames_of(completed), {"webp": WEBP, "gif": GIF}[form])
+    if not info.is_image and info.item_shape != (2,):
+        raise click.UsageError(f"{info.reference} has vectors of {info.item_shape[0]} entries: use --format npy")
+    return to_png(grid(items) if info.is_image else scatter(items))

@@ -1,0 +1,150 @@
+"""The command `sluice sample`."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from service.commands.style import (
+    Documented,
+    bar,
+    failures_told,
+    json_option,
+    json_text,
+    model_option,
+    settings_with,
+    store_option,
+    write_out,
+)
+from service.device_option import device_option
+from service.protocol.defaults import DRAWN_SEED_BITS, LARGEST_SEED, SAMPLE_N, TEMPERATURE
+
+if TYPE_CHECKING:
+    from model_store import LoadedModel
+    from service.media.npy import Array
+    from service.protocol.model_info import ModelInfo
+    from service.settings import Settings
+
+_MOST = 100_000
+_FORMS = ("png", "npy")
+_LOOK = 0.1
+"""Seconds between two looks at how far the device has come."""
+
+
+@click.command(
+    cls=Documented,
+    examples=(
+        "sluice sample --model mnist-nice -n 64 -o grid.png",
+        "sluice sample --model moons -n 1000 --seed 7 -o points.npy",
+        "sluice sample --model moons -n 5 --json",
+    ),
+)
+@model_option
+@click.option("-n", "count", type=click.IntRange(1, _MOST), default=SAMPLE_N, show_default=True, help="How many items.")
+@click.option("--seed", type=click.IntRange(0, LARGEST_SEED), help="The same seed, the same items.  [default: drawn]")
+@click.option(
+    "--temperature",
+    type=click.FloatRange(0, 10),
+    default=TEMPERATURE,
+    show_default=True,
+    help="Below 1, samples crowd towards the mode.",
+)
+@click.option(
+    "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="PNG or .npy.  [default: standard output]"
+)
+@click.option(
+    "--format", "form", type=click.Choice(_FORMS), help="[default: by the output's ending, else png where there is one]"
+)
+@device_option
+@store_option
+@json_option
+def sample(
+    model: str | None,
+    count: int,
+    seed: int | None,
+    temperature: float,
+    output: Path | None,
+    form: str | None,
+    device: str | None,
+    store: Path | None,
+    as_json: bool,
+) -> None:
+    """Draw new items from a model: a PNG grid of images, a scatter of points of the plane, or an array.
+
+    With --json the items go to the standard output as numbers, with model and seed, unless --output names a file. The
+    first 16 of -n 64 are those of -n 16 at the same seed, and those of the service.
+    """
+    import secrets
+
+    from service.offline.one_model import load_model
+
+    settings = settings_with(device=device)
+    wish = _Wish(count, secrets.randbits(DRAWN_SEED_BITS) if seed is None else seed, temperature)
+    with failures_told():
+        info, items = asyncio.run(_draw(load_model(model, store, settings), settings, wish))
+        told = {"model": info.reference, "seed": wish.seed, "n": count}
+        if as_json and output is None:
+            click.echo(json_text({**told, "items": items.tolist()}))
+            return
+        write_out(output, _encoded(items, info, form or _form_of(output, info)))
+    if as_json:
+        click.echo(json_text({**told, "output": str(output)}))
+    else:
+        click.echo(f"{info.reference}: {count:,} items, seed {wish.seed}", err=True)
+
+
+class _Wish(NamedTuple):
+    """What the options ask for."""
+
+    n: int
+    seed: int
+    temperature: float
+
+
+async def _draw(loaded: LoadedModel, settings: Settings, wish: _Wish) -> tuple[ModelInfo, Array]:
+    from service.offline.one_model import far_deadline, serving_one
+    from service.protocol.client import Found
+    from service.protocol.messages import Options, Submit
+
+    async with serving_one(loaded, settings) as one:
+        asked = asyncio.ensure_future(
+            one.device.ask(
+                lambda number: Submit(
+                    id=number,
+                    model=one.info.reference,
+                    kind="sample",
+                    deadline=far_deadline(),
+                    n=wish.n,
+                    seed=wish.seed,
+                    options=Options(temperature=wish.temperature),
+                )
+            )
+        )
+        with bar(wish.n, "sampling", "items") as move:
+            while not (await asyncio.wait([asked], timeout=_LOOK))[0]:
+                move(max(wish.n - one.waiting, 0) if one.waiting else 0)
+            move(wish.n)
+        found: Found = await asked
+        return one.info, found.arrays["items"]
+
+
+def _form_of(output: Path | None, info: ModelInfo) -> str:
+    ending = output.suffix.lower().removeprefix(".") if output is not None else ""
+    if ending in _FORMS:
+        return ending
+    return "png" if info.is_image or info.item_shape == (2,) else "npy"
+
+
+def _encoded(items: Array, info: ModelInfo, form: str) -> bytes:
+    from service.media.grids import grid, scatter
+    from service.media.npy import to_npy
+    from service.media.pictures import to_png
+
+    if form == "npy":
+        return to_npy(items)
+    if not info.is_image and info.item_shape != (2,):
+        raise click.UsageError(f"{info.reference} has vectors of {info.item_shape[0]} entries: use --format npy")
+    return to_png(grid(items) if info.is_image else scatter(items))
