@@ -57,7 +57,7 @@ def create_app(settings: Settings | None = None, device: Devices | None = None) 
     )
     app.state.service = service
     problems.install(app)
-    schemas.install(app)
+    schemas.install(app, asks_for_keys=service.authority is not None)
     app.add_middleware(Door, service=service, operations=OPERATIONS)
     app.router.routes.extend(OPERATIONS)
     for module in (models, repository, health, docs, v2_server, v2_models):
