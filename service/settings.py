@@ -56,8 +56,10 @@ class Settings(BaseSettings):
     max_n: Count = 1024
     """Items of one request to sample, and completions of one request to inpaint."""
     max_steps: Count = 2000
-    max_batch_rows: Count = 256
-    """Rows of one tick."""
+    max_batch_rows: Count | None = None
+    """Rows of one tick; unset, 256 on a CPU and 2,048 on a GPU."""
+    cuda_graphs: bool = True
+    """On a GPU, whether passes are recorded once and replayed; see docs/gpu.md."""
     queue_item_ticks: Count = 4_000_000
     """Admitted work that may wait, in item-ticks; more is answered with 429."""
     deadline: Duration = 60.0

@@ -58,7 +58,7 @@ class GroupVerdict(NamedTuple):
 
 
 class Assessment(NamedTuple):
-    """What a calibration says of B items at once, float64 on the CPU."""
+    """What a calibration says of B items at once, float64 on the device of the flow."""
 
     log_likelihood: Tensor
     """(B,): nats, under the flow that answers."""
@@ -69,10 +69,10 @@ class Assessment(NamedTuple):
 
 @lru_cache(maxsize=8)
 @torch.inference_mode(False)
-def _columns_of(tests: tuple[Test, ...]) -> Tensor:
+def _columns_of(tests: tuple[Test, ...], device: torch.device) -> Tensor:
     """The columns of the statistics that mean something on their own; read and never written to."""
     names = [name for test in tests for name in test.statistics]
-    return torch.tensor([names.index(name) for test in tests for name in test.reported])
+    return torch.tensor([names.index(name) for test in tests for name in test.reported], device=device)
 
 
 class Calibration:
@@ -101,7 +101,7 @@ class Calibration:
         self._combined = nonconformity.combined(columns).sort().values
         quantiles = torch.arange(1, 2 * self.size + 2, device=features.device).double() / (2 * (self.size + 1))
         self._normal_score_of = torch.special.ndtri(quantiles)
-        self._precision = precision_of(self._normal_scores(*self._ranks(columns)))
+        self._precision = precision_of(self._normal_scores(*self._ranks(columns)).cpu())
 
     @classmethod
     def of(cls, tests: Sequence[Test], fit: Tensor, held_out: Tensor) -> Calibration:
@@ -139,7 +139,7 @@ class Calibration:
         names = [name for test in self.tests for name in test.statistics]
         return Assessment(
             found[:, names.index("log_likelihood")],
-            found.index_select(1, _columns_of(self.tests)),
+            found.index_select(1, _columns_of(self.tests, found.device)),
             self.judge(found),
         )
 

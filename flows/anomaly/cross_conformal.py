@@ -75,15 +75,17 @@ class CrossCalibration:
             )
         if folds.shape != scores.shape[:1] or set(folds.tolist()) - set(range(len(self.members))):
             raise ValueError("each calibrating row needs the number of the member that judges it")
-        self.scores = scores.double()
+        device = members[0].flow.device
+        self.scores = scores.double().to(device)
+        folds = folds.to(device)
         with_combined = torch.cat([self.scores, self.scores.sum(dim=1, keepdim=True)], dim=1)
         self._sorted = [with_combined[folds == k].T.sort(dim=1).values.contiguous() for k in range(len(self.members))]
-        quantiles = torch.arange(1, 2 * self.size + 2).double() / (2 * (self.size + 1))
+        quantiles = torch.arange(1, 2 * self.size + 2, device=device).double() / (2 * (self.size + 1))
         self._normal_score_of = torch.special.ndtri(quantiles)
         pooled = self.scores.T.sort(dim=1).values.contiguous()
         values = self.scores.T.contiguous()
         ranks = torch.searchsorted(pooled, values) + torch.searchsorted(pooled, values, right=True)
-        self._precision = precision_of(self._normal_score_of[ranks].T)
+        self._precision = precision_of(self._normal_score_of[ranks].T.cpu())
 
     @classmethod
     @torch.no_grad()
@@ -99,12 +101,12 @@ class CrossCalibration:
         order = (folds != UNSEEN).int().argsort(stable=True)
         chosen = order[:kept]
         near, near_folds = rows[chosen].float().cpu(), folds[chosen]
-        members, scores = [], rows.new_zeros(len(rows), len(row_tests(neighbours)), dtype=torch.float64)
+        members, scores = [], torch.zeros(len(rows), len(row_tests(neighbours)), dtype=torch.float64)
         for k, flow in enumerate(flows):
             member = Member.of(flow, near[near_folds != k].to(flow.device), neighbours)
             members.append(member)
             for part in torch.split((folds == k).nonzero().flatten(), _BATCH):
-                scores[part] = member.test_scores(member.raw(rows[part].to(flow.device))).T
+                scores[part] = member.test_scores(member.raw(rows[part].to(flow.device))).T.cpu()
         mine = folds != UNSEEN
         if not neighbours:
             near, near_folds = near[:0], near_folds[:0]
@@ -123,19 +125,19 @@ class CrossCalibration:
                 raise ValueError(f"fitted.{k} does not hold a score of each test")
             if len(kept) and (kept.shape[1:] != flow.item_shape or len(seen) < 2):
                 raise ValueError("the kept rows do not fit the flow")
-            members.append(Member(flow, Neighbours(seen) if len(kept) else None, fitted))
+            members.append(Member(flow, Neighbours(seen.to(flow.device)) if len(kept) else None, fitted.to(flow.device)))
         return cls(members, tensors["held_out"], folds, kept, kept_folds, tensors["grid"])
 
     def tensors(self) -> dict[str, Tensor]:
         """What a store keeps, besides the weights of the members' flows."""
         found = {
-            "held_out": self.scores.float(),
+            "held_out": self.scores.float().cpu(),
             "folds": self.folds.int(),
             "kept": self.kept,
             "kept_folds": self.kept_folds.int(),
             "grid": self.grid,
         }
-        return found | {f"fitted.{k}": member.fitted.float() for k, member in enumerate(self.members)}
+        return found | {f"fitted.{k}": member.fitted.float().cpu() for k, member in enumerate(self.members)}
 
     @property
     def size(self) -> int:
@@ -152,8 +154,7 @@ class CrossCalibration:
         raws = [own if len(self.members) == 1 else raw_scores(member.flow, None, x) for member in self.members]
         columns = [-own[0], own[1]]
         if self.neighbours:
-            here = x.cpu()
-            near = [finite(member.neighbours.distances(here)) for member in self.members if member.neighbours]
+            near = [finite(member.neighbours.distances(x)) for member in self.members if member.neighbours]
             raws = [torch.cat([raw, distances]) for raw, distances in zip(raws, near, strict=True)]
             columns += list(torch.stack(near).mean(dim=0))
         return Assessment(-own[0], torch.stack(columns, dim=1), self._verdict(raws))
@@ -163,7 +164,7 @@ class CrossCalibration:
         return self._verdict([member.raw(x) for member in self.members])
 
     def _verdict(self, raws: Sequence[Tensor]) -> Verdict:
-        at_least = torch.zeros(len(self.tests) + 1, raws[0].shape[1], dtype=torch.long)
+        at_least = torch.zeros(len(self.tests) + 1, raws[0].shape[1], dtype=torch.long, device=raws[0].device)
         above = torch.zeros_like(at_least)
         for member, ordered, raw in zip(self.members, self._sorted, raws, strict=True):
             scores = member.test_scores(raw)

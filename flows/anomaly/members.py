@@ -59,7 +59,7 @@ class Member:
         return cls(flow, near, finite(fitted).T.float())
 
     def raw(self, x: Tensor) -> Tensor:
-        """Raw scores (T, B), float64 on the CPU, of continuous points (B, D)."""
+        """Raw scores (T, B), float64, of continuous points (B, D)."""
         return raw_scores(self.flow, self.neighbours, x)
 
     def test_scores(self, raw: Tensor) -> Tensor:
@@ -72,13 +72,13 @@ class Member:
 
 
 def raw_scores(flow: Flow, neighbours: Neighbours | None, x: Tensor) -> Tensor:
-    """Raw scores (T, B), float64 on the CPU, of continuous points (B, D). A higher score is less ordinary."""
+    """Raw scores (T, B), float64, of continuous points (B, D). A higher score is less ordinary."""
     z, log_abs_det = flow.encode(x)
     likelihood = flow.prior.log_prob(z) + log_abs_det
     energy = (z.flatten(1) / flow.prior.std).square().mean(dim=1).log()
-    found = torch.stack([-likelihood.double(), energy.double()]).cpu()
+    found = torch.stack([-likelihood.double(), energy.double()])
     if neighbours is not None:
-        found = torch.cat([found, neighbours.distances(x.cpu())])
+        found = torch.cat([found, neighbours.distances(x)])
     return finite(found)
 
 

@@ -58,7 +58,7 @@ class Neighbours:
             # Pair by pair: as a matrix product, the distance of near points would lose its digits.
             distances = torch.cdist(part, rows, compute_mode="donot_use_mm_for_euclid_dist")
             if own:
-                here = torch.arange(len(part))
+                here = torch.arange(len(part), device=part.device)
                 distances[here, here + start] = torch.inf
             nearest = distances.topk(self._count, dim=1, largest=False).values
             found[start : start + _BATCH] = nearest.sort(dim=1).values.mean(dim=1)
@@ -70,7 +70,7 @@ def shrunk_covariance(points: Tensor) -> Tensor:
     count, dimensions = points.shape
     covariance = points.T @ points / count
     mean = covariance.diagonal().mean()
-    target = mean * torch.eye(dimensions, dtype=points.dtype)
+    target = mean * torch.eye(dimensions, dtype=points.dtype, device=points.device)
     squares = points.square()
     error = ((squares.T @ squares).sum() / count - covariance.square().sum()) / count
     spread = (covariance - target).square().sum()

@@ -15,6 +15,11 @@ def device_of(settings: Settings) -> torch.device:
     return torch.device(settings.device)
 
 
+def batch_rows(device: torch.device) -> int:
+    """Rows of the largest batch: as many as it takes to fill the device."""
+    return 2048 if device.type == "cuda" else 256
+
+
 def bfloat16_allowed(settings: Settings, device: torch.device) -> bool:
     """Whether nets may compute in bfloat16: allowed by the settings, and fast on the device."""
     return settings.precision == "auto" and multiplies_bfloat16(device)

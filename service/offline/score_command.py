@@ -116,7 +116,13 @@ async def _score(loaded: LoadedModel, files: Sequence[Path], settings: Settings,
     count = sum(source.count for source in found)
     async with scorer_of(loaded, settings, wish.seed) as scorer:
         with writer_to(wish.output, sys.stdout.buffer, wish.form, info) as writer:
-            await _write_all(writer, scorer, _batches(found, settings.max_batch_rows), count, wish)
+            await _write_all(
+                writer,
+                scorer,
+                _batches(found, settings.max_batch_rows or hardware.batch_rows(loaded.flow.device)),
+                count,
+                wish,
+            )
     if wish.picture is not None:
         histogram.draw(wish.picture, loaded, scorer.log_likelihoods, scorer.p_values)
     together = group_score(info, scorer.log_likelihoods, scorer.group_p_value(), wish.alpha)

@@ -12,6 +12,7 @@ from rich.table import Table
 
 import model_store
 from flows import FlowError
+from flows.nets.precision import exact_float32
 from trainer.commands.options import data_dir_option, device_option, store_option
 from trainer.data import OwnData
 from trainer.errors import TrainerError
@@ -20,7 +21,7 @@ from trainer.publish.export import export
 from trainer.run import experiment
 from trainer.run.device import choose_device, choose_precision
 from trainer.run.ranks import Ranks, joined
-from trainer.run.settings import RunSettings
+from trainer.run.settings import Computing, RunSettings
 from trainer.run.stopping import stop_on_signals
 
 _EPILOG = """\b
@@ -31,6 +32,7 @@ Examples:
   sluice-train mnist-nice --limit 2000 --epochs 2 --no-publish
   sluice-train table-nice --data measurements.csv
   sluice-train images-nice --data folder-of-pictures --name my-pictures
+  sluice-train cifar10 --minutes 30 --device cuda
   torchrun --nproc-per-node 8 --no-python sluice-train cifar10-nice
 
 Ctrl-C (or SIGTERM) finishes the current step and saves the run. The same command continues from there, with the same
@@ -49,6 +51,12 @@ result as a run without the stop.
     help="Your own data instead of the preset's: a folder of pictures, or a .npy, .npz, .csv or .parquet file.",
 )
 @click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training set, instead of the preset's.")
+@click.option(
+    "--minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    help="A budget of wall-clock time for the whole run, in place of epochs: the schedule follows it, and the run ends "
+    "inside it, with the model published.",
+)
 @click.option("--batch-size", type=click.IntRange(min=1), help="Items in a step, instead of the preset's.")
 @store_option
 @click.option("--name", help="Name to publish under, instead of the preset's or your data's.")
@@ -78,6 +86,13 @@ result as a run without the stop.
     help="What the nets multiply in while training, instead of the preset's; auto takes bfloat16 where the device is "
     "fast at it.",
 )
+@click.option("--compile", "compiled", is_flag=True, help="Compile the flow before the first step.")
+@click.option(
+    "--graph/--no-graph",
+    default=True,
+    show_default=True,
+    help="Record the training step as a CUDA graph, on a CUDA device.",
+)
 @click.option(
     "--limit",
     type=click.IntRange(min=1),
@@ -85,12 +100,14 @@ result as a run without the stop.
     help="Use only the first N training and N test items, for a quick try.",
 )
 @click.option("--publish/--no-publish", default=True, show_default=True, help="Publish the result, or only measure it.")
+@exact_float32()
 def main(
     preset: str | None,
     list_presets: bool,
     data_dir: Path | None,
     own_path: Path | None,
     epochs: int | None,
+    minutes: float | None,
     batch_size: int | None,
     store: Path | None,
     name: str | None,
@@ -100,6 +117,8 @@ def main(
     device: str,
     seed: int,
     precision: Precision | None,
+    compiled: bool,
+    graph: bool,
     limit: int | None,
     publish: bool,
 ) -> None:
@@ -110,10 +129,13 @@ def main(
         return
     if preset is None:
         raise click.UsageError("a PRESET is needed; --list shows them")
+    if minutes is not None and epochs is not None:
+        raise click.UsageError("--minutes and --epochs exclude each other")
     chosen = PRESETS[preset]
     chosen = dataclasses.replace(
         chosen,
         epochs=epochs or chosen.epochs,
+        minutes=minutes,
         batch_size=batch_size or chosen.batch_size,
         precision=precision or chosen.precision,
     )
@@ -128,7 +150,9 @@ def main(
                 data_dir=data_dir,
                 seed=seed,
                 limit=limit,
-                precision=choose_precision(chosen.precision, ranks.device),
+                computing=Computing(
+                    precision=choose_precision(chosen.precision, ranks.device), compile=compiled, graph=graph
+                ),
                 resume=resume,
                 tensorboard=tensorboard,
                 command=_command(chosen, seed, limit, ranks),
@@ -155,7 +179,7 @@ def _command(preset: Preset, seed: int, limit: int | None, ranks: Ranks) -> str:
         words.insert(0, f"torchrun --nproc-per-node {ranks.count} --no-python")
     if isinstance(preset.data, OwnData):
         words.append(f"--data {shlex.quote(preset.data.title)}")
-    words.append(f"--epochs {preset.epochs}")
+    words.append(f"--epochs {preset.epochs}" if preset.minutes is None else f"--minutes {preset.minutes:g}")
     if preset.batch_size != PRESETS[preset.name].batch_size:
         words.append(f"--batch-size {preset.batch_size}")
     words += [f"--seed {seed}", f"--precision {preset.precision}"]
@@ -170,3 +194,7 @@ def _table() -> Table:
     for preset in PRESETS.values():
         table.add_row(preset.name, preset.data.title, preset.architecture, str(preset.epochs), preset.model)
     return table
+
+
+if __name__ == "__main__":
+    main()

@@ -45,6 +45,9 @@ class Preset:
     initial_items: int = 10_000
     """Training items from which data-dependent parameters are initialised, as one batch."""
     epochs: int
+    """Passes over the training set; without effect where ``minutes`` are given."""
+    minutes: float | None = None
+    """A budget of wall-clock time for the whole run, from reading the data to publishing; the schedule follows it."""
     batch_size: int = 200
     learning_rate: float = 1e-3
     """The peak rate, between a linear warm-up and a cosine decay."""
@@ -61,6 +64,8 @@ class Preset:
     """Epochs without a better validation after which a run ends; None to go through all epochs."""
     precision: Precision = "auto"
     """What nets multiply in: ``bfloat16`` is autocast, ``auto`` takes it where the hardware is fast at it."""
+    flip: bool = False
+    """Whether each training image is turned over from left to right every other time."""
     channels_last: bool = False
     """Whether convolution weights lie in the channels-last memory format."""
     weights_dtype: Literal["float32", "bfloat16"] = "bfloat16"
