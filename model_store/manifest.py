@@ -70,6 +70,11 @@ class CalibrationNote(_Strict):
     """Number of items that fitted the nonconformity score."""
     reference: int
     """Number of items that p-values are ranked among."""
+    folds: Annotated[int, Field(ge=1, le=100)] | None = None
+    """Of a table's cross-conformal p-values: the number of members, each with a flow of its own if they are several.
+
+    None for a calibration by kernel densities of statistics.
+    """
     detection: dict[str, dict[str, float]] = {}
     """How well the verdict tells each other set of items from ordinary ones, measured on none of the items above."""
 

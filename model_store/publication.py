@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from flows import Flow
-from flows.anomaly import Calibration
+from flows.anomaly import Calibration, CrossCalibration
 from model_store.manifest import Bfloat16Note, Dtype
 
 Figures = Mapping[str, Mapping[str, float]]
@@ -20,7 +20,7 @@ Figures = Mapping[str, Mapping[str, float]]
 class CalibrationEvidence:
     """A calibration with what the manifest says of it. It is of the flow that serves (see ``precision.serving``)."""
 
-    calibration: Calibration
+    calibration: Calibration | CrossCalibration
     source: str
     """Where the calibration's items come from, as a sentence for people."""
     detection: Figures = field(default_factory=dict)

@@ -18,12 +18,12 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from flows import Flow
-from flows.anomaly import names_of
+from flows.anomaly import CrossCalibration
 from flows.priors import PRIORS
 from model_store import manifest as m
 from model_store import selftest
 from model_store.aliases import DEFAULT
+from model_store.calibrations import calibration_to_bytes
 from model_store.draws import draws_to_png
 from model_store.errors import StoreError
 from model_store.files import names_in, replace_durably, sync_directory, write_durably
@@ -43,6 +43,8 @@ class Published(NamedTuple):
     name: str
     version: int
     path: Path
+    verdicts: str
+    """What p-values rest on and how small they can be, as a sentence for people."""
 
 
 def publish(store: Path, name: str, publication: Publication) -> Published:
@@ -89,7 +91,7 @@ def recalibrate(
         update={
             "published": _now(),
             "provenance": {**model.manifest.provenance, "weights_of": model.reference},
-            "calibration": _note(evidence, model.flow),
+            "calibration": _note(evidence),
             "bfloat16": bfloat16,
         }
     )
@@ -119,18 +121,19 @@ def _draft(name: str, publication: Publication) -> m.Manifest:
             log_likelihood_tolerance=max(_LEAST_TOLERANCE, selftest.NATS_PER_DIMENSION * flow.dimensions),
             round_trip_tolerance=selftest.ROUND_TRIP,
         ),
-        calibration=None if publication.calibration is None else _note(publication.calibration, flow),
+        calibration=None if publication.calibration is None else _note(publication.calibration),
         bfloat16=publication.bfloat16,
         files={},
     )
 
 
-def _note(evidence: CalibrationEvidence, flow: Flow) -> m.CalibrationNote:
+def _note(evidence: CalibrationEvidence) -> m.CalibrationNote:
     return m.CalibrationNote(
         source=evidence.source,
-        statistics=list(names_of(flow)),
-        fit=len(evidence.calibration.tensors()["fit"]),
+        statistics=[name for test in evidence.calibration.tests for name in test.statistics],
+        fit=evidence.calibration.fit,
         reference=evidence.calibration.size,
+        folds=len(evidence.calibration.members) if isinstance(evidence.calibration, CrossCalibration) else None,
         detection={items: dict(figures) for items, figures in evidence.detection.items()},
     )
 
@@ -139,7 +142,7 @@ def _measured_files(evidence: CalibrationEvidence | None, draws: Tensor | None) 
     """The files of the parts that a version may lack."""
     files = {}
     if evidence is not None:
-        files[m.CALIBRATION] = to_bytes(evidence.calibration.tensors())
+        files[m.CALIBRATION] = calibration_to_bytes(evidence.calibration)
     if draws is not None:
         files[m.DRAWS] = draws_to_png(draws)
     return files
@@ -169,7 +172,14 @@ def _write(store: Path, draft: m.Manifest, files: Mapping[str, bytes]) -> Publis
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     Store(store).set_alias(draft.name, DEFAULT, version)
-    return Published(draft.name, version, directory / str(version))
+    return Published(draft.name, version, directory / str(version), _verdicts(draft.calibration))
+
+
+def _verdicts(note: m.CalibrationNote | None) -> str:
+    if note is None:
+        return "verdicts: none, since there were too few items to calibrate p-values on"
+    n = note.reference
+    return f"verdicts: p-values rest on {n:,} items; none is below {1 / (n + 1):.3g}, the smallest usable --alpha"
 
 
 def _claim(temporary: Path, draft: m.Manifest, directory: Path) -> int | None:

@@ -68,23 +68,27 @@ def flow_from_bytes(manifest: Manifest, data: bytes) -> Flow:
     The flow is built on the meta device first, so a manifest that asks for a gigantic network takes no memory.
     Raises DamagedTensors when the architecture is unknown or cannot be built, or when the tensors do not fit it.
     """
+    return flow_from_tensors(manifest, from_bytes(data), manifest.weights.dtype)
+
+
+def flow_from_tensors(manifest: Manifest, tensors: Mapping[str, Tensor], dtype: Dtype = "float32") -> Flow:
+    """The manifest's architecture with weights whose matrices are stored in ``dtype``; see ``flow_from_bytes``."""
     with torch.device("meta"):
         try:
             flow = build(manifest.architecture.name, manifest.item.shape, manifest.architecture.arguments)
         except (FlowError, TypeError) as error:
             raise DamagedTensors(str(error)) from error
     expected = flow.state_dict()
-    tensors = from_bytes(data)
     for key in sorted(expected.keys() - tensors.keys()):
         raise DamagedTensors(f"tensor {key!r} is missing")
     for key in sorted(tensors.keys() - expected.keys()):
         raise DamagedTensors(f"tensor {key!r} does not belong to architecture {manifest.architecture.name!r}")
     for key, tensor in tensors.items():
         want = expected[key]
-        dtype = stored_dtype(want, manifest.weights.dtype)
-        if tensor.shape != want.shape or tensor.dtype != dtype:
+        wanted = stored_dtype(want, dtype)
+        if tensor.shape != want.shape or tensor.dtype != wanted:
             raise DamagedTensors(
-                f"tensor {key!r} is {tuple(tensor.shape)} {tensor.dtype}, not {tuple(want.shape)} {dtype}"
+                f"tensor {key!r} is {tuple(tensor.shape)} {tensor.dtype}, not {tuple(want.shape)} {wanted}"
             )
     flow.load_state_dict({key: tensor.to(torch.float32) for key, tensor in tensors.items()}, assign=True)
     return flow.eval().requires_grad_(False)

@@ -129,6 +129,11 @@ class Calibration:
         return len(self.features)
 
     @property
+    def fit(self) -> int:
+        """The number of items that fitted the nonconformity scores."""
+        return len(self.nonconformity.fit)
+
+    @property
     def tests(self) -> tuple[Test, ...]:
         """The tests that make up a verdict."""
         return self.nonconformity.tests

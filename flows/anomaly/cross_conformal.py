@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from flows.anomaly.calibration import Assessment, GroupVerdict, Verdict, group_verdicts, precision_of
+from flows.anomaly.contributions import Contributions, contributions
 from flows.anomaly.members import Member, finite, raw_scores, row_tests
 from flows.anomaly.neighbours import Neighbours
 from flows.flow import Flow
@@ -63,9 +64,10 @@ class CrossCalibration:
         kept: Tensor,
         kept_folds: Tensor,
         grid: Tensor,
+        log_likelihoods: Tensor,
     ) -> None:
         self.members, self.folds, self.kept, self.kept_folds = list(members), folds, kept, kept_folds
-        self.grid = grid
+        self.grid, self.log_likelihoods = grid, log_likelihoods
         self.neighbours = bool(len(kept))
         self.tests = row_tests(self.neighbours)
         if scores.ndim != 2 or scores.shape[1] != len(self.tests) or len(scores) < LEAST_ROWS:
@@ -73,7 +75,11 @@ class CrossCalibration:
                 f"a cross-conformal calibration needs scores of at least {LEAST_ROWS} rows in {len(self.tests)} tests, "
                 f"got {tuple(scores.shape)}"
             )
-        if folds.shape != scores.shape[:1] or set(folds.tolist()) - set(range(len(self.members))):
+        if (
+            log_likelihoods.shape != folds.shape
+            or folds.shape != scores.shape[:1]
+            or set(folds.tolist()) - set(range(len(self.members)))
+        ):
             raise ValueError("each calibrating row needs the number of the member that judges it")
         device = members[0].flow.device
         self.scores = scores.double().to(device)
@@ -101,16 +107,20 @@ class CrossCalibration:
         order = (folds != UNSEEN).int().argsort(stable=True)
         chosen = order[:kept]
         near, near_folds = rows[chosen].float().cpu(), folds[chosen]
-        members, scores = [], torch.zeros(len(rows), len(row_tests(neighbours)), dtype=torch.float64)
+        members, likelihoods = [], torch.zeros(len(rows), dtype=torch.float64)
+        scores = torch.zeros(len(rows), len(row_tests(neighbours)), dtype=torch.float64)
         for k, flow in enumerate(flows):
             member = Member.of(flow, near[near_folds != k].to(flow.device), neighbours)
             members.append(member)
             for part in torch.split((folds == k).nonzero().flatten(), _BATCH):
-                scores[part] = member.test_scores(member.raw(rows[part].to(flow.device))).T.cpu()
+                raw = member.raw(rows[part].to(flow.device))
+                scores[part], likelihoods[part] = member.test_scores(raw).T.cpu(), -raw[0].cpu()
         mine = folds != UNSEEN
         if not neighbours:
             near, near_folds = near[:0], near_folds[:0]
-        return cls(members, scores[mine].float(), folds[mine], near, near_folds, grid_of(rows))
+        return cls(
+            members, scores[mine].float(), folds[mine], near, near_folds, grid_of(rows), likelihoods[mine].float()
+        )
 
     @classmethod
     def from_tensors(cls, flows: Sequence[Flow], tensors: Mapping[str, Tensor]) -> CrossCalibration:
@@ -125,8 +135,10 @@ class CrossCalibration:
                 raise ValueError(f"fitted.{k} does not hold a score of each test")
             if len(kept) and (kept.shape[1:] != flow.item_shape or len(seen) < 2):
                 raise ValueError("the kept rows do not fit the flow")
-            members.append(Member(flow, Neighbours(seen.to(flow.device)) if len(kept) else None, fitted.to(flow.device)))
-        return cls(members, tensors["held_out"], folds, kept, kept_folds, tensors["grid"])
+            members.append(
+                Member(flow, Neighbours(seen.to(flow.device)) if len(kept) else None, fitted.to(flow.device))
+            )
+        return cls(members, tensors["held_out"], folds, kept, kept_folds, tensors["grid"], tensors["log_likelihoods"])
 
     def tensors(self) -> dict[str, Tensor]:
         """What a store keeps, besides the weights of the members' flows."""
@@ -136,6 +148,7 @@ class CrossCalibration:
             "kept": self.kept,
             "kept_folds": self.kept_folds.int(),
             "grid": self.grid,
+            "log_likelihoods": self.log_likelihoods,
         }
         return found | {f"fitted.{k}": member.fitted.float().cpu() for k, member in enumerate(self.members)}
 
@@ -159,6 +172,10 @@ class CrossCalibration:
             columns += list(torch.stack(near).mean(dim=0))
         return Assessment(-own[0], torch.stack(columns, dim=1), self._verdict(raws))
 
+    def contributions(self, x: Tensor) -> Contributions:
+        """What each column of continuous points (B, D) adds to their being unlikely, under the members' flows."""
+        return contributions([member.flow for member in self.members], x, self.grid)
+
     def judge(self, x: Tensor) -> Verdict:
         """p-values of continuous points (B, D)."""
         return self._verdict([member.raw(x) for member in self.members])
@@ -179,6 +196,18 @@ class CrossCalibration:
             self._normal_score_of.index_select(0, ranks.flatten()).view(ranks.shape),
         )
 
+    @property
+    def fit(self) -> int:
+        """The number of rows that are kept as neighbours."""
+        return len(self.kept)
+
+    def held_out(self, statistic: str) -> Tensor:
+        """The log-likelihoods (n,) in nats of the calibrating rows, each under the member that judges it.
+
+        Raises KeyError for any other statistic.
+        """
+        return {"log_likelihood": self.log_likelihoods.double()}[statistic]
+
     def judge_group(self, scores: Tensor) -> GroupVerdict:
         """As ``Calibration.judge_group``."""
         return self.judge_groups(scores, [len(scores)])[0]
@@ -186,10 +215,6 @@ class CrossCalibration:
     def judge_groups(self, scores: Tensor, lengths: Sequence[int]) -> list[GroupVerdict]:
         """As ``Calibration.judge_groups``."""
         return group_verdicts(scores, lengths, self._precision, self.size)
-
-    def held_out_scores(self) -> Tensor:
-        """The nonconformity scores (n,) of the calibrating rows, over all tests."""
-        return self.scores.sum(dim=1)
 
     def __repr__(self) -> str:
         return f"CrossCalibration(members={len(self.members)}, kept={len(self.kept)}, held_out={self.size})"
@@ -200,4 +225,3 @@ def grid_of(rows: Tensor) -> Tensor:
     levels = torch.linspace(0, 1, GRID, dtype=torch.float64)
     found: Tensor = torch.quantile(rows.double().cpu()[:10_000], levels, dim=0, interpolation="nearest").T
     return found.float().contiguous()
-

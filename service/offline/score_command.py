@@ -14,7 +14,7 @@ import click
 from model_store import LoadedModel, Store, StoreError
 from service.device import hardware
 from service.device.descriptions import info_of
-from service.media.documents import GroupScore, group_score, item_scores
+from service.media.documents import GroupScore, alpha_reachable, group_score, item_scores
 from service.media.items import ItemSpec
 from service.offline import histogram
 from service.offline.outputs import FORMATS, Row, Writer, writer_to
@@ -24,6 +24,7 @@ from service.offline.unusable import UnusableFile
 from service.protocol.defaults import ALPHA, LARGEST_SEED, SCORE_SEED
 from service.protocol.errors import Problem
 from service.protocol.messages import Arrays
+from service.protocol.model_info import ModelInfo
 from service.settings import Settings
 
 _EPILOG = """\b
@@ -126,7 +127,7 @@ async def _score(loaded: LoadedModel, files: Sequence[Path], settings: Settings,
     if wish.picture is not None:
         histogram.draw(wish.picture, loaded, scorer.log_likelihoods, scorer.p_values)
     together = group_score(info, scorer.log_likelihoods, scorer.group_p_value(), wish.alpha)
-    return _summary(info.reference, together, int((scorer.p_values <= wish.alpha).sum()), wish.alpha)
+    return _summary(info, together, int((scorer.p_values <= wish.alpha).sum()), wish.alpha)
 
 
 def _form_of(output: Path | None) -> str:
@@ -167,9 +168,15 @@ def _write(writer: Writer, scorer: Scorer, places: list[Place], scored: Arrays, 
     writer.write([Row(place, item) for place, item in zip(places, scores, strict=True)])
 
 
-def _summary(reference: str, together: GroupScore, anomalous: int, alpha: float) -> str:
+def _summary(info: ModelInfo, together: GroupScore, anomalous: int, alpha: float) -> str:
     mean = "not finite" if together.log_likelihood is None else f"{together.log_likelihood:.6g} nats"
-    text = f"{reference}: {together.count:,} items, mean log-likelihood {mean}"
+    text = f"{info.reference}: {together.count:,} items, mean log-likelihood {mean}"
     if together.p_value is None:
         return f"{text}; published without calibration, so there are no p-values"
-    return f"{text}; {anomalous:,} anomalous at {alpha:g}; p-value of all together {together.p_value:.3g}"
+    found = f"{anomalous:,} anomalous at {alpha:g}"
+    if info.calibration is not None and not alpha_reachable(info, alpha):
+        found = (
+            f"no verdict at {alpha:g}, since no p-value of {info.calibration.reference:,} calibration items is below "
+            f"{info.calibration.smallest_p_value:.3g}"
+        )
+    return f"{text}; {found}; p-value of all together {together.p_value:.3g}"

@@ -32,6 +32,13 @@ class CalibrationInfo(Struct, frozen=True):
     """Held-out items that the p-values rank an item among: n, so that none is below 1 / (n + 1)."""
     detection: dict[str, dict[str, float]]
     """AUROC and false-positive rate at 95 % detection against each foreign set, measured at publish."""
+    folds: int | None = None
+    """Members of a table's cross-conformal p-values; None for a calibration by kernel densities of statistics."""
+
+    @property
+    def smallest_p_value(self) -> float:
+        """1 / (n + 1). An alpha below it can never be reached."""
+        return 1 / (self.reference + 1)
 
 
 class ModelInfo(Struct, frozen=True):

@@ -99,6 +99,12 @@ result as a run without the stop.
     metavar="N",
     help="Use only the first N training and N test items, for a quick try.",
 )
+@click.option(
+    "--neighbours/--no-neighbours",
+    default=True,
+    show_default=True,
+    help="Keep rows of your table in the model, as the neighbours that its verdicts compare a row with, or none.",
+)
 @click.option("--publish/--no-publish", default=True, show_default=True, help="Publish the result, or only measure it.")
 @exact_float32()
 def main(
@@ -120,6 +126,7 @@ def main(
     compiled: bool,
     graph: bool,
     limit: int | None,
+    neighbours: bool,
     publish: bool,
 ) -> None:
     """Train the flow that PRESET describes, evaluate it on the test set and publish it to a model store."""
@@ -164,12 +171,15 @@ def main(
         if not ranks.leads:
             return
         target = (store or model_store.default_root()) if publish else None
-        quality, published = export(finished, target, name or chosen.model)
+        quality, published = export(
+            finished, target, name or chosen.model, neighbours=neighbours, say=lambda text: click.echo(text, err=True)
+        )
     except (TrainerError, FlowError, model_store.StoreError) as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"test: {quality}")
     if published:
         click.echo(f"published {published.name}@{published.version} at {published.path}")
+        click.echo(published.verdicts)
 
 
 def _command(preset: Preset, seed: int, limit: int | None, ranks: Ranks) -> str:

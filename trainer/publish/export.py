@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
-from model_store import Publication, Published, Report, measure_bfloat16, publish, round_weights, serving
+from flows import Flow
+from model_store import (
+    CalibrationEvidence,
+    Publication,
+    Published,
+    Report,
+    measure_bfloat16,
+    publish,
+    round_weights,
+    serving,
+)
+from trainer.data import OwnData
 from trainer.publish.calibration import calibration_evidence, source_of
 from trainer.publish.initial_draws import initial_draws
+from trainer.publish.row_calibration import row_calibration
 from trainer.report import card, pictures
 from trainer.report.evaluation import Latents, Quality
 from trainer.run.finished import FinishedRun
@@ -18,10 +31,18 @@ PRECISION_ITEMS = 2000
 """Held-out items on which the change that nets of bfloat16 make is measured."""
 
 
-def export(run: FinishedRun, store: Path | None, name: str) -> tuple[Quality, Published | None]:
+def export(
+    run: FinishedRun,
+    store: Path | None,
+    name: str,
+    *,
+    neighbours: bool = True,
+    say: Callable[[str], None] = lambda _: None,
+) -> tuple[Quality, Published | None]:
     """Evaluate a finished run on the test set and, given a store, publish it there under that name.
 
     The flow's weights are first rounded to the dtype that is published, so the figures are those of the served weights.
+    ``neighbours`` says whether rows of a table are kept for its verdicts; ``say`` is told what the calibration does.
     Raises StoreError when the store refuses the model.
     """
     flow, preset, splits = run.flow, run.preset, run.splits
@@ -41,6 +62,7 @@ def export(run: FinishedRun, store: Path | None, name: str) -> tuple[Quality, Pu
     elif flow.dimensions == 2:
         drawn["density.png"] = pictures.density(flow, splits.test)
     bfloat16 = measure_bfloat16(flow, splits.validation[:PRECISION_ITEMS])
+    calibration = _calibrated(run, serving(flow, bfloat16), neighbours, say)
     publication = Publication(
         flow=flow,
         architecture=preset.architecture,
@@ -50,13 +72,21 @@ def export(run: FinishedRun, store: Path | None, name: str) -> tuple[Quality, Pu
         provenance=run.provenance(),
         report=Report(
             quality={"test": quality.figures()},
-            card=card.write(run, quality, latents, name, pictures=drawn.keys()),
+            card=card.write(run, quality, latents, name, pictures=drawn.keys(), calibration=calibration),
             pictures=drawn,
         ),
-        calibration=calibration_evidence(
-            serving(flow, bfloat16), splits.calibration, splits.test, source_of(splits.calibration, preset.data)
-        ),
+        calibration=calibration,
         bfloat16=bfloat16,
         draws=initial_draws(flow),
     )
     return quality, publish(store, name, publication)
+
+
+def _calibrated(
+    run: FinishedRun, flow: Flow, neighbours: bool, say: Callable[[str], None]
+) -> CalibrationEvidence | None:
+    """The calibration of the flow that answers: on rows where the data are a user's table, else on held-out items."""
+    splits = run.splits
+    if isinstance(run.preset.data, OwnData) and not flow.is_image:
+        return row_calibration(run, flow, neighbours=neighbours, say=say)
+    return calibration_evidence(flow, splits.calibration, splits.test, source_of(splits.calibration, run.preset.data))

@@ -17,6 +17,7 @@ from trainer.presets import PRESETS
 from trainer.publish.calibration import calibration_evidence, source_of
 from trainer.publish.export import PRECISION_ITEMS
 from trainer.publish.initial_draws import initial_draws
+from trainer.publish.row_calibration import row_evidence
 
 
 class OrdinaryItems(NamedTuple):
@@ -32,7 +33,8 @@ def recalibrated(root: Path, model: LoadedModel, ordinary: OrdinaryItems) -> mod
     """Publish a model's weights with a new calibration. Raises DataError when the items are too few."""
     bfloat16 = model_store.measure_bfloat16(model.flow, ordinary.held_out[:PRECISION_ITEMS])
     answering = model_store.serving(model.flow, bfloat16)
-    evidence = calibration_evidence(answering, *ordinary)
+    by_rows = model.manifest.calibration is not None and model.manifest.calibration.folds is not None
+    evidence = row_evidence(answering, *ordinary) if by_rows else calibration_evidence(answering, *ordinary)
     if evidence is None:
         raise DataError(
             f"{len(ordinary.held_out)} ordinary items are too few; at least {3 * anomaly.MINIMUM_ITEMS} are needed, "

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from string import Template
 
+from flows.anomaly import CrossCalibration
+from model_store import CalibrationEvidence
 from trainer.optimisers.schedule import FINAL_SHARE
 from trainer.presets import Preset
 from trainer.report.evaluation import Latents, Quality
@@ -63,6 +65,10 @@ $latents
 
 ![Histogram of the latents](latents.png)
 
+## Verdicts
+
+$verdicts
+
 ## Limitations
 
 $limitations
@@ -87,7 +93,14 @@ _CAPTIONS = {
 }
 
 
-def write(run: FinishedRun, quality: Quality, latents: Latents, name: str, pictures: Iterable[str]) -> str:
+def write(
+    run: FinishedRun,
+    quality: Quality,
+    latents: Latents,
+    name: str,
+    pictures: Iterable[str],
+    calibration: CalibrationEvidence | None = None,
+) -> str:
     """The card in Markdown. ``pictures`` are the names of the files that will lie beside it."""
     flow, preset, splits = run.flow, run.preset, run.splits
     log_likelihood, standard_error = quality.nats()
@@ -125,8 +138,28 @@ def write(run: FinishedRun, quality: Quality, latents: Latents, name: str, pictu
             if flow.is_image
             else "The density is in the data's own units."
         ),
+        verdicts=_verdicts(calibration),
         limitations=_IMAGE_LIMITATIONS if flow.is_image else _VECTOR_LIMITATIONS,
     )
+
+
+def _verdicts(evidence: CalibrationEvidence | None) -> str:
+    """What p-values rest on, how small they can be, and whether rows of the user's data are in the model."""
+    if evidence is None:
+        return "Published without calibration, so there are no p-values: the items were too few."
+    calibration = evidence.calibration
+    text = (
+        f"p-values rest on {evidence.source}.\nThe smallest p-value is 1 / ({calibration.size:,} + 1) = "
+        f"{1 / (calibration.size + 1):.3g}: at a smaller alpha no item can be called anomalous."
+    )
+    if isinstance(calibration, CrossCalibration):
+        text += (
+            f"\n\n**{calibration.fit:,} rows of the data lie in this model**, in `calibration.safetensors`, as the "
+            "neighbours of verdicts.\nWhoever gets the model gets these rows; `--no-neighbours` leaves them out."
+            if calibration.fit
+            else "\n\nNo row of the data lies in this model. Quantiles of its columns do."
+        )
+    return text
 
 
 def _optimisation(preset: Preset) -> str:

@@ -53,6 +53,10 @@ class Calibrated(BaseModel):
     fit: int
     reference: int
     """The n of the p-values: none is below 1 / (n + 1)."""
+    smallest_p_value: float
+    """1 / (n + 1). With a smaller alpha no item can be anomalous."""
+    folds: int | None
+    """Of a table's cross-conformal p-values, the number of flows that judge an item; else null."""
     detection: dict[str, dict[str, float]]
     """How well the verdict tells each foreign set from ordinary items: auroc, fpr_at_95_tpr. Measured at publish."""
 
@@ -145,6 +149,8 @@ def _calibrated(model: ModelInfo) -> Calibrated | None:
         statistics=note.statistics,
         fit=note.fit,
         reference=note.reference,
+        smallest_p_value=note.smallest_p_value,
+        folds=note.folds,
         detection=note.detection,
     )
 

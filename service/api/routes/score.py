@@ -17,7 +17,7 @@ from service.api.operations import operation
 from service.api.parameters import ITEMS_BODY, ItemParameters, Share, items_sent
 from service.api.schemas import answered
 from service.api.service import Service
-from service.media.documents import GroupScore, ItemScore, Scores, group_score, item_scores, to_json
+from service.media.documents import GroupScore, ItemScore, Scores, group_score, head_of, item_scores, to_json
 from service.media.types import JSON
 from service.protocol.client import Found
 from service.protocol.defaults import ALPHA, SCORE_SEED
@@ -96,8 +96,7 @@ def _count(service: Service, model: ModelInfo, found: Found, alpha: float) -> No
 
 def _document(model: ModelInfo, items: Iterator[ItemScore], group: GroupScore, alpha: float) -> Iterator[bytes]:
     """The JSON of ``Scores``, in pieces: of many items no more than one piece is in memory."""
-    head = {"model": model.reference, "calibrated": model.calibration is not None, "alpha": alpha}
-    yield to_json(head)[:-1] + b',"items":['
+    yield to_json(head_of(model, alpha))[:-1] + b',"items":['
     separator = b""
     while block := list(islice(items, _AT_ONCE)):
         yield separator + to_json(block)[1:-1]

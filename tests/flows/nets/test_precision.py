@@ -29,7 +29,11 @@ def items(count: int) -> Tensor:
 @pytest.fixture(params=ARCHITECTURES)
 def flow(request: pytest.FixtureRequest) -> Flow:
     torch.manual_seed(0)
-    return disturb(flows.build(request.param.split("-")[0], (8, 8), ARCHITECTURES[request.param])).eval().requires_grad_(False)
+    return (
+        disturb(flows.build(request.param.split("-")[0], (8, 8), ARCHITECTURES[request.param]))
+        .eval()
+        .requires_grad_(False)
+    )
 
 
 def switches() -> tuple[bool, bool, bool, str]:
