@@ -121,6 +121,7 @@ def _draft(name: str, publication: Publication) -> m.Manifest:
         ),
         calibration=None if publication.calibration is None else _note(publication.calibration, flow),
         bfloat16=publication.bfloat16,
+        schema=publication.table,
         files={},
     )
 
@@ -178,7 +179,7 @@ def _claim(temporary: Path, draft: m.Manifest, directory: Path) -> int | None:
     taken = (int(name) for name in names_in(directory) if re.fullmatch(VERSION, name))
     version = max(taken, default=0) + 1
     manifest = draft.model_copy(update={"version": version})
-    replace_durably(temporary / m.MANIFEST, (manifest.model_dump_json(indent=1) + "\n").encode())
+    replace_durably(temporary / m.MANIFEST, (manifest.model_dump_json(indent=1, by_alias=True) + "\n").encode())
     try:
         temporary.rename(directory / str(version))
     except OSError as error:

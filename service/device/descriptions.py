@@ -34,6 +34,7 @@ def info_of(model: LoadedModel, aliases: tuple[str, ...]) -> ModelInfo:
         files=tuple(manifest.files),
         tests=tuple(TestInfo(test.name, tuple(test.reported)) for test in tests_of(flow)) if model.calibration else (),
         calibration=_calibration(model),
+        table=manifest.table,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from service.protocol.errors import Unavailable, Unknown
+from tables import Schema
 
 STARTING_RETRY_AFTER = 2
 """Seconds after which a client may ask again for a model that is still being loaded."""
@@ -63,6 +64,8 @@ class ModelInfo(Struct, frozen=True):
     tests: tuple[TestInfo, ...]
     """Of a calibrated model; none otherwise."""
     calibration: CalibrationInfo | None
+    table: Schema | None = None
+    """The columns of the table that a vector is a row of; None for images, and for vectors without a schema."""
 
     @property
     def reference(self) -> str:
