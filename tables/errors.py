@@ -1,0 +1,10 @@
+"""The errors of this package. Messages name the file, and the column and the row where there is one."""
+
+
+class TableError(ValueError):
+    """A table that cannot be used as it is."""
+
+
+def missing_extra(purpose: str, package: str, extra: str) -> TableError:
+    """The error of a package that is not installed because few need it."""
+    return TableError(f"{purpose}, {package} is needed: pip install 'sluice[{extra}]'")
