@@ -6,6 +6,7 @@ from flows.architectures.lattice import lattice
 from flows.architectures.nice import nice
 from flows.architectures.realnvp import realnvp
 from flows.architectures.spline import spline
+from flows.architectures.table import table
 from flows.completion import Completion
 from flows.errors import ArchitectureError, FlowError, InputOutsideDomain, ShapeMismatch
 from flows.flow import Flow, bits_per_dim
@@ -69,4 +70,5 @@ __all__ = [
     "nice",
     "realnvp",
     "spline",
+    "table",
 ]

@@ -25,7 +25,7 @@ from model_store import manifest as m
 from model_store import selftest
 from model_store.aliases import DEFAULT
 from model_store.draws import draws_to_png
-from model_store.errors import StoreError
+from model_store.errors import FailedSelfTest, StoreError
 from model_store.files import names_in, replace_durably, sync_directory, write_durably
 from model_store.loading import LoadedModel
 from model_store.publication import CalibrationEvidence, Publication
@@ -48,8 +48,8 @@ class Published(NamedTuple):
 def publish(store: Path, name: str, publication: Publication) -> Published:
     """Publish a flow as the next version of ``name`` and point the alias `default` at it.
 
-    Raises StoreError when the name cannot name a model, or when the version, read back from its bytes, fails its own
-    self-test. The store is then as it was.
+    Raises StoreError when the name cannot name a model, and FailedSelfTest when the version, read back from its bytes,
+    fails its own self-test. The store is then as it was.
     """
     if not is_name(name):
         raise StoreError(f"{name!r} cannot name a model: lower-case letters and digits, joined by '.', '_' or '-'")
@@ -60,7 +60,7 @@ def publish(store: Path, name: str, publication: Publication) -> Published:
     answers = selftest.golden_log_likelihood(stored, items, seed)
     problem = selftest.complaint(selftest.measure(stored, items, answers, seed), draft.golden)
     if problem:
-        raise StoreError(f"{name} is not published: {problem}")
+        raise FailedSelfTest(f"{name} is not published: {problem}")
     files = {
         m.WEIGHTS: weights,
         m.GOLDEN: to_bytes({"items": items, "log_likelihood": answers}),

@@ -25,6 +25,8 @@ _STRAY_SHARE = 0.02
 _INDEX_NAME = re.compile(
     r"(unnamed.*|index|row|row[ _.-]?(id|number|nr|no)|id|#|nr|no|column 1|.*[ _-]id)", re.IGNORECASE
 )
+_INDEX_SHARE = 0.9
+"""Share of different numbers in a column that is named like an index."""
 _TIME_FORMATS = (
     "%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%Y-%m", "%Y%m%dT%H%M%S",
     "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%SZ",
@@ -134,9 +136,10 @@ def step_of(present: Numbers) -> float:
     for places in range(_MOST_DECIMALS + 1):
         scaled = values * 10.0**places
         whole = np.rint(scaled)
-        if np.abs(scaled - whole).max() <= 1e-9 * max(1.0, float(np.abs(scaled).max())) and np.abs(whole).max() < 2**53:
-            if np.abs(scaled - whole).max() > 1e-3:
-                return 0.0
+        largest = float(np.abs(scaled).max())
+        if largest > 2**52:
+            return 0.0
+        if np.abs(scaled - whole).max() <= 1e-9 + 1e-15 * largest:
             step = int(np.gcd.reduce(np.diff(whole).astype(np.int64))) / 10.0**places
             return step if step and span / step <= _LONGEST_GRID else 0.0
     return 0.0
@@ -224,12 +227,12 @@ def _offset(present: Numbers, step: float) -> float:
 
 
 def _is_index(name: str, numbers: Numbers) -> bool:
-    """Whether a column numbers the rows: in steps of 1 from 0 or 1, or different whole numbers under such a name."""
+    """Whether a column numbers the rows: in steps of 1 from 0 or 1, or mostly different integers under such a name."""
     if not np.isfinite(numbers).all() or (numbers != np.rint(numbers)).any():
         return False
     if len(numbers) > 2 and numbers[0] in (0, 1) and (np.diff(numbers) == 1).all():
         return True
-    return bool(_INDEX_NAME.fullmatch(name.strip())) and len(np.unique(numbers)) == len(numbers)
+    return bool(_INDEX_NAME.fullmatch(name.strip())) and len(np.unique(numbers)) >= _INDEX_SHARE * len(numbers)
 
 
 def _is_evenly_rising(values: Numbers) -> bool:

@@ -10,6 +10,7 @@ from trainer.publish.initial_draws import initial_draws
 from trainer.report import card, pictures
 from trainer.report.evaluation import Latents, Quality
 from trainer.run.finished import FinishedRun
+from trainer.run.initial_state import arguments_for
 from trainer.run.likelihoods import log_likelihoods
 
 GOLDEN_ITEMS = 8
@@ -40,11 +41,12 @@ def export(run: FinishedRun, store: Path | None, name: str) -> tuple[Quality, Pu
         drawn["samples.png"] = pictures.samples(flow, run.settings.seed)
     elif flow.dimensions == 2:
         drawn["density.png"] = pictures.density(flow, splits.test)
-    bfloat16 = measure_bfloat16(flow, splits.validation[:PRECISION_ITEMS])
+    # Columns of a table have units of their own, and bfloat16 would round their values to three digits.
+    bfloat16 = None if splits.schema is not None else measure_bfloat16(flow, splits.validation[:PRECISION_ITEMS])
     publication = Publication(
         flow=flow,
         architecture=preset.architecture,
-        arguments=preset.arguments,
+        arguments=arguments_for(preset, splits),
         golden_items=splits.test[:GOLDEN_ITEMS],
         weights_dtype=preset.weights_dtype,
         provenance=run.provenance(),
@@ -58,5 +60,6 @@ def export(run: FinishedRun, store: Path | None, name: str) -> tuple[Quality, Pu
         ),
         bfloat16=bfloat16,
         draws=initial_draws(flow),
+        table=splits.schema,
     )
     return quality, publish(store, name, publication)

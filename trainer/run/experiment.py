@@ -43,7 +43,8 @@ def run(
         reached = f"epoch {state.progress.epoch}, step {state.progress.step}"
         console.print(f"resuming {settings.run_dir} after {reached}", markup=False)
 
-    steps_done = state.progress.epoch * (len(splits.train) // preset.batch_size) + state.progress.step
+    steps_an_epoch = preset.passes * len(splits.train) // preset.batch_size
+    steps_done = state.progress.epoch * steps_an_epoch + state.progress.step
     with _displays(preset, settings, state, steps_done, console, ranks) as display:
         hooks = Hooks(
             save=lambda: state.save(settings.run_dir, experiment) if ranks.leads else None,
@@ -51,11 +52,12 @@ def run(
             stop_requested=stop_requested,
         )
         ended = train(state, splits, preset, seed=settings.seed, precision=settings.precision, ranks=ranks, hooks=hooks)
-    best = state.progress.best
+    history = state.progress.history
+    best = state.progress.best if preset.keep_best or not history else history[-1]
     if not ended or best is None:
         return None
     state.flow.load_state_dict(state.best)
-    return FinishedRun(state.flow, preset, settings, splits, state.progress.history, best)
+    return FinishedRun(state.flow, preset, settings, splits, history, best)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from trainer.optimisers import ema_decay, learning_rate
 from trainer.presets import Precision, Preset
 from trainer.run.device import autocast, tf32
 from trainer.run.hooks import Hooks
+from trainer.run.jitter import Jitter
 from trainer.run.likelihoods import log_likelihoods
 from trainer.run.randomness import batch_order, dequantise, noise_keys
 from trainer.run.ranks import Ranks
@@ -46,25 +47,28 @@ def train(
     flow, optimiser, progress = state.flow, state.optimiser, state.progress
     model, validation = ranks.wrap(flow), ranks.share(splits.validation).to(flow.device)
     items = splits.train.to(flow.device)
-    steps = len(items) // preset.batch_size
+    steps = preset.passes * len(items) // preset.batch_size
+    jitter = Jitter.of(flow, items, preset, seed)
     if steps == 0:
         count = f"{len(items)} training items"
         raise DataError(f"{preset.data.name}: {count} do not fill a batch of {preset.batch_size}; see --batch-size")
 
     with tf32():
-        while progress.epoch < preset.epochs and not out_of_patience(preset, progress):
-            order = batch_order(seed, progress.epoch, len(items))
+        while progress.epoch < preset.epochs and not out_of_patience(preset, progress) and spent(preset, progress) < 1:
+            order = batch_order(seed, progress.epoch, preset.passes * len(items)) % len(items)
             hooks.display.epoch_begins(progress, steps)
             while progress.step < steps:
                 began = perf_counter()
                 step = progress.epoch * steps + progress.step
-                rate = learning_rate(preset, step, preset.epochs * steps)
+                rate = learning_rate(preset, step, preset.epochs * steps, spent(preset, progress))
                 for group in optimiser.param_groups:
                     group["lr"] = group["boost"] * rate
 
                 rows = order[progress.step * preset.batch_size :][: preset.batch_size].to(flow.device)
                 keys = noise_keys(seed, progress.epoch, progress.step, len(rows), flow.device)
                 x = dequantise(flow, items[ranks.share(rows)], ranks.share(keys))
+                if jitter is not None:
+                    x = jitter(x, ranks.share(keys))
                 with autocast(flow.device, precision):
                     log_likelihood = model(x).mean()
                 optimiser.zero_grad()
@@ -87,6 +91,8 @@ def train(
                         f"up to step {progress.step} of epoch {progress.epoch + 1}; "
                         "a lower learning rate may help, --fresh starts from the beginning"
                     )
+                if ranks.any(spent(preset, progress) >= 1):
+                    break
                 if ranks.any(hooks.stop_requested()):
                     hooks.save()
                     return False
@@ -94,14 +100,14 @@ def train(
             validated = ranks.sum(log_likelihoods(state.evaluated, validation).sum()).item() / len(splits.validation)
             record = EpochRecord(
                 epoch=progress.epoch + 1,
-                train=progress.log_likelihood_sum / (steps - progress.skipped),
+                train=progress.log_likelihood_sum / max(1, progress.step - progress.skipped),
                 validation=validated,
                 seconds=progress.seconds,
                 skipped=progress.skipped,
             )
             if not math.isfinite(record.validation):
                 raise Diverged(f"validation gave {record.validation} nats after epoch {record.epoch}")
-            if progress.best is None or record.validation > progress.best.validation:
+            if not preset.keep_best or progress.best is None or record.validation > progress.best.validation:
                 state.keep_best()
             state.progress = progress = Progress(
                 epoch=record.epoch, skipped_in_a_row=progress.skipped_in_a_row, history=[*progress.history, record]
@@ -111,6 +117,13 @@ def train(
     if preset.patience is not None and out_of_patience(preset, progress):
         hooks.display.stopped_early(progress, preset.patience)
     return True
+
+
+def spent(preset: Preset, progress: Progress) -> float:
+    """The share of the preset's seconds that training has taken; 0 where it has no limit."""
+    if preset.seconds is None:
+        return 0.0
+    return (sum(record.seconds for record in progress.history) + progress.seconds) / preset.seconds
 
 
 def out_of_patience(preset: Preset, progress: Progress) -> bool:
