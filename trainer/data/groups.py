@@ -8,7 +8,7 @@ from torch import Tensor
 _NEARLY = 1e-3
 """Of a column's standard deviation: rows all of whose entries differ by less are nearly the same."""
 _NEIGHBOURS = 4
-"""Rows that follow in the order of a projection and are compared: others may lie between two that are nearly the same."""
+"""Rows that follow in the order of a projection and are compared: others may lie between two of a group."""
 _PROJECTIONS = 2
 
 
@@ -31,8 +31,10 @@ def groups_of(items: Tensor) -> Tensor:
         order = (scaled @ torch.randn(scaled.shape[1], generator=generator, dtype=scaled.dtype)).argsort(stable=True)
         for step in range(1, min(_NEIGHBOURS, len(order) - 1) + 1):
             left, right = order[:-step], order[step:]
-            close = ((scaled[left] - scaled[right]).abs() < _NEARLY).all(dim=1)
-            pairs.append(torch.stack([left[close], right[close]]))
+            for column in scaled.T:  # most pairs differ in the first already
+                close = (column[left] - column[right]).abs() < _NEARLY
+                left, right = left[close], right[close]
+            pairs.append(torch.stack([left, right]))
     return _connected(len(items), torch.cat(pairs, dim=1)) if pairs else torch.zeros(len(items), dtype=torch.int64)
 
 
