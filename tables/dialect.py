@@ -39,6 +39,8 @@ class Dialect:
     """The sign between groups of three digits; empty where there is none."""
     has_names: bool
     names: tuple[str, ...]
+    first: tuple[str, ...] = ()
+    """The cells of the first line."""
 
     def __str__(self) -> str:
         first = "the first line holds the names" if self.has_names else "no line of names: columns are numbered from 1"
@@ -105,7 +107,9 @@ def detect(sample: bytes, names: bool | None = None) -> Dialect:
     decimal, grouping = _decimal(rows, separator)
     plain = [[plain_number(cell, decimal, grouping).strip() for cell in row] for row in rows]
     has_names = _begins_with_names(plain) if names is None else names
-    return Dialect(encoding, separator, decimal, grouping, has_names, _names(rows[0], has_names))
+    return Dialect(
+        encoding, separator, decimal, grouping, has_names, _names(rows[0], has_names), tuple(map(str.strip, rows[0]))
+    )
 
 
 def _agreement(lines: Sequence[str], separator: str) -> float:

@@ -5,6 +5,10 @@ class TableError(ValueError):
     """A table that cannot be used as it is."""
 
 
-def missing_extra(purpose: str, package: str, extra: str) -> TableError:
-    """The error of a package that is not installed because few need it."""
-    return TableError(f"{purpose}, {package} is needed: pip install 'sluice[{extra}]'")
+class MissingExtra(TableError):
+    """A package is needed that is not installed, because few need it."""
+
+
+def missing_extra(purpose: str, package: str, extra: str) -> MissingExtra:
+    """The error of a package that is not installed."""
+    return MissingExtra(f"{purpose}, {package} is needed: pip install 'sluice[{extra}]'")

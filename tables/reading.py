@@ -16,10 +16,12 @@ from tables.errors import TableError, missing_extra
 
 _BLOCK_BYTES = 4 * 2**20
 """Bytes of text that are taken apart at once."""
+_SMALL_BLOCK_BYTES = 2**18
+"""The same where rows are asked for in small numbers."""
 _BLOCK_ROWS = 65_536
 """Rows of Parquet that are taken at once."""
 _COMPRESSED = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
-_TEXTS = (".csv", ".tsv", ".txt", ".tab")
+_TEXTS = (".csv", ".tsv")
 _PARQUET = (".parquet", ".pq")
 SUFFIXES = (*_TEXTS, *_PARQUET, *(text + packed for text in _TEXTS for packed in _COMPRESSED))
 """Endings of the files that are read as tables."""
@@ -49,10 +51,15 @@ class TableFile:
     def __str__(self) -> str:
         return f"{self.path.name}: {'Parquet' if self.dialect is None else self.dialect}"
 
-    def blocks(self, names: Sequence[str] | None = None) -> Iterator[Block]:
-        """All rows, with the cells of the columns named, or of all. Raises TableError for damaged files."""
+    def blocks(self, names: Sequence[str] | None = None, rows: int | None = None) -> Iterator[Block]:
+        """All rows, with the cells of the columns named, or of all. Raises TableError for damaged files.
+
+        Blocks are large, for speed; with ``rows`` they are small, of at most so many rows of Parquet.
+        """
         wanted = tuple(self.names if names is None else names)
-        return _text_blocks(self, wanted) if self.dialect is not None else _parquet_blocks(self, wanted)
+        if self.dialect is None:
+            return _parquet_blocks(self, wanted, rows or _BLOCK_ROWS)
+        return _text_blocks(self, wanted, _BLOCK_BYTES if rows is None else _SMALL_BLOCK_BYTES)
 
 
 def is_table(path: Path) -> bool:
@@ -61,7 +68,7 @@ def is_table(path: Path) -> bool:
 
 
 def open_table(path: Path, names: bool | None = None) -> TableFile:
-    """A table by its file's name: .csv, .tsv or .txt, also with .gz, .bz2 or .zst, or .parquet.
+    """A table by its file's name: .csv or .tsv, also with .gz, .bz2 or .zst, or .parquet.
 
     ``names`` says whether the first line of a text file holds the names of columns; by default it is found out. Raises
     TableError when the file cannot be read.
@@ -77,7 +84,7 @@ def open_table(path: Path, names: bool | None = None) -> TableFile:
     return TableFile(path, dialect.names, dialect)
 
 
-def _text_blocks(table: TableFile, wanted: tuple[str, ...]) -> Iterator[Block]:
+def _text_blocks(table: TableFile, wanted: tuple[str, ...], size: int) -> Iterator[Block]:
     pyarrow = _pyarrow(table.path)
     from pyarrow import csv
 
@@ -96,7 +103,7 @@ def _text_blocks(table: TableFile, wanted: tuple[str, ...]) -> Iterator[Block]:
             stream,
             read_options=csv.ReadOptions(
                 use_threads=False,  # only then are the numbers of bad rows known
-                block_size=_BLOCK_BYTES,
+                block_size=size,
                 column_names=list(table.names),
                 skip_rows=header,
                 encoding="utf8" if dialect.encoding.startswith("utf-8") else dialect.encoding,
@@ -136,12 +143,12 @@ def _places(first: int, count: int, bad: dict[int, str]) -> tuple[npt.NDArray[np
     return rows, faults
 
 
-def _parquet_blocks(table: TableFile, wanted: tuple[str, ...]) -> Iterator[Block]:
+def _parquet_blocks(table: TableFile, wanted: tuple[str, ...], rows: int) -> Iterator[Block]:
     with _faults_named(table.path):
         place = 0
-        for batch in _parquet_file(table.path).iter_batches(_BLOCK_ROWS, columns=list(wanted), use_threads=False):
-            rows = np.arange(place, place + batch.num_rows)
-            yield Block(rows, {name: batch.column(name) for name in wanted}, {})
+        for batch in _parquet_file(table.path).iter_batches(rows, columns=list(wanted), use_threads=False):
+            places = np.arange(place, place + batch.num_rows)
+            yield Block(places, {name: batch.column(name) for name in wanted}, {})
             place += batch.num_rows
 
 

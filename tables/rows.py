@@ -15,7 +15,7 @@ import numpy.typing as npt
 from tables.cells import BadCell, Numbers, column_numbers, number_of
 from tables.dialect import SAMPLE_BYTES, detect, plain_number
 from tables.errors import TableError
-from tables.reading import Block, TableFile
+from tables.reading import Block, TableFile, open_table
 from tables.schema import CATEGORY, TIME, Schema, common_names
 
 
@@ -116,7 +116,7 @@ def rows_of_text(schema: Schema, data: bytes, most: int | None = None) -> Rows:
     Raises TableError for what is no table, and for more than ``most`` rows; ColumnMismatch for other columns.
     """
     dialect = detect(data[:SAMPLE_BYTES])
-    if not dialect.has_names and set(dialect.names) != set(schema.names) and _is_header(schema, data, dialect.encoding):
+    if not dialect.has_names and set(dialect.first) & set(schema.names):
         dialect = detect(data[:SAMPLE_BYTES], names=True)
     try:
         text = data.decode(dialect.encoding)
@@ -149,14 +149,18 @@ def rows_of_text(schema: Schema, data: bytes, most: int | None = None) -> Rows:
     return _cleared(numbers, faults, notes)
 
 
-def rows_of_file(schema: Schema, table: TableFile) -> Iterator[tuple[npt.NDArray[np.int64], Rows]]:
+def rows_of_file(
+    schema: Schema, table: TableFile, rows: int | None = None
+) -> Iterator[tuple[npt.NDArray[np.int64], Rows]]:
     """A file's rows block by block: the place of each among all rows of the file, and the rows.
 
-    Raises ColumnMismatch for other columns, TableError for a damaged file.
+    ``rows`` asks for small blocks. Raises ColumnMismatch for other columns, TableError for a damaged file.
     """
+    if table.dialect is not None and not table.dialect.has_names and set(table.dialect.first) & set(schema.names):
+        table = open_table(table.path, names=True)
     matched = match(schema, table.names, table.dialect is None or table.dialect.has_names)
     wanted = [table.names[place] for place in matched.places]
-    for block in table.blocks(wanted):
+    for block in table.blocks(wanted, rows):
         yield _of_block(schema, table, block, wanted, matched.notes)
 
 
@@ -173,12 +177,6 @@ def _of_block(
         for place, reason in bad.items():
             faults.setdefault(int(good[place]), BadRow(column.name, reason))
     return rows, _cleared(numbers, dict(sorted(faults.items())), notes)
-
-
-def _is_header(schema: Schema, data: bytes, encoding: str) -> bool:
-    """Whether the first line of a text holds names of the schema, though they look like values."""
-    first = data[:SAMPLE_BYTES].decode(encoding, errors="ignore").lstrip("\ufeff").splitlines()[0]
-    return bool(set(detect(first.encode(), names=True).names) & set(schema.names))
 
 
 def _cleared(numbers: Numbers, faults: dict[int, BadRow], notes: tuple[str, ...]) -> Rows:

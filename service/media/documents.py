@@ -62,6 +62,9 @@ class Scores(Struct):
     alpha: float
     items: list[ItemScore]
     group: GroupScore
+    notes: Annotated[
+        list[str], Meta(description="What the sender should know, such as columns that were ignored.")
+    ] = []
 
 
 def item_scores(model: ModelInfo, arrays: Arrays, alpha: float) -> Iterator[ItemScore]:

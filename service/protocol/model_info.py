@@ -77,6 +77,11 @@ class ModelInfo(Struct, frozen=True):
         return self.item_dtype == "uint8"
 
     @property
+    def takes_missing(self) -> bool:
+        """Whether cells of a row may be missing: the flow then draws them given the others."""
+        return self.table is not None and bool(self.arguments.get("steps"))
+
+    @property
     def dimensions(self) -> int:
         """Entries of one item."""
         return math.prod(self.item_shape)

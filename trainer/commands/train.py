@@ -54,8 +54,8 @@ result as a run without the stop.
     "--data",
     "own_path",
     type=click.Path(exists=True, path_type=Path),
-    help="Your own data instead of the preset's: a folder of pictures, a .npy or .npz file, or a table (.csv, .tsv, "
-    ".txt, also with .gz, or .parquet).",
+    help="Your own data instead of the preset's: a folder of pictures, a .npy or .npz file, or a table (.csv or "
+    ".tsv, also with .gz, or .parquet).",
 )
 @click.option("--columns", multiple=True, metavar="NAME,...", help="Of a table: take these columns only.")
 @click.option("--drop", multiple=True, metavar="NAME,...", help="Of a table: leave these columns out.")
