@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from service.media.npy import Array, from_npy
 from service.media.types import CSV, JSON
 from service.protocol.errors import Malformed, TooLarge, WrongValue
-from tables import Schema
+from tables import CATEGORY, Schema
 from tables.cells import cell_of
 from tables.errors import TableError
-from tables.rows import ColumnMismatch, Rows, match, rows_of_objects, rows_of_text
+from tables.rows import ColumnMismatch, Rows, rows_of_objects, rows_of_text
 
 
 class Table(NamedTuple):
@@ -112,15 +112,26 @@ def _rows_of_json(found: Any, schema: Schema, most: int, field: str = "items") -
         raise WrongValue(f"{field} must hold rows: objects by column name, or lists", field)
     if len(found) > most:
         raise TooLarge(f"at most {most} items are taken in one request", field)
-    if all(isinstance(row, Mapping) for row in found):
-        return rows_of_objects(schema, found)
-    objects = []
+    by_name = isinstance(found[0], Mapping)
     for index, row in enumerate(found):
-        if not isinstance(row, list) or len(row) != len(schema):
-            what = f"{len(row)} cells" if isinstance(row, list) else "another form than the first"
-            raise WrongValue(f"item {index} has {what}; a row has {len(schema)}", f"{field}[{index}]")
-        objects.append(dict(zip(schema.names, row, strict=True)))
-    return rows_of_objects(schema, objects)
+        if by_name and not isinstance(row, Mapping):
+            raise WrongValue(f"item {index} is no object by column name as the first is", f"{field}[{index}]")
+        if not by_name and (not isinstance(row, list) or len(row) != len(schema)):
+            what = f"has {len(row)} cells" if isinstance(row, list) else "is no list as the first is"
+            raise WrongValue(f"item {index} {what}; a row has {len(schema)} cells", f"{field}[{index}]")
+    if by_name:
+        return rows_of_objects(schema, found)
+    return rows_of_objects(schema, [_named(row, schema) for row in found])
+
+
+def _named(row: list[Any], schema: Schema) -> dict[str, Any]:
+    """A list of cells by column name. A number in a category column is the index of a word, as in an array."""
+    cells = dict(zip(schema.names, row, strict=True))
+    for column in schema.columns:
+        cell = cells[column.name]
+        if column.kind == CATEGORY and isinstance(cell, int | float) and cell in range(len(column.categories)):
+            cells[column.name] = column.categories[int(cell)]
+    return cells
 
 
 def _numbers_of_array(array: Array, schema: Schema) -> NDArray[np.float64]:
@@ -151,10 +162,9 @@ def _checked(rows: Rows, table: Table, field: str = "items") -> SentRows:
 
 def _mask(found: Any, schema: Schema) -> NDArray[np.bool_]:
     if isinstance(found, Mapping):
-        try:
-            match(schema, [*found, *(name for name in schema.names if name not in found)])
-        except ColumnMismatch as error:
-            raise WrongValue(str(error), "mask") from error
+        unknown = [name for name in found if name not in schema.places]
+        if unknown:
+            raise WrongValue(f"mask: there is no column {unknown[0][:60]!r}", "mask")
         found = [found.get(name, 0) for name in schema.names]
     if not isinstance(found, list) or len(found) != len(schema):
         raise WrongValue(f"mask must be a list of {len(schema)}, or an object by column name", "mask")
