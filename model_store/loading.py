@@ -193,7 +193,9 @@ def _calibration(flow: Flow, note: m.CalibrationNote | None, data: Mapping[str, 
     if sizes != {"fit": note.fit, "held_out": note.reference, "scale": 2}:
         raise DamagedTensors(f"{m.CALIBRATION} does not hold the items that the manifest says")
     try:
-        return Calibration.from_tensors(tests_of(flow), tensors)
+        return Calibration.from_tensors(
+            tests_of(flow), {key: tensor.to(flow.device) for key, tensor in tensors.items()}
+        )
     except ValueError as error:
         raise DamagedTensors(f"{m.CALIBRATION}: {error}") from error
 

@@ -81,7 +81,7 @@ class Calibration:
         self._combined = nonconformity.combined(columns).sort().values
         quantiles = torch.arange(1, 2 * self.size + 2, device=features.device).double() / (2 * (self.size + 1))
         self._normal_score_of = torch.special.ndtri(quantiles)
-        self._precision = _precision(self._normal_scores(*self._ranks(columns)))
+        self._precision = _precision(self._normal_scores(*self._ranks(columns)).cpu())
 
     @classmethod
     def of(cls, tests: Sequence[Test], fit: Tensor, held_out: Tensor) -> Calibration:

@@ -103,11 +103,11 @@ def _names(tests: tuple[Test, ...]) -> tuple[str, ...]:
 
 
 def statistics(flow: Flow, x: Tensor) -> Tensor:
-    """The statistics (B, K), float64 on the CPU, of continuous points (B, *item_shape). ``names_of`` names the columns.
+    """The statistics (B, K), float64, of continuous points (B, *item_shape), on the flow's device.
 
-    Costs one forward pass. A row depends on its own point alone. Not differentiable.
+    ``names_of`` names the columns. Costs one forward pass. A row depends on its own point alone. Not differentiable.
     """
-    return (_image_statistics if flow.is_image else _vector_statistics)(flow, x).cpu()
+    return (_image_statistics if flow.is_image else _vector_statistics)(flow, x)
 
 
 def _image_statistics(flow: Flow, x: Tensor) -> Tensor:

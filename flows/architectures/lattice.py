@@ -27,7 +27,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from flows.architectures.arguments import Argument, Count
+from flows.architectures.arguments import Argument, Count, Flag
 from flows.architectures.lattice_flow import LatticeFlow
 from flows.errors import ArchitectureError
 from flows.flow import Flow
@@ -41,14 +41,18 @@ ARGUMENTS: Mapping[str, Argument] = {
     "width": Count(64),
     "blocks": Count(3),
     "components": Count(8),
+    "joint": Flag(False),
 }
 
 
-def lattice(item_shape: Sequence[int], *, width: int = 64, blocks: int = 3, components: int = 8) -> Flow:
+def lattice(
+    item_shape: Sequence[int], *, width: int = 64, blocks: int = 3, components: int = 8, joint: bool = False
+) -> Flow:
     """A lattice flow of 8-bit images (H, W) or (H, W, C) with sides that are multiples of 4.
 
     ``width`` is the number of channels and ``blocks`` the number of residual blocks of each level's net;
-    ``components`` is the number of logistics in each pixel's mixture. Raises ArchitectureError for other shapes.
+    ``components`` is the number of logistics in each pixel's mixture. ``joint`` says whether one pass of a net serves
+    all colours of a pixel, or each colour takes a pass of its own. Raises ArchitectureError for other shapes.
 
     >>> flow = flows.lattice((8, 8), width=8, blocks=1, components=2)
     >>> flow.to_items(flow.sample(2)).shape
@@ -63,7 +67,7 @@ def lattice(item_shape: Sequence[int], *, width: int = 64, blocks: int = 3, comp
     levels: list[Transform] = []
     for groups in groups_by_level(cells.shape):
         # The finest level is applied first: the pixels that it reads are still unchanged then.
-        levels.insert(0, LatticeLevel(known, groups, width, blocks, components))
+        levels.insert(0, LatticeLevel(known, groups, width, blocks, components, joint))
         known = known | groups.any(dim=0)
     latent = StandardLogistic((math.prod(item_shape),))
     return LatticeFlow(item_shape, [cells, *levels, Flatten(cells.shape)], latent, Dequantise())

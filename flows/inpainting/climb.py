@@ -102,6 +102,22 @@ class Climb:
             raise FlowError(f"climbs of different methods cannot share a batch: {', '.join(sorted(methods))}")
         return _combine(climbs, torch.cat)
 
+    def flat(self) -> list[Tensor]:
+        """All tensors, in the order of the fields, then those of ``state``."""
+        found: list[Tensor] = []
+
+        def note(tensors: list[Tensor]) -> Tensor:
+            found.append(tensors[0])
+            return tensors[0]
+
+        _combine([self], note)
+        return found
+
+    def like(self, tensors: Sequence[Tensor]) -> Climb:
+        """The climb whose tensors are these, in the order of ``flat``."""
+        following = iter(tensors)
+        return _combine([self], lambda _: next(following))
+
     def where(self, rows: Tensor, other: Climb) -> Climb:
         """This climb in the rows (B,) bool where the mask is true, the other climb elsewhere."""
         return _combine([self, other], lambda pair: torch.where(along(rows, pair[0]), pair[0], pair[1]))

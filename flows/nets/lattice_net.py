@@ -26,14 +26,27 @@ class PixelCode(nn.Module):
     before white. So dequantisation noise of black and white, the most frequent levels, has little effect.
     """
 
+    # Constants of the ramps: they are not saved.
+    low: Tensor
+    width: Tensor
+    least: Tensor
+    most: Tensor
+
     def __init__(self, size: int) -> None:
         super().__init__()
         self.curves = nn.Conv2d(1 + len(_RAMPS), size, 1, bias=False)
+        # The pixel itself, from -1 to 1, is a ramp as well: then all of them take one pass.
+        middle = _LEVELS / 2
+        ramps = torch.tensor([(middle, 2 * middle, -1), *((*ramp, 0) for ramp in _RAMPS)], device="cpu")
+        low, high, least = ramps[:, :, None, None].unbind(1)
+        self.register_buffer("low", low, persistent=False)
+        self.register_buffer("width", high - low, persistent=False)
+        self.register_buffer("least", least, persistent=False)
+        self.register_buffer("most", torch.ones_like(least), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        level = _LEVELS * x.flatten(0, 1)
-        ramps = [((level - low) / (high - low)).clamp(0, 1) for low, high in _RAMPS]
-        code: Tensor = self.curves(torch.stack([2 * level / _LEVELS - 1, *ramps], dim=1))
+        level = (_LEVELS * x).flatten(0, 1).unsqueeze(1)
+        code: Tensor = self.curves(((level - self.low) / self.width).clamp(self.least, self.most))
         return code.to(x.dtype).reshape(len(x), -1, *x.shape[2:])
 
 
@@ -62,6 +75,56 @@ class CellNet(Net):
         hidden = self.first(x)
         hidden = (hidden.reshape(len(place), -1, *hidden.shape[1:]) + place).flatten(0, 1)
         y: Tensor = self.last(functional.relu(self.blocks(hidden)))
+        return y
+
+
+class PlaceNet(Net):
+    """A residual net on the grid of cells for all colours of several places: (P B, channels, H, W) -> parameters.
+
+    One pass of the body serves all colours of a place. A head for each colour then sees the body's output and the codes
+    of the place's colours before, ``earlier`` (P B, (colours - 1) E, H, W). Rows are ordered place after place.
+
+    The result is (P B, colours * outputs, H, W), or (P B, outputs, H, W) of one colour only. As in ``CellNet`` there is
+    a learnt offset for each cell of each place, and the last layers start with weights of zero and the bias ``start``.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        places: int,
+        cells: Sequence[int],
+        width: int,
+        blocks: int,
+        start: Tensor,
+        colours: int,
+        code: int,
+    ) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, width, 3, padding=1)
+        self.place = nn.Parameter(torch.zeros(places, width, *cells))
+        self.blocks = nn.Sequential(*(Residual(width) for _ in range(blocks)))
+        self.turn = nn.Conv2d(width, colours * width, 1)
+        self.earlier = nn.ModuleList(nn.Conv2d(code * c, width, 3, padding=1) for c in range(1, colours))
+        last = [nn.Conv2d(width, len(start), 1) for _ in range(colours)]
+        with torch.no_grad():
+            for layer in last:
+                layer.weight.zero_()
+                layer.bias.copy_(start)  # type: ignore[union-attr]
+        self.last = nn.ModuleList(last)
+        self.code = code
+
+    def compute(self, x: Tensor, earlier: Tensor, places: slice = slice(None), colour: int | None = None) -> Tensor:
+        place = self.place[places].unsqueeze(1)
+        hidden = self.first(x)
+        hidden = (hidden.reshape(len(place), -1, *hidden.shape[1:]) + place).flatten(0, 1)
+        turned = self.turn(functional.relu(self.blocks(hidden))).chunk(len(self.last), dim=1)
+        asked = range(len(self.last)) if colour is None else (colour,)
+        return torch.cat([self._head(turned[c], earlier, c) for c in asked], dim=1)
+
+    def _head(self, hidden: Tensor, earlier: Tensor, colour: int) -> Tensor:
+        if colour:
+            hidden = hidden + self.earlier[colour - 1](earlier[:, : colour * self.code].to(hidden.dtype))
+        y: Tensor = self.last[colour](functional.relu(hidden))
         return y
 
 

@@ -1,4 +1,4 @@
-"""bfloat16 nets in a float32 flow.
+"""bfloat16 nets in a float32 flow, and float32 products that are not rounded to less.
 
 The parameters of a coupling may be any function of the kept part, so also a net in bfloat16. The result is another
 flow, which differs by the rounding of its nets; it is exactly invertible, and its likelihood is exact. Latents,
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -16,6 +17,26 @@ from torch import nn
 from flows.flow import Flow
 from flows.nets import Net
 from flows.nets.packed import PackedLinear
+
+
+@contextmanager
+def exact_float32() -> Iterator[None]:
+    """A context in which float32 products and convolutions keep float32's precision and repeat to the bit.
+
+    On CUDA, PyTorch rounds the factors of float32 convolutions to TF32 (10 bits of mantissa) unless told otherwise.
+    A flow's inverse then misses the item by far more than rounding, and its log-likelihood changes. cuDNN also chooses
+    among algorithms that add in an order of their own. The switches belong to the process: enter the context around
+    everything that computes, before other threads do.
+    """
+    cudnn = torch.backends.cudnn
+    before = cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark, torch.get_float32_matmul_precision()
+    cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark = False, True, False
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark = before[:3]
+        torch.set_float32_matmul_precision(before[3])
 
 
 def multiplies_bfloat16(device: torch.device) -> bool:

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from flows.errors import InputOutsideDomain
 from flows.transforms.images import Planes, Shape
-from flows.transforms.transform import Transform
+from flows.transforms.transform import Transform, is_true
 
 CELL = 4
 """The side of a cell in pixels. A lattice holds one pixel of each cell: those with the same offset in it."""
@@ -39,7 +39,7 @@ class Cells(Transform):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Raises InputOutsideDomain for values outside [0, 1], where the density is zero, and for NaN."""
         planes, log_abs_det = self.planes(x)
-        if not bool(((x >= 0) & (x <= 1)).all()):  # false for NaN too
+        if is_true(~((x >= 0) & (x <= 1)).all()):  # true for NaN too
             raise InputOutsideDomain("a lattice flow is defined for pixels in [0, 1] only")
         return functional.pixel_unshuffle(planes, CELL), log_abs_det
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from flows.nets.lattice_net import CellNet, PixelCode
+from flows.nets.lattice_net import CellNet, PixelCode, PlaceNet
 from flows.transforms.lattice_cells import CELL
 from flows.transforms.mixture import UnitMixture
 from flows.transforms.transform import Transform, no_volume_change
@@ -23,6 +23,9 @@ class LatticeLevel(Transform):
     pixels have the same offset in their cells, and its colours are rotated so that the group's colour is first: the
     pixels of one level lie between known ones in similar ways, so all groups share what the net learns.
 
+    With ``joint`` one pass of the net serves all colours of a place: its body sees what is known before the first of
+    them, and a head for each colour sees the colours before it in the same group. The colours are not rotated.
+
     ``known`` (C, H, W) masks the entries of the levels before. ``groups`` (G, C, H, W) masks each group, within one
     channel; a group also knows the groups before it. Both are over cells, as the transform's input (B, C, H, W).
 
@@ -35,8 +38,12 @@ class LatticeLevel(Transform):
     """(G, colours, rows, columns) bool: the pixels that each group knows."""
     groups: Tensor
     """(G, H, W) bool: the entries of each group in its channel."""
+    useful: Tensor
+    """Of a joint level: the channels of a net's input that are ever known."""
 
-    def __init__(self, known: Tensor, groups: Tensor, width: int, blocks: int, components: int) -> None:
+    def __init__(
+        self, known: Tensor, groups: Tensor, width: int, blocks: int, components: int, joint: bool = False
+    ) -> None:
         super().__init__()
         self.channels = [int(group.flatten(1).any(dim=1).nonzero()) for group in groups]
         self.colours = groups.shape[1] // CELL**2
@@ -46,8 +53,17 @@ class LatticeLevel(Transform):
         self.register_buffer("known", functional.pixel_shuffle(before.float(), CELL).bool(), persistent=False)
         self.register_buffer("groups", groups.any(dim=1), persistent=False)
         self.code = PixelCode(CODE)
+        self.joint = joint
         channels, start = CODE * groups.shape[1], UnitMixture.start(components)
-        self.net = CellNet(channels, len(groups), groups.shape[2:], width, blocks, start)
+        if joint:
+            useful = self._useful()
+            self.register_buffer("useful", useful, persistent=False)
+            places, cells = len(groups) // self.colours, groups.shape[2:]
+            self.net: CellNet | PlaceNet = PlaceNet(
+                len(useful), places, cells, width, blocks, start, self.colours, CODE
+            )
+        else:
+            self.net = CellNet(channels, len(groups), groups.shape[2:], width, blocks, start)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         y, log_slope = self.to_latent(x)
@@ -84,17 +100,48 @@ class LatticeLevel(Transform):
     def mixture(self, x: Tensor, index: int | None = None) -> UnitMixture:
         """The mixtures of one group's pixels (B, ...), or of all groups (G B, ...); x must hold all known pixels."""
         which = range(len(self.channels)) if index is None else range(index, index + 1)
+        if self.joint:
+            return UnitMixture(self._jointly(x, index), self.components)
         # Entries that are not known may be latents, which are not pixels and may be large.
         code = self.code(torch.where(self.known[which[-1]], functional.pixel_shuffle(x, CELL), 0))
-        seen = torch.cat([self._seen(code, index) for index in which])
-        return UnitMixture(self.net(seen, slice(which[0], which[-1] + 1)), self.components)
+        seen = [self._seen(code, index) for index in which]
+        inputs = seen[0] if len(seen) == 1 else torch.cat(seen)
+        return UnitMixture(self.net(inputs, slice(which[0], which[-1] + 1)), self.components)
+
+    def _jointly(self, x: Tensor, index: int | None) -> Tensor:
+        """The raw parameters of one group's mixtures, or of all groups', by one pass for each place."""
+        n = self.colours
+        place, colour = (None, None) if index is None else divmod(index, n)
+        places = range(len(self.channels) // n) if place is None else range(place, place + 1)
+        code = self.code(torch.where(self.known[places[-1] * n], functional.pixel_shuffle(x, CELL), 0))
+        seen = torch.cat([self._seen(code, p * n).index_select(1, self.useful) for p in places])
+        # A head sees the colours before its own, of its own group only: elsewhere they may be unknown.
+        before = self.colours - 1 if colour is None else colour
+        earlier = seen.new_zeros(len(seen), 0, *seen.shape[2:])
+        if before:
+            mask = self.groups[places[0] * n : (places[-1] + 1) * n : n].unsqueeze(1).unsqueeze(1)
+            own = torch.stack([x[:, self.channels[p * n] % CELL**2 :: CELL**2][:, :before] for p in places])
+            earlier = (self.code(torch.where(mask, own, 0).flatten(0, 1)).unflatten(0, own.shape[:2]) * mask).flatten(
+                0, 1
+            )
+        raw: Tensor = self.net(seen, earlier, slice(places[0], places[-1] + 1), colour)
+        if colour is None and n > 1:
+            apart = raw.reshape(len(places), len(x), n, -1, *raw.shape[2:])
+            raw = apart.transpose(1, 2).flatten(0, 2)
+        return raw
+
+    def _useful(self) -> Tensor:
+        """Which channels of what a place sees can ever be known; the others are zero for all items."""
+        ones = self.known.new_ones(1, self.colours * CODE, *self.known.shape[2:], dtype=torch.float32)
+        seen = [self._seen(ones, index)[0] for index in range(0, len(self.channels), self.colours)]
+        return torch.stack(seen).amax(dim=(0, 2, 3)).nonzero().squeeze(1)
 
     def _seen(self, code: Tensor, index: int) -> Tensor:
         """Codes (B, C E, rows, columns) -> those that a group knows, shifted and in cells: (B, C E CELL^2, H, W)."""
         colour, offset = divmod(self.channels[index], CELL**2)
         row, column = divmod(offset, CELL)
         code = code.reshape(len(code), self.colours, CODE, *code.shape[2:]) * self.known[index].unsqueeze(1)
-        code = code.roll(-colour, dims=1).flatten(1, 2)
+        code = (code.roll(-colour, dims=1) if colour else code).flatten(1, 2)
         down, right = CELL // 2 - row, CELL // 2 - column
         return functional.pixel_unshuffle(functional.pad(code, (right, -right, down, -down)), CELL)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from flows.errors import ArchitectureError, InputOutsideDomain, ShapeMismatch
-from flows.transforms.transform import Transform, no_volume_change
+from flows.transforms.transform import Transform, is_true, no_volume_change
 
 
 class Dequantise(Transform):
@@ -71,7 +71,7 @@ class Logit(Transform):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x (B, ...) in [0, 1]. Raises InputOutsideDomain where p is outside (0, 1); NaN stays NaN."""
         p = self.alpha + (1 - 2 * self.alpha) * x
-        if bool(((p <= 0) | (p >= 1)).any()):
+        if is_true(((p <= 0) | (p >= 1)).any()):
             raise InputOutsideDomain("a flow with a logit is defined for values in [0, 1] only")
         y = torch.logit(p)
         return y, -self._log_slope(y)

@@ -122,6 +122,12 @@ class Compose(Transform):
         return x
 
 
+def is_true(condition: Tensor) -> bool:
+    """The value of a condition (), or False while a CUDA graph or a compiler records: then there is none yet."""
+    recording = torch.compiler.is_compiling() or (condition.is_cuda and torch.cuda.is_current_stream_capturing())
+    return not recording and bool(condition)
+
+
 def no_volume_change(x: Tensor) -> Tensor:
     """The log-determinant of a map that preserves volume: zeros (B,) in the dtype and on the device of x."""
     return x.new_zeros(x.shape[0])

@@ -26,6 +26,7 @@ from service.protocol.errors import WrongValue
 from service.protocol.messages import Completed, Options, Submit, TaskKey
 from service.protocol.model_info import ModelInfo
 from service.protocol.queue import Reservation
+from service.settings import Settings
 
 INPAINT_BODY: dict[str, Any] = {
     "requestBody": {
@@ -72,13 +73,24 @@ class InpaintParameters(Parameters):
 
 async def asked_for(exchange: Exchange, query: InpaintParameters, model: ModelInfo, room: Reservation) -> Submit:
     """Parameters, then room in the queue, then the body. The message lacks its id, deadline and task."""
-    settings = exchange.service.settings
+    asked = work_of(query, model, exchange.service.settings)
+    body = await read_body(exchange, (MULTIPART, JSON, NPY, CSV), most_files=2)
+    room.resize(asked.cost)
+    spec = spec_of(model)
+    item, hidden = await exchange.service.compute(
+        lambda: inpainting_of(body, spec, query.fit), decoding_size(body, query.fit)
+    )
+    asked.arrays = {"items": item, "hidden": np.ascontiguousarray(hidden)}
+    return asked
+
+
+def work_of(query: InpaintParameters, model: ModelInfo, settings: Settings) -> Submit:
+    """The message without its id, deadline, task and arrays. Raises WrongValue for what is beyond the settings."""
     bound("n", query.n, settings.max_n)
     bound("steps", query.steps, settings.max_steps)
     if query.method not in defaults.INPAINT_METHODS:
         raise WrongValue(f"method must be one of {', '.join(defaults.INPAINT_METHODS)}", "method")
-    body = await read_body(exchange, (MULTIPART, JSON, NPY, CSV), most_files=2)
-    asked = Submit(
+    return Submit(
         id=0,
         model=model.reference,
         kind="inpaint",
@@ -87,13 +99,6 @@ async def asked_for(exchange: Exchange, query: InpaintParameters, model: ModelIn
         seed=draw_seed() if query.seed is None else query.seed,
         options=Options(query.temperature, query.method, query.steps, query.step_size),
     )
-    room.resize(asked.cost)
-    spec = spec_of(model)
-    item, hidden = await exchange.service.compute(
-        lambda: inpainting_of(body, spec, query.fit), decoding_size(body, query.fit)
-    )
-    asked.arrays = {"items": item, "hidden": np.ascontiguousarray(hidden)}
-    return asked
 
 
 def numbered(

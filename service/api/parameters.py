@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, NamedTuple
 
-from fastapi import Path
 from pydantic import Field
 
 from service.api.bodies import read_body
 from service.api.guard import Exchange
-from service.api.operations import Parameters
+from service.api.operations import ID, Parameters
 from service.media.items import Body, ItemSpec, sent_of
 from service.media.npy import Array
 from service.media.table_rows import Table
@@ -20,8 +18,6 @@ from service.protocol.errors import TooLarge, WrongValue
 from service.protocol.model_info import ModelInfo
 from service.protocol.queue import Reservation
 
-ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-Id = Annotated[str, Path(pattern=rf"^{ID.pattern}$")]
 Model = Annotated[str | None, Field(description="`name`, `name@version` or `name@alias`; the default if absent")]
 Seed = Annotated[int | None, Field(ge=0, le=LARGEST_SEED, description="The same seed, the same answer")]
 Fit = Annotated[bool, Field(description="Convert a picture of another size or mode instead of refusing it")]

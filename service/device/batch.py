@@ -5,7 +5,7 @@ While nobody joins or leaves, a tick puts new rows into the batch and touches no
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from service.device.columns import Rows, padded, padded_length
+from service.device.columns import Rows, filled
 
 
 @dataclass(slots=True)
@@ -38,19 +38,20 @@ class Share:
         return Share(self.batch, [self.places[i] for i in index.tolist()])
 
 
-def join(shares: Sequence[Share], multiple: int) -> Batch:
-    """One batch of the shares' rows, in order, filled up (see ``columns.padded``).
+def join(shares: Sequence[Share], fit: Callable[[int], int]) -> Batch:
+    """One batch of the shares' rows, in order, filled up to the size that ``fit`` gives for their number.
 
     Shares that already make up one batch give that batch, untouched.
     """
     found: list[Rows] = []
     members = sum(map(len, shares))
+    size = fit(members)
     for _, group in groupby(shares, key=lambda share: id(share.batch)):
         run = list(group)
         batch, places = run[0].batch, [place for share in run for place in share.places]
         whole = places == list(range(batch.members))
-        if whole and len(run) == len(shares) and len(batch.rows) == padded_length(members, multiple):
+        if whole and len(run) == len(shares) and len(batch.rows) == size:
             return batch
         as_it_is = whole and len(batch.rows) == len(places)
         found.append(batch.rows if as_it_is else batch.rows.select(torch.tensor(places)))
-    return Batch(padded(found[0] if len(found) == 1 else type(found[0]).cat(found), multiple), members)
+    return Batch(filled(found[0] if len(found) == 1 else type(found[0]).cat(found), size), members)

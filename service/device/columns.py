@@ -34,6 +34,12 @@ class Rows(Protocol):
 
     def select(self, index: Tensor) -> Self: ...
 
+    def flat(self) -> list[Tensor]:
+        """All tensors, in an order that follows from the kind of rows alone."""
+
+    def like(self, tensors: Sequence[Tensor]) -> Self:
+        """Rows of the same kind, of the tensors that ``flat`` would give."""
+
     @staticmethod
     def cat(parts: Sequence[Any]) -> Any: ...
 
@@ -60,8 +66,32 @@ class Columns:
         """The rows from ``start`` up to ``stop``, without a copy."""
         return Columns({name: tensor[start:stop] for name, tensor in self.tensors.items()})
 
-    def to(self, device: torch.device | str) -> Columns:
-        return Columns({name: tensor.to(device) for name, tensor in self.tensors.items()})
+    def flat(self) -> list[Tensor]:
+        return list(self.tensors.values())
+
+    def like(self, tensors: Sequence[Tensor]) -> Columns:
+        return Columns(dict(zip(self.tensors, tensors, strict=True)))
+
+    def to(self, device: torch.device) -> Columns:
+        """The same on a device. The copies are queued there; nothing waits for them."""
+        if device.type == "cpu":
+            return self
+        return Columns(
+            {name: tensor.pin_memory().to(device, non_blocking=True) for name, tensor in self.tensors.items()}
+        )
+
+    def to_cpu(self) -> Columns:
+        """The same on the CPU, once the device has computed all of it: waits once, however many columns there are."""
+        devices = {tensor.device for tensor in self.tensors.values() if tensor.is_cuda}
+        if not devices:
+            return self
+        found = {
+            name: torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)
+            for name, tensor in self.tensors.items()
+        }
+        for device in devices:
+            torch.cuda.current_stream(device).synchronize()
+        return Columns(found)
 
     @staticmethod
     def cat(parts: Sequence[Columns]) -> Columns:
@@ -91,7 +121,6 @@ def padded_lengths(largest: int, multiple: int) -> list[int]:
     return sorted({padded_length(count, multiple) for count in range(1, largest + 1)})
 
 
-def padded(rows: R, multiple: int) -> R:
-    """The rows with the last one repeated up to ``padded_length``."""
-    whole = padded_length(len(rows), multiple)
-    return rows if whole == len(rows) else rows.select(torch.arange(whole).clamp(max=len(rows) - 1))
+def filled(rows: R, size: int) -> R:
+    """The rows with the last one repeated up to ``size`` rows."""
+    return rows if size == len(rows) else rows.select(torch.arange(size).clamp(max=len(rows) - 1))

@@ -31,8 +31,14 @@ def watch(
         lambda: ((_facts(model, device), 1) for model in registry.models),
     )
     metrics.watch_each(
+        "sluice_model_float32_fallback",
+        "1 for a model whose nets compute in float32 because they failed their check in bfloat16",
+        ("model",),
+        lambda: (((model.reference,), float(model.fallback is not None)) for model in registry.models),
+    )
+    metrics.watch_each(
         "sluice_device_memory_bytes",
-        "Of a GPU: held by tensors, and in all. On the CPU: the device process's, and the machine's or container's",
+        "Of a GPU: taken by anybody, and in all. On the CPU: the device process's, and the machine's or container's",
         ("kind",),
         lambda: [(("used",), memory.used_bytes(device)), (("total",), memory.total_bytes(device))],
     )

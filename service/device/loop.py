@@ -8,13 +8,17 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from flows.nets.precision import exact_float32
 from model_store import LoadedModel
 from service.device import gauges, hardware
 from service.device.account import Account
+from service.device.claims import Claims
 from service.device.device_metrics import DeviceMetrics
+from service.device.graphs import Graphs
 from service.device.loading import Entry
 from service.device.replies import Outbox
 from service.device.requests import Requests
+from service.device.runner import Runner
 from service.device.scheduler import Scheduler
 from service.device.served_models import ServedModels
 from service.device.threads import Threads
@@ -41,12 +45,16 @@ class DeviceLoop:
         self._given = models
         self.account, self.metrics = Account(), DeviceMetrics()
         self._threads = Threads(settings.threads)
-        self.scheduler = Scheduler(self.account, settings.max_batch_rows, self.metrics, self._threads)
+        max_rows = settings.max_batch_rows or hardware.batch_rows(device)
+        graphs = Graphs() if device.type == "cuda" and settings.cuda_graphs else None
+        self.runner = Runner(device, max_rows, graphs)
+        self.scheduler = Scheduler(self.account, max_rows, self.metrics, self._threads, self.runner)
         self.models = ServedModels(
-            settings, device, self.scheduler, self.account, self.metrics, self.call, self._announce
+            settings, device, self.scheduler, self.runner, self.account, self.metrics, self.call, self._announce
         )
         self.outbox = Outbox(self.account)
         self.requests = Requests(settings, self.models.registry, self.scheduler, self.account, self.outbox)
+        self._claims = Claims()
         self._thunks: deque[Callable[[], None]] = deque()
         self._port: Port | None = None
         self._stopping = False
@@ -57,6 +65,10 @@ class DeviceLoop:
         """Serve until ``stop``. What still waits then fails."""
         self._port = port
         self._threads.adopt()
+        with exact_float32():
+            self._serve(port)
+
+    def _serve(self, port: Port) -> None:
         self.models.start(self._given)
         try:
             while not self._stopping:
@@ -104,6 +116,9 @@ class DeviceLoop:
                 self.requests.cancel(peer, message.id)
             case m.Follow():
                 self.requests.follow(peer, message)
+            case m.Claim():
+                device = self._claims.settle(message.task, message.device)
+                self.outbox.put(peer, m.Told(message.id, device.encode()))
             case m.StopTask():
                 self.requests.stop_task(peer, message)
             case m.Load():

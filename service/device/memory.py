@@ -13,16 +13,25 @@ import torch
 
 from service.control_group import ControlGroup
 
+_OUT_OF_MEMORY = (
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+    "CUDA out of memory",
+    "cudaErrorMemoryAllocation",
+    "DefaultCPUAllocator: can't allocate memory",
+)
 _STATM = Path("/proc/self/statm")
 
 
 def used_bytes(device: torch.device) -> int:
-    """Bytes of a GPU that hold tensors; on the CPU, those of the process that are in memory.
+    """Bytes of a GPU that anybody has taken; on the CPU, those of the process that are in memory.
 
-    What torch keeps cached on a GPU counts as free, since it is given back before anything runs out.
+    On a GPU that includes what PyTorch keeps cached, the context of each process and other programs.
     """
     if device.type == "cuda":
-        return torch.cuda.memory_allocated(device)
+        free, total = torch.cuda.mem_get_info(device)
+        return total - free
     return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -32,6 +41,16 @@ def total_bytes(device: torch.device) -> int:
         return int(torch.cuda.get_device_properties(device).total_memory)
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return min(machine, ControlGroup().memory() or machine)
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether an error means that the device's memory did not suffice.
+
+    Libraries that take memory of their own on a GPU report it in words, by an error of a general kind.
+    """
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
 def settle() -> None:

@@ -73,7 +73,10 @@ class OneTick(Program):
 
     @abstractmethod
     def compute(self, columns: Columns) -> Columns:
-        """What requests sent (B, ...), on the CPU -> what they get (B, ...), on the CPU."""
+        """What requests sent (B, ...) -> what they get (B, ...), both on the flow's device.
+
+        Looks at no value, so that the device can work ahead and a CUDA graph can record it.
+        """
 
     def conclude(self, jobs: Sequence[Job], columns: Columns) -> Conclusion:
         """The answers of jobs whose rows follow one another in ``columns``. Rows that are not finite fail their job."""
@@ -123,11 +126,11 @@ class Sample(OneTick):
         return True
 
     def compute(self, columns: Columns) -> Columns:
-        rows, prior = columns.to(self.flow.device), self.flow.prior
-        z = prior.quantile(noise.uniform(rows["key"], prior.shape))
-        z = z * rows["temperature"].reshape(-1, *[1] * len(prior.shape))
+        prior = self.flow.prior
+        z = prior.quantile(noise.uniform(columns["key"], prior.shape))
+        z = z * columns["temperature"].reshape(-1, *[1] * len(prior.shape))
         items = self.flow.to_items(self.flow.decode(z.to(self.flow.dtype))[0])
-        return Columns({"items": items.cpu()})
+        return Columns({"items": items})
 
 
 class Score(OneTick):
@@ -141,10 +144,9 @@ class Score(OneTick):
 
     def compute(self, columns: Columns) -> Columns:
         flow, calibration = self.flow, self.model.calibration
-        rows = columns.to(flow.device)
-        x = continuous(flow, rows["items"], rows["seed"])
+        x = continuous(flow, columns["items"], columns["seed"])
         if calibration is None:
-            return Columns({"log_likelihood": flow.log_prob(x).double().cpu()})
+            return Columns({"log_likelihood": flow.log_prob(x).double()})
         found = anomaly.statistics(flow, x)
         verdict = calibration.judge(found)
         return Columns(
@@ -152,14 +154,10 @@ class Score(OneTick):
                 "log_likelihood": found[:, names_of(flow).index("log_likelihood")],
                 "p_value": verdict.p_value,
                 "test_p_values": torch.stack(list(verdict.tests.values()), dim=1),
-                "statistics": found.index_select(1, self._reported),
+                "statistics": found.index_select(1, _reported_columns(tests_of(flow), found.device)),
                 "scores": verdict.scores,
             }
         )
-
-    @property
-    def _reported(self) -> Tensor:
-        return _reported_columns(tests_of(self.flow))
 
     def conclude(self, jobs: Sequence[Job], columns: Columns) -> Conclusion:
         """Also the p-value of each request as a group and, where a rate was asked for, which items are discoveries."""
@@ -178,10 +176,10 @@ class Score(OneTick):
 
 @lru_cache(maxsize=8)
 @torch.inference_mode(False)
-def _reported_columns(tests: tuple[Test, ...]) -> Tensor:
+def _reported_columns(tests: tuple[Test, ...], device: torch.device) -> Tensor:
     """The columns of ``anomaly.statistics`` that mean something on their own; read and never written to."""
     names = [name for test in tests for name in test.statistics]
-    return torch.tensor([names.index(name) for test in tests for name in test.reported])
+    return torch.tensor([names.index(name) for test in tests for name in test.reported], device=device)
 
 
 def _discoveries(jobs: Sequence[Job], p_values: Tensor) -> np.ndarray:
@@ -208,9 +206,8 @@ class Encode(OneTick):
         return self.model.flow
 
     def compute(self, columns: Columns) -> Columns:
-        rows = columns.to(self.flow.device)
-        latents, log_abs_det = self.flow.encode(continuous(self.flow, rows["items"], rows["seed"]))
-        return Columns({"latents": latents.cpu(), "log_abs_det": log_abs_det.cpu()})
+        latents, log_abs_det = self.flow.encode(continuous(self.flow, columns["items"], columns["seed"]))
+        return Columns({"latents": latents, "log_abs_det": log_abs_det})
 
 
 class Decode(OneTick):
@@ -228,8 +225,8 @@ class Decode(OneTick):
         return self.model.flow
 
     def compute(self, columns: Columns) -> Columns:
-        x, log_abs_det = self.flow.decode(columns.to(self.flow.device)["latents"])
-        return Columns({"items": self.flow.to_items(x).cpu(), "log_abs_det": log_abs_det.cpu()})
+        x, log_abs_det = self.flow.decode(columns["latents"])
+        return Columns({"items": self.flow.to_items(x), "log_abs_det": log_abs_det})
 
 
 @dataclass(frozen=True)
@@ -254,8 +251,7 @@ class Inpaint(Program):
         return self.kind, self.model.reference, self.method
 
     def start(self, columns: Columns) -> Climb:
-        """What requests sent, as rows on the device; part of a row's first tick."""
-        columns = columns.to(self.flow.device)
+        """What requests sent, on the device -> rows; part of a row's first tick."""
         # What stands in the hidden places must not reach the noise of the known ones.
         known = columns["items"].masked_fill(columns["hidden"], 0)
         return inpainting.start(

@@ -10,6 +10,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Hashable, Sequence
+from typing import Any
 
 import torch
 
@@ -17,6 +18,8 @@ from flows import FlowError
 from service.device.account import Account
 from service.device.device_metrics import DeviceMetrics
 from service.device.jobs import Climbers, Job, Piece, Slice, halves, pieces_of
+from service.device.memory import out_of_memory
+from service.device.runner import Runner
 from service.device.threads import Threads
 from service.device.ticks import Outcome, Wave, climb, compute
 from service.protocol.errors import Problem, Unavailable, Unexpected, WrongValue
@@ -31,13 +34,15 @@ class Scheduler:
     Among programs of the same sort the one that has waited longest goes first.
     """
 
-    def __init__(self, account: Account, max_rows: int, metrics: DeviceMetrics, threads: Threads) -> None:
-        self._account, self._max_rows, self._metrics, self._threads = account, max_rows, metrics, threads
+    def __init__(
+        self, account: Account, max_rows: int, metrics: DeviceMetrics, threads: Threads, runner: Runner
+    ) -> None:
+        self._account, self._max_rows, self._metrics = account, max_rows, metrics
+        self._threads, self._runner = threads, runner
         self._waiting: dict[Hashable, deque[Piece]] = {}
         self._since: dict[Hashable, int] = {}
         self._served = {True: 0, False: 0}
         self._ticks = 0
-        self._limits: dict[Hashable, int] = {}
 
     def __bool__(self) -> bool:
         """Whether anything waits."""
@@ -70,9 +75,9 @@ class Scheduler:
     def _batch(self, key: Hashable) -> list[Piece]:
         """Whole pieces as they come, the last one cut to fit; pieces of jobs that are over are left out."""
         queue = self._waiting[key]
-        iterative = queue[0].job.program.iterative
+        program = queue[0].job.program
         pieces: list[Piece] = []
-        room = self._limits.get(key, self._max_rows)
+        room = self._runner.sizes(program).most()
         while queue and room:
             piece = queue.popleft()
             if piece.job.over or piece.job.late():
@@ -86,7 +91,7 @@ class Scheduler:
             room -= rows
         if pieces:
             self._ticks += 1
-            self._served[iterative] = self._since[key] = self._ticks
+            self._served[program.iterative] = self._since[key] = self._ticks
         if not queue:
             del self._waiting[key]
         return pieces
@@ -106,6 +111,7 @@ class Scheduler:
         began = time.perf_counter()
         with self._threads.computing(program, rows):
             self._advance(pieces, outcome)
+            self._runner.sizes(program).grow()
         seconds = time.perf_counter() - began
         self._account.measure(rows, seconds)
         self._metrics.tick(program.kind, program.model.reference, rows, seconds)
@@ -118,42 +124,46 @@ class Scheduler:
         now = time.monotonic()
         for piece in pieces:
             if isinstance(piece, Slice) or not piece.started:
-                self._metrics.waited(kind, now - piece.job.submitted)
+                self._metrics.waited(kind, piece.job.program.model.reference, now - piece.job.submitted)
 
     def _advance(self, pieces: Sequence[Piece], outcome: Outcome) -> None:
         """One tick for every piece. What cannot be computed fails alone."""
         try:
-            _step(pieces, outcome)
+            self._step(pieces, outcome)
             return
-        except torch.OutOfMemoryError:
-            self._metrics.out_of_memory.inc()
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-            rows = sum(map(len, pieces))
-            if rows == 1:
-                pieces[0].job.fail(Unavailable("not enough memory for a single item"))
-                return
-            self._limits[pieces[0].job.program.key] = rows // 2
-            both: Sequence[Sequence[Piece]] = halves(pieces)
-        except torch.AcceleratorError:
-            raise  # the device is lost for the whole process, which ends and is started again
         except Exception as error:
-            if len(pieces) == 1:
+            both: Sequence[Sequence[Piece]]
+            if out_of_memory(error):
+                rows = sum(map(len, pieces))
+                self._make_room(pieces[0].job.program, rows)
+                if rows == 1:
+                    pieces[0].job.fail(Unavailable("not enough memory for a single item"))
+                    return
+                both = halves(pieces)
+            elif isinstance(error, torch.AcceleratorError):
+                raise  # the device is lost for the whole process, which ends and is started again
+            elif len(pieces) == 1:
                 pieces[0].job.fail(_problem(error))
                 return
-            both = pieces[: len(pieces) // 2], pieces[len(pieces) // 2 :]
+            else:
+                both = pieces[: len(pieces) // 2], pieces[len(pieces) // 2 :]
         for half in both:
             self._advance(half, outcome)
 
+    def _make_room(self, program: Any, rows: int) -> None:
+        self._metrics.out_of_memory.inc()
+        self._runner.sizes(program).shrink(rows)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
-def _step(pieces: Sequence[Piece], outcome: Outcome) -> None:
-    program = pieces[0].job.program
-    if program.iterative:
-        # An ascent needs a gradient, which inference mode forbids. Weights ask for none, so nothing is recorded.
-        climb(program, [piece for piece in pieces if isinstance(piece, Climbers)], outcome)
-        return
-    with torch.inference_mode():
-        compute(program, [piece for piece in pieces if isinstance(piece, Slice)], outcome)
+    def _step(self, pieces: Sequence[Piece], outcome: Outcome) -> None:
+        program = pieces[0].job.program
+        if program.iterative:
+            # An ascent needs a gradient, which inference mode forbids. Weights ask for none, so nothing is recorded.
+            climb(self._runner, program, [piece for piece in pieces if isinstance(piece, Climbers)], outcome)
+            return
+        with torch.inference_mode():
+            compute(self._runner, program, [piece for piece in pieces if isinstance(piece, Slice)], outcome)
 
 
 def _problem(error: Exception) -> Problem:

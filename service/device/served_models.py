@@ -6,7 +6,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from functools import partial
+from typing import Any
 
 import torch
 
@@ -18,7 +20,9 @@ from service.device.device_metrics import DeviceMetrics
 from service.device.jobs import Job
 from service.device.loading import Entry, Loader
 from service.device.programs import Program
+from service.device.proof import prove_sizes
 from service.device.registry import Registry
+from service.device.runner import Runner
 from service.device.scheduler import Scheduler
 from service.device.warm_up import warm_up, warm_up_sizes
 from service.protocol.errors import Problem, Unavailable, Unknown
@@ -42,12 +46,14 @@ class ServedModels:
         settings: Settings,
         device: torch.device,
         scheduler: Scheduler,
+        runner: Runner,
         account: Account,
         metrics: DeviceMetrics,
         later: Later,
         changed: Callable[[], None],
     ) -> None:
-        self._settings, self._scheduler, self._account, self._metrics = settings, scheduler, account, metrics
+        self._settings, self._scheduler, self._runner = settings, scheduler, runner
+        self._account, self._metrics = account, metrics
         self._later, self._changed = later, changed
         self._store = Store(settings.store)
         self.registry = Registry(settings.default_model, settings.deadline)
@@ -121,8 +127,9 @@ class ServedModels:
         elif entry is not None:
             registry.serve(*entry)
             registry.store_default = registry.store_default or name
-            # Behind what is still to be loaded.
-            self._loader.call(partial(warm_up_sizes, entry[0], self._pass, self._settings.max_batch_rows))
+            if not self._is_gpu:  # there every size was tried before
+                # Behind what is still to be loaded.
+                self._loader.call(partial(warm_up_sizes, entry[0], self._pass, self._runner.largest))
         if registry.starting and not registry.waiting:
             registry.starting = False
             memory.settle()
@@ -132,7 +139,25 @@ class ServedModels:
 
     def _warm_up(self, model: LoadedModel) -> None:
         """In a loading thread: take the first passes of a model."""
-        warm_up(model, self._pass)
+        if self._is_gpu:
+            prove_sizes(model, self._runner, self._in_loop)
+        else:
+            warm_up(model, self._pass)
+
+    @property
+    def _is_gpu(self) -> bool:
+        return self._runner.device.type == "cuda"
+
+    def _in_loop(self, work: Callable[[], Any]) -> Any:
+        """In a loading thread: have the loop do something between two ticks. Raises what it raises."""
+        found: Future[Any] = Future()
+        self._later(partial(_fulfil, found, work))
+        while True:
+            try:
+                return found.result(1.0)
+            except TimeoutError:
+                if self._stopping:
+                    raise Unavailable("the service stops") from None
 
     def _pass(self, program: Program, columns: Columns) -> None:
         """In a loading thread: take rows through the loop's scheduler, beside the requests. Raises a Problem."""
@@ -144,6 +169,13 @@ class ServedModels:
                 raise Unavailable("the service stops")
         if waiter.problem is not None:
             raise waiter.problem
+
+
+def _fulfil(future: Future[Any], work: Callable[[], Any]) -> None:
+    try:
+        future.set_result(work())
+    except Exception as error:
+        future.set_exception(error)
 
 
 class _WarmUp:

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 
 from service.device.batch import Batch, Share, join
-from service.device.columns import Columns, padded
+from service.device.columns import Columns
 from service.device.jobs import Climbers, Job, Slice
 from service.device.programs import Inpaint, OneTick
+from service.device.runner import Runner
 
 
 @dataclass(slots=True)
@@ -32,10 +33,10 @@ class Outcome:
     going_on: list[Climbers] = field(default_factory=list)
 
 
-def compute(program: OneTick, slices: Sequence[Slice], outcome: Outcome) -> None:
+def compute(runner: Runner, program: OneTick, slices: Sequence[Slice], outcome: Outcome) -> None:
     """The only tick of rows that need one. Nothing has changed where it raises."""
     columns = Columns.cat([piece.columns for piece in slices])
-    found = program.compute(padded(columns, program.rows_multiple))
+    found = runner.compute(program, columns)
     start = 0
     for whole, run in groupby(slices, key=lambda piece: piece.is_whole):
         pieces = list(run)
@@ -58,11 +59,11 @@ def _deliver_parts(program: OneTick, pieces: Sequence[Slice], rows: Columns, out
         start = stop
 
 
-def climb(program: Inpaint, pieces: Sequence[Climbers], outcome: Outcome) -> None:
+def climb(runner: Runner, program: Inpaint, pieces: Sequence[Climbers], outcome: Outcome) -> None:
     """One step of inpaintings. Nothing has changed where it raises."""
-    _begin(program, [piece for piece in pieces if not piece.started])
-    batch = join([piece.share for piece in pieces], program.rows_multiple)
-    rows = program.step(batch.rows)
+    _begin(runner, program, [piece for piece in pieces if not piece.started])
+    batch = join([piece.share for piece in pieces], runner.sizes(program).fit)
+    rows = runner.step(program, batch.rows)
     done = program.done(rows).tolist()
     places = _places(pieces)
     steps = [
@@ -109,12 +110,12 @@ def _settle(
         outcome.waves.append(Wave(program, [piece.job], whole))
 
 
-def _begin(program: Inpaint, pieces: Sequence[Climbers]) -> None:
+def _begin(runner: Runner, program: Inpaint, pieces: Sequence[Climbers]) -> None:
     """The first thing in a piece's first tick, for all that begin together."""
     if not pieces:
         return
-    batch = join([piece.share for piece in pieces], program.rows_multiple)
-    batch = Batch(program.start(batch.rows), batch.members)
+    batch = join([piece.share for piece in pieces], runner.sizes(program).fit)
+    batch = Batch(runner.start(program, batch.rows), batch.members)
     for piece, span in zip(pieces, _places(pieces), strict=True):
         piece.share, piece.started, piece.job.begun = Share(batch, span), True, True
 
@@ -134,7 +135,7 @@ def _of(columns: Callable[[Any], Columns], rows: Any, places: Sequence[Sequence[
     every = list(chain.from_iterable(places))
     if not every:
         return [None] * len(places)
-    whole = columns(rows if len(every) == len(rows) else rows.select(torch.tensor(every))).to("cpu")
+    whole = columns(rows if len(every) == len(rows) else rows.select(torch.tensor(every))).to_cpu()
     found: list[Columns | None] = []
     start = 0
     for those in places:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from service.media.json_items import item_from_json, items_from_json
 from service.media.npy import Array, from_npy, npy_header
 from service.media.pictures import open_picture, split_transparency, to_mask, to_pixels
-from service.media.table_rows import Table, row_to_complete, rows_of_body
+from service.media.table_rows import Table, items_of_array, row_to_complete, rows_of_body
 from service.media.types import CSV, JSON, NPY
 from service.protocol.errors import WrongType, WrongValue
 
@@ -93,6 +93,11 @@ def latents_of(body: Body, shape: tuple[int, ...], most: int) -> Array:
         if body.type == NPY
         else items_from_json(data, "latents", most, int(np.prod(shape, dtype=np.int64)))
     )
+    return checked_latents(array, shape)
+
+
+def checked_latents(array: Array, shape: tuple[int, ...]) -> Array:
+    """Numbers (N, *Z), or one latent (*Z), as float32 latents (N, *Z). Raises WrongValue."""
     return _vectors(_batch(array, shape, "latents"), "latents", 0)
 
 
@@ -113,6 +118,11 @@ def inpainting_of(body: Body, spec: ItemSpec, fit: bool) -> tuple[Array, NDArray
         array, hidden = item_from_json(body.parts[0].data, spec.shape)
     else:
         array, hidden = _picture_and_mask(body, spec, fit)
+    return with_hidden_places(array, hidden, spec)
+
+
+def with_hidden_places(array: Array, hidden: Array, spec: ItemSpec) -> tuple[Array, NDArray[np.bool_]]:
+    """An item and where it is hidden, each (*S) or (1, *S), as ``inpainting_of`` gives them. Raises WrongValue."""
     if hidden.ndim == 2 and len(spec.shape) == 3:
         hidden = np.broadcast_to(hidden[..., None], spec.shape)
     whole = _batch(array, spec.shape, "image")
@@ -125,8 +135,11 @@ def inpainting_of(body: Body, spec: ItemSpec, fit: bool) -> tuple[Array, NDArray
 def checked(array: Array, spec: ItemSpec, field: str, first: int = 0) -> Array:
     """Numbers (N, *S), or one item (*S), as items of a model. Raises WrongValue with the first offending item.
 
-    ``first`` is the index of the first of these items among all that the user sent.
+    ``first`` is the index of the first of these items among all that the user sent. Numbers of a table's model are in
+    the units of its columns, NaN where a cell is missing.
     """
+    if spec.table is not None:
+        return items_of_array(array, spec.table, field, first)
     batch = _batch(array, spec.shape, field)
     check = _levels if spec.is_image else _vectors
     if len(batch) <= _BLOCK:
@@ -159,7 +172,8 @@ def _batch(array: Array, shape: tuple[int, ...], field: str) -> Array:
 
 def _vectors(batch: Array, field: str, first: int) -> Array:
     with np.errstate(over="ignore"):
-        vectors = batch.astype(np.float32)
+        # What is float32 already is not copied, unless it lies in a body where the processor would not expect it.
+        vectors = batch.astype(np.float32, copy=not batch.flags.aligned)
     _refuse(~np.isfinite(vectors), field, "the finite numbers of float32", first)
     return vectors
 

@@ -50,7 +50,12 @@ def rows_of_body(kind: str, data: bytes, table: Table, most: int) -> SentRows:
         raise WrongValue(str(error), "items") from error
     except TableError as error:
         raise WrongValue(f"the body {error}", "items") from error
-    return _checked(Rows(_numbers_of_array(from_npy(data), table.schema), {}), table)
+    return SentRows(items_of_array(from_npy(data), table, "items"))
+
+
+def items_of_array(array: Array, table: Table, field: str, first: int = 0) -> NDArray[np.float32]:
+    """Items (N, D) from numbers (N, D), or (D,) of one, in the columns' units; NaN is a missing cell."""
+    return _checked(Rows(_numbers_of_array(array, table.schema, field), {}), table, field, first).items
 
 
 def row_to_complete(
@@ -134,16 +139,16 @@ def _named(row: list[Any], schema: Schema) -> dict[str, Any]:
     return cells
 
 
-def _numbers_of_array(array: Array, schema: Schema) -> NDArray[np.float64]:
+def _numbers_of_array(array: Array, schema: Schema, field: str) -> NDArray[np.float64]:
     if array.dtype.kind not in "iufb":
-        raise WrongValue("items must hold numbers only", "items")
+        raise WrongValue(f"{field} must hold numbers only", field)
     batch = array[None] if array.ndim == 1 else array
     if batch.ndim != 2 or batch.shape[1] != len(schema) or not len(batch):
-        raise WrongValue(f"items must be of shape ({len(schema)}) or (N, {len(schema)}), not {array.shape}", "items")
+        raise WrongValue(f"{field} must be of shape ({len(schema)}) or (N, {len(schema)}), not {array.shape}", field)
     return batch.astype(np.float64)
 
 
-def _checked(rows: Rows, table: Table, field: str = "items") -> SentRows:
+def _checked(rows: Rows, table: Table, field: str = "items", start: int = 0) -> SentRows:
     """Rows as items. Raises WrongValue for the first that has a fault, or a missing cell where none may be."""
     if rows.faults:
         first = min(rows.faults)
@@ -156,7 +161,7 @@ def _checked(rows: Rows, table: Table, field: str = "items") -> SentRows:
         row, place = (int(at) for at in np.argwhere(infinite)[0])
         name = table.schema.names[place]
         what = "is missing, and this model takes no missing values" if np.isnan(items[row, place]) else "is too large"
-        raise WrongValue(f"item {row}: column {name!r} {what}", f"{field}[{row}]")
+        raise WrongValue(f"item {start + row}: column {name!r} {what}", f"{field}[{start + row}]")
     return SentRows(items, rows.notes)
 
 

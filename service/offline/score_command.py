@@ -14,6 +14,8 @@ import click
 from model_store import LoadedModel, Store, StoreError
 from service.device import hardware
 from service.device.descriptions import info_of
+from service.device_names import NoSuchDevice
+from service.device_option import device_option
 from service.media.documents import GroupScore, ItemScore, group_score, item_scores
 from service.media.items import ItemSpec
 from service.media.table_rows import Table
@@ -52,7 +54,7 @@ class _Share(click.FloatRange):
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--model", help="name, name@version or name@alias.  [default: the store's]")
 @click.option("--store", type=click.Path(path_type=Path), help="The model store's directory.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to compute.")
+@device_option
 @click.option("--alpha", type=_Share(), default=ALPHA, show_default=True, help="At which p-value an item is anomalous.")
 @click.option("--fdr", type=_Share(), help="Mark discoveries so that at most this share of them is false.")
 @click.option(
@@ -87,7 +89,7 @@ def score(
         if picture is not None:
             histogram.require(loaded)
         click.echo(asyncio.run(_score(loaded, files, settings, wish)), err=True)
-    except (StoreError, UnusableFile) as error:
+    except (NoSuchDevice, StoreError, UnusableFile) as error:
         raise click.ClickException(str(error)) from error
     except Problem as problem:
         raise click.ClickException(problem.detail) from problem
@@ -120,7 +122,13 @@ async def _score(loaded: LoadedModel, files: Sequence[Path], settings: Settings,
     count = sum(source.count for source in found)
     async with scorer_of(loaded, settings, wish.seed) as scorer:
         with writer_to(wish.output, sys.stdout.buffer, wish.form, info) as writer:
-            await _write_all(writer, scorer, _batches(found, settings.max_batch_rows), count, wish)
+            await _write_all(
+                writer,
+                scorer,
+                _batches(found, settings.max_batch_rows or hardware.batch_rows(loaded.flow.device)),
+                count,
+                wish,
+            )
     if wish.picture is not None:
         histogram.draw(wish.picture, loaded, scorer.log_likelihoods, scorer.p_values)
     if not scorer.count:

@@ -151,6 +151,10 @@ class Catalogue:
             raise Unavailable(f"the default model {asked!r} is not loaded")
         raise Unknown("there is no such model, or this version is not loaded", "model")
 
+    def serves(self, reference: str) -> bool:
+        """Whether this `name@version` is served."""
+        return isinstance(self._found.get(reference), ModelInfo)
+
     def is_default(self, model: ModelInfo) -> bool:
         """Whether a request that names no model gets this one."""
         return self.default is not None and self._found.get(self.default) is model

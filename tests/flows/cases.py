@@ -114,6 +114,10 @@ FLOWS: dict[str, FlowCase] = {
     "nice-vector": FlowCase("nice", (5,), {"hidden": [16], "activation": "leaky_relu", "image": False}),
     "lattice-image": FlowCase("lattice", (8, 4), {"width": 6, "blocks": 1, "components": 3}, round_trip=1e-3),
     "lattice-colour": FlowCase("lattice", (4, 4, 3), {"width": 6, "blocks": 1, "components": 2}, round_trip=1e-3),
+    "lattice-joint": FlowCase("lattice", (8, 4), {"width": 6, "blocks": 1, "components": 2, "joint": True}, 1e-3),
+    "lattice-joint-colour": FlowCase(
+        "lattice", (8, 4, 3), {"width": 6, "blocks": 1, "components": 2, "joint": True}, round_trip=1e-3
+    ),
     "nice-zca": FlowCase("nice", (4, 4), {"hidden": [16], "whitening": "zca"}),
     "nice-approximate": FlowCase("nice", (4, 4), {"hidden": [16], "whitening": "approximate"}),
     "nice-table": FlowCase("nice", (3,), {"hidden": [16], "whitening": "standardise", "image": False}),

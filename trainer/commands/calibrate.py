@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 import model_store
+from flows.nets.precision import exact_float32
 from model_store import Store
 from trainer.commands.options import data_dir_option, device_option, store_option
 from trainer.errors import TrainerError
@@ -32,6 +33,7 @@ Examples:
 )
 @store_option
 @device_option
+@exact_float32()
 def main(model: str, data_dir: Path | None, own_path: Path | None, store: Path | None, device: str) -> None:
     """Calibrate the published MODEL again and publish it, with the same weights, as the next version of its name.
 

@@ -33,6 +33,7 @@ from trainer.run.initial_state import fresh_state
 from trainer.run.likelihoods import log_likelihoods
 from trainer.run.loop import train
 from trainer.run.ranks import Ranks
+from trainer.run.settings import Computing
 
 TEST_ITEMS = 500
 SEED = 0
@@ -81,6 +82,7 @@ def shrink(preset: Preset, smoke: Smoke) -> Preset:
         data=smoke.data or preset.data,
         arguments={**preset.arguments, **smoke.arguments},
         epochs=smoke.epochs,
+        minutes=None,
         batch_size=min(preset.batch_size, smoke.batch_size),
         learning_rate=smoke.learning_rate or preset.learning_rate,
         warmup_steps=min(preset.warmup_steps, 10),
@@ -109,7 +111,7 @@ def attempt(preset: Preset, data_dir: Path | None) -> Outcome:
             splits,
             small,
             seed=SEED,
-            precision=choose_precision(small.precision, device),
+            computing=Computing(precision=choose_precision(small.precision, device)),
             ranks=Ranks(device),
             hooks=Hooks(),
         )

@@ -26,7 +26,7 @@ def told(preset: Preset) -> Iterator[str]:
     if rows < LEAST_ROWS:
         yield f"{rows} rows are few: with fewer than {LEAST_ROWS}, expect little of any verdict"
     steps = preset.epochs * (preset.passes * len(train) // max(1, preset.batch_size))
-    limit = f"{preset.seconds / 60:g} minutes" if preset.seconds is not None else f"about {steps:,} steps"
+    limit = f"{preset.minutes:g} minutes" if preset.minutes is not None else f"about {steps:,} steps"
     yield (
         f"{rows:,} rows, {len(data.schema)} columns: {limit} in batches of {preset.batch_size}, "
         f"{preset.arguments.get('couplings')} {preset.arguments.get('coupling', preset.architecture)} couplings"

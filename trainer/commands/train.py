@@ -13,6 +13,7 @@ from rich.table import Table
 
 import model_store
 from flows import FlowError
+from flows.nets.precision import exact_float32
 from model_store import Published
 from tables import KINDS, Kind
 from tables.loading import Wishes
@@ -26,7 +27,7 @@ from trainer.report.evaluation import Quality
 from trainer.run import experiment
 from trainer.run.device import choose_device, choose_precision
 from trainer.run.ranks import Ranks, joined
-from trainer.run.settings import RunSettings
+from trainer.run.settings import Computing, RunSettings
 from trainer.run.state import FILE as STATE
 from trainer.run.stopping import StopRequest, stop_on_signals
 
@@ -39,6 +40,7 @@ Examples:
   sluice-train table --data measurements.csv
   sluice-train table --data machines.csv.gz --label failed --drop serial --kind line=category
   sluice-train images-nice --data folder-of-pictures --name my-pictures
+  sluice-train cifar10 --minutes 30 --device cuda
   torchrun --nproc-per-node 8 --no-python sluice-train cifar10-nice
 
 Ctrl-C (or SIGTERM) finishes the current step and saves the run. The same command continues from there, with the same
@@ -70,12 +72,13 @@ result as a run without the stop.
 @click.option(
     "--header/--no-header", default=None, help="Whether a table's first line holds names.  [default: found out]"
 )
+@click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training set, instead of the preset's.")
 @click.option(
     "--minutes",
     type=click.FloatRange(min=0, min_open=True),
-    help="End training after so many minutes, instead of after the preset's epochs.",
+    help="A budget of wall-clock time for the whole run, in place of epochs: the schedule follows it, and the run ends "
+    "inside it, with the model published.",
 )
-@click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training set, instead of the preset's.")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Items in a step, instead of the preset's.")
 @store_option
 @click.option("--name", help="Name to publish under, instead of the preset's or your data's.")
@@ -105,6 +108,13 @@ result as a run without the stop.
     help="What the nets multiply in while training, instead of the preset's; auto takes bfloat16 where the device is "
     "fast at it.",
 )
+@click.option("--compile", "compiled", is_flag=True, help="Compile the flow before the first step.")
+@click.option(
+    "--graph/--no-graph",
+    default=True,
+    show_default=True,
+    help="Record the training step as a CUDA graph, on a CUDA device.",
+)
 @click.option(
     "--limit",
     type=click.IntRange(min=1),
@@ -112,6 +122,7 @@ result as a run without the stop.
     help="Use only the first N training and N test items, for a quick try.",
 )
 @click.option("--publish/--no-publish", default=True, show_default=True, help="Publish the result, or only measure it.")
+@exact_float32()
 def main(
     preset: str | None,
     list_presets: bool,
@@ -122,8 +133,8 @@ def main(
     label: str | None,
     kinds: tuple[str, ...],
     header: bool | None,
-    minutes: float | None,
     epochs: int | None,
+    minutes: float | None,
     batch_size: int | None,
     store: Path | None,
     name: str | None,
@@ -133,6 +144,8 @@ def main(
     device: str,
     seed: int,
     precision: Precision | None,
+    compiled: bool,
+    graph: bool,
     limit: int | None,
     publish: bool,
 ) -> None:
@@ -143,6 +156,8 @@ def main(
         return
     if preset is None:
         raise click.UsageError("a PRESET is needed; --list shows them")
+    if minutes is not None and epochs is not None:
+        raise click.UsageError("--minutes and --epochs exclude each other")
     wishes = Wishes(_names(columns), _names(drop), label, tuple(map(_kind, kinds)), header)
     if own_path is None and wishes != Wishes():
         raise click.UsageError(
@@ -153,10 +168,11 @@ def main(
         own = OwnData(own_path, wishes)
         chosen = dataclasses.replace(chosen, data=own, model=own.name)
     try:
-        chosen = _sized(chosen, minutes, limit)
+        chosen = _sized(chosen, limit)
         chosen = dataclasses.replace(
             chosen,
             epochs=epochs or chosen.epochs,
+            minutes=minutes,
             batch_size=batch_size or chosen.batch_size,
             precision=precision or chosen.precision,
         )
@@ -171,7 +187,9 @@ def main(
                 data_dir=data_dir,
                 seed=seed,
                 limit=limit,
-                precision=choose_precision(chosen.precision, ranks.device),
+                computing=Computing(
+                    precision=choose_precision(chosen.precision, ranks.device), compile=compiled, graph=graph
+                ),
                 resume=resume,
                 tensorboard=tensorboard,
                 command=_command(chosen, seed, limit, ranks),
@@ -202,17 +220,16 @@ def _kind(given: str) -> tuple[str, Kind]:
     return name, kind
 
 
-def _sized(preset: Preset, minutes: float | None, limit: int | None) -> Preset:
-    """The preset with what follows from the number of rows of the user's own vectors, and with a budget."""
-    seconds = None if minutes is None else 60 * minutes
+def _sized(preset: Preset, limit: int | None) -> Preset:
+    """The preset with what follows from the number of rows, where the items are the user's own vectors."""
     if not isinstance(preset.data, OwnData):
-        return dataclasses.replace(preset, seconds=seconds)
+        return preset
     items, _ = preset.data.read(None)
     rows = len(items[:limit])
     rows -= round(rows * HELD_OUT_SHARE)
     if preset.name == table.TABLE.name and items.is_floating_point() and rows:
-        return table.planned(preset, rows, items.shape[1], minutes)
-    return dataclasses.replace(preset, batch_size=max(1, min(preset.batch_size, rows)), seconds=seconds)
+        return table.planned(preset, rows, items.shape[1])
+    return dataclasses.replace(preset, batch_size=max(1, min(preset.batch_size, rows)))
 
 
 def _published(
@@ -269,7 +286,7 @@ def _command(preset: Preset, seed: int, limit: int | None, ranks: Ranks) -> str:
         words.insert(0, f"torchrun --nproc-per-node {ranks.count} --no-python")
     if isinstance(preset.data, OwnData):
         words.append(f"--data {shlex.quote(preset.data.title)}")
-    words.append(f"--epochs {preset.epochs}")
+    words.append(f"--epochs {preset.epochs}" if preset.minutes is None else f"--minutes {preset.minutes:g}")
     if preset.batch_size != PRESETS[preset.name].batch_size:
         words.append(f"--batch-size {preset.batch_size}")
     words += [f"--seed {seed}", f"--precision {preset.precision}"]
@@ -284,3 +301,7 @@ def _table() -> Table:
     for preset in PRESETS.values():
         table.add_row(preset.name, preset.data.title, preset.architecture, str(preset.epochs), preset.model)
     return table
+
+
+if __name__ == "__main__":
+    main()

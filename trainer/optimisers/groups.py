@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from flows import DiagonalScaling, Flow
+from trainer.optimisers.adam import FusedAdamW
 from trainer.optimisers.muon import Muon
 from trainer.presets import Preset
 
@@ -17,10 +18,18 @@ _BETAS = (0.9, 0.99)
 """Decay of AdamW's first and second moments."""
 
 
-def optimiser_of(flow: Flow, preset: Preset) -> torch.optim.AdamW:
-    """AdamW for all parameters of a flow, or Muon and AdamW where the preset has a rate for Muon."""
-    kind = Muon if preset.muon_rate else torch.optim.AdamW
-    return kind(parameter_groups(flow, preset), betas=_BETAS)
+def optimiser_of(flow: Flow, preset: Preset) -> FusedAdamW:
+    """AdamW for all parameters of a flow, or Muon and AdamW where the preset has a rate for Muon.
+
+    On CUDA the learning rates are tensors there, so that a recorded step sees them change.
+    """
+    kind = Muon if preset.muon_rate else FusedAdamW
+    on_cuda = flow.device.type == "cuda"
+    optimiser = kind(parameter_groups(flow, preset), betas=_BETAS, fused=True, capturable=on_cuda)
+    if on_cuda:
+        for group in optimiser.param_groups:
+            group["lr"] = torch.zeros((), device=flow.device)
+    return optimiser
 
 
 def parameter_groups(flow: Flow, preset: Preset) -> list[dict[str, Any]]:

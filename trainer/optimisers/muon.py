@@ -13,13 +13,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trainer.optimisers.adam import FusedAdamW
+
 _MOMENTUM = 0.95
 _ITERATIONS = 5
 _QUINTIC = (3.4445, -4.7750, 2.0315)
 """Coefficients of Jordan et al.: five iterations map singular values in [0.01, 1] to about [0.7, 1.2]."""
 
 
-class Muon(torch.optim.AdamW):
+class Muon(FusedAdamW):
     """AdamW, except for groups with ``"muon": True``, whose matrices move by orthogonal steps of size ``lr``.
 
     The step is U V^T, where U S V^T is the step of Nesterov's momentum, times sqrt(max(1, rows / columns)). Decay is
@@ -49,15 +51,30 @@ class Muon(torch.optim.AdamW):
             for parameter in parameters:
                 if not self.state[parameter]:
                     # AdamW expects a step in every state that it loads
-                    self.state[parameter].update(momentum=torch.zeros_like(parameter), step=torch.tensor(0.0))
+                    step = torch.zeros((), device=parameter.device)
+                    self.state[parameter].update(momentum=torch.zeros_like(parameter), step=step)
             gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
             momenta = [self.state[parameter]["momentum"] for parameter in parameters]
-            torch._foreach_lerp_(momenta, gradients, 1 - _MOMENTUM)
+            gradients, share = self._admitted(gradients)
+            torch._foreach_add_(momenta, torch._foreach_mul(torch._foreach_sub(gradients, momenta), share))
             ahead = torch._foreach_lerp(gradients, momenta, _MOMENTUM)
-            steps = orthogonal(torch.stack([step.flatten(1) for step in ahead]))
-            torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
-            for parameter, step in zip(parameters, steps.to(parameters[0].dtype), strict=True):
-                parameter.add_(step.reshape(parameter.shape), alpha=-group["lr"] * max(1, rows / columns) ** 0.5)
+            steps = orthogonal(torch.stack([step.flatten(1) for step in ahead])).to(parameters[0].dtype)
+            rate = group["lr"] * share / (1 - _MOMENTUM)
+            torch._foreach_mul_(parameters, 1 - rate * group["weight_decay"])
+            steps = steps * (-rate * max(1, rows / columns) ** 0.5)
+            reshaped = [step.reshape(p.shape) for p, step in zip(parameters, steps, strict=True)]
+            torch._foreach_add_(parameters, reshaped)
+
+    def _admitted(self, gradients: list[Tensor]) -> tuple[list[Tensor], float | Tensor]:
+        """Gradients divided by ``grad_scale``, and their share in the momentum; both zero in a step to leave out."""
+        share: float | Tensor = 1 - _MOMENTUM
+        if self.grad_scale is not None:
+            gradients = list(torch._foreach_div(gradients, self.grad_scale))
+        if self.found_inf is not None:
+            left_out = self.found_inf > 0
+            gradients = [gradient.masked_fill(left_out, 0.0) for gradient in gradients]
+            share = share * (1 - self.found_inf)
+        return gradients, share
 
 
 def orthogonal(matrices: Tensor) -> Tensor:

@@ -10,13 +10,10 @@ FINAL_SHARE = 0.02
 """The learning rate at the end of a run, as a share of its peak."""
 
 
-def learning_rate(preset: Preset, step: int, total: int, spent: float = 0.0) -> float:
-    """The learning rate of step ``step``, from 0, of ``total``: a linear warm-up times a cosine decay.
-
-    ``spent`` is the share of the time that the run may take; the cosine goes by it where it is ahead of the steps.
-    """
+def learning_rate(preset: Preset, step: int, share: float) -> float:
+    """The learning rate of step ``step``, from 0, when ``share`` of the run is done: warm-up times cosine decay."""
     warmup = min(1.0, (step + 1) / preset.warmup_steps)
-    cosine = (1 + math.cos(math.pi * min(1.0, max(step / total, spent)))) / 2
+    cosine = (1 + math.cos(math.pi * min(1.0, share))) / 2
     return preset.learning_rate * warmup * (FINAL_SHARE + (1 - FINAL_SHARE) * cosine)
 
 

@@ -45,8 +45,11 @@ class Preset:
     initial_items: int = 10_000
     """Training items from which data-dependent parameters are initialised, as one batch."""
     epochs: int
+    """Epochs; without effect where ``minutes`` are given."""
     passes: int = 1
     """Passes over the training set that make an epoch: of few rows, one pass is a few steps."""
+    minutes: float | None = None
+    """A budget of wall-clock time for the whole run, from reading the data to publishing; the schedule follows it."""
     keep_best: bool = True
     """Whether the epoch with the best validation is kept; otherwise the last, and validation items decide nothing."""
     batch_size: int = 200
@@ -67,12 +70,12 @@ class Preset:
     It keeps a flow from concentrating on single rows (Rothfuss et al. 2019, "Noise regularization for conditional
     density estimation", arXiv:1907.08982).
     """
-    seconds: float | None = None
-    """Seconds of training after which a run ends, with the learning rate along the time spent; None for no limit."""
     patience: int | None = None
     """Epochs without a better validation after which a run ends; None to go through all epochs."""
     precision: Precision = "auto"
     """What nets multiply in: ``bfloat16`` is autocast, ``auto`` takes it where the hardware is fast at it."""
+    flip: bool = False
+    """Whether each training image is turned over from left to right every other time."""
     channels_last: bool = False
     """Whether convolution weights lie in the channels-last memory format."""
     weights_dtype: Literal["float32", "bfloat16"] = "bfloat16"

@@ -35,8 +35,8 @@ _STEPS_A_ROOT = 50
 _FEWEST_STEPS, _MOST_STEPS = 300, 8_000
 
 
-def planned(preset: Preset, rows: int, columns: int, minutes: float | None = None) -> Preset:
-    """The preset ``table`` for ``rows`` training rows, or for a budget in minutes. Steps grow with the rows' root."""
+def planned(preset: Preset, rows: int, columns: int) -> Preset:
+    """The preset ``table`` for ``rows`` training rows. Steps grow with the rows' root."""
     batch = min(256 if rows < 100_000 else 512, max(16, 2 ** int(math.log2(max(rows, 64) / 4))), rows)
     steps = round(min(_MOST_STEPS, max(_FEWEST_STEPS, _STEPS_A_ROOT * math.sqrt(rows))))
     passes = max(1, round(steps * batch / (_EPOCHS * rows)))
@@ -47,8 +47,7 @@ def planned(preset: Preset, rows: int, columns: int, minutes: float | None = Non
         arguments={**preset.arguments, **size},
         batch_size=batch,
         passes=passes,
-        epochs=epochs if minutes is None else 50 * epochs,
-        seconds=None if minutes is None else 60 * minutes,
+        epochs=epochs,
         warmup_steps=min(200, max(10, steps // 10)),
         ema_decay=0.99 if steps < 2000 else 0.995,
         jitter=_bandwidth(rows, columns),

@@ -14,4 +14,4 @@ _BATCH = 500
 def statistics(flow: Flow, items: Tensor) -> Tensor:
     """The K statistics (N, K) float64 that the service measures of items (N, *item_shape) at seed 0."""
     batches = torch.split(items, _BATCH)
-    return torch.cat([anomaly.statistics(flow, flow.to_continuous(batch)) for batch in batches])
+    return torch.cat([anomaly.statistics(flow, flow.to_continuous(batch)).cpu() for batch in batches])

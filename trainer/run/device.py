@@ -1,9 +1,6 @@
-"""The device that training runs on, and its arithmetic: bfloat16 where that is fast, TF32 matrices on CUDA."""
+"""The device that training runs on, and what nets multiply in there."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 
@@ -31,14 +28,3 @@ def choose_precision(name: Precision, device: torch.device) -> Precision:
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
     """A context in which nets multiply in that precision. Weights, latents and densities stay float32."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
-
-
-@contextmanager
-def tf32() -> Iterator[None]:
-    """A context in which float32 matrix products on CUDA round their factors to TF32."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("high")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)

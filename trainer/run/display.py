@@ -57,22 +57,23 @@ class Lines:
     def __init__(self, console: Console, flow: Flow, preset: Preset) -> None:
         self.console, self.flow = console, flow
         self.epochs, self.batch_size = preset.epochs, preset.batch_size
-        self.steps = 0
+        self.budget = None if preset.minutes is None else 60 * preset.minutes
+        self.steps, self.spent = 0, 0.0
 
     def epoch_begins(self, progress: Progress, steps: int) -> None:  # noqa: ARG002
         self.steps = steps
 
     def step_done(self, progress: Progress) -> None:
-        """Steps are too many for lines."""
+        self.spent = progress.spent
 
     def epoch_done(self, record: EpochRecord) -> None:
-        left = (self.epochs - record.epoch) * record.seconds
+        left = (self.epochs - record.epoch) * record.seconds if self.budget is None else self.budget - self.spent
         parts = [
-            f"epoch {record.epoch}/{self.epochs}",
+            self._epoch(record.epoch),
             f"train {self._likelihood(record.train)}",
             f"validation {self._likelihood(record.validation)}",
             f"{self.steps * self.batch_size / record.seconds:,.0f} items/s",
-            f"{timedelta(seconds=round(left))} left",
+            f"{timedelta(seconds=max(0, round(left)))} left",
         ]
         if record.skipped:
             parts.append(_skipped(record.skipped))
@@ -82,6 +83,9 @@ class Lines:
         if progress.best is not None:
             text = f"stopped early: no better validation in {patience} epochs, epoch {progress.best.epoch} is kept"
             self.console.print(text, highlight=False, soft_wrap=True)
+
+    def _epoch(self, number: int) -> str:
+        return f"epoch {number}/{self.epochs}" if self.budget is None else f"epoch {number}"
 
     def _likelihood(self, nats: float) -> str:
         if not self.flow.is_image:
@@ -99,19 +103,21 @@ class LiveBar(Lines):
 
     def epoch_begins(self, progress: Progress, steps: int) -> None:
         super().epoch_begins(progress, steps)
-        description = f"epoch {progress.epoch + 1}/{self.epochs}"
-        self.bar.update(self.task, description=description, total=steps, completed=progress.step)
+        self.bar.update(self.task, description=self._epoch(progress.epoch + 1), total=steps, completed=progress.step)
 
     def step_done(self, progress: Progress) -> None:
+        super().step_done(progress)
         finite = progress.step - progress.skipped
         seconds_a_step = progress.seconds / progress.step
-        steps_left = (self.epochs - progress.epoch) * self.steps - progress.step
+        left = ((self.epochs - progress.epoch) * self.steps - progress.step) * seconds_a_step
+        if self.budget is not None:
+            left = self.budget - progress.spent
         self.bar.update(
             self.task,
             completed=progress.step,
             likelihood=self._likelihood(progress.log_likelihood_sum / finite) if finite else "",
             speed=f"{self.batch_size / seconds_a_step:,.0f} items/s",
-            left=f"{timedelta(seconds=round(steps_left * seconds_a_step))} left",
+            left=f"{timedelta(seconds=max(0, round(left)))} left",
             skipped=_skipped(progress.skipped) if progress.skipped else "",
         )
 

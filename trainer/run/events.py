@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from flows import Flow, bits_per_dim
 from trainer.errors import missing_extra
-from trainer.optimisers import learning_rate
 from trainer.presets import Preset
 from trainer.run.display import Display
 from trainer.run.state import EpochRecord, Progress
@@ -27,19 +26,20 @@ class Events:
     def __init__(self, writer: SummaryWriter, flow: Flow, preset: Preset) -> None:
         self.writer, self.flow, self.preset = writer, flow, preset
         self.steps = 0
-        self.sum = 0.0
+        self.sum, self.finite = 0.0, 0
 
     def epoch_begins(self, progress: Progress, steps: int) -> None:
-        self.steps, self.sum = steps, progress.log_likelihood_sum
+        self.steps = steps
+        self.sum, self.finite = progress.log_likelihood_sum, progress.step - progress.skipped
 
     def step_done(self, progress: Progress) -> None:
-        step = progress.epoch * self.steps + progress.step
-        rate = learning_rate(self.preset, step - 1, self.preset.epochs * self.steps)
-        self.writer.add_scalar("step/learning rate", rate, step)
+        step, finite = progress.epoch * self.steps + progress.step, progress.step - progress.skipped
+        self.writer.add_scalar("step/learning rate", progress.rate, step)
         self.writer.add_scalar("step/skipped in a row", progress.skipped_in_a_row, step)
-        if progress.skipped_in_a_row == 0:
-            self.writer.add_scalar("step/training nats", progress.log_likelihood_sum - self.sum, step)
-        self.sum = progress.log_likelihood_sum
+        if finite > self.finite:
+            mean = (progress.log_likelihood_sum - self.sum) / (finite - self.finite)
+            self.writer.add_scalar("step/training nats", mean, step)
+        self.sum, self.finite = progress.log_likelihood_sum, finite
 
     def epoch_done(self, record: EpochRecord) -> None:
         step = record.epoch * self.steps

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
+from time import perf_counter
 
 from rich.console import Console
 
 from trainer import data
+from trainer.errors import TrainerError
 from trainer.presets import Preset
 from trainer.run.display import Display, Several, display_on
 from trainer.run.events import events_in
@@ -26,32 +28,45 @@ def run(
 ) -> FinishedRun | None:
     """Train a preset, or continue its training where the settings say so. None when stopped before the end.
 
-    Raises DataError, RunStateError or Diverged, or TrainerError when the ranks cannot share a batch evenly.
+    A preset's budget of time counts from this call. Raises DataError, RunStateError or Diverged, or TrainerError when
+    the ranks cannot share a batch evenly or do not know each other's time.
     """
+    began = perf_counter()
     splits = data.load(preset.data, settings.data_dir, seed=settings.seed, limit=settings.limit)
     experiment = {
         **asdict(replace(preset, smoke=None)),
         "data": [preset.data.name, splits.digest()],
         "seed": settings.seed,
         "limit": settings.limit,
-        "precision": settings.precision,
+        "precision": settings.computing.precision,
     }
     ranks.check(preset.batch_size)
+    if preset.minutes is not None and ranks.count > 1:
+        raise TrainerError("a budget of minutes is for one rank; several ranks train a number of --epochs")
     state = fresh_state(preset, splits, settings.seed, ranks.device)
     if settings.resume and (settings.run_dir / FILE).exists():
         state.restore(settings.run_dir, experiment)
         reached = f"epoch {state.progress.epoch}, step {state.progress.step}"
         console.print(f"resuming {settings.run_dir} after {reached}", markup=False)
 
-    steps_an_epoch = preset.passes * len(splits.train) // preset.batch_size
-    steps_done = state.progress.epoch * steps_an_epoch + state.progress.step
+    steps_done = state.progress.epoch * (len(splits.train) // preset.batch_size) + state.progress.step
     with _displays(preset, settings, state, steps_done, console, ranks) as display:
         hooks = Hooks(
             save=lambda: state.save(settings.run_dir, experiment) if ranks.leads else None,
+            say=lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True),
             display=display,
             stop_requested=stop_requested,
         )
-        ended = train(state, splits, preset, seed=settings.seed, precision=settings.precision, ranks=ranks, hooks=hooks)
+        ended = train(
+            state,
+            splits,
+            preset,
+            seed=settings.seed,
+            computing=settings.computing,
+            ranks=ranks,
+            hooks=hooks,
+            began=began,
+        )
     history = state.progress.history
     best = state.progress.best if preset.keep_best or not history else history[-1]
     if not ended or best is None:

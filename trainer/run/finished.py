@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
@@ -39,9 +39,9 @@ class FinishedRun:
             "training_seconds": round(sum(record.seconds for record in self.history), 1),
             "skipped_steps": sum(record.skipped for record in self.history),
             "device": _device_name(self.flow.device),
-            "precision": self.settings.precision,
+            "precision": self.settings.computing.precision,
             "torch": torch.__version__,
-            "sluice": version("sluice"),
+            "sluice": _own_version(),
         }
 
 
@@ -49,3 +49,11 @@ def _device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+
+
+def _own_version() -> str:
+    """The installed version of Sluice; a tree may also run without being installed."""
+    try:
+        return version("sluice")
+    except PackageNotFoundError:
+        return "source tree"

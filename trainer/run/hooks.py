@@ -12,6 +12,10 @@ def _nothing() -> None:
     pass
 
 
+def _silent(_text: str) -> None:
+    pass
+
+
 def _never() -> bool:
     return False
 
@@ -22,6 +26,8 @@ class Hooks:
 
     save: Callable[[], None] = _nothing
     """Called after every epoch, and when a run is stopped."""
+    say: Callable[[str], None] = _silent
+    """Told in a line what the user should know before the first step."""
     display: Display = field(default_factory=lambda: Several(()))
     stop_requested: Callable[[], bool] = _never
     """Asked after every step. When it says yes the state is saved and the loop ends."""

@@ -25,12 +25,12 @@ class Jitter:
 
     @classmethod
     @torch.no_grad()
-    def of(cls, flow: Flow, items: Tensor, preset: Preset, seed: int) -> Jitter | None:
+    def of(cls, flow: Flow, items: Tensor, preset: Preset) -> Jitter | None:
         """The noise that the preset asks for, from training items (N, D) on the flow's device, or None."""
         if not preset.jitter or flow.is_image:
             return None
         rows = items[:_ROWS]
-        x = dequantise(flow, rows, noise_keys(seed, 0, 0, len(rows), flow.device)).double()
+        x = dequantise(flow, rows, noise_keys(0, 0, 0, len(rows), flow.device)).double()
         std = x.std(dim=0, correction=0).clamp_min(1e-30)
         scaled = (x - x.mean(dim=0)) / std
         correlation = (1 - _SHRINKAGE) * (scaled.T @ scaled) / len(x)

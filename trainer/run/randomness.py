@@ -10,6 +10,9 @@ from torch import Tensor
 
 from flows import Flow, noise
 
+_FLIP = 1
+"""The child stream of a row's key that decides whether the image is turned over."""
+
 
 def batch_order(seed: int, epoch: int, count: int) -> Tensor:
     """The order (count,) in which an epoch goes through the training set."""
@@ -17,9 +20,15 @@ def batch_order(seed: int, epoch: int, count: int) -> Tensor:
     return torch.randperm(count, generator=torch.Generator().manual_seed(int(key)))
 
 
-def noise_keys(seed: int, epoch: int, step: int, count: int, device: torch.device) -> Tensor:
-    """Keys (count,) from which the noise of each row of a step's batch is derived."""
+def noise_keys(seed: int, epoch: int, step: int | Tensor, count: int, device: torch.device) -> Tensor:
+    """Keys (count,) from which the noise of each row of a step's batch is derived; (S, count) for steps (S, 1)."""
     return noise.derive(noise.derive(noise.keys(seed, count, device), epoch), step)
+
+
+def augment(images: Tensor, keys: Tensor) -> Tensor:
+    """Images (B, H, W) or (B, H, W, C), each turned over from left to right or not, as keys (B,) decide."""
+    over = noise.derive(keys, _FLIP) & 1 == 1
+    return torch.where(over.reshape(-1, *[1] * (images.ndim - 1)), images.flip(2), images)
 
 
 def dequantise(flow: Flow, items: Tensor, keys: Tensor) -> Tensor:

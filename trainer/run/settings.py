@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from trainer.presets import Precision
+
+
+@dataclass(frozen=True, kw_only=True)
+class Computing:
+    """How steps are computed. It changes their speed, and results only by rounding."""
+
+    precision: Precision = "float32"
+    """What nets multiply in on this machine; not ``auto``."""
+    compile: bool = False
+    """Whether the flow is compiled by ``torch.compile``."""
+    graph: bool = True
+    """Whether a step on CUDA is recorded as a graph."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,8 +31,7 @@ class RunSettings:
     seed: int = 0
     limit: int | None = None
     """How many training items and test items are used at most."""
-    precision: Precision = "float32"
-    """What nets multiply in on this machine; not ``auto``."""
+    computing: Computing = field(default_factory=Computing)
     resume: bool = True
     """Whether to continue from a state in ``run_dir``."""
     tensorboard: bool = False

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from flows import Flow
 from trainer.errors import RunStateError
+from trainer.optimisers import FusedAdamW
 
 FILE = "state.safetensors"
 
@@ -46,6 +47,12 @@ class Progress:
     seconds: float = 0.0
     skipped: int = 0
     skipped_in_a_row: int = 0
+    spent: float = 0.0
+    """Wall-clock seconds of the whole run so far, with all that is no step."""
+    finished: bool = False
+    """Whether the run went to its end."""
+    rate: float = 0.0
+    """The learning rate of the last step."""
     history: list[EpochRecord] = field(default_factory=list)
 
     @property
@@ -58,7 +65,7 @@ class TrainingState:
     """A run in memory."""
 
     flow: Flow
-    optimiser: torch.optim.AdamW
+    optimiser: FusedAdamW
     average: Flow | None = None
     """A second flow whose weights are the moving average of the first's, where the preset asks for one."""
     progress: Progress = field(default_factory=Progress)
@@ -70,11 +77,18 @@ class TrainingState:
         """The flow that is validated and kept: the average where there is one."""
         return self.flow if self.average is None else self.average
 
-    def update_average(self, decay: float) -> None:
-        """average <- decay * average + (1 - decay) * flow, for every parameter."""
-        if self.average is not None:
-            with torch.no_grad():
-                torch._foreach_lerp_(list(self.average.parameters()), list(self.flow.parameters()), 1 - decay)
+    def update_average(self, share: Tensor) -> None:
+        """average <- (1 - share) * average + share * flow, for every parameter; ``share`` is a scalar."""
+        if self.average is None:
+            return
+        averages: list[Any] = list(self.average.parameters())
+        weights: Any = list(self.flow.parameters())
+        with torch.no_grad():
+            if share.device.type == "cpu":
+                torch._foreach_lerp_(averages, weights, float(share))
+            else:  # the host does not wait for the share
+                steps: Any = torch._foreach_mul(torch._foreach_sub(weights, averages), share)
+                torch._foreach_add_(averages, steps)
 
     def keep_best(self) -> None:
         """Remember the evaluated weights as the best so far."""
@@ -103,7 +117,7 @@ class TrainingState:
         """
         path = directory / FILE
         try:
-            with safe_open(path, "pt", device=str(self.flow.device)) as file:
+            with safe_open(path, "pt") as file:
                 header = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
             saved, progress = json.loads(header["experiment"]), json.loads(header["progress"])
@@ -119,11 +133,15 @@ class TrainingState:
         self.flow.load_state_dict(_below("flow/", tensors))
         if self.average is not None:
             self.average.load_state_dict(_below("average/", tensors))
-        self.best = _below("best/", tensors)
+        self.best = {name: tensor.to(self.flow.device) for name, tensor in _below("best/", tensors).items()}
+        parameters = [parameter for group in self.optimiser.param_groups for parameter in group["params"]]
         moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in _below("optimiser/", tensors).items():
             index, key = name.split("/")
-            moments.setdefault(int(index), {})[key] = tensor
+            # Kernels of the optimiser go through memory: moments must lie there like their parameter.
+            like = parameters[int(index)]
+            laid = tensor if tensor.ndim == 0 else torch.empty_like(like, requires_grad=False).copy_(tensor)
+            moments.setdefault(int(index), {})[key] = laid
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": moments})
 
 

@@ -70,7 +70,7 @@ async def score(exchange: Exchange, query: ScoreParameters) -> Response:
         )
     if query.fdr is None:  # a request of the same tick may have asked for discoveries
         found.arrays.pop("discovery", None)
-    _count(service, model, found, query.alpha)
+    count_scores(service, model, found, query.alpha)
     group_p_value = found.each.get("group_p_value")
     together = group_score(
         model,
@@ -88,7 +88,8 @@ async def score(exchange: Exchange, query: ScoreParameters) -> Response:
 _PLAIN = Options()
 
 
-def _count(service: Service, model: ModelInfo, found: Found, alpha: float) -> None:
+def count_scores(service: Service, model: ModelInfo, found: Found, alpha: float) -> None:
+    """Tell the metrics how many items were scored, and how many of them are anomalous."""
     service.metrics.scored_items.labels(model.reference).inc(len(found.arrays["log_likelihood"]))
     if "p_value" in found.arrays:
         anomalous = int((found.arrays["p_value"] <= alpha).sum())

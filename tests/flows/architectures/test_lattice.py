@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -11,9 +12,10 @@ from torch.nn.functional import pixel_unshuffle
 import flows
 from flows import LatticeLevel, inpainting, noise
 from flows.architectures.lattice_flow import LatticeFlow
+from flows.nets.lattice_net import CellNet
 from tests.flows.cases import disturb
 
-SMALL = {"width": 6, "blocks": 1, "components": 3}
+SMALL: dict[str, Any] = {"width": 6, "blocks": 1, "components": 3}
 
 
 def small(*shape: int) -> LatticeFlow:
@@ -93,6 +95,7 @@ def test_an_ascent_finds_a_sharp_mode_far_from_its_initial_point() -> None:
     with torch.no_grad():
         for step in flow.transforms:
             if isinstance(step, LatticeLevel):
+                assert isinstance(step.net, CellNet)
                 bias = step.net.last.bias
                 assert bias is not None
                 bias.copy_(torch.tensor([-6.0, -6.0, 6.0, math.log(0.8 / 0.2), -6.0]))

@@ -10,12 +10,13 @@ import flows
 from flows import Flow, inpainting, noise
 from flows.nets import Net
 from flows.nets.packed import PackedLinear
-from flows.nets.precision import with_bfloat16_nets
+from flows.nets.precision import exact_float32, with_bfloat16_nets
 from tests.flows.cases import disturb
 
 ARCHITECTURES: dict[str, dict[str, object]] = {
     "nice": {"hidden": [40, 40]},
     "lattice": {"width": 8, "blocks": 1, "components": 3},
+    "lattice-joint": {"width": 8, "blocks": 1, "components": 3, "joint": True},
     "realnvp": {"hidden": [8, 8], "levels": 2},
     "glow": {"hidden": [8, 8], "steps": 2, "levels": 2},
 }
@@ -28,7 +29,27 @@ def items(count: int) -> Tensor:
 @pytest.fixture(params=ARCHITECTURES)
 def flow(request: pytest.FixtureRequest) -> Flow:
     torch.manual_seed(0)
-    return disturb(flows.build(request.param, (8, 8), ARCHITECTURES[request.param])).eval().requires_grad_(False)
+    return (
+        disturb(flows.build(request.param.split("-")[0], (8, 8), ARCHITECTURES[request.param]))
+        .eval()
+        .requires_grad_(False)
+    )
+
+
+def switches() -> tuple[bool, bool, bool, str]:
+    cudnn = torch.backends.cudnn
+    return cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark, torch.get_float32_matmul_precision()
+
+
+def test_exact_float32_keeps_tf32_out_and_ends_with_its_context() -> None:
+    before = switches()
+    assert before[0], "PyTorch no longer allows TF32 by default: the context may be superfluous"
+    with exact_float32():
+        torch.set_float32_matmul_precision("high")
+        with exact_float32():
+            assert switches() == (False, True, False, "highest")
+        assert torch.get_float32_matmul_precision() == "high"
+    assert switches() == before
 
 
 def test_only_the_nets_change_and_only_in_the_copy(flow: Flow) -> None:

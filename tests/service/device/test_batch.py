@@ -7,16 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.device.batch import Batch, Share
-from service.device.batch import join as join_to_multiple
-from service.device.columns import ROWS_MULTIPLE, Columns, padded, padded_length, padded_lengths
+from service.device.batch import join as join_to_size
+from service.device.columns import ROWS_MULTIPLE, Columns, filled, padded_length, padded_lengths
 
 
 def batch(values: list[int]) -> Batch:
-    return Batch(padded(Columns({"value": torch.tensor(values)}), ROWS_MULTIPLE), len(values))
+    return Batch(filled(Columns({"value": torch.tensor(values)}), to_multiple(len(values))), len(values))
 
 
 def join(shares: list[Share]) -> Batch:
-    return join_to_multiple(shares, ROWS_MULTIPLE)
+    return join_to_size(shares, to_multiple)
+
+
+def to_multiple(count: int) -> int:
+    return padded_length(count, ROWS_MULTIPLE)
 
 
 def values(batch: Batch) -> list[int]:
@@ -40,8 +44,8 @@ def test_an_unpadded_batch_is_padded() -> None:
 
 def test_rows_that_need_no_company_stay_alone() -> None:
     rows = Batch(Columns({"value": torch.tensor([7, 8, 9])}), 3)
-    assert join_to_multiple([Share(rows, [0, 1, 2])], 1) is rows
-    assert values(join_to_multiple([Share(rows, [1])], 1)) == [8]
+    assert join_to_size([Share(rows, [0, 1, 2])], lambda count: count) is rows
+    assert values(join_to_size([Share(rows, [1])], lambda count: count)) == [8]
 
 
 @given(

@@ -17,6 +17,7 @@ from service.device.columns import Columns
 from service.device.device_metrics import DeviceMetrics
 from service.device.jobs import Job, Observer
 from service.device.programs import OneTick, Program
+from service.device.runner import Runner
 from service.device.scheduler import Scheduler
 from service.protocol.errors import Problem
 
@@ -37,7 +38,9 @@ class Bench:
 
     def __post_init__(self) -> None:
         here: Any = SimpleNamespace(computing=lambda program, rows: nullcontext())
-        self.scheduler = Scheduler(self.account, self.max_rows, DeviceMetrics(), here)
+        self.scheduler = Scheduler(
+            self.account, self.max_rows, DeviceMetrics(), here, Runner(torch.device("cpu"), self.max_rows)
+        )
 
     def submit(
         self,

@@ -34,7 +34,7 @@ def test_the_flow_of_a_preset_can_be_built_for_its_data(preset: Preset) -> None:
 
 def test_the_learning_rate_climbs_to_its_peak_and_falls_to_its_final_share() -> None:
     preset = PRESETS["mnist-nice"]
-    rates = [learning_rate(preset, step, 3000) for step in range(3000)]
+    rates = [learning_rate(preset, step, step / 3000) for step in range(3000)]
     assert rates[0] == pytest.approx(preset.learning_rate / preset.warmup_steps, rel=1e-3)
     assert max(rates) == pytest.approx(preset.learning_rate, rel=0.02)
     assert all(math.isfinite(rate) and rate > 0 for rate in rates)

@@ -1,9 +1,9 @@
-"""Precision follows from the hardware, and TF32 ends with its context."""
+"""What nets multiply in follows from the hardware."""
 
 import pytest
 import torch
 
-from trainer.run.device import choose_precision, tf32
+from trainer.run.device import choose_precision
 
 CPU = torch.device("cpu")
 
@@ -23,10 +23,3 @@ def test_auto_takes_bfloat16_only_where_the_cpu_multiplies_it(
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
     assert choose_precision("auto", CPU) == expected
     assert choose_precision("float32", CPU) == "float32"
-
-
-def test_tf32_ends_with_its_context() -> None:
-    before = torch.get_float32_matmul_precision()
-    with tf32():
-        assert torch.get_float32_matmul_precision() == "high"
-    assert torch.get_float32_matmul_precision() == before

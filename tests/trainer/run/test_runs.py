@@ -13,7 +13,7 @@ from click.testing import Result
 
 from model_store import Store
 from tests.trainer.conftest import read_state, register, stop_after
-from trainer.optimisers import learning_rate
+from trainer.optimisers import FusedAdamW, learning_rate
 from trainer.presets import Preset
 from trainer.run.randomness import dequantise
 from trainer.run.state import TrainingState
@@ -164,7 +164,7 @@ def test_a_second_ctrl_c_stops_at_once() -> None:
 
 def _spoil_gradients(monkeypatch: pytest.MonkeyPatch, steps: set[int]) -> None:
     """Make the gradient NaN in those steps."""
-    from trainer.run import loop
+    from trainer.run import step
 
     calls = iter(range(10**6))
 
@@ -172,7 +172,7 @@ def _spoil_gradients(monkeypatch: pytest.MonkeyPatch, steps: set[int]) -> None:
         x = dequantise(*arguments)
         return x * float("nan") if next(calls) in steps else x
 
-    monkeypatch.setattr(loop, "dequantise", spoiled)
+    monkeypatch.setattr(step, "dequantise", spoiled)
 
 
 def test_a_step_that_is_not_finite_is_skipped_and_counted(
@@ -221,9 +221,9 @@ def test_the_kept_weights_are_the_moving_average_of_all_steps(
     seen: list[torch.Tensor] = []
     real = TrainingState.update_average
 
-    def watch(self: TrainingState, decay: float) -> None:
+    def watch(self: TrainingState, share: torch.Tensor) -> None:
         seen.append(self.flow.state_dict()[BIAS].clone())
-        real(self, decay)
+        real(self, share)
 
     monkeypatch.setattr(TrainingState, "update_average", watch)
     assert sluice_train("tiny", "--epochs", "1", "--no-publish", "--fresh").exit_code == 0
@@ -263,10 +263,10 @@ def test_the_optimiser_gets_the_scheduled_rate_in_every_step(
     rates: list[float] = []
     real = torch.optim.AdamW.step
 
-    def watch(self: torch.optim.AdamW) -> None:
+    def watch(self: FusedAdamW) -> None:
         rates.append(self.param_groups[0]["lr"])
         real(self)
 
-    monkeypatch.setattr(torch.optim.AdamW, "step", watch)
+    monkeypatch.setattr(FusedAdamW, "step", watch)
     assert sluice_train("tiny", "--no-publish").exit_code == 0
-    assert rates == [learning_rate(tiny, step, 20) for step in range(20)]
+    assert rates == [learning_rate(tiny, step, step / 20) for step in range(20)]

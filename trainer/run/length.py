@@ -1,0 +1,76 @@
+"""How long a run lasts: a number of epochs, or a budget of wall-clock time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import perf_counter
+
+from flows import Flow
+from flows.inpainting import SharpModes
+from trainer.data import Splits
+from trainer.presets import Preset
+from trainer.run.likelihoods import log_likelihoods
+from trainer.run.state import Progress
+
+_TIMED = 200
+"""Items whose evaluation is timed to estimate what follows the training."""
+_PICTURES = 6.0
+"""Seconds for pictures, files and the start of Python."""
+_LARGEST_SHARE = 0.4
+"""The part of a budget that may be kept for what follows the training."""
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long a run lasts. ``seconds`` of training, where given, take the place of epochs."""
+
+    epochs: int
+    steps: int
+    """Steps of an epoch."""
+    seconds: float | None = None
+
+    def done(self, progress: Progress) -> float:
+        """The share of the run that is done, from 0."""
+        if self.seconds is not None:
+            return progress.spent / self.seconds
+        return (progress.epoch * self.steps + progress.step) / (self.epochs * self.steps)
+
+    def over(self, progress: Progress) -> bool:
+        """Whether no further step follows."""
+        if progress.finished:
+            return True
+        return progress.epoch >= self.epochs if self.seconds is None else progress.spent >= self.seconds
+
+
+def length_of(preset: Preset, splits: Splits, flow: Flow) -> Length:
+    """How long a run of a preset lasts, on this device.
+
+    Of a budget in minutes, the time is taken off that evaluation, calibration and publishing will need. It is estimated
+    from the time in which the flow evaluates a few items.
+    """
+    steps = preset.passes * len(splits.train) // preset.batch_size
+    if preset.minutes is None:
+        return Length(preset.epochs, steps)
+    budget = 60 * preset.minutes
+    afterwards = _PICTURES + _seconds_of_an_item(flow, splits) * _items_afterwards(flow, splits)
+    return Length(preset.epochs, steps, budget - min(afterwards, _LARGEST_SHARE * budget))
+
+
+def _seconds_of_an_item(flow: Flow, splits: Splits) -> float:
+    items = splits.validation[:_TIMED]
+    seconds = []
+    for _ in range(2):  # in the first pass kernels are loaded
+        began = perf_counter()
+        log_likelihoods(flow, items)
+        seconds.append(perf_counter() - began)
+    return min(seconds) / len(items)
+
+
+def _items_afterwards(flow: Flow, splits: Splits) -> int:
+    """How many likelihoods cost as much as the work after the training.
+
+    The test set is scored, held-out items are calibrated on, some thousand items are corrupted in several ways, and a
+    flow with sharp modes draws thousands of items.
+    """
+    drawn = 40_000 if isinstance(flow, SharpModes) else 0
+    return len(splits.test) + 3 * len(splits.calibration) + min(2000, len(splits.test)) * 15 + drawn
