@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install serve test lint bench bench-anomaly bench-inpainting lock clean
+.PHONY: install serve test lint bench bench-devices bench-gpu bench-anomaly bench-inpainting lock clean
 
 install: $(VENV)/.installed
 
@@ -21,6 +21,11 @@ serve: install
 test: install lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --cov --cov-report term
 
+# The long form of the tests that try to break the service, see docs/reliability.md. Wants a quiet machine.
+.PHONY: test-reliability
+test-reliability: install
+	SLUICE_RELIABILITY=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/reliability -o timeout=900 -rs --durations 10
+
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -32,9 +37,17 @@ bench: install
 	$(BIN)/python -m bench.side_by_side.environments
 	$(BIN)/python -m bench.side_by_side --into docs/benchmarks.md
 
+# Two device processes beside one. Wants wrk, two CPUs and a quiet machine.
+bench-devices: install
+	$(BIN)/python -m bench.devices --into docs/benchmarks.md
+
 # DATA=DIR is where the original files lie; without it they are downloaded. The figures go into the page.
 bench-anomaly: install
 	$(BIN)/python -m bench.anomaly $(if $(DATA),--data-dir $(DATA)) --into docs/anomaly.md
+
+# What a GPU gives, in less than nine minutes. DATA as below; the figures are kept in build/gpu.json as they come.
+bench-gpu: install
+	$(BIN)/python -m bench.gpu $(if $(DATA),--data-dir $(DATA)) --json build/gpu.json --into docs/gpu.md
 
 # Inpainting with every model of pictures that ships, and how fast it is: an hour and a half. DATA as below.
 bench-inpainting: install

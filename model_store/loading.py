@@ -136,6 +136,9 @@ def load_version(
         flow = flow_from_bytes(manifest, data[m.WEIGHTS]).to(device)
         if flow.is_image != (manifest.item.dtype == "uint8"):
             raise DamagedTensors(f"items of {manifest.item.dtype} do not fit this architecture")
+        if manifest.table is not None and (flow.is_image or [len(manifest.table)] != manifest.item.shape):
+            columns = len(manifest.table)
+            raise DamagedTensors(f"a schema of {columns} columns does not fit items of shape {manifest.item.shape}")
         golden = from_bytes(data[m.GOLDEN])
         deviation = _self_test(flow, manifest, golden)
         calibration = calibration_of(flow, manifest, data) if calibrated else None

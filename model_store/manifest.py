@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from model_store.reference import NAME
+from tables import Schema
 
 FORMAT: Final = 1
 MANIFEST = "manifest.json"
@@ -125,4 +126,6 @@ class Manifest(_Strict):
 
     See ``precision.serving``. None for versions that were published before it was measured.
     """
+    table: Schema | None = Field(default=None, alias="schema")
+    """The columns of the table that a vector is a row of; None for images, and for vectors without a schema."""
     files: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")], FileEntry]

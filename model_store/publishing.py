@@ -25,7 +25,7 @@ from model_store import selftest
 from model_store.aliases import DEFAULT
 from model_store.calibrations import calibration_to_bytes
 from model_store.draws import draws_to_png
-from model_store.errors import StoreError
+from model_store.errors import FailedSelfTest, StoreError
 from model_store.files import names_in, replace_durably, sync_directory, write_durably
 from model_store.loading import LoadedModel
 from model_store.publication import CalibrationEvidence, Publication
@@ -50,8 +50,8 @@ class Published(NamedTuple):
 def publish(store: Path, name: str, publication: Publication) -> Published:
     """Publish a flow as the next version of ``name`` and point the alias `default` at it.
 
-    Raises StoreError when the name cannot name a model, or when the version, read back from its bytes, fails its own
-    self-test. The store is then as it was.
+    Raises StoreError when the name cannot name a model, and FailedSelfTest when the version, read back from its bytes,
+    fails its own self-test. The store is then as it was.
     """
     if not is_name(name):
         raise StoreError(f"{name!r} cannot name a model: lower-case letters and digits, joined by '.', '_' or '-'")
@@ -62,7 +62,7 @@ def publish(store: Path, name: str, publication: Publication) -> Published:
     answers = selftest.golden_log_likelihood(stored, items, seed)
     problem = selftest.complaint(selftest.measure(stored, items, answers, seed), draft.golden)
     if problem:
-        raise StoreError(f"{name} is not published: {problem}")
+        raise FailedSelfTest(f"{name} is not published: {problem}")
     files = {
         m.WEIGHTS: weights,
         m.GOLDEN: to_bytes({"items": items, "log_likelihood": answers}),
@@ -123,6 +123,7 @@ def _draft(name: str, publication: Publication) -> m.Manifest:
         ),
         calibration=None if publication.calibration is None else _note(publication.calibration),
         bfloat16=publication.bfloat16,
+        schema=publication.table,
         files={},
     )
 
@@ -188,7 +189,7 @@ def _claim(temporary: Path, draft: m.Manifest, directory: Path) -> int | None:
     taken = (int(name) for name in names_in(directory) if re.fullmatch(VERSION, name))
     version = max(taken, default=0) + 1
     manifest = draft.model_copy(update={"version": version})
-    replace_durably(temporary / m.MANIFEST, (manifest.model_dump_json(indent=1) + "\n").encode())
+    replace_durably(temporary / m.MANIFEST, (manifest.model_dump_json(indent=1, by_alias=True) + "\n").encode())
     try:
         temporary.rename(directory / str(version))
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import torch
@@ -12,6 +13,8 @@ from model_store.errors import ModelRefused, StoreError, UnknownModel
 from model_store.files import names_in, read_object, versions_in
 from model_store.loading import LoadedModel, load_version, read_manifest
 from model_store.manifest import Manifest
+
+logger = logging.getLogger("sluice")
 
 _STORE = "store.json"
 
@@ -71,7 +74,8 @@ class Store:
     def resolve(self, text: str | None = None) -> tuple[str, int]:
         """`name`, `name@version` or `name@alias` to a name and a version that is there.
 
-        The alias `default`, which a name alone means, is the newest version where it points at none that is there.
+        The alias `default`, which a name alone means, is the newest version where it points at none that is there; a
+        warning is then logged.
         Raises UnknownModel, or ModelRefused when the model's directory cannot be read.
         """
         asked = reference.parse(text if text is not None else self.default_name())
@@ -90,6 +94,8 @@ class Store:
         if version in versions:
             return asked.name, version
         if alias == DEFAULT:
+            wrong = f"points at version {version}, which is not there" if version else "is not in aliases.json"
+            logger.warning("the default of %s %s: version %d is taken", asked.name, wrong, versions[-1])
             return asked.name, versions[-1]
         if version is None:
             raise UnknownModel(f"{asked.name} has no alias {alias!r}")

@@ -1,4 +1,4 @@
-"""How many CPUs this process may really use: its affinity, and the quota of its control group."""
+"""How many CPUs this process may really use: its affinity, the quota of its control group, and its share of these."""
 
 from __future__ import annotations
 
@@ -13,3 +13,11 @@ def usable_cpus() -> int:
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = ControlGroup().cpus()
     return affinity if quota is None else max(min(affinity, math.floor(quota + 0.5)), 1)
+
+
+def share_of_cpus(processes: int) -> int:
+    """CPUs for each of several processes that compute side by side: at least 1.
+
+    Threads of two device processes on the same CPUs would wait for each other by spinning (``device/threads.py``).
+    """
+    return max(usable_cpus() // processes, 1)

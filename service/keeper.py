@@ -1,20 +1,17 @@
-"""Keeps a device process alive: starts it, notices when it dies or hangs, starts it again, and gives up in the end."""
+"""Keeps one device process alive: starts it, notices when it dies or hangs, starts it again, and gives up at last."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import os
 import sys
-import tempfile
 import time
 from collections import deque
+from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 
-import service
-from service.processes import PARENT
+from service.processes import PARENT, importing
 from service.protocol.messages import Ping
 from service.protocol.sockets import SocketClient
 from service.settings import Settings
@@ -48,25 +45,32 @@ class Deaths:
 
 
 class DeviceKeeper:
-    """``run`` returns after ``stop``; it raises KeepsDying when the device dies too often."""
+    """``run`` returns after ``stop``; it raises KeepsDying when the device dies too often, and may then be run again.
 
-    def __init__(self, settings: Settings, endpoint: str, client: SocketClient) -> None:
+    ``environment`` says where the process computes. ``title`` is its name in the log, where there are several.
+    """
+
+    def __init__(
+        self, settings: Settings, endpoint: str, client: SocketClient, environment: Mapping[str, str], title: str = ""
+    ) -> None:
         self._settings, self._endpoint, self._client = settings, endpoint, client
+        self._environment, self._title = environment, title
+        self._what = f"the device process {title}".rstrip()
+        self._restarts = 0
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = False
 
     async def run(self) -> None:
         deaths = Deaths()
-        for restarts in itertools.count():
-            if self._stopping:
-                return
+        while not self._stopping:
             self._process = process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
                 "service.device",
                 self._endpoint,
-                str(restarts),
-                env=environment_of(self._settings),
+                str(self._restarts),
+                *filter(None, [self._title]),
+                env={**environment_of(self._settings), **self._environment},
                 start_new_session=True,
             )
             if self._stopping:  # asked to while the process was being started
@@ -76,8 +80,9 @@ class DeviceKeeper:
             watching.cancel()
             if self._stopping:
                 return
-            logger.error("the device process has died (%s); it is started again", _how(code))
-            deaths.note("the device process")
+            self._restarts += 1
+            logger.error("%s has died (%s); it is started again", self._what, _how(code))
+            deaths.note(self._what)
 
     async def stop(self) -> None:
         """Ask the device to end, and make sure that it does."""
@@ -104,7 +109,7 @@ class DeviceKeeper:
                 async with asyncio.timeout(patience):
                     await self._client.ask(Ping)
             except TimeoutError:
-                logger.error("the device process does not answer: it hangs")
+                logger.error("%s does not answer: it hangs", self._what)
                 with suppress(ProcessLookupError):
                     process.kill()
                 return
@@ -115,38 +120,9 @@ class DeviceKeeper:
 
 def environment_of(settings: Settings) -> dict[str, str]:
     """The environment of a child process: this one's, the settings, and the place where Sluice's packages lie."""
-    said = {f"SLUICE_{key.upper()}": str(value) for key, value in settings.model_dump().items() if value is not None}
-    root = str(Path(service.__file__).parents[1])
-    paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    return {**os.environ, **said, PARENT: str(os.getpid()), "PYTHONPATH": os.pathsep.join(paths)}
-
-
-class OwnDevice(SocketClient):
-    """A client that starts the device process itself, for an application without a supervisor."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="sluice-")
-        super().__init__(settings.queue_item_ticks, f"ipc://{self._folder.name}/device")
-        self._keeper = DeviceKeeper(settings, self._endpoint, self)
-        self._keeping: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        await super().start()
-        self._keeping = asyncio.create_task(self._keep())
-
-    async def stop(self) -> None:
-        await self._keeper.stop()
-        if self._keeping is not None:
-            await self._keeping
-        await super().stop()
-        self._folder.cleanup()
-
-    async def _keep(self) -> None:
-        try:
-            await self._keeper.run()
-        except KeepsDying as error:
-            logger.critical("%s", error)
-            self._lost(final=True)
+    dumped = settings.model_dump().items()
+    said = {f"SLUICE_{key.upper()}": "" if value is None else str(value) for key, value in dumped}
+    return importing({**os.environ, **said, PARENT: str(os.getpid())})
 
 
 def _how(code: int) -> str:

@@ -6,6 +6,10 @@ import ctypes
 import os
 import signal
 import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import service
 
 PARENT = "SLUICE_PARENT"
 """The variable in which a child process finds the id of the process that started it."""
@@ -22,3 +26,10 @@ def die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if PARENT in os.environ and os.getppid() != int(os.environ[PARENT]):
         os._exit(1)
+
+
+def importing(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment in which a child process finds the packages that this process runs."""
+    root = str(Path(service.__file__).parents[1])
+    paths = [root, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
+    return {**environment, "PYTHONPATH": os.pathsep.join(paths)}

@@ -6,16 +6,22 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.device_names import checked_device, checked_devices
 
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Duration = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
+SHORTEST_TOKEN = 32
+"""Characters: 128 bits where each is one of the 16 hexadecimal digits."""
+
+
 class UnusableToken(ValueError):
-    """The administrator's token cannot be read, or is empty."""
+    """The administrator's token cannot be read, or is too short."""
 
 
 def shipped_store() -> Path:
@@ -33,6 +39,8 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    hosts: str = ""
+    """Names that the service answers to, separated by commas; unset, any. Probes and metrics answer to any."""
     api_processes: Count | None = None
     """Processes that speak HTTP; unset, one for every four CPUs."""
     store: Path = Field(default_factory=shipped_store)
@@ -42,15 +50,36 @@ class Settings(BaseSettings):
     admin_token_file: Path | None = None
     """The file that holds the administrator's token; unset, nobody may load and unload models."""
 
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Annotated[str, AfterValidator(checked_device)] = "auto"
+    """`cpu`; `cuda`, which is every GPU with a device process each; one GPU such as `cuda:1`; or `auto`: every GPU, and
+    the CPU where there is none."""
+    devices: Annotated[str, AfterValidator(checked_devices)] | None = None
+    """A device process for each of these, separated by commas, in place of ``device``: `cuda:0,cuda:1`, `cpu,cpu`."""
+    keys_file: Path | None = None
+    """The file of API keys; unset, requests need none."""
+    open: bool = False
+    """Whether the service may listen beyond this machine without API keys."""
+
     threads: Count | None = None
-    """The most threads of one operation on the CPU; unset, the CPUs that the process may use."""
+    """The most threads of one operation on the CPU; unset, the CPUs that the service may use, divided among the device
+    processes."""
     precision: Literal["auto", "float32"] = "auto"
     """Of nets: ``auto`` computes in bfloat16 where the hardware does and the model was published as fit for it."""
     decoders: Count = 2
     """Threads of an api process that decode bodies and encode answers."""
 
+    max_connections: Count = 4096
+    """Connections of one api process; one more takes the place of the one that has waited longest."""
+    max_connections_per_address: Count = 1024
+    header_timeout: Duration = 10.0
+    """Seconds for the head of a request, and for the first byte on a new connection."""
+    body_timeout: Duration = 20.0
+    """Seconds without a byte of a body that is awaited."""
     max_body_bytes: Count = 64 * 2**20
+    max_bytes_in_flight: Count = 256 * 2**20
+    """Bytes of all bodies that one api process holds; a request beyond them is answered with 429."""
+    max_pixels: Count = 2**28
+    """Pixels of all pictures of one request: about what a body of 64 MiB holds as photographs."""
     max_items: Count = 10_000
     """Items of one request to score, encode or decode."""
     max_n: Count = 1024
@@ -75,6 +104,11 @@ class Settings(BaseSettings):
     drain_delay: Seconds = 2.0
     """Seconds between "not ready" and closed listeners, so that a load balancer has noticed."""
 
+    @property
+    def host_names(self) -> list[str]:
+        """The names in ``hosts``, in lower case."""
+        return [name for name in (part.strip().lower() for part in self.hosts.split(",")) if name]
+
     def admin_token(self) -> SecretStr | None:
         """The administrator's token, read anew. Raises UnusableToken."""
         if self.admin_token_file is None:
@@ -83,6 +117,9 @@ class Settings(BaseSettings):
             token = self.admin_token_file.read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise UnusableToken(f"the admin token file {self.admin_token_file} cannot be read: {error}") from error
-        if not token:
-            raise UnusableToken(f"the admin token file {self.admin_token_file} is empty")
+        if len(token) < SHORTEST_TOKEN:
+            raise UnusableToken(
+                f"the admin token file {self.admin_token_file} holds {len(token)} characters; a token has at least "
+                f"{SHORTEST_TOKEN}"
+            )
         return SecretStr(token)

@@ -1,6 +1,6 @@
-"""The supervisor: starts the device process and the api processes, passes signals on, and starts again what died.
+"""The supervisor: starts the device processes and the api processes, passes signals on, and starts again what died.
 
-    client ── HTTP ──> api process 1..N ── messages ──> device process
+    client ── HTTP ──> api process 1..N ── messages ──> device process 1..K
                               └───────── supervisor ─────────┘
 
 It binds the port before anything else, so that a taken port is told at once and connections wait while an api process
@@ -16,13 +16,15 @@ import signal
 import socket
 import sys
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
 
 from service.cpus import usable_cpus
-from service.keeper import Deaths, DeviceKeeper, KeepsDying, environment_of
+from service.device_names import NoSuchDevice
+from service.device_processes import DeviceProcesses
+from service.keeper import Deaths, KeepsDying, environment_of
 from service.protocol.messages import Gone
-from service.protocol.sockets import SocketClient
 from service.settings import Settings
 
 logger = logging.getLogger("sluice")
@@ -30,6 +32,8 @@ logger = logging.getLogger("sluice")
 _CPUS_A_PROCESS = 4
 """CPUs for each api process, where the settings do not say."""
 _BACKLOG = 2048
+_TWICE = 0.3
+"""Seconds within which the same signal again counts as sent once: some process managers send it twice."""
 
 
 class PortTaken(OSError):
@@ -55,6 +59,9 @@ def supervise(settings: Settings, listener: socket.socket) -> int:
     """Run the service until a signal ends it; its exit code."""
     try:
         supervisor = Supervisor(settings, listener)
+    except NoSuchDevice as error:
+        logger.critical("%s", error)
+        return 1
     except OSError as error:
         logger.critical("there is no folder for the sockets between the processes: %s", error.strerror or error)
         return 1
@@ -67,11 +74,14 @@ class Supervisor:
     def __init__(self, settings: Settings, listener: socket.socket) -> None:
         self._settings, self._listener = settings, listener
         self._folder = Path(tempfile.mkdtemp(prefix="sluice-"))
-        self._endpoint = f"ipc://{self._folder}/device"
-        self._client = SocketClient(settings.queue_item_ticks, self._endpoint, "supervisor")
-        self._keeper = DeviceKeeper(settings, self._endpoint, self._client)
+        try:
+            self._devices = DeviceProcesses(settings, self._folder, "supervisor")
+        except NoSuchDevice:
+            self._folder.rmdir()
+            raise
         self._apis: set[asyncio.subprocess.Process] = set()
         self._signal: signal.Signals | None = None
+        self._signalled = 0.0
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
@@ -82,10 +92,11 @@ class Supervisor:
         logger.info("listening on http://%s:%d with %d api processes", host, port, count)
         try:
             (self._folder / "metrics").mkdir()
-            await self._client.start()
-            device = asyncio.create_task(self._keeper.run())
+            for client in self._devices.clients:
+                await client.start()
+            devices = asyncio.create_task(self._devices.run())
             apis = [asyncio.create_task(self._keep_api()) for _ in range(count)]
-            await self._until_over(device, apis)
+            await self._until_over(devices, apis)
             return 0
         except KeepsDying as error:
             logger.critical("%s", error)
@@ -93,9 +104,9 @@ class Supervisor:
         finally:
             await self._end()
 
-    async def _until_over(self, device: asyncio.Task[None], apis: list[asyncio.Task[None]]) -> None:
+    async def _until_over(self, devices: asyncio.Task[None], apis: list[asyncio.Task[None]]) -> None:
         """Returns when every api process has ended as it was asked to. Raises KeepsDying."""
-        waiting: set[asyncio.Task[None]] = {device, *apis}
+        waiting: set[asyncio.Task[None]] = {devices, *apis}
         while any(api in waiting for api in apis):
             done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -110,8 +121,8 @@ class Supervisor:
                 sys.executable,
                 "-m",
                 "service.api",
-                self._endpoint,
                 str(self._listener.fileno()),
+                *(f"{name}={endpoint}" for name, endpoint in self._devices.endpoints.items()),
                 env=environment,
                 pass_fds=(self._listener.fileno(),),
                 start_new_session=True,
@@ -128,15 +139,18 @@ class Supervisor:
 
     def _forget(self, pid: int) -> None:
         """Nobody waits for the answers of this process any more, and it has no requests in flight."""
-        with suppress(Exception):  # the device may be dead as well
-            self._client.tell(Gone(f"api-{pid}"))
+        for client in self._devices.clients:
+            with suppress(Exception):  # the device may be dead as well
+                client.tell(Gone(f"api-{pid}"))
         for file in (self._folder / "metrics").glob(f"gauge_live*_{pid}.db"):
             file.unlink(missing_ok=True)
 
     def _pass_on(self, number: signal.Signals) -> None:
-        """SIGTERM drains with the settings' delay, SIGINT without; a second SIGINT gives up what is in flight."""
+        """SIGTERM drains with the settings' delay, SIGINT without; the same again gives up what is in flight."""
         self._listener.close()  # the api processes listen on; once they stop, nobody does, and connections are refused
-        force = self._signal is signal.SIGINT and number is signal.SIGINT
+        force = self._signal is number and time.monotonic() - self._signalled > _TWICE
+        if self._signal is None:
+            self._signalled = time.monotonic()
         if self._signal is None or force or number is signal.SIGINT:
             for process in self._apis:
                 self._send(process, signal.SIGKILL if force else number)
@@ -150,6 +164,7 @@ class Supervisor:
         self._signal = self._signal or signal.SIGTERM
         for process in list(self._apis):
             self._send(process, signal.SIGKILL)
-        await self._keeper.stop()
-        await self._client.stop()
+        await self._devices.stop()
+        for client in self._devices.clients:
+            await client.stop()
         shutil.rmtree(self._folder, ignore_errors=True)

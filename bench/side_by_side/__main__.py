@@ -18,9 +18,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bench import children, page
-from bench.side_by_side import account, environments, in_process, neighbours, report, singles, start_up, under_load
+from bench.side_by_side import (
+    account,
+    environments,
+    in_process,
+    neighbours,
+    protocol,
+    report,
+    singles,
+    start_up,
+    under_load,
+)
 from bench.side_by_side import verdict as verdicts
-from bench.side_by_side.contenders import PEERS, Contender, peer, sluice
+from bench.side_by_side.contenders import PEERS, Contender, peer, sluice, sluice_tensors
 from bench.side_by_side.published_model import PRECISIONS, PublishedModel, prepare
 from bench.side_by_side.report import Row
 
@@ -101,6 +111,7 @@ def contenders(model: PublishedModel, peers: Sequence[str], absent: list[str]) -
     """Sluice in each precision and the peers that can be installed; a line on each other one goes to ``absent``."""
     for precision in PRECISIONS:
         yield sluice(model, precision)
+        yield sluice_tensors(model, precision)
     for which in PEERS:
         if which.environment not in peers:
             continue
@@ -123,6 +134,10 @@ def _load(model: PublishedModel, options: argparse.Namespace) -> Iterator[str | 
     yield from under_load.rows(model, options.seconds, options.requests, options.patience)
 
 
+def _protocol(model: PublishedModel, options: argparse.Namespace) -> Iterator[str | Row]:
+    yield from protocol.rows(model, options.seconds, options.rounds)
+
+
 def _verdict(_: PublishedModel, options: argparse.Namespace) -> Iterator[str | Row]:
     yield from verdicts.rows(options.seconds, options.rounds)
 
@@ -140,6 +155,7 @@ SECTIONS: Mapping[str, Section] = {
     "account": _account,
     "in-process": _in_process,
     "load": _load,
+    "protocol": _protocol,
     "verdict": _verdict,
     "neighbours": _neighbours,
     "start-up": _start_up,

@@ -8,7 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from http.client import HTTPException
 from pathlib import Path
@@ -21,7 +21,7 @@ from bench.peers.shared_model import WEIGHTS_VARIABLE
 from bench.serving import free_port, get, served
 from bench.side_by_side import environments, payloads
 from bench.side_by_side.load import Request
-from bench.side_by_side.published_model import Precision, PublishedModel
+from bench.side_by_side.published_model import NAME, Precision, PublishedModel
 
 _REPOSITORY = Path(__file__).parents[2]
 _PATIENCE = 90.0
@@ -83,6 +83,17 @@ def sluice(model: PublishedModel, precision: Precision) -> Contender:
     return Contender(name, start, score_request, _first_item, is_sluice=True, is_float32=is_float32)
 
 
+def sluice_tensors(model: PublishedModel, precision: Precision) -> Contender:
+    """The same service, asked as Triton is: by the Open Inference Protocol, with pixels as binary tensors."""
+    plain = sluice(model, precision)
+    return replace(plain, name=f"{plain.name}, tensors", ask=tensor_request, read=_last_double)
+
+
+def tensor_request(pixels: NDArray[np.uint8]) -> Request:
+    """``POST /v2/models/{name}/infer`` of one picture or several, as Sluice takes them."""
+    return payloads.tensor(f"/v2/models/{NAME}/infer", pixels, "items")
+
+
 def score_request(pixels: NDArray[np.uint8], query: str = "") -> Request:
     """``POST /score`` of one PNG, as Sluice takes it."""
     return payloads.picture(f"/score?seed=0{query}", pixels)
@@ -135,6 +146,10 @@ def _field(body: bytes) -> float:
 
 def _list_of_one(body: bytes) -> float:
     return float(json.loads(body)[0])
+
+
+def _last_double(body: bytes) -> float:
+    return float(np.frombuffer(body[-8:], dtype="<f8")[0])
 
 
 def _last_float(body: bytes) -> float:

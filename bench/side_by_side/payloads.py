@@ -45,14 +45,17 @@ def form(path: str, pixels: NDArray[np.uint8]) -> Request:
     return Request(path, body, {"Content-Type": f"multipart/form-data; boundary={boundary}"})
 
 
-def tensor(path: str, pixels: NDArray[np.uint8]) -> Request:
-    """The Open Inference Protocol with binary tensors: a JSON head whose length a header gives, then the pixels."""
+def tensor(path: str, pixels: NDArray[np.uint8], name: str = "pixels") -> Request:
+    """The Open Inference Protocol with binary tensors: a JSON head whose length a header gives, then the pixels.
+
+    ``pixels`` are one picture (H, W), or several (N, H, W), under the name of the server's input.
+    """
     head = json.dumps(
         {
             "inputs": [
                 {
-                    "name": "pixels",
-                    "shape": [1, *pixels.shape],
+                    "name": name,
+                    "shape": [1, *pixels.shape][-3:],
                     "datatype": "UINT8",
                     "parameters": {"binary_data_size": pixels.nbytes},
                 }

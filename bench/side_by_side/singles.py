@@ -173,7 +173,7 @@ def _against(ours: Outcome, peers: Sequence[Outcome]) -> Iterator[Row]:
         best = max(peers, key=lambda peer: peer.rate(connections))
         ratio = ours.rate(connections) / best.rate(connections)
         yield Row(
-            f"{name}: `POST /score`, one PNG, {connections} connections",
+            f"{name}: one picture, {connections} connections",
             f"{times:.1f} times the best peer's requests/s",
             f"{ratio:.2f} times {best.contender.name}'s",
             ratio >= times,

@@ -178,7 +178,16 @@ class CrossCalibration:
 
     def judge(self, x: Tensor) -> Verdict:
         """p-values of continuous points (B, D)."""
-        return self._verdict([member.raw(x) for member in self.members])
+        return self.judge_with_scores(x)[0]
+
+    def judge_with_scores(self, x: Tensor) -> tuple[Verdict, Tensor]:
+        """p-values of continuous points (B, D), and their nonconformity scores (B,) as means over the members.
+
+        The scores also order points that share the least p-value.
+        """
+        raws = [member.raw(x) for member in self.members]
+        scores = [member.test_scores(raw).sum(dim=0) for member, raw in zip(self.members, raws, strict=True)]
+        return self._verdict(raws), torch.stack(scores).mean(dim=0)
 
     def _verdict(self, raws: Sequence[Tensor]) -> Verdict:
         at_least = torch.zeros(len(self.tests) + 1, raws[0].shape[1], dtype=torch.long, device=raws[0].device)

@@ -29,7 +29,9 @@ class KernelDensity:
         count = min(len(points), max(_KERNELS, _KERNELS_EACH * dimensions))
         self._mean = points.mean(dim=0)
         centred = points - self._mean
-        covariance = centred.T @ centred / len(points) + _RIDGE * torch.eye(dimensions, dtype=points.dtype)
+        covariance = centred.T @ centred / len(points) + _RIDGE * torch.eye(
+            dimensions, dtype=points.dtype, device=points.device
+        )
         self._whitener = torch.linalg.cholesky(torch.linalg.inv(covariance)) * count ** (1 / (dimensions + 4))
         self._whitened = (centred @ self._whitener).float()
         self._centres = self._whitened[:count]

@@ -1,4 +1,4 @@
-"""One api process: `python -m service.api ENDPOINT LISTENER`, as the supervisor starts it."""
+"""One api process: `python -m service.api LISTENER NAME=ENDPOINT ...`, as the supervisor starts it."""
 
 import sys
 
@@ -10,4 +10,4 @@ from service.api.server import serve  # noqa: E402
 from service.logs import log_as  # noqa: E402
 
 log_as("api")
-serve(sys.argv[1], int(sys.argv[2]))
+serve(int(sys.argv[1]), dict(argument.split("=", 1) for argument in sys.argv[2:]))

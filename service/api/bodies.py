@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import python_multipart
@@ -11,6 +12,8 @@ from service.api.guard import Exchange
 from service.media.items import Body, Part
 from service.media.types import JPEG, MULTIPART, NPY, PNG
 from service.protocol.errors import Malformed, Problem, TooLarge, WrongType, WrongValue
+
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # it logs each damaged body: a flood of lines
 
 _UNTYPED = "application/octet-stream"
 _IN_MEMORY: Any = {"MAX_MEMORY_FILE_SIZE": 2**40}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope
 
-from service.protocol.errors import DeadlinePassed, TooLarge, WrongValue
+from service.protocol.errors import Busy, DeadlinePassed, TooLarge, WrongType, WrongValue
 
 if TYPE_CHECKING:
     from service.api.service import Service
@@ -24,6 +24,8 @@ CLIENT_LEFT = 499
 
 _AT_ONCE = 0.05
 """Seconds within which nobody looks whether the client is still there: most requests are over by then."""
+_SOON = 1
+"""Seconds after which bodies that are held now may be answered."""
 _LONGEST_MS = 86_400_000
 _LONGEST_DIGITS = 32
 
@@ -32,16 +34,43 @@ class ClientLeft(Exception):
     """Nobody waits for the answer any more."""
 
 
+class BytesInFlight:
+    """The bytes of all bodies that an api process holds. They count as they arrive, not as they are announced."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._held = most, 0
+
+    def hold(self, size: int) -> None:
+        """Raises Busy where there is no room."""
+        if self._held + size > self._most:
+            raise Busy("the service holds as many bytes of bodies as it may; try again later", retry_after=_SOON)
+        self._held += size
+
+    def give_back(self, size: int) -> None:
+        self._held -= size
+
+
 class Exchange:
     """One request: its headers, its body, its deadline. ``service`` is what answers it."""
 
-    __slots__ = ("_client_left", "_length", "_limit", "_receive", "_timeout", "_whole", "headers", "scope", "service")
+    __slots__ = (
+        "_client_left",
+        "_held",
+        "_length",
+        "_limit",
+        "_receive",
+        "_timeout",
+        "_whole",
+        "headers",
+        "scope",
+        "service",
+    )
 
     def __init__(self, service: Service, scope: Scope, receive: Receive) -> None:
         self.service, self.scope, self._receive = service, scope, receive
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self._limit = service.settings.max_body_bytes
-        self._length = 0
+        self._length = self._held = 0
         self._whole = False
         self._client_left = False
         self._timeout: asyncio.Timeout | None = None
@@ -60,8 +89,15 @@ class Exchange:
         """The ``{id}`` of the path."""
         return str(self.scope["path_params"]["id"])
 
+    def path_part(self, name: str) -> str | None:
+        """A part of the path that the route gives a name; None where this address of the route lacks it."""
+        part: str | None = self.scope["path_params"].get(name)
+        return part
+
     async def body(self) -> bytes:
-        """The whole body. Raises TooLarge, or ClientLeft where the client leaves before its end."""
+        """The whole body. Raises WrongType for a compressed one, TooLarge, or ClientLeft if the client leaves first."""
+        if self.headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
+            raise WrongType("a body must be sent without a content encoding", "Content-Encoding")
         announced = self.headers.get(b"content-length")
         if announced is not None and announced.isdigit() and int(announced) > self._limit:
             raise self._too_large()
@@ -73,8 +109,11 @@ class Exchange:
             chunks.append((await self._message()).get("body", b""))
         return b"".join(chunks)
 
-    def deadline(self) -> float:
-        """A reading of time.monotonic() at which the request is given up: the service's limit, or the client's wish."""
+    def deadline(self, within: float | None = None) -> float:
+        """A reading of time.monotonic() at which the request is given up: the service's limit, or the client's wish.
+
+        The wish is the header's, or ``within`` as many seconds as the body asks for, whichever is less.
+        """
         seconds = self.service.settings.deadline
         asked = self.header(b"x-deadline-ms")
         if asked is not None:
@@ -83,9 +122,11 @@ class Exchange:
                 raise WrongValue(
                     f"x-deadline-ms: must be a whole number from 1 to {_LONGEST_MS} of milliseconds", "x-deadline-ms"
                 )
-            if int(asked) / 1000 < seconds and self._timeout is not None:
-                seconds = int(asked) / 1000
-                self._timeout.reschedule(asyncio.get_running_loop().time() + seconds)
+            seconds = min(seconds, int(asked) / 1000)
+        if within is not None:
+            seconds = min(seconds, within)
+        if seconds < self.service.settings.deadline and self._timeout is not None:
+            self._timeout.reschedule(asyncio.get_running_loop().time() + seconds)
         return time.monotonic() + seconds
 
     async def run(self, work: Callable[[], Awaitable[Response]]) -> Response:
@@ -103,6 +144,7 @@ class Exchange:
             raise
         finally:
             watch.end()
+            self.service.bodies.give_back(self._held)
 
     async def wait_for_departure(self) -> None:
         """Returns when the client has left; the handler then ends."""
@@ -118,9 +160,12 @@ class Exchange:
         message = await self._receive()
         if message["type"] == "http.disconnect":
             raise ClientLeft
-        self._length += len(message.get("body", b""))
+        more = len(message.get("body", b""))
+        self._length += more
         if self._length > self._limit:
             raise self._too_large()
+        self.service.bodies.hold(more)
+        self._held += more
         self._whole = not message.get("more_body", False)
         return message
 

@@ -20,12 +20,13 @@ from service.media.animation import animate, frames_of
 from service.media.completions import Completions, completions_of
 from service.media.documents import to_json
 from service.media.items import inpainting_of
-from service.media.types import EVENTS, GIF, JSON, MULTIPART, NPY, PNG, WEBP
+from service.media.types import CSV, EVENTS, GIF, JSON, MULTIPART, NPY, PNG, WEBP
 from service.protocol import defaults
 from service.protocol.errors import WrongValue
 from service.protocol.messages import Completed, Options, Submit, TaskKey
 from service.protocol.model_info import ModelInfo
 from service.protocol.queue import Reservation
+from service.settings import Settings
 
 INPAINT_BODY: dict[str, Any] = {
     "requestBody": {
@@ -36,14 +37,19 @@ INPAINT_BODY: dict[str, Any] = {
                 "schema": {"type": "object", "required": ["image"]},
                 "examples": {
                     "point": {"summary": "the second number is unknown", "value": {"image": [0.5, None]}},
+                    "row": {
+                        "summary": "a row of a table's model, by column name",
+                        "value": {"image": {"height": 171.5, "colour": "red", "rooms": None}},
+                    },
                     "mask": {"summary": "the same with a mask", "value": {"image": [0.5, 0], "mask": [0, 1]}},
                 },
             },
             NPY: {"schema": BINARY},
+            CSV: {"schema": {"type": "string"}},
         },
     }
 }
-INPAINTED: dict[int | str, dict[str, Any]] = {200: answered(Completions, PNG, NPY, WEBP, GIF, EVENTS)}
+INPAINTED: dict[int | str, dict[str, Any]] = {200: answered(Completions, PNG, NPY, CSV, WEBP, GIF, EVENTS)}
 
 
 class InpaintParameters(Parameters):
@@ -67,13 +73,24 @@ class InpaintParameters(Parameters):
 
 async def asked_for(exchange: Exchange, query: InpaintParameters, model: ModelInfo, room: Reservation) -> Submit:
     """Parameters, then room in the queue, then the body. The message lacks its id, deadline and task."""
-    settings = exchange.service.settings
+    asked = work_of(query, model, exchange.service.settings)
+    body = await read_body(exchange, (MULTIPART, JSON, NPY, CSV), most_files=2)
+    room.resize(asked.cost)
+    spec = spec_of(model)
+    item, hidden = await exchange.service.compute(
+        lambda: inpainting_of(body, spec, query.fit), decoding_size(body, query.fit)
+    )
+    asked.arrays = {"items": item, "hidden": np.ascontiguousarray(hidden)}
+    return asked
+
+
+def work_of(query: InpaintParameters, model: ModelInfo, settings: Settings) -> Submit:
+    """The message without its id, deadline, task and arrays. Raises WrongValue for what is beyond the settings."""
     bound("n", query.n, settings.max_n)
     bound("steps", query.steps, settings.max_steps)
     if query.method not in defaults.INPAINT_METHODS:
         raise WrongValue(f"method must be one of {', '.join(defaults.INPAINT_METHODS)}", "method")
-    body = await read_body(exchange, (MULTIPART, JSON, NPY), most_files=2)
-    asked = Submit(
+    return Submit(
         id=0,
         model=model.reference,
         kind="inpaint",
@@ -82,13 +99,6 @@ async def asked_for(exchange: Exchange, query: InpaintParameters, model: ModelIn
         seed=draw_seed() if query.seed is None else query.seed,
         options=Options(query.temperature, query.method, query.steps, query.step_size),
     )
-    room.resize(asked.cost)
-    spec = spec_of(model)
-    item, hidden = await exchange.service.compute(
-        lambda: inpainting_of(body, spec, query.fit), decoding_size(body, query.fit)
-    )
-    asked.arrays = {"items": item, "hidden": np.ascontiguousarray(hidden)}
-    return asked
 
 
 def numbered(
@@ -115,7 +125,7 @@ async def completed_answer(service: Service, completed: Completed, model: ModelI
 
 def _represented(completed: Completed, model: ModelInfo, form: str) -> bytes:
     if form == JSON:
-        return to_json(completions_of(completed))
+        return to_json(completions_of(completed, model.table))
     if form in (WEBP, GIF):
         return animate(frames_of(completed), form)
     return encoded(completed.arrays["items"], model, form)

@@ -8,12 +8,13 @@ documents, runs its handler under the guard and sends the answer.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 from typing import Annotated, Any, Generic, TypeVar
 from urllib.parse import parse_qsl
 
-from fastapi import Header, Query
+from fastapi import Header, Path, Query
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.responses import Response
@@ -24,6 +25,9 @@ from service.api.guard import CLIENT_LEFT, ClientLeft, Exchange
 from service.api.problems import MEDIA_TYPE as PROBLEM_TYPE
 from service.api.problems import REJECTED, STATUS, ProblemDocument, invalid, problem_answer, problem_of
 from service.protocol.errors import WrongValue
+
+ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""What the id of an inpainting may be."""
 
 _REMEMBERED = 512
 """Bytes of a query whose parameters are kept for the next request that says the same."""
@@ -92,7 +96,7 @@ class OperationRoute(APIRoute):
         self.operation = operation
         super().__init__(
             operation.path,
-            _signature(operation.parameters, "{id}" in operation.path, name, doc),
+            _signature(operation.parameters, _PART.findall(operation.path), name, doc),
             methods=[operation.method],
             response_class=Response,
             **description,
@@ -131,7 +135,13 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"content": content} for status in every}
 
 
-def _signature(parameters: type[Parameters], has_id: bool, name: str, doc: str | None) -> Callable[..., Any]:
+_PART = re.compile(r"{(\w+)}")
+"""A named part of a path."""
+_KINDS: dict[str, Any] = {"id": Annotated[str, Path(pattern=rf"^{ID.pattern}$")]}
+"""Parts that may not be any text."""
+
+
+def _signature(parameters: type[Parameters], parts: list[str], name: str, doc: str | None) -> Callable[..., Any]:
     """A function that nobody calls: FastAPI reads the parameters of an operation from its signature."""
 
     async def described(**_: Any) -> None: ...
@@ -140,8 +150,9 @@ def _signature(parameters: type[Parameters], has_id: bool, name: str, doc: str |
         inspect.Parameter("query", inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[parameters, Query()]),
         inspect.Parameter("headers", inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[Described, Header()]),
     ]
-    if has_id:
-        fields.append(inspect.Parameter("id", inspect.Parameter.KEYWORD_ONLY, annotation=str))
+    fields += [
+        inspect.Parameter(part, inspect.Parameter.KEYWORD_ONLY, annotation=_KINDS.get(part, str)) for part in parts
+    ]
     described.__signature__ = inspect.Signature(fields)  # type: ignore[attr-defined]
     described.__name__, described.__doc__ = name, doc
     return described

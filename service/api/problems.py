@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from msgspec import UNSET, Struct, UnsetType
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 
 from service.api.answers import Answer
 from service.media.documents import to_json
@@ -29,6 +30,7 @@ STATUS = {
     "conflict": 409,
     "too_large": 413,
     "wrong_type": 415,
+    "misdirected": 421,
     "wrong_value": 422,
     "queue_full": 429,
     "unexpected": 500,
@@ -87,6 +89,11 @@ def problem_answer(problem: Problem) -> Answer:
     return _answer(STATUS[problem.kind], problem.detail, problem.field, headers)
 
 
+def body_of(status: int, detail: str, field: str | None = None) -> bytes:
+    """A problem document, for an answer that no route makes."""
+    return to_json(_document(status, detail, field))
+
+
 def invalid(error: ValidationError | RequestValidationError) -> tuple[str, str | None]:
     """Detail and field of the first thing that a validation found wrong."""
     first = error.errors()[0]
@@ -107,9 +114,19 @@ async def _problem(_: Request, error: Exception) -> Answer:
     return problem_answer(problem_of(error))
 
 
-async def _http_exception(_: Request, error: Exception) -> Answer:
+async def _http_exception(request: Request, error: Exception) -> Answer:
     assert isinstance(error, HTTPException)
-    return _answer(error.status_code, str(error.detail), None, error.headers or {})
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_allowed(request))
+    return _answer(error.status_code, str(error.detail), None, headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods that any route of this path takes; Starlette's answer names those of the first route alone."""
+    path = request.scope["path"]
+    routes = [route for route in request.app.routes if isinstance(route, Route) and route.path_regex.match(path)]
+    return sorted({method for route in routes for method in route.methods or ()})
 
 
 async def _validation_error(_: Request, error: Exception) -> Answer:
@@ -127,4 +144,4 @@ def _document(status: int, detail: str, field: str | None) -> _Document:
 
 
 def _answer(status: int, detail: str, field: str | None, headers: Mapping[str, str]) -> Answer:
-    return Answer(to_json(_document(status, detail, field)), MEDIA_TYPE, headers, status)
+    return Answer(body_of(status, detail, field), MEDIA_TYPE, headers, status)

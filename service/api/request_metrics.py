@@ -7,13 +7,44 @@ process is asked tells the totals of all.
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Iterator
 from functools import lru_cache
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.samples import Sample
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 SHARED = "PROMETHEUS_MULTIPROC_DIR"
+
+
+class FunctionCounts(NamedTuple):
+    """What is counted of one function of a model: calls, their seconds by phase, items, the latest call."""
+
+    successes: Counter
+    failures: Counter
+    success_seconds: Counter
+    fail_seconds: Counter
+    input_seconds: Counter
+    output_seconds: Counter
+    items: Counter
+    last: Gauge
+
+    def succeeded(self, items: int, reading: float, writing: float, seconds: float) -> None:
+        """Count an answered call: its items, the seconds before the device was asked and after, and all of them."""
+        self.successes.inc()
+        self.success_seconds.inc(seconds)
+        self.input_seconds.inc(reading)
+        self.output_seconds.inc(writing)
+        self.items.inc(items)
+        self.last.set(time.time())
+
+    def failed(self, seconds: float) -> None:
+        """Count a call that ended in a problem, or whose client left."""
+        self.failures.inc()
+        self.fail_seconds.inc(seconds)
 
 
 class RequestMetrics:
@@ -39,6 +70,23 @@ class RequestMetrics:
         self.cancelled = self._counter("cancelled", "Requests given up before their answer", "reason")
         self.scored_items = self._counter("scored_items", "Items that got a score", "model")
         self.anomalous_items = self._counter("anomalous_items", "Scored items whose p-value was at most alpha", "model")
+        self.of_keys = self._counter(
+            "key_requests", "Answered requests by the API key that they showed", "key", "status"
+        )
+        function = ("model", "function")
+        self._inferences = self._counter("inferences", "Calls of a model's functions under /v2", *function, "outcome")
+        self._inference_seconds = self._counter(
+            "inference_seconds", "Seconds of these calls; input and output are parts of success", *function, "phase"
+        )
+        self._inference_items = self._counter("inference_items", "Items of these calls that were answered", *function)
+        self._last_inference = Gauge(
+            "sluice_last_inference_timestamp_seconds",
+            "When such a call was last answered",
+            function,
+            registry=self._registry,
+            multiprocess_mode="max",
+        )
+        self.functions = lru_cache(maxsize=512)(self._function_of)
         self._children = lru_cache(maxsize=512)(self._children_of)
 
     def answered(self, route: str, status: int, seconds: float) -> None:
@@ -49,11 +97,32 @@ class RequestMetrics:
 
     def exposition(self) -> bytes:
         """In Prometheus' text format."""
+        return generate_latest(self._totals())
+
+    def samples(self) -> Iterator[Sample]:
+        """Every count of all api processes."""
+        for family in self._totals().collect():
+            yield from family.samples
+
+    def _totals(self) -> CollectorRegistry:
         if SHARED not in os.environ:
-            return generate_latest(self._registry)
+            return self._registry
         totals = CollectorRegistry()
         MultiProcessCollector(totals)  # type: ignore[no-untyped-call]
-        return generate_latest(totals)
+        return totals
+
+    def _function_of(self, model: str, function: str) -> FunctionCounts:
+        """The counts of one function of a model."""
+        return FunctionCounts(
+            self._inferences.labels(model, function, "success"),
+            self._inferences.labels(model, function, "fail"),
+            self._inference_seconds.labels(model, function, "success"),
+            self._inference_seconds.labels(model, function, "fail"),
+            self._inference_seconds.labels(model, function, "input"),
+            self._inference_seconds.labels(model, function, "output"),
+            self._inference_items.labels(model, function),
+            self._last_inference.labels(model, function),
+        )
 
     def _children_of(self, route: str, status: int) -> tuple[Counter, Histogram]:
         return self.requests.labels(route, str(status)), self._seconds.labels(route)

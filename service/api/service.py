@@ -1,4 +1,4 @@
-"""What the routes share: settings, the client of the device, metrics, and the threads that decode."""
+"""What the routes share: settings, the client of the devices, metrics, and the threads that decode."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from typing import TypeVar
 
+from service.api.authority import Authority
+from service.api.guard import BytesInFlight
 from service.api.request_metrics import RequestMetrics
-from service.protocol.client import DeviceClient, device_lost
+from service.media.effort import Effort, within
+from service.protocol.client import device_lost
 from service.protocol.defaults import DRAWN_SEED_BITS
+from service.protocol.devices import Devices
 from service.protocol.errors import WrongValue
 from service.protocol.model_info import ModelInfo
 from service.settings import Settings
@@ -20,6 +24,8 @@ T = TypeVar("T")
 
 _TRIVIAL = 16 * 1024
 """Bytes up to which decoding and encoding are done on the event loop: a thread would cost more."""
+_LARGE = 2**20
+"""Bytes from which decoding and encoding have threads of their own."""
 
 
 class State(Enum):
@@ -35,21 +41,25 @@ class State(Enum):
 class Service:
     """One api process's view of the service. ``start`` before use, ``stop`` at the end."""
 
-    def __init__(self, settings: Settings, device: DeviceClient) -> None:
+    def __init__(self, settings: Settings, device: Devices) -> None:
         self.settings, self.device = settings, device
-        self.admin_token = settings.admin_token()
+        self.authority = None if settings.keys_file is None else Authority(settings.keys_file)
+        """Who may do what; None where requests need no key."""
         self.metrics = RequestMetrics()
+        self.bodies = BytesInFlight(settings.max_bytes_in_flight)
         self.draining = False
         """Whether the service says "not ready" and goes on answering."""
-        self._pool = ThreadPoolExecutor(settings.decoders, "sluice-decode")
+        self._light = ThreadPoolExecutor(settings.decoders, "sluice-decode")
+        self._heavy = ThreadPoolExecutor(settings.decoders, "sluice-decode-large")
 
     async def start(self) -> None:
-        """Connect to the device; probes answer meanwhile."""
+        """Connect to the devices; probes answer meanwhile."""
         await self.device.start()
 
     async def stop(self) -> None:
         await self.device.stop()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._light, self._heavy):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def drain(self) -> None:
         """From now on say "not ready", and go on answering."""
@@ -73,10 +83,26 @@ class Service:
         return self.device.catalogue.get(reference)
 
     async def compute(self, work: Callable[[], T], size: int) -> T:
-        """Decode or encode ``size`` bytes: beside the event loop unless it is trivial."""
+        """Decode or encode ``size`` bytes: beside the event loop unless it is trivial, and not in front of others.
+
+        What is large has threads of its own, so that what is small does not wait behind it. When the request ends
+        before the work, pictures that are not begun are left out.
+        """
+        effort = Effort(self.settings.max_pixels)
         if size <= _TRIVIAL:
-            return work()
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+            with within(effort):
+                return work()
+
+        def run() -> T:
+            with within(effort):
+                return work()
+
+        pool = self._heavy if size >= _LARGE else self._light
+        try:
+            return await asyncio.get_running_loop().run_in_executor(pool, run)
+        except asyncio.CancelledError:
+            effort.abandon()
+            raise
 
 
 def bound(field: str, value: int, limit: int) -> None:

@@ -1,4 +1,4 @@
-"""The device process: `python -m service.device ENDPOINT RESTARTS`, as the supervisor starts it."""
+"""A device process: `python -m service.device ENDPOINT RESTARTS [NAME]`, as the supervisor starts it."""
 
 import sys
 
@@ -8,4 +8,4 @@ die_with_parent()
 
 from service.device.main import main  # noqa: E402 (imports torch, which takes seconds)
 
-main(sys.argv[1], int(sys.argv[2]))
+main(sys.argv[1], int(sys.argv[2]), *sys.argv[3:])

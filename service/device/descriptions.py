@@ -38,6 +38,7 @@ def info_of(model: LoadedModel, aliases: tuple[str, ...]) -> ModelInfo:
         if model.calibration
         else (),
         calibration=_calibration(model),
+        table=manifest.table,
     )
 
 

@@ -27,24 +27,33 @@ class DeviceMetrics:
         self._tick_seconds = self._histogram("tick_seconds", "Length of a tick", _SECONDS, "kind")
         self._tick_rows = self._histogram("tick_rows", "Rows of a tick's batch", _ROWS, "kind")
         self._rows = self._counter("item_ticks", "Rows times ticks", "kind", "model")
+        self._ticks = self._counter("model_ticks", "Ticks", "kind", "model")
+        self._computing = self._counter("model_tick_seconds", "Seconds in ticks", "kind", "model")
+        self._jobs = self._counter("model_jobs", "Jobs whose rows have had their first tick", "kind", "model")
+        self._waiting = self._counter("model_queue_seconds", "Seconds that these jobs waited for it", "kind", "model")
         self.out_of_memory = self._counter("out_of_memory", "Ticks that had to be halved")
         self.restarts = self._counter("device_restarts", "Device processes that died or hung and were replaced")
         self.load_failures = self._counter("model_load_failures", "Versions refused when they were loaded")
 
         # To look a series up by its labels takes longer than to count in it.
         self._of_ticks = lru_cache(maxsize=256)(self._find_tick_series)
-        self._of_waits = lru_cache(maxsize=32)(self._queue_wait_seconds.labels)
+        self._of_waits = lru_cache(maxsize=256)(self._find_wait_series)
 
     def tick(self, kind: str, model: str, rows: int, seconds: float) -> None:
         """Count one tick."""
-        tick_seconds, tick_rows, item_ticks = self._of_ticks(kind, model)
+        tick_seconds, tick_rows, item_ticks, ticks, computing = self._of_ticks(kind, model)
+        ticks.inc()
+        computing.inc(seconds)
         tick_seconds.observe(seconds)
         tick_rows.observe(rows)
         item_ticks.inc(rows)
 
-    def waited(self, kind: str, seconds: float) -> None:
+    def waited(self, kind: str, model: str, seconds: float) -> None:
         """Count one job's time in the queue."""
-        self._of_waits(kind).observe(seconds)
+        wait_seconds, jobs, waiting = self._of_waits(kind, model)
+        wait_seconds.observe(seconds)
+        jobs.inc()
+        waiting.inc(seconds)
 
     def watch(self, name: str, meaning: str, value: Callable[[], float]) -> None:
         """A gauge that asks for its value when it is read."""
@@ -58,8 +67,17 @@ class DeviceMetrics:
         """All of it in Prometheus' text format."""
         return generate_latest(self.registry)
 
-    def _find_tick_series(self, kind: str, model: str) -> tuple[Histogram, Histogram, Counter]:
-        return self._tick_seconds.labels(kind), self._tick_rows.labels(kind), self._rows.labels(kind, model)
+    def _find_tick_series(self, kind: str, model: str) -> tuple[Histogram, Histogram, Counter, Counter, Counter]:
+        return (
+            self._tick_seconds.labels(kind),
+            self._tick_rows.labels(kind),
+            self._rows.labels(kind, model),
+            self._ticks.labels(kind, model),
+            self._computing.labels(kind, model),
+        )
+
+    def _find_wait_series(self, kind: str, model: str) -> tuple[Histogram, Counter, Counter]:
+        return self._queue_wait_seconds.labels(kind), self._jobs.labels(kind, model), self._waiting.labels(kind, model)
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
         return Counter(f"sluice_{name}", meaning, labels, registry=self.registry)

@@ -89,6 +89,7 @@ class Graphs:
             self.recorded += 1
         except Exception as error:  # a capture that fails raises whatever its first forbidden call raises
             self.failed += 1
+            self._pool = None  # PyTorch takes a pool for one that is still being recorded to
             attempt.recording = None
             logger.warning("passes of %s run without a CUDA graph: %s", kind, str(error).partition("\n")[0])
         return attempt

@@ -44,7 +44,8 @@ class Owner(Protocol):
 class Job:
     """Rows of one request for one program.
 
-    ``deadline`` is a reading of time.monotonic(). A job that its client has left is ``drop``-ped: its rows leave at the
+    ``deadline`` is a reading of time.monotonic(). ``tenant`` is the API key whose job it is, "" where there are none:
+    keys get their turns one after another. A job that its client has left is ``drop``-ped: its rows leave at the
     next tick and its owner hears nothing more.
     """
 
@@ -62,6 +63,7 @@ class Job:
         "program",
         "stopping",
         "submitted",
+        "tenant",
     )
 
     def __init__(
@@ -73,9 +75,11 @@ class Job:
         owner: Owner,
         options: Options | None = None,
         observer: Observer | None = None,
+        tenant: str = "",
     ) -> None:
         self.program, self.columns, self.holding, self.deadline = program, columns, holding, deadline
         self.owner, self.options, self.observer = owner, options or Options(), observer
+        self.tenant = tenant
         self.submitted = time.monotonic()
         self.begun = self.stopping = self.over = False
         self._results: list[tuple[Tensor, Columns]] = []

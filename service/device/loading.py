@@ -76,7 +76,7 @@ class Loader:
         version = 0
         aliases: tuple[str, ...] = ()
         try:
-            if "@" in name or name not in self._store.names():  # a name alone: `name@2` is none
+            if "@" in name:  # a name alone: `name@2` is none
                 return None
             _, version = self._store.resolve(name)
             aliases = tuple(alias for alias, at in self._store.aliases(name).items() if at == version)
@@ -84,7 +84,9 @@ class Loader:
             self._warm_up(model)
         except ModelRefused as error:
             version, reason = error.version or 0, error.reason
-        except (UnknownModel, StoreError) as error:
+        except UnknownModel:
+            return None
+        except StoreError as error:
             reason = str(error)
         except Exception as error:
             # One model that breaks in an unforeseen way must not keep the others from serving.

@@ -12,6 +12,7 @@ from flows.nets.precision import exact_float32
 from model_store import LoadedModel
 from service.device import gauges, hardware
 from service.device.account import Account
+from service.device.claims import Claims
 from service.device.device_metrics import DeviceMetrics
 from service.device.graphs import Graphs
 from service.device.loading import Entry
@@ -53,6 +54,7 @@ class DeviceLoop:
         )
         self.outbox = Outbox(self.account)
         self.requests = Requests(settings, self.models.registry, self.scheduler, self.account, self.outbox)
+        self._claims = Claims()
         self._thunks: deque[Callable[[], None]] = deque()
         self._port: Port | None = None
         self._stopping = False
@@ -114,6 +116,9 @@ class DeviceLoop:
                 self.requests.cancel(peer, message.id)
             case m.Follow():
                 self.requests.follow(peer, message)
+            case m.Claim():
+                device = self._claims.settle(message.task, message.device)
+                self.outbox.put(peer, m.Told(message.id, device.encode()))
             case m.StopTask():
                 self.requests.stop_task(peer, message)
             case m.Load():

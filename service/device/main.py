@@ -26,9 +26,12 @@ def in_process(settings: Settings, models: Sequence[LoadedModel] | None = None) 
     return loop, InProcess(settings.queue_item_ticks, loop.run, loop.stop)
 
 
-def main(endpoint: str, restarts: int) -> None:
-    """Run until SIGTERM, or until the parent dies. ``restarts`` counts the device processes before this one."""
-    log_as("device")
+def main(endpoint: str, restarts: int, name: str = "") -> None:
+    """Run until SIGTERM, or until the parent dies. ``restarts`` counts the device processes before this one.
+
+    ``name`` tells it apart in the log, where there are several.
+    """
+    log_as(f"device {name}".rstrip())
     loop, port = DeviceLoop(Settings()), SocketPort(endpoint)
     loop.metrics.restarts.inc(restarts)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the supervisor decides

@@ -20,7 +20,7 @@ from model_store import LoadedModel
 from service.device.columns import Columns
 from service.device.programs import Decode, Encode, Inpaint, Program, Sample, Score
 from service.device.runner import Runner
-from service.device.sizes import gpu_sizes
+from service.device.sizes import agreeing, gpu_sizes
 from service.protocol.defaults import INPAINT_METHOD
 
 logger = logging.getLogger("sluice")
@@ -48,17 +48,14 @@ def prove_sizes(model: LoadedModel, runner: Runner, in_loop: InLoop) -> None:
 
 
 def _proven(program: Program, columns: Columns, runner: Runner, in_loop: InLoop) -> tuple[int, ...]:
-    """The sizes whose rows equal those of the largest batch."""
-    *smaller, largest = gpu_sizes(runner.largest)
-    whole = in_loop(lambda: answers(runner, program, columns))
-    found = [largest]
-    for size in reversed(smaller):
+    """The sizes in which rows get the same bits; one alone where they never do."""
+    found: dict[int, list[Tensor]] = {}
+    for size in gpu_sizes(runner.largest):
         again = partial(answers, runner, program, columns.rows(0, size))
-        if all(same(in_loop(again), whole) for _ in range(3)):
-            found.append(size)
-    if not all(same(in_loop(lambda: answers(runner, program, columns)), whole) for _ in range(2)):
-        logger.warning("%s of %s does not repeat to the bit on this device", program.kind, program.model.reference)
-    return tuple(reversed(found))
+        found[size] = in_loop(again)
+        if not all(same(in_loop(again), found[size]) for _ in range(2)):
+            logger.warning("%s of %s does not repeat to the bit on this device", program.kind, program.model.reference)
+    return agreeing(list(found), lambda few, many: same(found[few], found[many]))
 
 
 def same(some: list[Tensor], all_of_them: list[Tensor]) -> bool:

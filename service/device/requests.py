@@ -18,6 +18,7 @@ from service.device.registry import Registry, Served
 from service.device.replies import Outbox, Reply
 from service.device.scheduler import Scheduler
 from service.device.tasks import Tasks
+from service.device.tenants import Tenants
 from service.device.ticks import Wave
 from service.protocol import messages as m
 from service.settings import Settings
@@ -33,6 +34,7 @@ class Requests:
         self, settings: Settings, registry: Registry, scheduler: Scheduler, account: Account, outbox: Outbox
     ) -> None:
         self._registry, self._scheduler, self._account, self._outbox = registry, scheduler, account, outbox
+        self._tenants = Tenants(account)
         self._tasks = Tasks(settings.max_tasks, settings.task_kept, account.retry_after)
         self._peers: dict[str, Held] = {}
         self._watched: list[Inpainting] = []
@@ -62,10 +64,9 @@ class Requests:
             return
         program, columns = _work_of(served.model, asked)
         held = self._peers.setdefault(peer, {})
+        holding = self._tenants.open(asked.tenant, asked.cost)
         reply = Reply(self._outbox, held, peer, asked.id)
-        held[asked.id] = job = Job(
-            program, columns, self._account.open(asked.cost), asked.deadline, reply, asked.options
-        )
+        held[asked.id] = job = Job(program, columns, holding, asked.deadline, reply, asked.options, tenant=_name(asked))
         self._scheduler.submit(job)
 
     def follow(self, peer: str, asked: m.Follow) -> None:
@@ -138,9 +139,12 @@ class Requests:
         watch = asked.watch or asked.task is not None
         image_shape = served.info.item_shape if served.info.is_image else None
         progress = Progress(asked.n, options.steps, image_shape) if watch else None
+        holding = self._tenants.open(asked.tenant, asked.cost)
         inpainting = Inpainting(asked, progress, served.info, self._outbox.put)
-        program, holding = Inpaint(served.model, options.method), self._account.open(asked.cost)
-        inpainting.job = Job(program, _rows_of(asked), holding, asked.deadline, inpainting, options, progress)
+        program = Inpaint(served.model, options.method)
+        inpainting.job = Job(
+            program, _rows_of(asked), holding, asked.deadline, inpainting, options, progress, _name(asked)
+        )
         if progress is not None:
             self._watched.append(inpainting)
         self._scheduler.submit(inpainting.job)
@@ -148,6 +152,10 @@ class Requests:
 
     def _tell_state(self, peer: str, number: int, inpainting: Inpainting) -> None:
         self._outbox.put(peer, m.TaskIs(number, inpainting.state(), inpainting.info))
+
+
+def _name(asked: m.Submit) -> str:
+    return "" if asked.tenant is None else asked.tenant.name
 
 
 def _work_of(model: LoadedModel, asked: m.Submit) -> tuple[Program, Columns]:

@@ -124,7 +124,7 @@ class Scheduler:
         now = time.monotonic()
         for piece in pieces:
             if isinstance(piece, Slice) or not piece.started:
-                self._metrics.waited(kind, now - piece.job.submitted)
+                self._metrics.waited(kind, piece.job.program.model.reference, now - piece.job.submitted)
 
     def _advance(self, pieces: Sequence[Piece], outcome: Outcome) -> None:
         """One tick for every piece. What cannot be computed fails alone."""

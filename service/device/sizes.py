@@ -8,13 +8,15 @@ is filled up to one of a few sizes, all of which gave a row the same bits when t
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from service.device.columns import padded_length
 
-GPU_SIZES = (32, 128, 512, 2048)
+GPU_SIZES = (32, 256, 1024, 2048)
 """Sizes of batches on a GPU, where a pass of a few rows takes as long as one of a hundred."""
+_PREFERRED = 256
+"""Rows that most GPUs compute nearly as fast as one."""
 _RECOVERY = 100
 """Ticks that a halved limit must hold before it is doubled."""
 
@@ -64,3 +66,25 @@ class Sizes:
 def gpu_sizes(largest: int) -> tuple[int, ...]:
     """The sizes to try for batches of up to ``largest`` rows on a GPU."""
     return (*(size for size in GPU_SIZES if size < largest), largest)
+
+
+def agreeing(sizes: Sequence[int], agree: Callable[[int, int], bool]) -> tuple[int, ...]:
+    """The sizes to use: the largest set of which any two agree.
+
+    ``agree`` says of a smaller and a larger size whether rows get the same bits in both, and is transitive. Of sets of
+    equal number the one with 256 rows is taken, where single rows are quick and large batches are too.
+    """
+    sets: list[list[int]] = []
+    for size in sorted(sizes):
+        for known in sets:
+            if agree(known[0], size):
+                known.append(size)
+                break
+        else:
+            sets.append([size])
+
+    def worth(known: list[int]) -> tuple[int, bool, int]:
+        return len(known), _PREFERRED in known, -known[0]
+
+    best: list[int] = max(sets, key=worth)
+    return tuple(best)

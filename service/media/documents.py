@@ -70,6 +70,9 @@ class Scores(Struct):
     ]
     items: list[ItemScore]
     group: GroupScore
+    notes: Annotated[
+        list[str], Meta(description="What the sender should know, such as columns that were ignored.")
+    ] = []
 
 
 def item_scores(model: ModelInfo, arrays: Arrays, alpha: float) -> Iterator[ItemScore]:

@@ -16,6 +16,7 @@ Array = NDArray[Any]
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 _MOST_DIMENSIONS = 32
 _LARGEST_EXTENT = 2**40
+"""Also of all extents but those of 0 multiplied: numpy refuses larger shapes even where they hold nothing."""
 
 
 class Header(NamedTuple):
@@ -46,6 +47,8 @@ def read_header(stream: IO[bytes]) -> Header:
         raise Malformed(f"the npy header claims {len(header.shape)} dimensions")
     if any(type(extent) is not int or not 0 <= extent <= _LARGEST_EXTENT for extent in header.shape):
         raise Malformed("the npy header claims an impossible extent")
+    if math.prod(extent or 1 for extent in header.shape) > _LARGEST_EXTENT:
+        raise Malformed("the npy header claims an impossible shape")
     return header
 
 

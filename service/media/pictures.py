@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from service.media import effort
 from service.protocol.errors import Malformed, TooLarge, WrongValue
 
 Pixels = NDArray[np.uint8]
@@ -22,7 +23,10 @@ _MODES = {(): "L", (1,): "L", (3,): "RGB", (4,): "RGBA"}
 
 
 def open_picture(data: bytes, field: str) -> Image.Image:
-    """A decoded picture. Raises Malformed for anything but a whole PNG or JPEG, TooLarge for a vast one."""
+    """A decoded picture. Raises Malformed for anything but a whole PNG or JPEG, TooLarge for a vast one.
+
+    Raises Abandoned too, where nobody waits for it any more.
+    """
     try:
         # Decoding alone lets a PNG without its end pass; verifying reads every chunk, and leaves no picture to decode.
         if not data.endswith(_PNG_END):
@@ -34,6 +38,7 @@ def open_picture(data: bytes, field: str) -> Image.Image:
         raise Malformed(f"{field} is not a whole PNG or JPEG picture", field) from error
     if picture.width * picture.height > LARGEST:
         raise TooLarge(f"{field}: the picture has more than {LARGEST} pixels", field)
+    effort.spend(picture.width * picture.height, field)
     try:
         picture.load()
     except Exception as error:

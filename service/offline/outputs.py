@@ -62,6 +62,7 @@ class Writer(ABC):
             "file": row.place.file,
             "item": row.place.item,
             **{name: getattr(score, name) for name in _FIGURES},
+            **dict.fromkeys(f"p_value_{test}" for test in self.tests),
             **{f"p_value_{name}": result.p_value for name, result in score.tests.items()},
             "reason": score.reason,
         }
@@ -125,14 +126,23 @@ FORMATS: dict[str, type[Writer]] = {"csv": Csv, "parquet": Parquet, "jsonl": Jso
 
 @contextmanager
 def writer_to(output: Path | None, stdout: IO[bytes], form: str, model: ModelInfo) -> Iterator[Writer]:
-    """A writer to a file, or to the standard output. Raises UnusableFile when the file cannot be written."""
+    """A writer to a file, or to the standard output. Raises UnusableFile when the file cannot be written.
+
+    The file appears when all is written: an error leaves what was there before.
+    """
     if output is None:
         with FORMATS[form](stdout, model) as writer:
             yield writer
         return
+    partial = output.with_name(f".{output.name}.partial")
     try:
-        stream = output.open("wb")
+        stream = partial.open("wb")
     except OSError as error:
         raise UnusableFile(f"{output}: cannot be written: {error.strerror}") from error
-    with stream, FORMATS[form](stream, model) as writer:
-        yield writer
+    try:
+        with stream, FORMATS[form](stream, model) as writer:
+            yield writer
+        partial.replace(output)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise

@@ -14,12 +14,15 @@ import click
 from model_store import LoadedModel, Store, StoreError
 from service.device import hardware
 from service.device.descriptions import info_of
-from service.media.documents import GroupScore, alpha_reachable, group_score, item_scores
+from service.device_names import NoSuchDevice
+from service.device_option import device_option
+from service.media.documents import GroupScore, ItemScore, alpha_reachable, group_score, item_scores
 from service.media.items import ItemSpec
+from service.media.table_rows import Table
 from service.offline import histogram
 from service.offline.outputs import FORMATS, Row, Writer, writer_to
 from service.offline.scorer import Scorer, scorer_of
-from service.offline.sources import Batch, Place, Source, sources
+from service.offline.sources import Batch, Source, sources
 from service.offline.unusable import UnusableFile
 from service.protocol.defaults import ALPHA, LARGEST_SEED, SCORE_SEED
 from service.protocol.errors import Problem
@@ -52,7 +55,7 @@ class _Share(click.FloatRange):
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--model", help="name, name@version or name@alias.  [default: the store's]")
 @click.option("--store", type=click.Path(path_type=Path), help="The model store's directory.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to compute.")
+@device_option
 @click.option("--alpha", type=_Share(), default=ALPHA, show_default=True, help="At which p-value an item is anomalous.")
 @click.option("--fdr", type=_Share(), help="Mark discoveries so that at most this share of them is false.")
 @click.option(
@@ -87,7 +90,7 @@ def score(
         if picture is not None:
             histogram.require(loaded)
         click.echo(asyncio.run(_score(loaded, files, settings, wish)), err=True)
-    except (StoreError, UnusableFile) as error:
+    except (NoSuchDevice, StoreError, UnusableFile) as error:
         raise click.ClickException(str(error)) from error
     except Problem as problem:
         raise click.ClickException(problem.detail) from problem
@@ -113,7 +116,10 @@ def _load(model: str | None, store: Path | None, settings: Settings) -> LoadedMo
 async def _score(loaded: LoadedModel, files: Sequence[Path], settings: Settings, wish: _Wish) -> str:
     """Score the files into the output; a summary."""
     info = info_of(loaded, ())
-    found = sources(files, ItemSpec(info.item_shape, info.is_image), wish.fit)
+    table = None if info.table is None else Table(info.table, info.takes_missing)
+    found = sources(
+        files, ItemSpec(info.item_shape, info.is_image, table), wish.fit, lambda note: click.echo(note, err=True)
+    )
     count = sum(source.count for source in found)
     async with scorer_of(loaded, settings, wish.seed) as scorer:
         with writer_to(wish.output, sys.stdout.buffer, wish.form, info) as writer:
@@ -126,6 +132,8 @@ async def _score(loaded: LoadedModel, files: Sequence[Path], settings: Settings,
             )
     if wish.picture is not None:
         histogram.draw(wish.picture, loaded, scorer.log_likelihoods, scorer.p_values)
+    if not scorer.count:
+        raise UnusableFile(f"none of the {count:,} rows could be scored; the reasons are in the output")
     together = group_score(info, scorer.log_likelihoods, scorer.group_p_value(), wish.alpha)
     return _summary(info, together, int((scorer.p_values <= wish.alpha).sum()), wish.alpha)
 
@@ -145,27 +153,34 @@ async def _write_all(writer: Writer, scorer: Scorer, batches: Iterator[Batch], c
 
     With a false-discovery rate nothing can be written before all is scored; what waits are numbers, never items.
     """
-    waiting: list[tuple[list[Place], Arrays]] = []
+    waiting: list[tuple[Batch, Arrays | None]] = []
     with click.progressbar(length=count, label="scoring", file=sys.stderr) as bar:
-        for places, items in batches:
-            scored = await scorer.score(items)
+        for batch in batches:
+            good = [row for row in range(len(batch.places)) if row not in batch.faults]
+            scored = await scorer.score(batch.items[good] if batch.faults else batch.items) if good else None
             if wish.fdr is None:
-                _write(writer, scorer, places, scored, wish.alpha)
+                _write(writer, scorer, batch, scored, wish.alpha)
             else:
-                waiting.append((places, scored))
-            bar.update(len(places))
+                waiting.append((batch._replace(items=batch.items[:0]), scored))
+            bar.update(len(batch.places))
     discoveries = scorer.discoveries(wish.fdr) if wish.fdr is not None else None
     first = 0
-    for places, scored in waiting:
-        if discoveries is not None:
-            scored["discovery"] = discoveries[first : first + len(places)]
-        _write(writer, scorer, places, scored, wish.alpha)
-        first += len(places)
+    for batch, scored in waiting:
+        if scored is not None and discoveries is not None:
+            stop = first + len(batch.places) - len(batch.faults)
+            scored["discovery"], first = discoveries[first:stop], stop
+        _write(writer, scorer, batch, scored, wish.alpha)
 
 
-def _write(writer: Writer, scorer: Scorer, places: list[Place], scored: Arrays, alpha: float) -> None:
-    scores = item_scores(scorer.info, scored, alpha)
-    writer.write([Row(place, item) for place, item in zip(places, scores, strict=True)])
+def _write(writer: Writer, scorer: Scorer, batch: Batch, scored: Arrays | None, alpha: float) -> None:
+    """Write a row an item; one that cannot be scored has a reason and no figures."""
+    scores = iter(()) if scored is None else item_scores(scorer.info, scored, alpha)
+    writer.write(
+        [
+            Row(place, ItemScore(None, None, reason=batch.faults[row]) if row in batch.faults else next(scores))
+            for row, place in enumerate(batch.places)
+        ]
+    )
 
 
 def _summary(info: ModelInfo, together: GroupScore, anomalous: int, alpha: float) -> str:

@@ -54,6 +54,11 @@ class Scorer:
         return arrays
 
     @property
+    def count(self) -> int:
+        """Items so far."""
+        return sum(map(len, self._log_likelihoods))
+
+    @property
     def log_likelihoods(self) -> Array:
         """Of all items so far (N,)."""
         return np.concatenate(self._log_likelihoods)

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 from service.protocol import messages as m
 from service.protocol.errors import Problem, Unavailable, problem_of
 from service.protocol.model_info import Catalogue
-from service.protocol.queue import Queue
+from service.protocol.queue import Backlog, Queue
+from service.protocol.tenants import TENANT
 
 logger = logging.getLogger("sluice")
 
@@ -30,9 +31,13 @@ class Found(NamedTuple):
 
 
 class DeviceClient(ABC):
-    """One api process's view of the device. Belongs to one event loop; ``start`` before use, ``stop`` at the end."""
+    """One api process's view of one device. Belongs to one event loop; ``start`` before use, ``stop`` at the end.
 
-    def __init__(self, bound: int) -> None:
+    ``bound`` is the most work that may wait, in item-ticks. ``name`` tells devices apart, such as `cuda:1`.
+    """
+
+    def __init__(self, bound: int, name: str = "device") -> None:
+        self.name = name
         self.catalogue = Catalogue()
         self.alive = False
         """Whether the device answers."""
@@ -40,8 +45,12 @@ class DeviceClient(ABC):
         """Whether the device answered once and has died since."""
         self.failed = False
         """Whether the device is dead for good."""
-        self.queue = Queue(bound)
-        self._ids = itertools.count(1)
+        self.backlog = Backlog()
+        self.queue = Queue(bound, [self.backlog])
+        self.numbers = itertools.count(1)
+        """Of the requests; clients that belong together share one."""
+        self.on_change: Callable[[], None] = lambda: None
+        """Called whenever the catalogue or the connection has changed."""
         self._waiting: dict[int, asyncio.Future[Any] | Stream] = {}
         self._outbox: list[m.Up] = []
         self._changed = asyncio.Event()
@@ -58,14 +67,23 @@ class DeviceClient(ABC):
     def _send(self, messages: list[m.Up]) -> None:
         """Hand messages to the transport."""
 
-    async def ask(self, make: Callable[[int], m.Up]) -> Any:
-        """Send the message that ``make`` builds from a fresh id and wait for its answer.
+    @property
+    def up(self) -> dict[str, bool]:
+        """Whether the device of this name answers."""
+        return {self.name: self.alive}
+
+    async def ask(self, make: Callable[[int], m.Request]) -> Any:
+        """Send the message that ``make`` builds from a fresh number and wait for its answer.
 
         Cancelling the wait tells the device, which drops the work. Raises the Problem that ended the request.
         """
-        number = next(self._ids)
+        return await self.answer_to(make(next(self.numbers)))
+
+    async def answer_to(self, message: m.Request) -> Any:
+        """Send a message that bears one of ``numbers``, and wait for its answer as ``ask`` does."""
+        number = message.id
         waiter: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._post(number, make(number), waiter)
+        self._post(number, message, waiter)
         try:
             return await waiter
         except asyncio.CancelledError:
@@ -74,11 +92,15 @@ class DeviceClient(ABC):
         finally:
             self._waiting.pop(number, None)
 
-    def stream(self, make: Callable[[int], m.Up]) -> Stream:
+    def stream(self, make: Callable[[int], m.Request]) -> Stream:
         """Send the message that ``make`` builds; its answer is several messages: snapshots, then the end."""
-        number = next(self._ids)
+        return self.stream_of(make(next(self.numbers)))
+
+    def stream_of(self, message: m.Request) -> Stream:
+        """Send a message that bears one of ``numbers`` and is answered by a stream."""
+        number = message.id
         stream = Stream(lambda: self._cancel(number))
-        self._post(number, make(number), stream)
+        self._post(number, message, stream)
         return stream
 
     def tell(self, message: m.Up) -> None:
@@ -91,7 +113,8 @@ class DeviceClient(ABC):
             raise device_lost()
         self._waiting[number] = waiter
         if isinstance(message, m.Submit):
-            self.queue.sent(number, message.cost)
+            message.tenant = TENANT.get()
+            self.backlog.sent(number, message.cost)
         self._queue_up(message)
 
     def _cancel(self, number: int) -> None:
@@ -114,7 +137,7 @@ class DeviceClient(ABC):
             if isinstance(message, m.Results):
                 self._deliver(message)
             elif isinstance(message, m.Report):
-                self.queue.report(message)
+                self.backlog.report(message)
             elif isinstance(message, m.Models):
                 self._learn(message)
             elif isinstance(message, m.Failed):
@@ -151,14 +174,13 @@ class DeviceClient(ABC):
     def _learn(self, models: m.Models) -> None:
         self.alive, self.lost = True, False
         self.catalogue = Catalogue(models.models, models.refused, models.waiting, models.default, models.starting)
-        self._changed.set()
-        self._changed = asyncio.Event()
+        self._tell_change()
 
     def _lost(self, final: bool = False) -> None:
         """The device has died: what it held fails, and the models are unknown until a new one tells them."""
         self.lost, self.alive, self.failed = self.lost or self.alive, False, final
         self.catalogue = Catalogue()
-        self.queue.reset()
+        self.backlog.reset()
         self._outbox = []
         waiting, self._waiting = self._waiting, {}
         for waiter in waiting.values():
@@ -166,8 +188,16 @@ class DeviceClient(ABC):
                 waiter.end(None, device_lost())
             elif not waiter.done():
                 waiter.set_exception(device_lost())
+        self._tell_change()
+
+    def _tell_change(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
+        self.on_change()
+
+    def give_up(self) -> None:
+        """The device is dead for good."""
+        self._lost(final=True)
 
     async def until(self, holds: Callable[[DeviceClient], bool]) -> None:
         """Wait until something holds of the catalogue or of the connection, which is looked at whenever one changes."""

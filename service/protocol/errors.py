@@ -36,9 +36,15 @@ class NotAuthenticated(Problem):
 
 
 class Forbidden(Problem):
-    """Something that nobody may do in this service."""
+    """Something that nobody may do in this service, or that the client's API key is not good for."""
 
     kind = "forbidden"
+
+
+class Misdirected(Problem):
+    """A request to a name that this service does not answer to."""
+
+    kind = "misdirected"
 
 
 class Unknown(Problem):
@@ -86,6 +92,21 @@ class QueueFull(Problem):
         super().__init__("the queue is full; try again later", retry_after=retry_after)
 
 
+class Busy(Problem):
+    """No room for the bytes of a request now."""
+
+    kind = "queue_full"
+
+
+class KeyLimit(QueueFull):
+    """No room for the work now, for a reason of its own: more than the client's API key allows."""
+
+    def __init__(self, detail: str, retry_after: int) -> None:
+        super().__init__(retry_after)
+        self.detail = detail
+        self.args = (detail,)
+
+
 class Unavailable(Problem):
     """No model or no device to compute with now."""
 
@@ -125,7 +146,7 @@ _PLAIN = {problem.kind: problem for problem in _ANY}
 def problem_of(kind: str, detail: str, field: str | None, retry_after: int | None) -> Problem:
     """The exception that a ``Failed`` message describes."""
     if kind == QueueFull.kind:
-        return QueueFull(retry_after or 1)
+        return KeyLimit(detail, retry_after or 1)
     if kind == DeadlinePassed.kind:
         return DeadlinePassed()
     if kind in _PLAIN:

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from service.protocol import defaults
 from service.protocol.model_info import ModelInfo, RefusedInfo
+from service.protocol.tenants import Tenant
 
 Kind = Literal["score", "sample", "encode", "decode", "inpaint"]
 TaskPhase = Literal["queued", "running", "stopping", "done", "stopped", "failed"]
@@ -67,6 +68,8 @@ class Submit(Struct, tag=True, array_like=True):
     watch: bool = False
     """Whether an inpainting sends snapshots, and keeps a trace."""
     task: TaskKey | None = None
+    tenant: Tenant | None = None
+    """Whose work it is, where clients show keys."""
 
     @property
     def cost(self) -> int:
@@ -90,6 +93,17 @@ class Follow(Struct, tag=True, array_like=True):
     id: int
     task: str
     want: Literal["state", "result", "events"]
+
+
+class Claim(Struct, tag=True, array_like=True):
+    """Which of several devices is to begin a task that none of them holds; answered with ``Told``, a device's name.
+
+    It is ``device`` unless another one was named for the task a moment ago.
+    """
+
+    id: int
+    task: str
+    device: str
 
 
 class StopTask(Struct, tag=True, array_like=True):
@@ -139,7 +153,9 @@ class Gone(Struct, tag=True, array_like=True):
     peer: str
 
 
-Up = Hello | Submit | Cancel | Follow | StopTask | Load | Unload | Read | Stats | Ping | Gone
+Request = Submit | Follow | Claim | StopTask | Load | Unload | Read | Stats | Ping
+"""A message that bears a number and is answered."""
+Up = Hello | Cancel | Gone | Request
 
 
 # From the device to an api process.

@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from service.protocol.errors import Unavailable, Unknown
+from tables import Schema
 
 STARTING_RETRY_AFTER = 2
 """Seconds after which a client may ask again for a model that is still being loaded."""
@@ -70,6 +71,8 @@ class ModelInfo(Struct, frozen=True):
     tests: tuple[TestInfo, ...]
     """Of a calibrated model; none otherwise."""
     calibration: CalibrationInfo | None
+    table: Schema | None = None
+    """The columns of the table that a vector is a row of; None for images, and for vectors without a schema."""
 
     @property
     def reference(self) -> str:
@@ -79,6 +82,11 @@ class ModelInfo(Struct, frozen=True):
     @property
     def is_image(self) -> bool:
         return self.item_dtype == "uint8"
+
+    @property
+    def takes_missing(self) -> bool:
+        """Whether cells of a row may be missing: the flow then draws them given the others."""
+        return self.table is not None and bool(self.arguments.get("steps"))
 
     @property
     def dimensions(self) -> int:
@@ -149,6 +157,10 @@ class Catalogue:
         if reference is None:
             raise Unavailable(f"the default model {asked!r} is not loaded")
         raise Unknown("there is no such model, or this version is not loaded", "model")
+
+    def serves(self, reference: str) -> bool:
+        """Whether this `name@version` is served."""
+        return isinstance(self._found.get(reference), ModelInfo)
 
     def is_default(self, model: ModelInfo) -> bool:
         """Whether a request that names no model gets this one."""

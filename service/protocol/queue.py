@@ -1,8 +1,9 @@
-"""The device's queue as an api process sees it, so that work is admitted before anything of it is decoded."""
+"""The queues of the devices as an api process sees them, so that work is admitted before anything of it is decoded."""
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 from service.protocol import messages as m
 from service.protocol.errors import QueueFull, TooLarge
@@ -11,18 +12,40 @@ _LONGEST_WAIT = 3600
 """Seconds: the most that a client is told to wait."""
 
 
-class Queue:
-    """The device's queue as an api process sees it: what the device reported, what was sent since, what is reserved.
+class Backlog:
+    """The work that waits in one device, in item-ticks: what the device reported, and what was sent to it since."""
 
-    Work is admitted against ``bound`` item-ticks before anything of it is decoded.
-    """
-
-    def __init__(self, bound: int) -> None:
-        self.bound = bound
+    def __init__(self) -> None:
+        self.pace: float | None = None
+        """Item-ticks a second that the device works off; None before any tick was measured."""
         self._reported = 0
-        self._pace: float | None = None
         self._sent: deque[tuple[int, int]] = deque()
         self._sent_cost = 0
+
+    @property
+    def waiting(self) -> int:
+        return self._reported + self._sent_cost
+
+    def sent(self, number: int, cost: int) -> None:
+        self._sent.append((number, cost))
+        self._sent_cost += cost
+
+    def report(self, report: m.Report) -> None:
+        self._reported, self.pace = report.waiting, report.pace
+        while self._sent and self._sent[0][0] <= report.seen:
+            self._sent_cost -= self._sent.popleft()[1]
+
+    def reset(self) -> None:
+        """The device has died, and its work with it."""
+        self._reported, self.pace, self._sent_cost = 0, None, 0
+        self._sent.clear()
+
+
+class Queue:
+    """Admits work against ``bound`` item-ticks: what waits in all devices together, and what is reserved."""
+
+    def __init__(self, bound: int, backlogs: Sequence[Backlog]) -> None:
+        self.bound, self._backlogs = bound, tuple(backlogs)
         self.reserved = 0
 
     def reserve(self) -> Reservation:
@@ -34,26 +57,14 @@ class Queue:
     @property
     def waiting(self) -> int:
         """Item-ticks that wait, reservations included."""
-        return self._reported + self._sent_cost + self.reserved
+        return self.reserved + sum(backlog.waiting for backlog in self._backlogs)
 
     def retry_after(self) -> int:
-        """Whole seconds in which the device works off what waits now; 1 before any tick was measured."""
-        if not self._pace:
+        """Whole seconds in which the devices work off what waits now; 1 before any tick was measured."""
+        pace = sum(backlog.pace or 0.0 for backlog in self._backlogs)
+        if not pace:
             return 1
-        return min(max(-(-self.waiting // max(int(self._pace), 1)), 1), _LONGEST_WAIT)
-
-    def sent(self, number: int, cost: int) -> None:
-        self._sent.append((number, cost))
-        self._sent_cost += cost
-
-    def report(self, report: m.Report) -> None:
-        self._reported, self._pace = report.waiting, report.pace
-        while self._sent and self._sent[0][0] <= report.seen:
-            self._sent_cost -= self._sent.popleft()[1]
-
-    def reset(self) -> None:
-        self._reported, self._pace, self._sent_cost = 0, None, 0
-        self._sent.clear()
+        return min(max(-(-self.waiting // max(int(pace), 1)), 1), _LONGEST_WAIT)
 
 
 class Reservation:

@@ -23,8 +23,8 @@ _WAKE = "inproc://sluice-wake"
 class SocketClient(DeviceClient):
     """A client of the device behind an endpoint (`ipc://…`). It connects again whenever the device has died."""
 
-    def __init__(self, bound: int, endpoint: str, peer: str | None = None) -> None:
-        super().__init__(bound)
+    def __init__(self, bound: int, endpoint: str, peer: str | None = None, name: str = "device") -> None:
+        super().__init__(bound, name)
         self._endpoint, self._peer = endpoint, peer or f"api-{os.getpid()}"
         self._codec = codec.of_api()
 

@@ -43,6 +43,8 @@ print(json.dumps(found))
 
 KILL = "import os, sys; os.kill(int(sys.argv[1]), 9)"
 
+CLIENT_KEY, METRICS_KEY = "/secrets/client/key", "/secrets/prometheus/key"
+
 T = TypeVar("T")
 
 
@@ -79,6 +81,7 @@ class Stack:
         self.base, self.prometheus, self.grafana = (f"http://127.0.0.1:{port}" for port in ports.values())
         self._environment = {name: str(port) for name, port in ports.items()}
         self._compose = ("docker", "compose", "--project-name", project, *files)
+        self._keys: dict[str, str] = {}
 
     def compose(self, *arguments: str) -> str:
         return run(*self._compose, *arguments, env=self._environment)
@@ -92,7 +95,13 @@ class Stack:
         eventually(self._loaded, 180)
 
     def _loaded(self) -> None:
-        assert httpx.get(f"{self.base}/models", timeout=30).json()["loading"] == []
+        assert httpx.get(f"{self.base}/models", headers=self.key(), timeout=30).json()["loading"] == []
+
+    def key(self, file: str = CLIENT_KEY) -> dict[str, str]:
+        """The header of an API key that was made at the first start; without ``file``, of the user's."""
+        if file not in self._keys:
+            self._keys[file] = self.compose("run", "--rm", "-T", "--no-deps", "--entrypoint", "cat", "secrets", file)
+        return {"X-API-Key": self._keys[file]}
 
     def down(self) -> None:
         self.compose("--profile", "trainer", "down", "--volumes", "--timeout", "5")
@@ -122,11 +131,12 @@ class Container:
 
     @classmethod
     def start(cls, image: str, *options: str) -> Container:
-        """The image alone, confined as the compose file confines it. ``remove`` it in the end."""
+        """The image alone, confined as the compose file confines it, open to all. ``remove`` it in the end."""
         port = free_port()
         publish = ("--publish", f"127.0.0.1:{port}:8000")
         return cls(
-            run("docker", "run", "--detach", *CONFINED, *publish, *options, image).strip(), f"http://127.0.0.1:{port}"
+            run("docker", "run", "--detach", "--env", "SLUICE_OPEN=1", *CONFINED, *publish, *options, image).strip(),
+            f"http://127.0.0.1:{port}",
         )
 
     def remove(self) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.containers.stack import ROOT, Stack, eventually, run
+from tests.containers.stack import CLIENT_KEY, ROOT, Stack, eventually, run
 
 DASHBOARD = json.loads((ROOT / "docker/grafana/dashboards/sluice.json").read_text())
 EXPRESSIONS = sorted({target["expr"] for panel in DASHBOARD["panels"] for target in panel.get("targets", [])})
@@ -25,7 +25,7 @@ SECRETS = {"sluice": "/secrets/admin/token", "grafana": "/secrets/grafana/passwo
 
 @pytest.fixture(scope="module")
 def client(stack: Stack) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=stack.base, timeout=90) as client:
+    with httpx.Client(base_url=stack.base, timeout=90, headers=stack.key()) as client:
         yield client
 
 
@@ -88,10 +88,9 @@ def test_a_model_trained_into_the_volume_serves_on_request(client: httpx.Client,
     stack.compose("run", "--rm", "-T", "trainer", "moons-nice", "--epochs", "1", "--limit", "2000", "--name", "fresh")
     assert client.get("/models/fresh").status_code == 404
 
-    address = "/v2/repository/models/fresh/load"
-    assert client.post(address).status_code == 401
-    bearer = {"Authorization": f"Bearer {stack.admin_token()}"}
-    loaded = client.post(address, headers=bearer)
+    address = f"{stack.base}/v2/repository/models/fresh/load"
+    assert client.post(address).status_code == 403  # the client's key is not good for it
+    loaded = httpx.post(address, headers={"Authorization": f"Bearer {stack.admin_token()}"}, timeout=90)
     assert loaded.status_code == 200, loaded.text
 
     score = client.post("/score", params={"model": "fresh"}, json={"items": [[0.5, 0.25]]})
@@ -126,13 +125,13 @@ def test_the_service_is_not_root_and_cannot_write(stack: Stack) -> None:
     code = """
 import errno, os
 print(os.getuid(), os.getgid())
-for folder in ("/", "/opt/sluice", "/var/lib/sluice", os.environ["SLUICE_STORE"], "/secrets/admin"):
+for folder in ("/", "/opt/sluice", "/var/lib/sluice", os.environ["SLUICE_STORE"], "/secrets/admin", "/secrets/keys"):
     try:
         open(os.path.join(folder, "written"), "w")
     except OSError as error:
         print(errno.errorcode[error.errno])
 """
-    assert stack.execute("sluice", "python3", "-c", code).split() == ["10001", "10001"] + ["EROFS"] * 5
+    assert stack.execute("sluice", "python3", "-c", code).split() == ["10001", "10001"] + ["EROFS"] * 6
 
 
 def test_secrets_are_made_once_and_each_is_its_owners(stack: Stack) -> None:
@@ -143,6 +142,30 @@ def test_secrets_are_made_once_and_each_is_its_owners(stack: Stack) -> None:
     assert made == {service: stack.execute(service, "cat", path) for service, path in SECRETS.items()}
     with pytest.raises(AssertionError, match="No such file"):
         stack.execute("grafana", "cat", SECRETS["sluice"])
+
+
+def test_who_shows_no_key_is_not_served_and_keys_are_made_and_revoked(stack: Stack) -> None:
+    def status(key: str | None) -> int:
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        return httpx.get(f"{stack.base}/models", headers=headers, timeout=30).status_code
+
+    assert httpx.get(f"{stack.base}/health/ready").status_code == 200
+    assert status(None) == status("sluice_0_0") == 401
+    made = stack.compose("run", "--rm", "-T", "--no-deps", "keys", "create", "laptop", "--scope", "read").strip()
+
+    def taken() -> None:
+        assert status(made) == 200
+
+    eventually(taken, 5)
+    stack.compose("run", "--rm", "-T", "--no-deps", "keys", "revoke", "laptop")
+
+    def refused() -> None:
+        assert status(made) == 401
+
+    eventually(refused, 5)
+    assert httpx.get(f"{stack.base}/metrics", headers=stack.key()).status_code == 403
+    with pytest.raises(AssertionError, match="No such file"):
+        stack.execute("sluice", "cat", CLIENT_KEY)
 
 
 def test_prometheus_scrapes_the_service_and_takes_every_rule(stack: Stack) -> None:
@@ -210,7 +233,7 @@ def whole(answer: httpx.Response) -> bool:
 
 def steps_of_seconds(seconds: float, stack: Stack, model: str) -> int:
     """As many steps of an inpainting as take about so long on this machine, when it is the only one."""
-    with httpx.Client(base_url=stack.base, timeout=90) as client:
+    with httpx.Client(base_url=stack.base, timeout=90, headers=stack.key()) as client:
         image = drawn(client, model)[0]
 
         def took() -> float:
@@ -231,7 +254,7 @@ def test_it_stops_under_load_without_a_failed_request(stack: Stack, model: str) 
     def load(worker: int) -> list[tuple[bool, bool]]:
         """Of each answer whether it was whole, and whether it came when nobody could connect any more."""
         answers = []
-        with httpx.Client(base_url=stack.base, timeout=90) as client:
+        with httpx.Client(base_url=stack.base, timeout=90, headers=stack.key()) as client:
             image = drawn(client, model)[0]
             kinds = (
                 lambda: client.post("/score", params={"model": model}, files=[("files", ("a.png", picture(image)))]),
@@ -273,4 +296,6 @@ def test_it_stops_under_load_without_a_failed_request(stack: Stack, model: str) 
 def test_what_was_trained_survives_a_new_container(stack: Stack) -> None:
     stack.compose("rm", "--force", "--stop", "sluice")
     stack.up("sluice")
-    assert "fresh" in [model["name"] for model in httpx.get(f"{stack.base}/models").json()["models"]]
+    assert "fresh" in [
+        model["name"] for model in httpx.get(f"{stack.base}/models", headers=stack.key()).json()["models"]
+    ]

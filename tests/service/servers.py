@@ -42,11 +42,9 @@ class Server:
 
     def ready(self) -> bool:
         """Whether every model of the store serves: readiness asks for the default alone."""
-        try:
-            loading = httpx.get(f"{self.address}/models", timeout=WAIT).json()["loading"]
-        except httpx.TransportError:
+        if self.get("/health/ready") != 200:  # before it is, it is not known yet which models there are
             return False
-        return self.get("/health/ready") == 200 and not loading
+        return not httpx.get(f"{self.address}/models", timeout=WAIT).json()["loading"]
 
     def metric(self, name: str, **labels: str) -> float:
         return sample_of(httpx.get(f"{self.address}/metrics", timeout=WAIT).text, name, **labels)

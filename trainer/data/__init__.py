@@ -1,7 +1,7 @@
 """Data sets: where their items come from, and how they are split for training."""
 
 from trainer.data.cifar10_images import CIFAR10, Cifar10
-from trainer.data.dataset import DataSet, Splits, load, split
+from trainer.data.dataset import HELD_OUT_SHARE, DataSet, Splits, load, split
 from trainer.data.idx_images import FASHION_MNIST, KMNIST, MNIST, IdxImages
 from trainer.data.own_data import OwnData
 from trainer.data.svhn_images import SVHN, Svhn
@@ -12,6 +12,7 @@ __all__ = [
     "CIFAR10",
     "CIRCLES",
     "FASHION_MNIST",
+    "HELD_OUT_SHARE",
     "KMNIST",
     "MNIST",
     "MOONS",

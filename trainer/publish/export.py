@@ -23,6 +23,7 @@ from trainer.publish.row_calibration import row_calibration
 from trainer.report import card, pictures
 from trainer.report.evaluation import Latents, Quality
 from trainer.run.finished import FinishedRun
+from trainer.run.initial_state import arguments_for
 from trainer.run.likelihoods import log_likelihoods
 
 GOLDEN_ITEMS = 8
@@ -61,12 +62,13 @@ def export(
         drawn["samples.png"] = pictures.samples(flow, run.settings.seed)
     elif flow.dimensions == 2:
         drawn["density.png"] = pictures.density(flow, splits.test)
-    bfloat16 = measure_bfloat16(flow, splits.validation[:PRECISION_ITEMS])
+    # Columns of a table have units of their own, and bfloat16 would round their values to three digits.
+    bfloat16 = None if splits.schema is not None else measure_bfloat16(flow, splits.validation[:PRECISION_ITEMS])
     calibration = _calibrated(run, serving(flow, bfloat16), neighbours, say)
     publication = Publication(
         flow=flow,
         architecture=preset.architecture,
-        arguments=preset.arguments,
+        arguments=arguments_for(preset, splits),
         golden_items=splits.test[:GOLDEN_ITEMS],
         weights_dtype=preset.weights_dtype,
         provenance=run.provenance(),
@@ -78,6 +80,7 @@ def export(
         calibration=calibration,
         bfloat16=bfloat16,
         draws=initial_draws(flow),
+        table=splits.schema,
     )
     return quality, publish(store, name, publication)
 

@@ -47,8 +47,8 @@ def fold_flows(
 ) -> list[Flow]:
     """A flow for each fold, trained as the preset says on the rows of the other folds.
 
-    ``splits`` is of all N rows together, in its ``train``. An eighth of the rows that a flow may see chooses its epoch,
-    and is not trained on; the rows of its own fold do neither. Raises Diverged where a training does.
+    ``splits`` is of all N rows together, in its ``train``. Where a preset keeps the best epoch, an eighth of the rows
+    that a flow may see chooses it, and is not trained on; the rows of its own fold do neither. Raises Diverged where a training does.
     """
     rows, found = splits.train, []
     for fold in range(FOLDS):
@@ -57,7 +57,9 @@ def fold_flows(
         kinds, places = torch.unique(groups[seen], return_inverse=True)
         draw = torch.randperm(len(kinds), generator=torch.Generator().manual_seed(seed + fold))
         choosing = (draw < max(1, len(kinds) // _CHOOSING))[places]
-        own = replace(splits, train=rows[seen[~choosing]], validation=rows[seen[choosing]], test=rows[:0])
+        # Where the last epoch is kept, no rows are needed to choose one; the loop only reports on some.
+        fitted = seen[~choosing] if preset.keep_best else seen
+        own = replace(splits, train=rows[fitted], validation=rows[seen[choosing]], test=rows[:0])
         fitting = replace(preset, batch_size=min(preset.batch_size, len(own.train)))
         state = fresh_state(fitting, own, seed + fold + 1, device)
         computing = Computing(graph=False)

@@ -77,13 +77,17 @@ def row_evidence(flow: Flow, held_out: Tensor, fresh: Tensor, source: str) -> Ca
     return _split(flow, held_out[:kept], held_out[kept:], fresh, source)
 
 
+def split_calibration(flow: Flow, kept: Tensor, held_out: Tensor, neighbours: bool = True) -> anomaly.CrossCalibration:
+    """A calibration on held-out rows (n, D), with other rows (M, D) as neighbours."""
+    folds = torch.full((len(kept) + len(held_out),), anomaly.UNSEEN)
+    folds[len(kept) :] = 0
+    return anomaly.CrossCalibration.of([flow], _continuous(flow, torch.cat([kept, held_out])), folds, neighbours)
+
+
 def _split(
     flow: Flow, kept: Tensor, held_out: Tensor, fresh: Tensor, source: str, neighbours: bool = True
 ) -> CalibrationEvidence:
-    folds = torch.full((len(kept) + len(held_out),), anomaly.UNSEEN)
-    folds[len(kept) :] = 0
-    rows = _continuous(flow, torch.cat([kept, held_out]))
-    calibration = anomaly.CrossCalibration.of([flow], rows, folds, neighbours)
+    calibration = split_calibration(flow, kept, held_out, neighbours)
     detection = against_corruptions(flow, calibration, fresh) if len(fresh) >= _LEAST_FRESH else {}
     return CalibrationEvidence(calibration=calibration, source=source, detection=detection)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 
@@ -11,7 +12,17 @@ from trainer.data import Splits
 from trainer.errors import DataError
 from trainer.optimisers import optimiser_of
 from trainer.presets import Preset
+from trainer.run.randomness import dequantise, noise_keys
 from trainer.run.state import TrainingState
+
+
+def arguments_for(preset: Preset, splits: Splits) -> dict[str, Any]:
+    """The arguments of the preset's builder, and the steps of a table's columns where the builder takes them."""
+    arguments = dict(preset.arguments)
+    known = flows.ARCHITECTURES[preset.architecture].arguments
+    if splits.schema is not None and "steps" in known and "levels" in known:
+        arguments |= {"steps": splits.schema.resolutions, "levels": splits.schema.levels}
+    return arguments
 
 
 def fresh_state(preset: Preset, splits: Splits, seed: int, device: torch.device) -> TrainingState:
@@ -22,11 +33,16 @@ def fresh_state(preset: Preset, splits: Splits, seed: int, device: torch.device)
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        flow = flows.build(preset.architecture, splits.item_shape, preset.arguments).to(device)
+        flow = flows.build(preset.architecture, splits.item_shape, arguments_for(preset, splits)).to(device)
     if flow.is_image != splits.are_images:
         held, wanted = ("images", "vectors") if splits.are_images else ("vectors", "images")
         raise DataError(f"{preset.data.name}: holds {held}, and {preset.name} is a flow of {wanted}")
     if preset.channels_last:
         flow = flow.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch types three ways of four
-    flow.initialise(flow.to_continuous(splits.train[: preset.initial_items], seed))
+    first = splits.train[: preset.initial_items]
+    if flow.columns is not None:
+        flow.fit_completion(first)
+        flow.initialise(dequantise(flow, first.to(device), noise_keys(seed, 0, 0, len(first), device)))
+    else:
+        flow.initialise(flow.to_continuous(first, seed))
     return TrainingState(flow, optimiser_of(flow, preset), copy.deepcopy(flow) if preset.ema_decay else None)

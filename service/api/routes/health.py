@@ -20,12 +20,12 @@ from service.protocol.messages import Stats, Told
 router = APIRouter(tags=["operation"])
 
 _PATIENCE = 5.0
-"""Seconds that the device's metrics may take; beside a long tick they come after it."""
+"""Seconds that the metrics of the devices may take; beside a long tick they come after it."""
 
 
 @router.get("/health/live", responses=problems(503))
 async def live(service: TheService) -> Response:
-    """200 while the device process runs; 503 when it has died, until it is started again."""
+    """200 while a device process runs; 503 when the last one has died, until it is started again."""
     if service.state is State.FAILED:
         return problem_answer(device_lost())
     return JSONResponse({"state": service.state.value})
@@ -44,16 +44,26 @@ async def ready(service: TheService) -> Response:
 
 @router.get("/metrics", response_class=Response)
 async def metrics(service: TheService) -> Response:
-    """Prometheus text exposition: the counts of the api processes, then the device's own."""
+    """Prometheus text exposition: the counts of the api processes, then those of the devices.
+
+    Where there are several devices, the label `device` tells their series apart.
+    """
     ready = b"# HELP sluice_ready 1 while ready\n# TYPE sluice_ready gauge\nsluice_ready %.1f\n" % (
         service.state is State.READY
     )
-    content = ready + service.metrics.exposition() + await _of_device(service)
+    content = ready + _up(service) + service.metrics.exposition() + await of_devices(service)
     return Answer(content, CONTENT_TYPE_LATEST)
 
 
-async def _of_device(service: Service) -> bytes:
-    """Nothing while the device does not answer: its absence is then what the metrics tell."""
+def _up(service: Service) -> bytes:
+    head = "# HELP sluice_device_up 1 while the device process answers\n# TYPE sluice_device_up gauge\n"
+    return (
+        head + "".join(f'sluice_device_up{{device="{name}"}} {up:.1f}\n' for name, up in service.device.up.items())
+    ).encode()
+
+
+async def of_devices(service: Service) -> bytes:
+    """Nothing while no device answers: its absence is then what the metrics tell."""
     try:
         async with asyncio.timeout(_PATIENCE):
             told: Told = await service.device.ask(lambda number: Stats(number))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from service.api.answers import Answer
 from service.api.dependencies import TheService
@@ -14,6 +14,7 @@ from service.api.service import Service
 from service.protocol.errors import Unknown
 from service.protocol.messages import Read, Told
 from service.protocol.model_info import Catalogue, ModelInfo
+from tables import Schema
 
 router = APIRouter(tags=["models"], responses=problems())
 
@@ -87,6 +88,8 @@ class ModelDetails(ModelSummary):
     provenance: dict[str, str | int | float]
     published: str
     pictures: list[str]
+    table: Schema | None = Field(serialization_alias="schema")
+    """The columns of a table's model, in the order of a vector's entries."""
 
 
 @router.get("/models")
@@ -117,6 +120,7 @@ async def describe(name: str, service: TheService) -> ModelDetails:
         provenance=model.provenance,
         published=model.published,
         pictures=[file for file in model.files if file.endswith(".png")],
+        table=model.table,
     )
 
 

@@ -2,31 +2,56 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
+import logging
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel
 
 from service.api.dependencies import TheService
 from service.api.operations import problems
-from service.protocol.errors import Forbidden, NotAuthenticated
+from service.protocol.errors import Forbidden, NotAuthenticated, Unavailable
 from service.protocol.messages import Load, Told, Unload
+from service.settings import UnusableToken
+
+logger = logging.getLogger("sluice")
 
 _bearer = HTTPBearer(auto_error=False, description="The token in the file that SLUICE_ADMIN_TOKEN_FILE names")
 
 
 async def administrator(
-    service: TheService, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+    request: Request,
+    service: TheService,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> None:
-    """Raises Forbidden where nobody may administer, NotAuthenticated for anybody but the administrator."""
-    if service.admin_token is None:
-        raise Forbidden("this service has no administrator: it was started without SLUICE_ADMIN_TOKEN_FILE")
+    """Raises NotAuthenticated for anybody but the administrator, Forbidden where nobody may administer.
+
+    The token is read at each call, so that another takes its place without a restart. An API key that got this far has
+    the scope of administration.
+    """
+    if "api_key" in request.scope:
+        return
     if credentials is None:
         raise NotAuthenticated("administration asks for a bearer token")
-    if not hmac.compare_digest(credentials.credentials.encode(), service.admin_token.get_secret_value().encode()):
+    try:
+        token = service.settings.admin_token()
+    except UnusableToken as error:
+        logger.error("%s", error)
+        raise Unavailable("the administrator's token cannot be read at present; the log says why") from error
+    if token is None and service.authority is not None:
+        raise NotAuthenticated("administration asks for an API key with the scope admin")
+    if token is None:
+        raise Forbidden("this service has no administrator: it was started without SLUICE_ADMIN_TOKEN_FILE")
+    if not hmac.compare_digest(_hash(credentials.credentials), _hash(token.get_secret_value())):
         raise NotAuthenticated("the token is not that of the administrator", supplied=True)
+
+
+def _hash(token: str) -> bytes:
+    """Of the same length for every token: comparing two tells nothing about either."""
+    return hashlib.sha256(token.encode()).digest()
 
 
 router = APIRouter(

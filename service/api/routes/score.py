@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import islice
 from typing import Annotated
 
@@ -46,15 +46,16 @@ async def score(exchange: Exchange, query: ScoreParameters) -> Response:
     An item is `anomalous` when its p-value is at most `alpha`: of ordinary items a share of about `alpha` is. With
     `fdr`, `discovery` flags items so that on average at most that share of the flags is false. `group` judges the
     request as a whole, which is far sharper than any single verdict. Whole numbers are 8-bit levels; numbers with a
-    decimal point are fractions in [0, 1]. An image's answer depends on the image, the model and the seed (0 if
-    absent), never on its neighbours.
+    decimal point are fractions in [0, 1]. Rows of a table's model are CSV with a line of names, or JSON objects by
+    column name; null or an empty cell is a missing value. An image's answer depends on the image, the model and the
+    seed (0 if absent), never on its neighbours.
     """
     service = exchange.service
     model = service.model(query.model)
     negotiate(exchange.accept, (JSON,))
     deadline = exchange.deadline()
     with service.device.queue.reserve() as room:
-        items = await items_sent(exchange, model, room, query.fit)
+        items, notes = await items_sent(exchange, model, room, query.fit)
         room.release()
         found: Found = await service.device.ask(
             lambda number: Submit(
@@ -69,7 +70,7 @@ async def score(exchange: Exchange, query: ScoreParameters) -> Response:
         )
     if query.fdr is None:  # a request of the same tick may have asked for discoveries
         found.arrays.pop("discovery", None)
-    _count(service, model, found, query.alpha)
+    count_scores(service, model, found, query.alpha)
     group_p_value = found.each.get("group_p_value")
     together = group_score(
         model,
@@ -77,7 +78,7 @@ async def score(exchange: Exchange, query: ScoreParameters) -> Response:
         None if group_p_value is None else float(group_p_value[0]),
         query.alpha,
     )
-    pieces = _document(model, item_scores(model, found.arrays, query.alpha), together, query.alpha)
+    pieces = _document(model, item_scores(model, found.arrays, query.alpha), together, query.alpha, notes)
     if len(items) <= _AT_ONCE:
         size = 0 if len(items) <= _FEW else len(items) * _ITEM_BYTES
         return Answer(await service.compute(lambda: b"".join(pieces), size), JSON, headers_of(model))
@@ -87,21 +88,24 @@ async def score(exchange: Exchange, query: ScoreParameters) -> Response:
 _PLAIN = Options()
 
 
-def _count(service: Service, model: ModelInfo, found: Found, alpha: float) -> None:
+def count_scores(service: Service, model: ModelInfo, found: Found, alpha: float) -> None:
+    """Tell the metrics how many items were scored, and how many of them are anomalous."""
     service.metrics.scored_items.labels(model.reference).inc(len(found.arrays["log_likelihood"]))
     if "p_value" in found.arrays:
         anomalous = int((found.arrays["p_value"] <= alpha).sum())
         service.metrics.anomalous_items.labels(model.reference).inc(anomalous)
 
 
-def _document(model: ModelInfo, items: Iterator[ItemScore], group: GroupScore, alpha: float) -> Iterator[bytes]:
+def _document(
+    model: ModelInfo, items: Iterator[ItemScore], group: GroupScore, alpha: float, notes: Sequence[str]
+) -> Iterator[bytes]:
     """The JSON of ``Scores``, in pieces: of many items no more than one piece is in memory."""
     yield to_json(head_of(model, alpha))[:-1] + b',"items":['
     separator = b""
     while block := list(islice(items, _AT_ONCE)):
         yield separator + to_json(block)[1:-1]
         separator = b","
-    yield b'],"group":' + to_json(group) + b"}"
+    yield b'],"group":' + to_json(group) + b',"notes":' + to_json(list(notes)) + b"}"
 
 
 async def _streamed(service: Service, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:

@@ -42,7 +42,7 @@ class Among(Runner):
 
 
 def runner_of(kind: type[Runner]) -> Runner:
-    return kind(torch.device("cpu"), 128, Graphs(Again))
+    return kind(torch.device("cpu"), 300, Graphs(Again))
 
 
 def test_a_size_in_which_a_row_gets_other_bits_is_not_used(
@@ -52,9 +52,10 @@ def test_a_size_in_which_a_row_gets_other_bits_is_not_used(
     model = load(calibrated_store, "digits")
     runner = runner_of(Among)
     prove_sizes(model, runner, at_once)
-    assert runner.sizes(Score(model)).proven == (128,)
-    assert f"score of {model.reference} in batches of 128 rows" in caplog.messages
-    assert {runner.sizes(program).proven for program in (Sample(model), Encode(model), Decode(model))} == {(32, 128)}
+    assert runner.sizes(Score(model)).proven == (256, 300)
+    assert f"score of {model.reference} in batches of 256, 300 rows" in caplog.messages
+    for program in (Sample(model), Encode(model), Decode(model)):
+        assert runner.sizes(program).proven == (32, 256, 300)
 
 
 @pytest.mark.parametrize("name", ["digits", "points"])
@@ -63,9 +64,9 @@ def test_every_kind_of_work_is_proven_and_recorded(calibrated_store: Path, name:
     runner = runner_of(Runner)
     prove_sizes(model, runner, at_once)
     for method in METHODS:
-        assert runner.sizes(Inpaint(model, method)).proven == (32, 128)
+        assert runner.sizes(Inpaint(model, method)).proven == (32, 256, 300)
     assert runner.graphs is not None
-    assert (runner.graphs.recorded, runner.graphs.failed) == (10, 0)
+    assert (runner.graphs.recorded, runner.graphs.failed) == (15, 0)
     columns = Columns({"key": torch.arange(3), "temperature": torch.ones(3).double()})
     with torch.inference_mode():
         assert len(runner.compute(Sample(model), columns)) == 32

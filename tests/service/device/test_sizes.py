@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from service.device.sizes import Sizes, gpu_sizes
+import pytest
+
+from service.device.sizes import Sizes, agreeing, gpu_sizes
 
 
 def test_a_batch_is_filled_up_to_the_least_proven_size() -> None:
@@ -18,8 +20,8 @@ def test_a_multiple_stands_for_all_of_its_multiples() -> None:
 
 
 def test_the_sizes_to_try_end_with_the_largest_batch() -> None:
-    assert gpu_sizes(2048) == (32, 128, 512, 2048)
-    assert gpu_sizes(300) == (32, 128, 300)
+    assert gpu_sizes(2048) == (32, 256, 1024, 2048)
+    assert gpu_sizes(300) == (32, 256, 300)
     assert gpu_sizes(16) == (16,)
 
 
@@ -40,3 +42,18 @@ def test_where_memory_suffices_for_no_proven_size_rows_are_not_filled_up() -> No
     sizes.shrink(40)
     assert sizes.most() == 20
     assert sizes.fit(20) == 20
+
+
+@pytest.mark.parametrize(
+    ("sets", "used"),
+    [
+        ([{32, 256, 1024, 2048}], (32, 256, 1024, 2048)),
+        ([{32, 256, 1024}, {2048}], (32, 256, 1024)),
+        ([{32}, {256, 1024, 2048}], (256, 1024, 2048)),
+        ([{32, 256}, {1024, 2048}], (32, 256)),
+        ([{32, 1024}, {256}, {2048}], (32, 1024)),
+        ([{32}, {256}, {1024}, {2048}], (256,)),
+    ],
+)
+def test_the_most_sizes_that_agree_are_used(sets: list[set[int]], used: tuple[int, ...]) -> None:
+    assert agreeing(gpu_sizes(2048), lambda few, many: any({few, many} <= those for those in sets)) == used

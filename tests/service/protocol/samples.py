@@ -1,9 +1,13 @@
-"""Messages and models for tests of the protocol."""
+"""Messages, models and a client for tests of the protocol."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from service.protocol import messages as m
+from service.protocol.client import DeviceClient
 from service.protocol.model_info import ModelInfo
 
 
@@ -31,3 +35,35 @@ def model_info(name: str = "digits", version: int = 1, aliases: tuple[str, ...] 
         "calibration": None,
     }
     return ModelInfo(name=name, version=version, aliases=aliases, **{**known, **facts})
+
+
+MODELS = m.Models((model_info(),), (), (), "digits", False)
+"""`digits@1`, and nothing else to come."""
+
+
+class Client(DeviceClient):
+    """Keeps what it would send; the test says what it hears."""
+
+    def __init__(self, bound: int = 1000, name: str = "device", models: m.Models | None = None) -> None:
+        super().__init__(bound, name)
+        self._models = models or MODELS
+        self.sent: list[m.Up] = []
+
+    async def start(self) -> None:
+        self._receive([self._models])
+
+    async def stop(self) -> None:
+        self._lost(final=True)
+
+    def _send(self, messages: list[m.Up]) -> None:
+        self.sent += messages
+
+    def hear(self, *messages: m.Down) -> None:
+        self._receive(messages)
+
+    def lose(self) -> None:
+        self._lost()
+
+
+def score(number: int, count: int = 2) -> m.Submit:
+    return m.Submit(number, "digits@1", "score", 0.0, {"items": np.zeros((count, 8, 8), np.uint8)})

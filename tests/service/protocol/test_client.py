@@ -10,39 +10,10 @@ import numpy as np
 import pytest
 
 from service.protocol import messages as m
-from service.protocol.client import DeviceClient, Stream
+from service.protocol.client import Stream
 from service.protocol.errors import QueueFull, TooLarge, Unavailable, WrongValue
-from service.protocol.queue import Queue
-from tests.service.protocol.samples import model_info
-
-MODELS = m.Models((model_info(),), (), (), "digits", False)
-
-
-class Client(DeviceClient):
-    """Keeps what it would send."""
-
-    def __init__(self, bound: int = 1000) -> None:
-        super().__init__(bound)
-        self.sent: list[m.Up] = []
-
-    async def start(self) -> None:
-        self._receive([MODELS])
-
-    async def stop(self) -> None:
-        self._lost(final=True)
-
-    def _send(self, messages: list[m.Up]) -> None:
-        self.sent += messages
-
-    def hear(self, *messages: m.Down) -> None:
-        self._receive(messages)
-
-    def lose(self) -> None:
-        self._lost()
-
-
-def score(number: int, count: int = 2) -> m.Submit:
-    return m.Submit(number, "digits@1", "score", 0.0, {"items": np.zeros((count, 8, 8), np.uint8)})
+from service.protocol.queue import Backlog, Queue
+from tests.service.protocol.samples import MODELS, Client, score
 
 
 @pytest.fixture
@@ -141,7 +112,7 @@ async def test_a_device_that_dies_fails_everything_that_waits_and_a_successor_is
 
 
 def test_room_is_reserved_resized_and_given_back() -> None:
-    queue = Queue(100)
+    queue = Queue(100, [])
     with queue.reserve() as room:
         assert queue.waiting == 1
         room.resize(60)
@@ -161,7 +132,7 @@ def test_room_is_reserved_resized_and_given_back() -> None:
 
 
 def test_what_no_empty_queue_would_hold_is_too_large() -> None:
-    queue = Queue(100)
+    queue = Queue(100, [])
     with queue.reserve() as room:
         with pytest.raises(TooLarge):
             room.resize(101)
@@ -169,8 +140,9 @@ def test_what_no_empty_queue_would_hold_is_too_large() -> None:
 
 
 def test_a_full_queue_tells_when_to_come_back() -> None:
-    queue = Queue(100)
-    queue.sent(1, 90)
+    backlog = Backlog()
+    queue = Queue(100, [backlog])
+    backlog.sent(1, 90)
 
     def told() -> int | None:
         with queue.reserve() as room, pytest.raises(QueueFull) as refusal:
@@ -178,27 +150,27 @@ def test_a_full_queue_tells_when_to_come_back() -> None:
         return refusal.value.retry_after
 
     assert told() == 1, "nothing was measured yet"
-    queue.report(m.Report(90, 10.0, 1))
+    backlog.report(m.Report(90, 10.0, 1))
     assert told() == 10, "91 item-ticks at 10 a second"
-    queue.report(m.Report(90, 0.001, 1))
+    backlog.report(m.Report(90, 0.001, 1))
     assert told() == 91, "never an endless time"
-    queue.report(m.Report(90, 1e12, 1))
+    backlog.report(m.Report(90, 1e12, 1))
     assert told() == 1
 
 
 def test_a_report_replaces_what_the_device_has_seen_and_nothing_else() -> None:
-    queue = Queue(1000)
+    backlog = Backlog()
     for number, cost in ((1, 10), (2, 20), (5, 50)):
-        queue.sent(number, cost)
-    assert queue.waiting == 80
-    queue.report(m.Report(25, 1.0, 2))
-    assert queue.waiting == 75, "25 of those that it saw, 50 on their way"
-    queue.report(m.Report(0, 1.0, 2))
-    assert queue.waiting == 50
-    queue.report(m.Report(40, 1.0, 7))
-    assert queue.waiting == 40
-    queue.reset()
-    assert queue.waiting == 0
+        backlog.sent(number, cost)
+    assert backlog.waiting == 80
+    backlog.report(m.Report(25, 1.0, 2))
+    assert backlog.waiting == 75, "25 of those that it saw, 50 on their way"
+    backlog.report(m.Report(0, 1.0, 2))
+    assert backlog.waiting == 50
+    backlog.report(m.Report(40, 1.0, 7))
+    assert backlog.waiting == 40
+    backlog.reset()
+    assert backlog.waiting == 0
 
 
 # Streams.

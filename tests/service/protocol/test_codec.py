@@ -42,6 +42,7 @@ UP: list[m.Up] = [
     m.Cancel(4),
     m.Follow(5, "mine", "events"),
     m.StopTask(6, "mine"),
+    m.Claim(6, "a", "cuda:1"),
     m.Load(7, "digits"),
     m.Unload(8, "digits"),
     m.Read(9, "digits@1", "README.md"),

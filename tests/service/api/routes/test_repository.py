@@ -18,7 +18,7 @@ from service.device.programs import Sample
 from tests.service.helpers import DIGITS, Running, assert_problem, images, multipart, publish_small, running, until
 
 pytestmark = pytest.mark.anyio
-TOKEN = "correct horse"
+TOKEN = "correct horse battery staple, and more"
 
 
 @pytest.fixture
@@ -151,9 +151,9 @@ async def test_only_the_administrator_may(service: Running, call: str, authoriza
 
 async def test_without_a_token_nobody_may(store: Path) -> None:
     async with running(store) as service:
-        for authorization in (None, "Bearer ", f"Bearer {TOKEN}"):
-            for call in ("load", "unload"):
-                assert_problem(await administer(service, call, authorization=authorization), 403)
+        for call in ("load", "unload"):
+            assert_problem(await administer(service, call, authorization=None), 401)
+            assert_problem(await administer(service, call, authorization=f"Bearer {TOKEN}"), 403)
         assert await served(service) == "digits@1"
 
 
@@ -176,7 +176,7 @@ async def test_loads_run_one_at_a_time_and_beside_the_event_loop(
     assert most == 1
 
 
-@pytest.mark.parametrize("content", [None, "", " \n", "\xff\xfe"])
+@pytest.mark.parametrize("content", [None, "", " \n", "\xff\xfe", "x", "x" * 31])
 def test_a_token_file_that_holds_no_token_keeps_the_service_from_starting(
     store: Path, tmp_path: Path, content: str | None
 ) -> None:
@@ -186,3 +186,22 @@ def test_a_token_file_that_holds_no_token_keeps_the_service_from_starting(
     result = CliRunner(env={"SLUICE_ADMIN_TOKEN_FILE": str(file)}).invoke(main, ["serve", "--store", str(store)])
     assert result.exit_code == 1
     assert "admin token file" in result.output
+
+
+async def test_another_token_takes_the_place_of_the_old_one_without_a_restart(
+    service: Running, token_file: Path
+) -> None:
+    assert (await administer(service, "load")).status_code == 200
+    other = "another token of more than 32 characters"
+    token_file.write_text(other)
+    assert_problem(await administer(service, "load"), 401)
+    assert (await administer(service, "load", authorization=f"Bearer {other}")).status_code == 200
+    for unusable in ("", "short"):
+        token_file.write_text(unusable)
+        for token in (unusable or "none", other):
+            assert_problem(await administer(service, "load", authorization=f"Bearer {token}"), 503)
+    token_file.unlink()
+    assert_problem(await administer(service, "load", authorization=f"Bearer {other}"), 503)
+    assert_problem(await administer(service, "load", authorization=None), 401)
+    token_file.write_text(f"{TOKEN}\n")
+    assert (await administer(service, "load")).status_code == 200

@@ -1,0 +1,56 @@
+"""How many pixels one piece of decoding may unfold, and whether anybody still waits for it.
+
+A few bytes of PNG may hold millions of pixels. Whoever decodes sets an ``Effort``; the picture decoder spends it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from service.protocol.errors import TooLarge
+
+
+class Abandoned(Exception):
+    """Nobody waits for what is being decoded any more."""
+
+
+class Effort:
+    """Pixels that may still be decoded. ``abandon`` may be called from another thread."""
+
+    def __init__(self, pixels: int) -> None:
+        self._most = self._left = pixels
+        self._abandoned = False
+
+    def abandon(self) -> None:
+        """The decoding ends before the next picture."""
+        self._abandoned = True
+
+    def spend(self, pixels: int, field: str) -> None:
+        """Before pixels are decoded. Raises TooLarge, or Abandoned."""
+        if self._abandoned:
+            raise Abandoned
+        self._left -= pixels
+        if self._left < 0:
+            raise TooLarge(f"the pictures of one request may have {self._most} pixels together", field)
+
+
+_effort: ContextVar[Effort | None] = ContextVar("effort", default=None)
+
+
+@contextmanager
+def within(effort: Effort) -> Iterator[None]:
+    """What this thread decodes is part of an effort."""
+    token = _effort.set(effort)
+    try:
+        yield
+    finally:
+        _effort.reset(token)
+
+
+def spend(pixels: int, field: str) -> None:
+    """Spend pixels of the effort of this thread; without one there is no limit. Raises TooLarge, or Abandoned."""
+    effort = _effort.get()
+    if effort is not None:
+        effort.spend(pixels, field)

@@ -1,0 +1,55 @@
+"""The GPU's benchmark in small, on the CPU: every section runs, and its figures are kept after each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.gpu import __main__ as bench
+from bench.gpu import ceilings
+from bench.gpu.figures import Figures, Row
+
+SECTIONS = ("ceilings", "precision", "programs", "company", "http")
+
+
+def test_every_section_of_the_service_is_measured_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kept = tmp_path / "gpu.json"
+    bench.main(["--device", "cpu", "--small", "--only", *SECTIONS, "--json", str(kept)])
+    figures = json.loads(kept.read_text("utf-8"))
+    assert figures["about"]["card"] == "CPU"
+    assert {row["what"] for row in figures["ceilings"]} == {
+        "product in bfloat16",
+        "product in tf32",
+        "product in float32",
+        "copy",
+    }
+    assert all(row["worst_nats"] < 1 for row in figures["precision"])
+    assert {row["kind"] for row in figures["programs"]} == {"sample", "score", "encode", "decode", "ascent"}
+    assert all(row["kept"] for row in figures["company"])
+    assert all(row["requests_per_second"] > 0 and not row["errors"] for row in figures["http"])
+    shown = capsys.readouterr().out
+    assert all(f"### {name.capitalize()}" in shown for name in SECTIONS)
+
+
+def test_training_steps_are_measured(tmp_path: Path) -> None:
+    kept = tmp_path / "gpu.json"
+    bench.main(["--device", "cpu", "--small", "--only", "steps", "--json", str(kept)])
+    presets = {row["preset"] for row in json.loads(kept.read_text("utf-8"))["steps"]}
+    assert presets == {"cifar10"}
+
+
+def test_a_section_that_fails_does_not_lose_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: Figures) -> Iterator[Row]:
+        yield {"what": "before"}
+        raise RuntimeError("the device is lost")
+
+    monkeypatch.setattr(bench, "SECTIONS", {"broken": broken, "ceilings": ceilings.measure})
+    kept = tmp_path / "gpu.json"
+    with pytest.raises(SystemExit):
+        bench.main(["--device", "cpu", "--small", "--json", str(kept)])
+    figures = json.loads(kept.read_text("utf-8"))
+    assert figures["broken"] == [{"what": "before"}]
+    assert figures["ceilings"]

@@ -1,0 +1,61 @@
+"""Watching a service while it is under attack: how long its probes take, how much memory its processes hold."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from tests.service.servers import Server
+
+
+@dataclass
+class Probes:
+    """Seconds that each probe took, and the statuses that were not 200."""
+
+    seconds: list[float] = field(default_factory=list)
+    failures: list[object] = field(default_factory=list)
+
+    @property
+    def slowest(self) -> float:
+        return max(self.seconds)
+
+
+@contextmanager
+def probing(server: Server, path: str = "/health/live") -> Iterator[Probes]:
+    """Ask a probe every 20 ms, each time on a new connection, until the block is left."""
+    probes, over = Probes(), threading.Event()
+
+    def probe() -> None:
+        while True:
+            began = time.monotonic()
+            try:
+                status: object = httpx.get(f"{server.address}{path}", timeout=30).status_code
+            except httpx.TransportError as error:
+                status = repr(error)
+            probes.seconds.append(time.monotonic() - began)
+            if status != 200:
+                probes.failures.append(status)
+            if over.wait(0.02):
+                return
+
+    thread = threading.Thread(target=probe)
+    thread.start()
+    try:
+        yield probes
+    finally:
+        over.set()
+        thread.join()
+
+
+def memory(pid: int, what: str = "VmHWM") -> int:
+    """Bytes of memory that a process holds: VmRSS now, VmHWM at most so far."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(what):
+            return int(line.split()[1]) * 1024
+    raise AssertionError(what)
