@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from flows import Flow, inpainting, noise
-from flows.anomaly import benjamini_hochberg
+from flows.anomaly import CrossCalibration, benjamini_hochberg
 from flows.inpainting import Climb
 from model_store import LoadedModel
 from service.device.columns import DECODED_ROWS_MULTIPLE, ROWS_MULTIPLE, VECTOR_ROWS_MULTIPLE, Columns
@@ -181,6 +181,21 @@ def _discoveries(jobs: Sequence[Job], p_values: Tensor) -> np.ndarray:
         for job, part in zip(jobs, parts, strict=True)
     ]
     return torch.cat(flags).numpy()
+
+
+class Explain(OneTick):
+    """Which columns make a row of a table unlikely. Of a model with cross-conformal p-values.
+
+    items (B, D), seed (B,) -> gain (B, D) in nats, expected (B, D).
+    """
+
+    kind = "explain"
+
+    def compute(self, columns: Columns) -> Columns:
+        calibration = self.model.calibration
+        assert isinstance(calibration, CrossCalibration)
+        found = calibration.contributions(continuous(self.flow, columns["items"], columns["seed"]))
+        return Columns({"gain": found.gain, "expected": found.expected})
 
 
 class Encode(OneTick):

@@ -25,6 +25,15 @@ class TestResult(Struct):
     statistics: Annotated[dict[str, float | None], Meta(description="Those that mean something one by one.")]
 
 
+class ColumnContribution(Struct):
+    """What one column of a row adds to its being unlikely."""
+
+    column: str
+    gain: Annotated[float, Meta(description="Nats that the likelihood gains if the column is drawn given the others.")]
+    value: float | None
+    expected: Annotated[float, Meta(description="The value that the other columns let expect.")]
+
+
 class ItemScore(Struct):
     """What one item is told."""
 
@@ -45,6 +54,10 @@ class ItemScore(Struct):
         bool | None, Meta(description="Whether Benjamini and Hochberg's procedure at rate `fdr` flags the item.")
     ] = None
     reason: Annotated[str | None, Meta(description="Why a figure is missing.")] = None
+    contributions: Annotated[
+        list[ColumnContribution] | None,
+        Meta(description="Of a row of a table: the columns that make it unlikely, the greatest gain first."),
+    ] = None
 
 
 class GroupScore(Struct):

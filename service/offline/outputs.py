@@ -12,7 +12,7 @@ from typing import IO, Any, NamedTuple, Self
 
 import msgspec
 
-from service.media.documents import ItemScore, to_json
+from service.media.documents import ColumnContribution, ItemScore, to_json
 from service.offline.sources import Place
 from service.offline.unusable import UnusableFile, missing_extra
 from service.protocol.model_info import ModelInfo
@@ -53,6 +53,7 @@ class Writer(ABC):
             "discovery": "flag",
             **{f"p_value_{test}": "number" for test in self.tests},
             "reason": "text",
+            "contributions": "text",
         }
 
     def cells(self, row: Row) -> dict[str, Any]:
@@ -65,7 +66,19 @@ class Writer(ABC):
             **dict.fromkeys(f"p_value_{test}" for test in self.tests),
             **{f"p_value_{name}": result.p_value for name, result in score.tests.items()},
             "reason": score.reason,
+            "contributions": _told(score.contributions),
         }
+
+
+def _told(contributions: Sequence[ColumnContribution] | None) -> str | None:
+    """Contributions in a cell: ``column +gain (value, expected value)``, between semicolons."""
+    if contributions is None:
+        return None
+    return "; ".join(
+        f"{found.column} {found.gain:+.3g} ({'missing' if found.value is None else f'{found.value:.6g}'}, expected "
+        f"{found.expected:.6g})"
+        for found in contributions
+    )
 
 
 class Csv(Writer):

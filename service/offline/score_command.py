@@ -16,8 +16,10 @@ from service.device import hardware
 from service.device.descriptions import info_of
 from service.device_names import NoSuchDevice
 from service.device_option import device_option
-from service.media.documents import GroupScore, ItemScore, alpha_reachable, group_score, item_scores
+from service.media.documents import ColumnContribution, GroupScore, ItemScore, alpha_reachable, group_score, item_scores
+from service.media.explanations import Wish, column_contributions, explained, with_contributions
 from service.media.items import ItemSpec
+from service.media.npy import Array
 from service.media.table_rows import Table
 from service.offline import histogram
 from service.offline.outputs import FORMATS, Row, Writer, writer_to
@@ -62,6 +64,13 @@ class _Share(click.FloatRange):
     "--seed", type=click.IntRange(0, LARGEST_SEED), default=SCORE_SEED, show_default=True, help="Of the dequantisation."
 )
 @click.option("--fit", is_flag=True, help="Convert a picture of another size or mode instead of refusing it.")
+@click.option(
+    "--explain",
+    type=click.Choice(["anomalous", "all"]),
+    is_flag=False,
+    flag_value="anomalous",
+    help="Of rows of a table, also tell which columns make anomalous rows unlikely, or all rows with --explain=all.",
+)
 @click.option("--format", "form", type=click.Choice(list(FORMATS)), help="[default: by the output's ending, else csv]")
 @click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="[default: standard output]")
 @click.option("--histogram", "picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw a PNG here.")
@@ -74,6 +83,7 @@ def score(
     fdr: float | None,
     seed: int,
     fit: bool,
+    explain: Wish | None,
     form: str | None,
     output: Path | None,
     picture: Path | None,
@@ -84,7 +94,7 @@ def score(
     the verdict on all items together go to the standard error.
     """
     settings = Settings.model_validate({**Settings().model_dump(), **({"device": device} if device else {})})
-    wish = _Wish(alpha, fdr, fit, seed, form or _form_of(output), output, picture)
+    wish = _Wish(alpha, fdr, fit, seed, form or _form_of(output), output, picture, explain or "none")
     try:
         loaded = _load(model, store, settings)
         if picture is not None:
@@ -106,6 +116,7 @@ class _Wish(NamedTuple):
     form: str
     output: Path | None
     picture: Path | None
+    explain: Wish
 
 
 def _load(model: str | None, store: Path | None, settings: Settings) -> LoadedModel:
@@ -153,28 +164,43 @@ async def _write_all(writer: Writer, scorer: Scorer, batches: Iterator[Batch], c
 
     With a false-discovery rate nothing can be written before all is scored; what waits are numbers, never items.
     """
-    waiting: list[tuple[Batch, Arrays | None]] = []
+    waiting: list[tuple[Batch, Arrays | None, Told]] = []
     with click.progressbar(length=count, label="scoring", file=sys.stderr) as bar:
         for batch in batches:
             good = [row for row in range(len(batch.places)) if row not in batch.faults]
-            scored = await scorer.score(batch.items[good] if batch.faults else batch.items) if good else None
+            items = batch.items[good] if batch.faults else batch.items
+            scored = await scorer.score(items) if good else None
+            told = {} if scored is None else await _explained(scorer, items, scored, wish)
             if wish.fdr is None:
-                _write(writer, scorer, batch, scored, wish.alpha)
+                _write(writer, scorer, batch, scored, wish.alpha, told)
             else:
-                waiting.append((batch._replace(items=batch.items[:0]), scored))
+                waiting.append((batch._replace(items=batch.items[:0]), scored, told))
             bar.update(len(batch.places))
     discoveries = scorer.discoveries(wish.fdr) if wish.fdr is not None else None
     first = 0
-    for batch, scored in waiting:
+    for batch, scored, told in waiting:
         if scored is not None and discoveries is not None:
             stop = first + len(batch.places) - len(batch.faults)
             scored["discovery"], first = discoveries[first:stop], stop
-        _write(writer, scorer, batch, scored, wish.alpha)
+        _write(writer, scorer, batch, scored, wish.alpha, told)
 
 
-def _write(writer: Writer, scorer: Scorer, batch: Batch, scored: Arrays | None, alpha: float) -> None:
+Told = dict[int, list[ColumnContribution]]
+"""What columns contribute, by the places of explained items among those that could be scored."""
+
+
+async def _explained(scorer: Scorer, items: Array, scored: Arrays, wish: _Wish) -> Told:
+    places = explained(scorer.info, wish.explain, scored.get("p_value"), wish.alpha)
+    if not places:
+        return {}
+    found = column_contributions(scorer.info, wish.explain, items[places], await scorer.explain(items[places]))
+    return dict(zip(places, found, strict=True))
+
+
+def _write(writer: Writer, scorer: Scorer, batch: Batch, scored: Arrays | None, alpha: float, told: Told) -> None:
     """Write a row an item; one that cannot be scored has a reason and no figures."""
     scores = iter(()) if scored is None else item_scores(scorer.info, scored, alpha)
+    scores = with_contributions(scores, told)
     writer.write(
         [
             Row(place, ItemScore(None, None, reason=batch.faults[row]) if row in batch.faults else next(scores))

@@ -48,7 +48,8 @@ def fold_flows(
     """A flow for each fold, trained as the preset says on the rows of the other folds.
 
     ``splits`` is of all N rows together, in its ``train``. Where a preset keeps the best epoch, an eighth of the rows
-    that a flow may see chooses it, and is not trained on; the rows of its own fold do neither. Raises Diverged where a training does.
+    that a flow may see chooses it, and is not trained on; the rows of its own fold do neither. Raises Diverged where a
+    training does.
     """
     rows, found = splits.train, []
     for fold in range(FOLDS):
