@@ -78,7 +78,7 @@ class FlowDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
     def fit(self, X: Any, y: Any = None) -> Self:  # noqa: ARG002, N803 (scikit-learn's interface)
         """Train on ordinary rows (n_samples, n_features) of numbers, and calibrate on them.
 
-        Raises ValueError for fewer than 20 rows, fewer than 2 columns, or values that are not finite.
+        Raises ValueError for fewer than 10 rows, fewer than 2 columns, or values that are not finite.
         """
         values = validate_data(self, X, dtype=np.float64, ensure_min_features=2)
         if len(values) < anomaly.LEAST_ROWS:

@@ -31,8 +31,8 @@ KEPT_ROWS = 2000
 """Rows that are kept as neighbours at most."""
 GRID = 33
 """Values of each column for the contributions, at most."""
-LEAST_ROWS = 20
-"""Fewer rows could not fill five folds."""
+LEAST_ROWS = 10
+"""With fewer, no fold of five would have two rows, and no p-value could reach 0.1."""
 _BATCH = 512
 UNSEEN = -1
 """The fold of a row that calibrates nothing and may be a neighbour for every member."""

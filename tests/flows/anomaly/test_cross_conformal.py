@@ -56,9 +56,10 @@ def test_a_broken_relation_between_columns_is_anomalous(calibration: CrossCalibr
 
 
 def test_a_row_that_is_not_finite_gets_the_least_p_value(calibration: CrossCalibration) -> None:
-    assert calibration.judge(torch.tensor([[torch.nan, 0.0, 0.0], [torch.inf, 0.0, 0.0]])).p_value.tolist() == [
-        1 / 101
-    ] * 2
+    assert (
+        calibration.judge(torch.tensor([[torch.nan, 0.0, 0.0], [torch.inf, 0.0, 0.0]])).p_value.tolist()
+        == [1 / 101] * 2
+    )
 
 
 def test_a_calibrating_row_is_judged_without_knowing_itself() -> None:
@@ -111,8 +112,8 @@ def test_a_group_of_shifted_rows_is_found(calibration: CrossCalibration) -> None
 
 
 def test_too_few_rows_are_refused() -> None:
-    with pytest.raises(ValueError, match="at least 20 rows"):
-        calibrated(rows_of(15, seed=9))
+    with pytest.raises(ValueError, match="at least 10 rows"):
+        calibrated(rows_of(9, seed=9))
 
 
 def test_the_column_that_breaks_a_relation_contributes_most(calibration: CrossCalibration) -> None:
