@@ -54,10 +54,10 @@ def detection(ours: Sequence[Line], peers: Sequence[Line]) -> Iterator[str]:
     yield f"| mean |  |  |  | {' | '.join(f'{value:.4f}' for value in matrix.mean(axis=0))} |"
     others = " | ".join(f"{value:.2f}" for value in mean_ranks[1:])
     yield f"| mean rank |  |  |  | {mean_ranks[0]:.2f} |  | {others} |\n"
-    untied = [
-        np.mean([line["auroc_score"] for line in ours if line["table"] == t and (t, line["seed"]) in both])
-        for t in means
-    ]
+    untied = []
+    for table in means:
+        lines = [line for line in ours if line["table"] == table and (table, line["seed"]) in both]
+        untied.append(float(np.mean([line["auroc_score"] for line in lines])))
     ranked[:, 0] = untied
     yield (
         f"With `score_samples`, which also orders rows that share the smallest p-value, Sluice's mean AUROC is "

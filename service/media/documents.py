@@ -104,7 +104,7 @@ def _block(model: ModelInfo, arrays: Arrays, alpha: float) -> Iterator[ItemScore
     nats = arrays["log_likelihood"].tolist()
     items = [_likelihood(value, dimensions) for value in nats]
     if "p_value" in arrays:
-        reachable, unreachable = alpha_reachable(model, alpha), _unreachable(model, alpha)
+        reachable, unreachable = alpha_reachable(model, alpha) is not False, _unreachable(model, alpha)
         columns = (arrays[name].tolist() for name in ("p_value", "test_p_values", "statistics"))
         for item, p_value, p_values, values in zip(items, *columns, strict=True):
             item.p_value, item.anomalous = p_value, p_value <= alpha if reachable else None

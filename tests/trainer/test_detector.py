@@ -33,7 +33,7 @@ def test_far_rows_are_outliers_and_near_ones_are_not(detector: FlowDetector) -> 
 
 
 def test_predictions_follow_from_p_values_and_alpha(detector: FlowDetector) -> None:
-    rows = np.random.default_rng(1).normal(size=(200, 3)) * 1.5 + [0, 0, 100]
+    rows = np.random.default_rng(1).normal(size=(200, 3)) * 1.5 + np.array([0, 0, 100])
     assert ((detector.p_values(rows) <= 0.1) == (detector.predict(rows) == -1)).all()
 
 
@@ -51,7 +51,7 @@ def test_a_saved_detector_gives_the_same_answers(detector: FlowDetector, tmp_pat
     published = detector.save(tmp_path, "rows")
     assert published.version == 1
     again = FlowDetector.load(tmp_path, "rows")
-    rows = np.random.default_rng(2).normal(size=(40, 3)) + [0, 0, 100]
+    rows = np.random.default_rng(2).normal(size=(40, 3)) + np.array([0, 0, 100])
     np.testing.assert_array_equal(again.p_values(rows), detector.p_values(rows))
     np.testing.assert_array_equal(again.predict(rows), detector.predict(rows))
     assert again.alpha == detector.alpha
