@@ -108,7 +108,7 @@ def _block(model: ModelInfo, arrays: Arrays, alpha: float) -> Iterator[ItemScore
         columns = (arrays[name].tolist() for name in ("p_value", "test_p_values", "statistics"))
         for item, p_value, p_values, values in zip(items, *columns, strict=True):
             item.p_value, item.anomalous = p_value, p_value <= alpha if reachable else None
-            item.reason = None if reachable else unreachable
+            item.reason = item.reason if reachable else unreachable
             item.tests = _tests(model, p_values, values)
     if "discovery" in arrays:
         for item, discovery in zip(items, arrays["discovery"].tolist(), strict=True):

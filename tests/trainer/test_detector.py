@@ -13,7 +13,7 @@ from trainer.detector import FlowDetector
 from trainer.errors import DataError
 
 
-@parametrize_with_checks([FlowDetector(max_steps=1)])
+@parametrize_with_checks([FlowDetector(max_steps=1)])  # type: ignore[untyped-decorator]  # scikit-learn has no types
 def test_it_passes_the_checks_of_scikit_learn(estimator: Any, check: Any) -> None:
     check(estimator)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ async def rows(rows_store: Path) -> AsyncIterator[Running]:
         yield found
 
 
-BODY = {"content": npy(np.array([[0, 0, 0], [0, 9, 0]], np.float32)), "headers": NPY}
+BODY: dict[str, Any] = {"content": npy(np.array([[0, 0, 0], [0, 9, 0]], np.float32)), "headers": NPY}
 
 
 async def test_the_answer_tells_how_small_a_p_value_can_be(rows: Running) -> None:
