@@ -196,16 +196,20 @@ def main(
             )
             result = _published(chosen, settings, ranks, console, stop, target, name)
         if result is None:
-            console.print("stopped and saved; the same command continues from here")
-            raise SystemExit(128 + (stop.signal or 0))
-        if not ranks.leads:
             return
         quality, published = result
+    except Stopped:
+        console.print("stopped and saved; the same command continues from here")
+        raise SystemExit(128 + (stop.signal or 0)) from None
     except (TrainerError, FlowError, model_store.StoreError) as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"test: {quality}")
     if published:
         click.echo(f"published {published.name}@{published.version} at {published.path}")
+
+
+class Stopped(Exception):
+    """A run that was stopped by a signal and saved."""
 
 
 def _names(given: tuple[str, ...]) -> tuple[str, ...]:
@@ -243,8 +247,8 @@ def _published(
 ) -> tuple[Quality, Published | None] | None:
     """Train, evaluate and publish. Of a table, a flow that fails its self-test is replaced by simpler ones.
 
-    The weights of each attempt stay in its run directory. None when stopped before the end, and on a rank that does not
-    lead.
+    The weights of each attempt stay in its run directory. None on a rank that does not lead. Raises Stopped when the run
+    was stopped before its end.
     """
     is_table = isinstance(preset.data, OwnData) and preset.data.schema is not None
     attempts = [preset, *(table.simpler(_as_table(preset), kind) for kind in table.SIMPLER)] if is_table else [preset]
@@ -253,9 +257,9 @@ def _published(
         own = dataclasses.replace(settings, run_dir=directory)
         try:
             finished = experiment.run(attempt, own, ranks, console, stop_requested=stop)
-            if finished is None or not ranks.leads:
-                return None
-            return export(finished, store, name or preset.model)
+            if finished is None:
+                raise Stopped
+            return export(finished, store, name or preset.model) if ranks.leads else None
         except (model_store.FailedSelfTest, Diverged) as error:
             kept = f"the weights are kept in {directory / STATE}"
             if number + 1 == len(attempts) or ranks.count > 1:
