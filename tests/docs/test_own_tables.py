@@ -18,8 +18,9 @@ from tests.service.helpers import running
 from trainer.commands.train import main as train
 
 PAGE = (Path(__file__).parents[2] / "docs/own-tables.md").read_text()
-SCRIPT = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)[0]
-COMMANDS = [line for block in re.findall(r"```\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+SCRIPT = next(block for language, block in BLOCKS if language == "python")
+COMMANDS = [line for language, block in BLOCKS if not language for line in block.splitlines()]
 PROGRAMS = {"sluice-train": train, "sluice": sluice}
 
 pytestmark = [pytest.mark.anyio, pytest.mark.xdist_group("own-tables"), pytest.mark.timeout(300)]

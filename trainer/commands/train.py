@@ -177,7 +177,7 @@ def main(
             precision=precision or chosen.precision,
         )
         target = (store or model_store.default_root()) if publish else None
-        run_dir = run_dir or Path("runs") / (preset if own_path is None else f"{preset}-{chosen.data.name}")
+        run_dir = run_dir or Path("runs") / (preset if own_path is None else f"{preset}-{name or chosen.data.name}")
         with stop_on_signals() as stop, joined(choose_device(device)) as ranks:
             console.quiet = not ranks.leads
             for line in told(chosen):
@@ -247,8 +247,8 @@ def _published(
 ) -> tuple[Quality, Published | None] | None:
     """Train, evaluate and publish. Of a table, a flow that fails its self-test is replaced by simpler ones.
 
-    The weights of each attempt stay in its run directory. None on a rank that does not lead. Raises Stopped when the run
-    was stopped before its end.
+    The weights of each attempt stay in its run directory. None on a rank that does not lead. Raises Stopped when a signal
+    ended the run.
     """
     is_table = isinstance(preset.data, OwnData) and preset.data.schema is not None
     attempts = [preset, *(table.simpler(_as_table(preset), kind) for kind in table.SIMPLER)] if is_table else [preset]
