@@ -247,8 +247,8 @@ def _published(
 ) -> tuple[Quality, Published | None] | None:
     """Train, evaluate and publish. Of a table, a flow that fails its self-test is replaced by simpler ones.
 
-    The weights of each attempt stay in its run directory. None on a rank that does not lead. Raises Stopped when a signal
-    ended the run.
+    The weights of each attempt stay in its run directory. None on a rank that does not lead. Raises Stopped after a
+    signal.
     """
     is_table = isinstance(preset.data, OwnData) and preset.data.schema is not None
     attempts = [preset, *(table.simpler(_as_table(preset), kind) for kind in table.SIMPLER)] if is_table else [preset]

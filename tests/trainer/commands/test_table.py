@@ -80,7 +80,7 @@ def test_integers_words_dates_and_gaps_are_taken(tmp_path: Path, train: Train) -
         "integer",
         "category",
         "time",
-        "continuous",
+        "integer",
     ]
     assert model.manifest.table.left_out == ("class",)
     assert "`kind`" in (Path("store/mixed/1/README.md")).read_text()
@@ -147,7 +147,7 @@ def test_wishes_without_a_table_are_refused(train: Train, tmp_path: Path) -> Non
     assert "must be NAME=KIND" in result.output
     result = train("table", write(tmp_path / "t.csv", numbers(60, 3)), "--drop", "c7")
     assert result.exit_code == 1
-    assert "there is no column 'c7'; did you mean" in result.output
+    assert "--drop: there is no column 'c7'; there are 'c0', 'c1', 'c2'" in result.output
 
 
 @pytest.mark.parametrize("rows", [32, 40, 200, 2000, 20_000, 1_000_000])
