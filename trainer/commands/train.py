@@ -290,6 +290,7 @@ def _command(preset: Preset, seed: int, limit: int | None, ranks: Ranks) -> str:
         words.insert(0, f"torchrun --nproc-per-node {ranks.count} --no-python")
     if isinstance(preset.data, OwnData):
         words.append(f"--data {shlex.quote(preset.data.title)}")
+        words += _wishes_as_options(preset.data.wishes)
     words.append(f"--epochs {preset.epochs}" if preset.minutes is None else f"--minutes {preset.minutes:g}")
     if preset.batch_size != PRESETS[preset.name].batch_size:
         words.append(f"--batch-size {preset.batch_size}")
@@ -297,6 +298,17 @@ def _command(preset: Preset, seed: int, limit: int | None, ranks: Ranks) -> str:
     if limit:
         words.append(f"--limit {limit}")
     return " ".join(words)
+
+
+def _wishes_as_options(wishes: Wishes) -> list[str]:
+    named = {"--columns": wishes.columns, "--drop": wishes.drop}
+    options = [f"{option} {shlex.quote(','.join(names))}" for option, names in named.items() if names]
+    if wishes.label is not None:
+        options.append(f"--label {shlex.quote(wishes.label)}")
+    options += [f"--kind {shlex.quote(f'{name}={kind}')}" for name, kind in wishes.kinds]
+    if wishes.names is not None:
+        options.append("--header" if wishes.names else "--no-header")
+    return options
 
 
 def _table() -> Table:

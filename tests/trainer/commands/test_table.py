@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 import model_store
 from model_store import LoadedModel, Store
+from trainer.commands import calibrate
 from trainer.commands import train as command
 from trainer.presets import table
 from trainer.publish.export import export
@@ -84,6 +85,39 @@ def test_integers_words_dates_and_gaps_are_taken(tmp_path: Path, train: Train) -
     ]
     assert model.manifest.table.left_out == ("class",)
     assert "`kind`" in (Path("store/mixed/1/README.md")).read_text()
+
+
+def mixed(rows: int) -> dict[str, Any]:
+    return {
+        **numbers(rows, 2),
+        "kind": RNG.choice(["low", "high"], rows),
+        "gaps": np.where(RNG.random(rows) < 0.2, "", RNG.normal(size=rows).round(3).astype(str)),
+    }
+
+
+def test_a_table_is_calibrated_again_by_the_models_columns(tmp_path: Path, train: Train) -> None:
+    loaded(train("table", write(tmp_path / "mixed.csv", mixed(300)), "--drop", "c1"), "mixed")
+    later = {name: list(column) for name, column in reversed(mixed(1500).items())}
+    later["kind"][3] = "unheard of"
+    result = CliRunner().invoke(
+        calibrate.main, ["mixed", "--store", "store", "--data", str(write(tmp_path / "later.csv", later))]
+    )
+    assert result.exit_code == 0, result.output
+    model = Store(Path("store")).load("mixed", 2)
+    assert model.manifest.table == Store(Path("store")).manifest("mixed", 1).table
+    assert "--drop c1" in str(model.manifest.provenance["command"])
+    result = CliRunner().invoke(
+        calibrate.main, ["mixed", "--store", "store", "--data", str(write(tmp_path / "other.csv", numbers(100, 3)))]
+    )
+    assert result.exit_code == 1
+    assert "other.csv: column 'kind', 'gaps' is missing" in result.output
+
+
+def test_an_architecture_without_columns_refuses_missing_cells(tmp_path: Path, train: Train) -> None:
+    path = write(tmp_path / "gaps.csv", {"a": RNG.normal(size=60), "b": ["", *RNG.normal(size=59)]})
+    result = train("moons-realnvp", path)
+    assert result.exit_code == 1
+    assert "has missing cells, which realnvp cannot take" in result.output
 
 
 def test_repeated_rows_are_told(tmp_path: Path, train: Train) -> None:
