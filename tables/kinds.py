@@ -227,10 +227,10 @@ def _offset(present: Numbers, step: float) -> float:
 
 
 def _is_index(name: str, numbers: Numbers) -> bool:
-    """Whether a column numbers the rows: in steps of 1 from 0 or 1, or mostly different integers under such a name."""
+    """Whether a column numbers the rows: each is one more than the last, or most differ under such a name."""
     if not np.isfinite(numbers).all() or (numbers != np.rint(numbers)).any():
         return False
-    if len(numbers) > 2 and numbers[0] in (0, 1) and (np.diff(numbers) == 1).all():
+    if len(numbers) > 2 and (np.diff(numbers) == 1).all():
         return True
     return bool(_INDEX_NAME.fullmatch(name.strip())) and len(np.unique(numbers)) >= _INDEX_SHARE * len(numbers)
 

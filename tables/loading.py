@@ -82,7 +82,7 @@ def load_table(path: Path, wishes: Wishes | None = None) -> LoadedTable:
     found: list[Found] = []
     left_out = [LeftOut(wishes.label, "the label")] if wishes.label else []
     left_out += [LeftOut(name, "dropped") for name in wishes.drop]
-    entries: list[npt.NDArray[np.float32]] = []
+    entries = np.empty((rows, len(taken)), dtype=np.float32)
     for name in taken:
         column = gathered.pop(name).found(name, rows)
         if isinstance(column, LeftOut):
@@ -93,7 +93,7 @@ def load_table(path: Path, wishes: Wishes | None = None) -> LoadedTable:
         with np.errstate(over="ignore"):
             values = (column.numbers - column.column.offset).astype(np.float32)
         values[np.isinf(values)] = np.nan
-        entries.append(values)
+        entries[:, len(found)] = values
         found.append(column._replace(numbers=np.empty(0)))
     if len(found) < 2:
         reasons = "; ".join(f"{each.name!r} {each.reason}" for each in left_out[:8])
@@ -102,7 +102,9 @@ def load_table(path: Path, wishes: Wishes | None = None) -> LoadedTable:
     others = [name for name in table.names if name not in {column.column.name for column in found}]
     schema = Schema(tuple(each.column for each in found), tuple(others))
     label = np.concatenate(labels).astype(np.str_) if labels else None
-    return LoadedTable(schema, np.stack(entries, axis=1), label, tuple(left_out), tuple(notes))
+    return LoadedTable(
+        schema, entries[:, : len(found)] if len(found) < len(taken) else entries, label, tuple(left_out), tuple(notes)
+    )
 
 
 def check_names(table: TableFile, names: Sequence[str], option: str) -> None:

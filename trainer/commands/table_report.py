@@ -25,6 +25,10 @@ def told(preset: Preset) -> Iterator[str]:
         yield f"{again:,} rows are nearly the same as an earlier one; such rows stay on one side of every split"
     if rows < LEAST_ROWS:
         yield f"{rows} rows are few: with fewer than {LEAST_ROWS}, expect little of any verdict"
+    yield (
+        f"no p-value can be below 1 / {rows + 1:,} = {1 / (rows + 1):.2g}"
+        + ("; an alpha of 0.01 needs at least 99 rows" if rows < 99 else "")
+    )
     steps = preset.epochs * (preset.passes * len(train) // max(1, preset.batch_size))
     limit = f"{preset.minutes:g} minutes" if preset.minutes is not None else f"about {steps:,} steps"
     yield (

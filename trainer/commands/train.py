@@ -184,7 +184,7 @@ def main(
             precision=precision or chosen.precision,
         )
         target = (store or model_store.default_root()) if publish else None
-        run_dir = run_dir or Path("runs") / (preset if own_path is None else f"{preset}-{chosen.data.name}")
+        run_dir = run_dir or Path("runs") / (preset if own_path is None else f"{preset}-{name or chosen.data.name}")
         with stop_on_signals() as stop, joined(choose_device(device)) as ranks:
             console.quiet = not ranks.leads
             for line in told(chosen):
@@ -203,17 +203,21 @@ def main(
             )
             result = _published(chosen, settings, ranks, console, stop, target, name, neighbours)
         if result is None:
-            console.print("stopped and saved; the same command continues from here")
-            raise SystemExit(128 + (stop.signal or 0))
-        if not ranks.leads:
             return
         quality, published = result
+    except Stopped:
+        console.print("stopped and saved; the same command continues from here")
+        raise SystemExit(128 + (stop.signal or 0)) from None
     except (TrainerError, FlowError, model_store.StoreError) as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"test: {quality}")
     if published:
         click.echo(f"published {published.name}@{published.version} at {published.path}")
         click.echo(published.verdicts)
+
+
+class Stopped(Exception):
+    """A run that was stopped by a signal and saved."""
 
 
 def _names(given: tuple[str, ...]) -> tuple[str, ...]:
@@ -252,8 +256,8 @@ def _published(
 ) -> tuple[Quality, Published | None] | None:
     """Train, evaluate and publish. Of a table, a flow that fails its self-test is replaced by simpler ones.
 
-    The weights of each attempt stay in its run directory. None when stopped before the end, and on a rank that does not
-    lead.
+    The weights of each attempt stay in its run directory. None on a rank that does not lead. Raises Stopped after a
+    signal.
     """
     is_table = isinstance(preset.data, OwnData) and preset.data.schema is not None
     attempts = [preset, *(table.simpler(_as_table(preset), kind) for kind in table.SIMPLER)] if is_table else [preset]
@@ -262,7 +266,9 @@ def _published(
         own = dataclasses.replace(settings, run_dir=directory)
         try:
             finished = experiment.run(attempt, own, ranks, console, stop_requested=stop)
-            if finished is None or not ranks.leads:
+            if finished is None:
+                raise Stopped
+            if not ranks.leads:
                 return None
             return export(
                 finished,
@@ -301,6 +307,7 @@ def _command(preset: Preset, seed: int, limit: int | None, ranks: Ranks) -> str:
         words.insert(0, f"torchrun --nproc-per-node {ranks.count} --no-python")
     if isinstance(preset.data, OwnData):
         words.append(f"--data {shlex.quote(preset.data.title)}")
+        words += _wishes_as_options(preset.data.wishes)
     words.append(f"--epochs {preset.epochs}" if preset.minutes is None else f"--minutes {preset.minutes:g}")
     if preset.batch_size != PRESETS[preset.name].batch_size:
         words.append(f"--batch-size {preset.batch_size}")
@@ -308,6 +315,17 @@ def _command(preset: Preset, seed: int, limit: int | None, ranks: Ranks) -> str:
     if limit:
         words.append(f"--limit {limit}")
     return " ".join(words)
+
+
+def _wishes_as_options(wishes: Wishes) -> list[str]:
+    named = {"--columns": wishes.columns, "--drop": wishes.drop}
+    options = [f"{option} {shlex.quote(','.join(names))}" for option, names in named.items() if names]
+    if wishes.label is not None:
+        options.append(f"--label {shlex.quote(wishes.label)}")
+    options += [f"--kind {shlex.quote(f'{name}={kind}')}" for name, kind in wishes.kinds]
+    if wishes.names is not None:
+        options.append("--header" if wishes.names else "--no-header")
+    return options
 
 
 def _table() -> Table:

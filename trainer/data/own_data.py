@@ -8,13 +8,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from tables import Schema
 from tables.errors import TableError
 from tables.loading import LoadedTable, Wishes, load_table
-from tables.reading import SUFFIXES, is_table
+from tables.reading import SUFFIXES, is_table, open_table
+from tables.rows import rows_of_file
 from trainer.data import arrays, folder
 from trainer.data.groups import divided
 from trainer.errors import DataError, MissingData
@@ -90,6 +92,26 @@ class OwnData:
             f"{path}: unknown kind of data; a folder of pictures, .npy, .npz, or a table ({', '.join(SUFFIXES[:5])}) "
             "is needed"
         )
+
+
+def rows_of_schema(path: Path, schema: Schema) -> tuple[Tensor, Tensor]:
+    """Training and test items from a table whose columns are known; rows that do not fit are left out.
+
+    Raises DataError when the columns are others, when the file is damaged, or when no row fits.
+    """
+    try:
+        blocks = [
+            np.delete(rows.numbers, list(rows.faults), axis=0) for _, rows in rows_of_file(schema, open_table(path))
+        ]
+    except TableError as error:
+        text = str(error)
+        raise DataError(text if text.startswith(str(path)) else f"{path}: {text}") from error
+    entries = schema.entries(np.concatenate([np.empty((0, len(schema))), *blocks]))
+    items = torch.from_numpy(entries[~np.isinf(entries).any(axis=1)])
+    if not len(items):
+        raise DataError(f"{path}: no row fits the model's columns")
+    found = _divided(items)
+    return found.train, found.test
 
 
 def _from_arrays(found: dict[str, arrays.Array], path: Path) -> Items:

@@ -33,15 +33,18 @@ _EPOCHS = 20
 _STEPS_A_ROOT = 50
 """Steps for each square root of a training row. Ten tables of 35 to 350 training rows gained nothing from more."""
 _FEWEST_STEPS, _MOST_STEPS = 300, 8_000
+_MANY = 5_000
+"""Training rows from which nets are larger: below, time goes into steps rather than size."""
 
 
 def planned(preset: Preset, rows: int, columns: int) -> Preset:
     """The preset ``table`` for ``rows`` training rows. Steps grow with the rows' root."""
-    batch = min(256 if rows < 100_000 else 512, max(16, 2 ** int(math.log2(max(rows, 64) / 4))), rows)
+    largest = 128 if rows < _MANY else 256 if rows < 20 * _MANY else 512
+    batch = min(largest, max(16, 2 ** int(math.log2(max(rows, 64) / 4))), rows)
     steps = round(min(_MOST_STEPS, max(_FEWEST_STEPS, _STEPS_A_ROOT * math.sqrt(rows))))
     passes = max(1, round(steps * batch / (_EPOCHS * rows)))
     epochs = max(1, round(steps / (passes * rows // batch)))
-    size = {"couplings": 4, "hidden": [64, 64]} if rows < 1000 else {"couplings": 6, "hidden": [96, 96]}
+    size = {"couplings": 4, "hidden": [64, 64]} if rows < _MANY else {"couplings": 6, "hidden": [96, 96]}
     return replace(
         preset,
         arguments={**preset.arguments, **size},

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from flows import Flow
 from model_store import (
     CalibrationEvidence,
@@ -30,6 +33,14 @@ GOLDEN_ITEMS = 8
 LATENT_ITEMS = 2000
 PRECISION_ITEMS = 2000
 """Held-out items on which the change that nets of bfloat16 make is measured."""
+
+
+@torch.no_grad()
+def complete(flow: Flow, items: Tensor) -> Tensor:
+    """Items (N, *item_shape) with the missing cells of a table's rows drawn by the flow; others are as they were."""
+    if flow.columns is None or not bool(items.isnan().any()):
+        return items
+    return flow.to_items(flow.to_continuous(items)).cpu()
 
 
 def export(
@@ -61,7 +72,7 @@ def export(
     if flow.is_image:
         drawn["samples.png"] = pictures.samples(flow, run.settings.seed)
     elif flow.dimensions == 2:
-        drawn["density.png"] = pictures.density(flow, splits.test)
+        drawn["density.png"] = pictures.density(flow, complete(flow, splits.test))
     # Columns of a table have units of their own, and bfloat16 would round their values to three digits.
     bfloat16 = None if splits.schema is not None else measure_bfloat16(flow, splits.validation[:PRECISION_ITEMS])
     calibration = _calibrated(run, serving(flow, bfloat16), neighbours, say)
@@ -69,7 +80,7 @@ def export(
         flow=flow,
         architecture=preset.architecture,
         arguments=arguments_for(preset, splits),
-        golden_items=splits.test[:GOLDEN_ITEMS],
+        golden_items=complete(flow, splits.test[:GOLDEN_ITEMS]),
         weights_dtype=preset.weights_dtype,
         provenance=run.provenance(),
         report=Report(

@@ -88,6 +88,8 @@ def _split(
     flow: Flow, kept: Tensor, held_out: Tensor, fresh: Tensor, source: str, neighbours: bool = True
 ) -> CalibrationEvidence:
     calibration = split_calibration(flow, kept, held_out, neighbours)
+    if bool(fresh.isnan().any()):  # a row is corrupted as a whole
+        fresh = _continuous(flow, fresh)
     detection = against_corruptions(flow, calibration, fresh) if len(fresh) >= _LEAST_FRESH else {}
     return CalibrationEvidence(calibration=calibration, source=source, detection=detection)
 

@@ -37,6 +37,8 @@ def fresh_state(preset: Preset, splits: Splits, seed: int, device: torch.device)
     if flow.is_image != splits.are_images:
         held, wanted = ("images", "vectors") if splits.are_images else ("vectors", "images")
         raise DataError(f"{preset.data.name}: holds {held}, and {preset.name} is a flow of {wanted}")
+    if flow.columns is None and not flow.is_image and bool(splits.train.isnan().any()):
+        raise DataError(f"{preset.data.name}: has missing cells, which {preset.architecture} cannot take; table can")
     if preset.channels_last:
         flow = flow.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch types three ways of four
     first = splits.train[: preset.initial_items]
