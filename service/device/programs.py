@@ -41,6 +41,9 @@ class Program(ABC):
     iterative: ClassVar[bool] = False
     """Whether a row needs many ticks. Such rows alternate with those that need one."""
 
+    size: ClassVar[int | None] = None
+    """The only size of its batches; None where they may have several."""
+
     @property
     def decodes(self) -> bool:
         """Whether a tick takes latents to items."""
@@ -190,6 +193,7 @@ class Explain(OneTick):
     """
 
     kind = "explain"
+    size = 32  # each row stands for hundreds, and other requests wait while a tick goes on
 
     def compute(self, columns: Columns) -> Columns:
         calibration = self.model.calibration
