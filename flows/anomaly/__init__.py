@@ -1,19 +1,31 @@
 """Is an item atypical? Statistics of items under a flow, and p-values calibrated on held-out items."""
 
 from flows.anomaly.calibration import Calibration, GroupVerdict, Verdict, benjamini_hochberg
+from flows.anomaly.contributions import contributions
+from flows.anomaly.cross_conformal import KEPT_ROWS, LEAST_ROWS, UNSEEN, CrossCalibration
+from flows.anomaly.members import ROW_STATISTICS, row_tests
+from flows.anomaly.neighbours import Neighbours
 from flows.anomaly.nonconformity import MINIMUM_ITEMS, NonconformityScores
 from flows.anomaly.statistics import STATISTICS, Test, names_of, statistics, tests_of
 
 __all__ = [
+    "KEPT_ROWS",
+    "LEAST_ROWS",
     "MINIMUM_ITEMS",
+    "ROW_STATISTICS",
     "STATISTICS",
+    "UNSEEN",
     "Calibration",
+    "CrossCalibration",
     "GroupVerdict",
+    "Neighbours",
     "NonconformityScores",
     "Test",
     "Verdict",
     "benjamini_hochberg",
+    "contributions",
     "names_of",
+    "row_tests",
     "statistics",
     "tests_of",
 ]

@@ -5,15 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from flows import Flow, anomaly, inpainting, noise
-from flows.anomaly import Test, benjamini_hochberg, names_of, tests_of
+from flows import Flow, inpainting, noise
+from flows.anomaly import CrossCalibration, benjamini_hochberg
 from flows.inpainting import Climb
 from model_store import LoadedModel
 from service.device.columns import DECODED_ROWS_MULTIPLE, ROWS_MULTIPLE, VECTOR_ROWS_MULTIPLE, Columns
@@ -41,6 +40,9 @@ class Program(ABC):
     kind: ClassVar[str]
     iterative: ClassVar[bool] = False
     """Whether a row needs many ticks. Such rows alternate with those that need one."""
+
+    size: ClassVar[int | None] = None
+    """The only size of its batches; None where they may have several."""
 
     @property
     def decodes(self) -> bool:
@@ -136,15 +138,14 @@ class Score(OneTick):
         x = flow.to_continuous(columns["items"], columns["seed"])
         if calibration is None:
             return Columns({"log_likelihood": flow.log_prob(x).double()})
-        found = anomaly.statistics(flow, x)
-        verdict = calibration.judge(found)
+        found = calibration.assess(flow, x)
         return Columns(
             {
-                "log_likelihood": found[:, names_of(flow).index("log_likelihood")],
-                "p_value": verdict.p_value,
-                "test_p_values": torch.stack(list(verdict.tests.values()), dim=1),
-                "statistics": found.index_select(1, _reported_columns(tests_of(flow), found.device)),
-                "scores": verdict.scores,
+                "log_likelihood": found.log_likelihood,
+                "p_value": found.verdict.p_value,
+                "test_p_values": torch.stack(list(found.verdict.tests.values()), dim=1),
+                "statistics": found.statistics,
+                "scores": found.verdict.scores,
             }
         )
 
@@ -163,14 +164,6 @@ class Score(OneTick):
         return Conclusion(arrays, {"group_p_value": groups}, {})
 
 
-@lru_cache(maxsize=8)
-@torch.inference_mode(False)
-def _reported_columns(tests: tuple[Test, ...], device: torch.device) -> Tensor:
-    """The columns of ``anomaly.statistics`` that mean something on their own; read and never written to."""
-    names = [name for test in tests for name in test.statistics]
-    return torch.tensor([names.index(name) for test in tests for name in test.reported]).to(device)
-
-
 def _discoveries(jobs: Sequence[Job], p_values: Tensor) -> np.ndarray:
     parts = torch.split(p_values, [len(job) for job in jobs])
     flags = [
@@ -180,6 +173,22 @@ def _discoveries(jobs: Sequence[Job], p_values: Tensor) -> np.ndarray:
         for job, part in zip(jobs, parts, strict=True)
     ]
     return torch.cat(flags).numpy()
+
+
+class Explain(OneTick):
+    """Which columns make a row of a table unlikely. Of a model with cross-conformal p-values.
+
+    items (B, D), seed (B,) -> gain (B, D) in nats, expected (B, D).
+    """
+
+    kind = "explain"
+    size = 32  # each row stands for hundreds, and other requests wait while a tick goes on
+
+    def compute(self, columns: Columns) -> Columns:
+        calibration = self.model.calibration
+        assert isinstance(calibration, CrossCalibration)
+        found = calibration.contributions(self.flow.to_continuous(columns["items"], columns["seed"]))
+        return Columns({"gain": found.gain, "expected": found.expected})
 
 
 class Encode(OneTick):

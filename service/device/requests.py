@@ -12,7 +12,7 @@ from service.device.account import Account
 from service.device.columns import Columns
 from service.device.inpaintings import Inpainting, Listener
 from service.device.jobs import Job
-from service.device.programs import Decode, Encode, Inpaint, OneTick, Program, Sample, Score
+from service.device.programs import Decode, Encode, Explain, Inpaint, OneTick, Program, Sample, Score
 from service.device.progress import Progress
 from service.device.registry import Registry, Served
 from service.device.replies import Outbox, Reply
@@ -165,7 +165,9 @@ def _work_of(model: LoadedModel, asked: m.Submit) -> tuple[Program, Columns]:
     if asked.kind == "decode":
         return Decode(model), Columns({"latents": torch.from_numpy(asked.arrays["latents"])})
     items = torch.from_numpy(asked.arrays["items"])
-    program = Score(model) if asked.kind == "score" else Encode(model)
+    program: Program = Score(model) if asked.kind == "score" else Encode(model)
+    if asked.kind == "explain":
+        program = Explain(model)
     return program, Columns({"items": items, "seed": _seeds(len(items), asked.seed)})
 
 
