@@ -132,11 +132,11 @@ def test_a_flow_that_fails_its_self_test_is_replaced_by_a_simpler_one(
 ) -> None:
     attempts: list[str] = []
 
-    def strict(run: Any, store: Path | None, name: str) -> Any:
+    def strict(run: Any, store: Path | None, name: str, **options: Any) -> Any:
         attempts.append(run.preset.arguments["coupling"])
         if attempts[-1] != "additive":
             raise model_store.FailedSelfTest(f"{name} is not published: the round trip errs by 0.00455")
-        return export(run, store, name)
+        return export(run, store, name, **options)
 
     monkeypatch.setattr(command, "export", strict)
     result = train("table", write(tmp_path / "hard.csv", numbers(60, 3)))
