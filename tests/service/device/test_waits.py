@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from flows.anomaly import Calibration, names_of, tests_of
 from flows.inpainting import METHODS, survey_of
 from service.device.columns import Columns
 from service.device.programs import Decode, Encode, Inpaint, OneTick, Sample, Score
@@ -50,6 +51,24 @@ def test_no_program_of_one_tick_waits(name: str, program: type[OneTick]) -> None
         with Kernels(GPU.type) as kernels:
             found = program(model).compute(columns_of(model.flow))
     assert {tensor.device for tensor in found.flat()} == {GPU}
+    assert not kernels.waits
+
+
+@pytest.mark.parametrize("name", ["nice-image", "spline-vector"])
+def test_a_verdict_does_not_wait(name: str) -> None:
+    flow = FLOWS[name].make().requires_grad_(False)
+    columns = len(names_of(flow))
+    tables = torch.randn(2, 60, columns, generator=torch.Generator().manual_seed(0)).double()
+    calibration = Calibration.of(tests_of(flow), *tables)
+    with fake_gpu(), torch.no_grad():
+        model = model_on_fake_gpu(name)
+        model.calibration = on_fake_gpu(calibration)
+        program, rows = Score(model), columns_of(model.flow)
+        program.compute(rows)  # constants are brought to the device once
+        with Kernels(GPU.type) as kernels:
+            found = program.compute(rows)
+    assert {tensor.device for tensor in found.flat()} == {GPU}
+    assert found["p_value"].shape == (ROWS,)
     assert not kernels.waits
 
 
