@@ -1,0 +1,1 @@
+export const title = "Models"; export function show(panel) { panel.append("to come"); }
