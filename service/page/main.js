@@ -52,8 +52,9 @@ function state() {
 async function show() {
   const { tab, model, parameters } = state();
   const known = app.models.find((one) => one.name === model);
+  if (model && !known && app.loading.includes(model)) return void wait(model);
   const name = (known ?? app.models.find((one) => one.default) ?? app.models[0])?.name;
-  app.tell(model && !known ? new Error(`the model ${model} is not served here`) : null);
+  app.tell(null);
   app.say("");
   leave?.();
   leave = null;
@@ -71,9 +72,16 @@ async function show() {
     panel.replaceChildren();
     panel.className = tab;
     leave = TABS[tab].show(panel) ?? null;
+    if (model && !known) panel.prepend(h("p", { class: "notice" }, `The model ${model} is not served here. This is ${name}.`));
   } catch (error) {
     app.tell(error);
   }
+}
+
+/** A model that is still being loaded is shown as soon as it serves. */
+function wait(model) {
+  app.say(`${model} is still being loaded …`);
+  setTimeout(start, 1000);
 }
 
 /** The list of models again, after a change of it. */
