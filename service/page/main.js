@@ -52,7 +52,7 @@ function state() {
 async function show() {
   const { tab, model, parameters } = state();
   const known = app.models.find((one) => one.name === model);
-  if (model && !known && app.loading.includes(model)) return void wait(model);
+  if (!app.models.length || (model && !known && app.loading.includes(model))) return void wait(model);
   const name = (known ?? app.models.find((one) => one.default) ?? app.models[0])?.name;
   app.tell(null);
   app.say("");
@@ -80,7 +80,7 @@ async function show() {
 
 /** A model that is still being loaded is shown as soon as it serves. */
 function wait(model) {
-  app.say(`${model} is still being loaded …`);
+  app.say(`${model ?? "The default model"} is still being loaded …`);
   setTimeout(start, 1000);
 }
 

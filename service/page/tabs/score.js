@@ -70,8 +70,8 @@ export function show(panel) {
       h("div", { class: "row" }, p === null ? null : verdict(p, rate.alpha(), n), h("small", {}, item.name), repair, drop),
       p === null ? h("p", {}, told.reason ?? "No p-value.") : h("p", {}, inWords(p, n), told.p_value <= rate.alpha() ? ` Rarest answer: ${foremost(told).toLowerCase()}` : ""),
       p === null ? null : scale(p, rate.alpha(), n),
-      h("small", {}, `p-value ${round(p)} · log-likelihood ${round(told.log_likelihood, 5)} nats${told.bits_per_dim === null ? "" : ` · ${round(told.bits_per_dim)} bits per dimension`}`),
-      p === null ? null : why));
+      h("small", {}, `p-value ${round(p)} · log-likelihood ${round(told.log_likelihood, 5)} nats${told.bits_per_dim === null ? "" : ` · ${round(told.bits_per_dim)} bits per dimension`}`)),
+    p === null ? null : why);
   }
 
   const add = (items) => {
@@ -152,8 +152,8 @@ export function show(panel) {
 }
 
 function together(group, alpha, n) {
-  const few = group.p_value < 1e-4 ? "fewer than 1 in 10,000" : share(group.p_value);
-  return `All ${group.count} together: ${few} groups of ordinary items are as atypical, so as a whole they are ${group.p_value <= alpha ? "anomalous" : "ordinary"}.`;
+  const few = group.p_value < 1e-4 ? "less than 1 in 10,000" : share(group.p_value);
+  return `All ${group.count} together: ${few} groups of ordinary items ${group.p_value >= 0.1 ? "are" : "is"} as atypical, so as a whole they are ${group.p_value <= alpha ? "anomalous" : "ordinary"}.`;
 }
 
 function rowsFrom(array, model, name) {
