@@ -34,9 +34,9 @@ export function markdown(text, picture) {
       blocks.push(h(`h${Math.min(6, heading[1].length + 1)}`, {}, inline(heading[2])));
     } else if (line.startsWith("```")) {
       lines.shift();
-      blocks.push(h("pre", {}, take((one) => !one.startsWith("```")).join("\n")));
+      blocks.push(h("pre", { tabindex: 0 }, take((one) => !one.startsWith("```")).join("\n")));
       lines.shift();
-    } else if (line.startsWith("    ")) blocks.push(h("pre", {}, take((one) => one.startsWith("    ")).map((one) => one.slice(4)).join("\n")));
+    } else if (line.startsWith("    ")) blocks.push(h("pre", { tabindex: 0 }, take((one) => one.startsWith("    ")).map((one) => one.slice(4)).join("\n")));
     else if (line.startsWith("|")) blocks.push(table(take((one) => one.startsWith("|")), inline));
     else if (/^[-*] /.test(line)) {
       const points = [];
@@ -53,5 +53,5 @@ export function markdown(text, picture) {
 function table(lines, inline) {
   const [head, , ...body] = lines.map((line) => line.replace(/^\||\|\s*$/g, "").split("|").map((cell) => cell.trim()));
   const row = (cells, tag) => h("tr", {}, cells.map((cell) => h(tag, tag === "th" ? { scope: "col" } : /^[-\d.,]+( nats)?$/.test(cell) ? { class: "figure" } : {}, inline(cell))));
-  return h("div", { class: "scroll" }, h("table", {}, head.some(Boolean) ? h("thead", {}, row(head, "th")) : null, h("tbody", {}, body.map((cells) => row(cells, "td")))));
+  return h("div", { class: "scroll", tabindex: 0 }, h("table", {}, head.some(Boolean) ? h("thead", {}, row(head, "th")) : null, h("tbody", {}, body.map((cells) => row(cells, "td")))));
 }

@@ -1,4 +1,4 @@
-// Masks of an image: 1 is to be filled in. The presets are the ten of the NICE paper (Dinh et al. 2015, section 5.2).
+// Masks of an image: 1 is to be filled in. The presets are the ten of NICE (Dinh et al. 2015, figure 6).
 
 import { h } from "./dom.js";
 
@@ -7,8 +7,8 @@ const PRESETS = {
   bottom: (row, column, height) => row >= height / 2,
   left: (row, column, height, width) => column < width / 2,
   right: (row, column, height, width) => column >= width / 2,
-  "even rows and columns": (row, column) => (row + column) % 2 === 0,
-  "odd rows and columns": (row, column) => (row + column) % 2 === 1,
+  "even pixels": (row, column, height, width) => (row * width + column) % 2 === 0,
+  "odd pixels": (row, column, height, width) => (row * width + column) % 2 === 1,
   "middle rows": (row, column, height) => row >= height / 4 && row < (3 * height) / 4,
   "middle columns": (row, column, height, width) => column >= width / 4 && column < (3 * width) / 4,
   "random 75 %": () => Math.random() < 0.75,

@@ -20,7 +20,7 @@ export function reasons(item, model) {
     h("th", { scope: "row" }, QUESTIONS[name] ?? name, h("small", {}, ` ${name}`)),
     h("td", { class: "figure" }, round(p_value), h("small", {}, p_value > 0 ? ` ${share(p_value)}` : "")),
     h("td", {}, Object.entries(statistics).map(([key, value]) => h("div", { title: meanings[key] ?? "" }, `${key.replaceAll("_", " ")}: ${round(value, 4)}`)))));
-  return h("div", { class: "scroll" }, h("table", {},
+  return h("div", { class: "scroll", tabindex: 0 }, h("table", {},
     h("thead", {}, h("tr", {}, ["Question", "p-value", "Statistics"].map((text) => h("th", { scope: "col" }, text)))),
     h("tbody", {}, body)));
 }

@@ -43,5 +43,5 @@ export function verdictTable({ names, rows, scores }, n) {
     more.hidden = most >= rows.length;
   }
   return { element: h("div", {}, h("div", { class: "row" }, h("span", {}, `${whole(rows.length)} rows`), save),
-    h("div", { class: "scroll" }, h("table", {}, h("thead", {}, head), body)), more), draw };
+    h("div", { class: "scroll", tabindex: 0 }, h("table", {}, h("thead", {}, head), body)), more), draw };
 }

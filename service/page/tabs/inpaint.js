@@ -3,16 +3,18 @@
 import { call, fetchArray, follow, query } from "../api.js";
 import { app } from "../app.js";
 import { lineChart } from "../chart.js";
-import { choice, download, field, h, number } from "../dom.js";
+import { densityOf } from "../density.js";
+import { choice, download, field, h, latest, number } from "../dom.js";
 import { MaskEditor, presets } from "../masks.js";
 import { rowsOf } from "../npy.js";
 import { canvasOf, invert, isInkOnPaper, nested, paint, pixelsOfFile, pngOf } from "../pictures.js";
-import { isImage, round, someSeed } from "../words.js";
+import { Plane } from "../plane.js";
+import { isImage, isPlane, round, someSeed } from "../words.js";
 
 export const title = "Inpaint";
 
-const METHODS = [["ascent", "ascent: the likeliest, held near the mean"], ["langevin", "langevin: varied draws"],
-  ["map", "map: the likeliest"], ["latent", "latent: search in the latent space"], ["nice", "nice: the paper's raw step"]];
+const METHODS = [["ascent", "ascent: likely, near the mean"], ["langevin", "langevin: varied draws"],
+  ["map", "map: the likeliest"], ["latent", "latent: in the latent space"], ["nice", "nice: the paper's raw step"]];
 
 export function show(panel) {
   const { model, parameters } = app;
@@ -127,7 +129,7 @@ function rowSource(model) {
 /** The completions, the likeliest first. */
 function completions({ items, model: reference, seed }, model) {
   const head = h("h2", {}, items.length > 1 ? `${items.length} completions, the likeliest first` : "The completion");
-  return [head, h("div", { class: "grid" }, items.map((item, at) => {
+  return [head, isPlane(model) ? overDensity(items, model) : "", h("div", { class: "grid" }, items.map((item, at) => {
     const flat = item.pixels.flat(2), data = isImage(model) ? Uint8Array.from(flat) : Float32Array.from(flat), name = `completion ${at + 1}`;
     const picture = isImage(model) ? canvasOf(data, model.item_shape, { role: "img", "aria-label": name }) : h("code", {}, flat.map((value) => round(value, 4)).join(", "));
     const act = (text, action) => h("button", { type: "button", "aria-label": `${text} ${name}`, onclick: action }, text);
@@ -138,4 +140,18 @@ function completions({ items, model: reference, seed }, model) {
         app.go("score");
       }), isImage(model) ? act("Save", async () => download(await pngOf(picture), `${reference.replace("@", "-")}-${seed}-${at + 1}.png`)) : null));
   }))];
+}
+
+/** Where the completions of a point lie. */
+function overDensity(items, model) {
+  const plane = new Plane({ label: `The completions over the density of ${model.name}`, onMove: latest((view) => app.attempt(async () => {
+    const canvas = await densityOf(model, view);
+    if (canvas) plane.underlay(canvas, view);
+  })) });
+  plane.marked = items.map(({ pixels }) => ({ point: pixels })).reverse();
+  app.attempt(async () => {
+    const drawn = rowsOf(await fetchArray(`sample${query({ model: model.name, n: 256, seed: 0 })}`));
+    plane.fit([...drawn, ...items.map(({ pixels }) => pixels)]);
+  });
+  return plane.element;
 }

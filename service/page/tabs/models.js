@@ -10,7 +10,7 @@ export const title = "Models";
 
 export function show(panel) {
   const stop = new AbortController(), made = [];
-  const list = h("div", { class: "scroll" }), facts = h("section", {}), card = h("section", { class: "card-text" });
+  const list = h("div", { class: "scroll", tabindex: 0 }), facts = h("section", {}), card = h("section", { class: "card-text" });
   panel.append(h("h2", {}, "Served"), list, administration(), facts, card);
   drawList(list);
   if (app.model) {
@@ -56,9 +56,9 @@ function describe(place, model) {
     ["Calibrated on", model.calibration ? `${model.calibration.source} (${whole(model.calibration.reference)} for the p-values)` : "nothing: it gives no p-values"],
   ];
   const detection = Object.entries(model.calibration?.detection ?? {});
-  place.replaceChildren(h("h2", {}, model.name), h("div", { class: "scroll" }, h("table", {}, h("tbody", {}, rows.map(([name, value]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, value)))))));
+  place.replaceChildren(h("h2", {}, model.name), h("div", { class: "scroll", tabindex: 0 }, h("table", {}, h("tbody", {}, rows.map(([name, value]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, value)))))));
   if (detection.length)
-    place.append(h("h3", {}, "How well it tells foreign items from ordinary ones"), h("div", { class: "scroll" }, h("table", {},
+    place.append(h("h3", {}, "How well it tells foreign items from ordinary ones"), h("div", { class: "scroll", tabindex: 0 }, h("table", {},
       h("thead", {}, h("tr", {}, ["Foreign set", "AUROC", "False alarms where 95 of 100 are found"].map((text) => h("th", { scope: "col" }, text)))),
       h("tbody", {}, detection.map(([name, { auroc, fpr_at_95_tpr: alarms }]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", { class: "figure" }, round(auroc)), h("td", { class: "figure" }, round(alarms))))))));
 }
@@ -76,6 +76,6 @@ function administration() {
   }) }, text);
   return h("details", { class: "card" }, h("summary", {}, "Load and unload"),
     h("p", { class: "hint" }, "Load reads the store's current version of a name, checks it, and lets it serve. Requests under way finish."),
-    h("div", { class: "row" }, field("Name", name), field("Administrator's token", token),
+    h("form", { class: "row", onsubmit: (event) => event.preventDefault() }, field("Name", name), field("Administrator's token", token),
       act("Load", "load", (told) => `${told.model} serves.`), act("Unload", "unload", (told) => `${told.name} is served no longer.`)));
 }

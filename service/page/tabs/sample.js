@@ -110,12 +110,13 @@ async function gallery({ model, body, seed, temperature, signal, pick, shown }) 
       return h("button", { type: "button", class: "tile", title: name, "aria-label": name, "aria-pressed": false, onclick: () => pick({ data, name }) }, canvasOf(data, model.item_shape));
     }));
     app.say(`${grid.children.length} items drawn.`);
+    seen.unobserve(more); // so that it is looked at anew: the button may still be in sight
+    seen.observe(more);
   };
+  const seen = new IntersectionObserver((entries) => entries[0].isIntersecting && grow(), { rootMargin: "200px" });
   more.addEventListener("click", grow);
   await grow();
   shown.leave?.();
-  const seen = new IntersectionObserver((entries) => entries[0].isIntersecting && grow(), { rootMargin: "200px" });
-  seen.observe(more);
   shown.leave = () => seen.disconnect();
 }
 
@@ -160,7 +161,7 @@ async function rows({ model, body, seed, temperature, signal, pick, shown }) {
   const items = rowsOf(found).map((data, at) => ({ data, name: `seed ${seed}, item ${at + 1}` }));
   const boxes = items.map((item) => h("input", { type: "checkbox", "aria-label": item.name, onchange: () => pick(item) }));
   shown.mark = () => boxes.forEach((box, at) => (box.checked = shown.picked.some((one) => one.name === items[at].name)));
-  body.append(h("div", { class: "scroll" }, h("table", {}, h("tbody", {}, items.map((item, at) =>
+  body.append(h("div", { class: "scroll", tabindex: 0 }, h("table", {}, h("tbody", {}, items.map((item, at) =>
     h("tr", {}, h("td", {}, boxes[at]), Array.from(item.data, (value) => h("td", { class: "figure" }, round(value, 4)))))))));
   app.say(`${items.length} rows drawn.`);
 }

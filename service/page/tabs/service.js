@@ -24,7 +24,7 @@ export function show(panel) {
     ["Rows of a batch, mean", (a, b) => growth(a, b, "sluice_tick_rows_sum") / growth(a, b, "sluice_tick_rows_count"), round],
     ["Item-ticks a second", (a, b, apart) => growth(a, b, "sluice_item_ticks_total") / apart, whole],
   ].map(([caption, value, words]) => ({ value, chart: lineChart(caption, { floor: 0, words, xName: "s" }), points: [] }));
-  const facts = h("p", { class: "summary" }), alarms = h("div", { class: "scroll" });
+  const facts = h("p", { class: "summary" }), alarms = h("div", { class: "scroll", tabindex: 0 });
   panel.append(h("p", { class: "hint" }, `Read every ${EVERY} seconds while this tab is open. Requests are those that compute; an empty plot means that there were none.`),
     facts, h("div", { class: "plots" }, plots.map(({ chart }) => chart.element)), h("h2", {}, "Alarms"),
     h("p", { class: "hint" }, "The share of scored items that were flagged since the service began. Of ordinary items it comes close to the rate that was asked for."), alarms);
