@@ -16,7 +16,7 @@ export function lineChart(caption, { xName = "", floor = null, words = round } =
     if (kept.length < 2) return picture.replaceChildren();
     const xs = kept.map(([x]) => x), ys = kept.map(([, y]) => y);
     const x0 = xs[0], x1 = xs.at(-1), low = floor ?? quantile(ys, 0.05), y0 = Math.min(low, ys.at(-1));
-    const y1 = Math.max(...ys, y0 + (Math.abs(y0) * 1e-3 || 1));
+    const most = Math.max(...ys), y1 = most > y0 ? most : y0 + 1;
     const at = (x, y) => [LEFT + ((WIDTH - LEFT - RIGHT) * (x - x0)) / (x1 - x0 || 1), TOP + (HEIGHT - TOP - BOTTOM) * (1 - (Math.max(y, y0) - y0) / (y1 - y0))];
     const path = kept.map(([x, y], place) => `${place ? "L" : "M"}${at(x, y).map((value) => value.toFixed(1)).join(" ")}`).join("");
     const step = roundStep((y1 - y0) / 3), marks = [];

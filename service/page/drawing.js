@@ -1,9 +1,10 @@
 // A pad to draw an image on, with finger, pen or mouse.
 
 import { h } from "./dom.js";
-import { scaled } from "./pictures.js";
 
 const SIZE = 280;
+/** By how much of a pixel a pixel's part reaches into its neighbours. */
+const SOFT = 0.25;
 
 /** { element, pixels(), clear(), empty() }. */
 export function pad(shape) {
@@ -41,7 +42,7 @@ export function pad(shape) {
     element: canvas,
     clear,
     empty: () => empty,
-    pixels: (centre) => (centre ? centred(canvas, context, shape) : scaled(canvas, width, height, shape)),
+    pixels: (centre) => (centre ? centred(canvas, context, shape) : averaged(context, shape)),
   };
 }
 
@@ -70,5 +71,24 @@ function centred(canvas, context, shape) {
   to.fillRect(0, 0, width, height);
   to.imageSmoothingQuality = "high";
   to.drawImage(canvas, width / 2 - (scale * x) / mass, height / 2 - (scale * y) / mass, width * scale, height * scale);
-  return scaled(moved, width, height, shape);
+  return averaged(to, shape);
+}
+
+/** Each pixel the mean of its part of the drawing, which softens strokes as a scan does. */
+function averaged(context, shape) {
+  const [rows, columns, channels = 1] = shape, { width, height } = context.canvas;
+  const { data } = context.getImageData(0, 0, width, height), pixels = new Uint8Array(rows * columns * channels);
+  const [high, wide] = [height / rows, width / columns];
+  for (let row = 0; row < rows; row++)
+    for (let column = 0; column < columns; column++) {
+      let sum = 0, count = 0;
+      for (let y = Math.floor((row - SOFT) * high); y < (row + 1 + SOFT) * high; y++)
+        for (let x = Math.floor((column - SOFT) * wide); x < (column + 1 + SOFT) * wide; x++) {
+          if (x >= 0 && y >= 0 && x < width && y < height) sum += data[4 * (y * width + x)];
+          count++;
+        }
+      const at = (row * columns + column) * channels;
+      pixels.fill(Math.round(sum / count), at, at + channels);
+    }
+  return pixels;
 }

@@ -10,14 +10,14 @@ export function markdown(text, picture) {
   const inline = (part) => {
     const made = [];
     let last = 0;
-    for (const [all, code, bold, alt, source, label, link, ...rest] of part.matchAll(INLINE)) {
-      const at = rest[0];
-      made.push(part.slice(last, at));
+    for (const match of part.matchAll(INLINE)) {
+      const [all, code, bold, alt, source, label, link] = match;
+      made.push(part.slice(last, match.index));
       if (code !== undefined) made.push(h("code", {}, code));
       else if (bold !== undefined) made.push(h("strong", {}, bold));
       else if (source !== undefined) made.push(picture(source, alt));
       else made.push(/^https?:/.test(link) ? h("a", { href: link, rel: "noreferrer noopener", target: "_blank" }, label) : label);
-      last = at + all.length;
+      last = match.index + all.length;
     }
     return [...made, part.slice(last)];
   };

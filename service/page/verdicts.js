@@ -30,7 +30,7 @@ export function summary(pValues, alpha, n) {
   if (alpha < 1 / (n + 1)) return `No verdict at ${percent(alpha)}: with ${whole(n)} held-out items no p-value is that small.`;
   const count = pValues.filter((p) => p !== null && p <= alpha).length;
   const of = pValues.length === 1 ? (count ? "This item is flagged" : "This item is not flagged") : `${whole(count)} of these ${whole(pValues.length)} items ${count === 1 ? "is" : "are"} flagged`;
-  return `At this rate about ${share(alpha)} ordinary items is flagged. ${of}.`.replace(/(\d+ in 100) ordinary items is/, "$1 ordinary items are");
+  return `At this rate about ${share(alpha)} ordinary items ${alpha >= 0.1 ? "are" : "is"} flagged. ${of}.`;
 }
 
 /** The verdict as a word with a sign, so that colour is not all that tells. */

@@ -129,7 +129,7 @@ export function show(panel) {
     h("p", { class: "hint" }, isImage(model) ? `Drop or paste pictures here. Each is scaled to ${shapeOf(model)}.` : `Drop a CSV file with ${model.item_shape[0]} columns of numbers, or an npy file.`),
     isImage(model) && !model.item_shape[2] ? h("label", { class: "field" }, flip, "Invert pictures of dark ink on bright paper") : null);
   const plane = isPlane(model) ? pointPlane(model, add, stop.signal) : null;
-  panel.append(h("div", { class: "two" }, h("div", {}, source, isImage(model) ? drawPad(model, add) : plane ? null : numbers(model, add)), plane ? plane.element : null),
+  panel.append(h("div", { class: "two" }, source, isImage(model) ? drawPad(model, add) : plane ? plane.element : numbers(model, add)),
     n === null ? "" : rate.element, head, table, list);
 
   const paste = (event) => {

@@ -36,8 +36,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     token = folder / "token"
     token.touch(0o600)
     token.write_text(TOKEN)
-    settings = {"default_model": "mnist-nice", "admin_token_file": token}
-    with serving(folder / "store", folder / "log", **settings) as started:
+    with serving(folder / "store", folder / "log", default_model="mnist-nice", admin_token_file=token) as started:
         yield started
 
 
@@ -86,7 +85,7 @@ def test_the_gallery_grows_and_the_same_seed_draws_the_same(server: Server, brow
         assert page.evaluate("document.querySelector('.tile canvas').toDataURL()") == first
         press(page, "New seed")
         page.wait_for_function(
-            "first => [...document.querySelectorAll('.tile canvas')].some((one, at) => !at && one.toDataURL() !== first)",
+            "first => [...document.querySelectorAll('.tile canvas')].slice(0, 1).some(c => c.toDataURL() !== first)",
             arg=first,
         )
         assert "seed=7&" not in page.url
@@ -222,6 +221,8 @@ def test_a_card_is_rendered_and_a_model_unloaded_and_loaded(server: Server, brow
             "() => [...document.querySelectorAll('.card-text img')].some(one => one.naturalWidth > 100)"
         )
         assert page.locator(".card-text h3", has_text="Training").count() == 1
+        assert page.locator(".card-text li", has_text="couplings").inner_text() == "couplings: 6"
+        assert "](" not in page.locator(".card-text").inner_text()
         page.get_by_text("Load and unload").click()
         page.get_by_label("Administrator's token").fill(TOKEN)
         press(page, "Unload")
