@@ -13,7 +13,7 @@ import * as service from "./tabs/service.js";
 const TABS = { sample, score, inpaint, models, service };
 const panel = document.getElementById("panel"), select = document.getElementById("model");
 const tabs = document.getElementById("tabs"), dialog = document.getElementById("ask-key");
-let leave = null;
+let leave = null, turn = 0;
 
 const buttons = Object.entries(TABS).map(([name, { title }]) =>
   h("button", { id: `tab-${name}`, role: "tab", type: "button", "aria-controls": "panel", onclick: () => app.go(name) }, title));
@@ -50,6 +50,7 @@ function state() {
 }
 
 async function show() {
+  const mine = ++turn;
   const { tab, model, parameters } = state();
   const known = app.models.find((one) => one.name === model);
   if (!app.models.length || (model && !known && app.loading.includes(model))) return void wait(model);
@@ -68,6 +69,7 @@ async function show() {
   document.title = `${TABS[tab].title} · Sluice`;
   try {
     if (name && app.model?.name !== name) await app.choose(name);
+    if (mine !== turn) return; // the address has changed meanwhile
     select.value = name ?? "";
     panel.replaceChildren();
     panel.className = tab;
@@ -81,7 +83,8 @@ async function show() {
 /** A model that is still being loaded is shown as soon as it serves. */
 function wait(model) {
   app.say(`${model ?? "The default model"} is still being loaded …`);
-  setTimeout(start, 1000);
+  const mine = turn;
+  setTimeout(() => mine === turn && start(), 1000);
 }
 
 /** The list of models again, after a change of it. */
