@@ -25,7 +25,7 @@ _REREAD = 0.5
 """Seconds after which the file is looked at again."""
 
 _PUBLIC = frozenset({"/", "/docs", "/openapi.json"})
-_PUBLIC_BELOW = ("/docs/", "/health/", "/v2/health/")
+_PUBLIC_BELOW = ("/docs/", "/page/", "/health/", "/v2/health/")
 _INFERENCE = ("/score", "/sample", "/inpaint", "/encode", "/decode")
 ADMINISTRATION = "/v2/repository/models/"
 
