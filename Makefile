@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install serve test lint bench bench-devices bench-gpu bench-anomaly bench-inpainting lock clean
+.PHONY: install serve test lint bench bench-devices bench-gpu bench-anomaly bench-inpainting bench-tables lock clean
 
 install: $(VENV)/.installed
 
@@ -48,6 +48,12 @@ bench-anomaly: install
 # What a GPU gives, in less than nine minutes. DATA as below; the figures are kept in build/gpu.json as they come.
 bench-gpu: install
 	$(BIN)/python -m bench.gpu $(if $(DATA),--data-dir $(DATA)) --json build/gpu.json --into docs/gpu.md
+
+# Verdicts on twenty real tables beside nine other detectors, which get an environment in bench/.envs the first time.
+# An hour on two cores; SHORT=--short takes the small tables only, in some minutes.
+bench-tables: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'scikit-learn>=1.6'
+	$(BIN)/python -m bench.tables $(SHORT) --into docs/tables.md
 
 # Inpainting with every model of pictures that ships, and how fast it is: an hour and a half. DATA as below.
 bench-inpainting: install

@@ -72,7 +72,10 @@ def _npy(items: Tensor) -> bytes:
     return body.getvalue()
 
 
-def _copy(root: Path, name: str, model: LoadedModel, items: Tensor, calibration: anomaly.Calibration | None) -> None:
+Verdicts = anomaly.Calibration | anomaly.CrossCalibration
+
+
+def _copy(root: Path, name: str, model: LoadedModel, items: Tensor, calibration: Verdicts | None) -> None:
     manifest = model.manifest
     publication = Publication(
         flow=model.flow,

@@ -6,10 +6,13 @@ from flows.architectures.lattice import lattice
 from flows.architectures.nice import nice
 from flows.architectures.realnvp import realnvp
 from flows.architectures.spline import spline
+from flows.architectures.table import table
+from flows.completion import Completion
 from flows.errors import ArchitectureError, FlowError, InputOutsideDomain, ShapeMismatch
 from flows.flow import Flow, bits_per_dim
 from flows.nets import MLP, ConvNet, ResidualNet
 from flows.priors import Prior, StandardLogistic, StandardNormal
+from flows.transforms.columns import DequantiseColumns
 from flows.transforms.convolution import InvertibleConvolution
 from flows.transforms.coupling import AdditiveCoupling, AffineCoupling, Coupling, EvenOdd, Split
 from flows.transforms.images import Checkerboard, Halves, MultiScale, Planes, Squeeze
@@ -30,10 +33,12 @@ __all__ = [
     "ArchitectureError",
     "Centre",
     "Checkerboard",
+    "Completion",
     "Compose",
     "ConvNet",
     "Coupling",
     "Dequantise",
+    "DequantiseColumns",
     "DiagonalScaling",
     "EvenOdd",
     "Flatten",
@@ -65,4 +70,5 @@ __all__ = [
     "nice",
     "realnvp",
     "spline",
+    "table",
 ]

@@ -35,5 +35,5 @@ class ArchitectureError(FlowError):
     >>> flows.build("exec", (2,), {})
     Traceback (most recent call last):
     ...
-    flows.errors.ArchitectureError: unknown architecture 'exec'; known: glow, lattice, nice, realnvp, spline
+    flows.errors.ArchitectureError: unknown architecture 'exec'; known: glow, lattice, nice, realnvp, spline, table
     """

@@ -9,17 +9,23 @@ import torch
 from torch import Tensor, nn
 
 from flows import noise
+from flows.completion import Completion
 from flows.errors import ShapeMismatch
 from flows.priors import Prior
+from flows.transforms.columns import DequantiseColumns
 from flows.transforms.preprocessing import Dequantise
 from flows.transforms.transform import Compose, Transform, within_domain
+
+_CANDIDATES = 32
+"""Completions of an item with missing entries, of which the flow chooses one."""
 
 
 class Flow(nn.Module):
     """The density p(x) = prior(f(x)) |det df/dx| over items of one shape, with f the composition of ``transforms``.
 
     An *image* flow has ``dequantise``: its items are 8-bit pixels (H, W) or (H, W, C), and its density is over pixels
-    scaled to [0, 1]. A *vector* flow has none: its items are floats (D,), and its density is in data units.
+    scaled to [0, 1]. A *vector* flow has none: its items are floats (D,), and its density is in data units. With
+    ``columns`` the vectors are rows of a table: columns with steps are dequantised, and entries may be missing (NaN).
 
     ``log_prob``, ``encode``, ``decode`` and ``sample`` work on continuous points (B, *item_shape). ``to_continuous``
     and ``to_items`` convert between these and the items that a user sends and gets.
@@ -42,10 +48,13 @@ class Flow(nn.Module):
         transforms: Sequence[Transform],
         prior: Prior,
         dequantise: Dequantise | None = None,
+        columns: DequantiseColumns | None = None,
     ) -> None:
         super().__init__()
         self.item_shape = tuple(item_shape)
         self.dequantise = dequantise
+        self.columns = columns
+        self.completion = None if columns is None else Completion(len(columns.steps))
         self.transforms = Compose(transforms)
         self.prior = prior
         # Moves with the flow and tells its device and dtype. Parameters cannot: all of them may belong to nets, which
@@ -126,11 +135,16 @@ class Flow(nn.Module):
 
         Pixels, as uint8 or as floats in [0, 1], become 8-bit levels and get dequantisation noise. The noise follows
         from the seed, one or (B,) int64, and from the item itself, so an item's result does not depend on its
-        neighbours. Floats v become the level floor(256 v), which is k both for k/255 and for (k + u)/256. Vectors are
-        only converted.
+        neighbours. Floats v become the level floor(256 v), which is k both for k/255 and for (k + u)/256.
+
+        Rows of a table get noise in the columns that have steps. Missing entries are drawn given the others: the flow
+        weighs 32 draws of its ``completion`` by p / q and takes one (sampling importance resampling, Rubin 1987). So a
+        completed row is distributed like a complete one, as far as the flow knows. Other vectors are only converted.
         """
         self.check(items)
         items = items.to(self.device)
+        if self.columns is not None:
+            return self._row_points(items, seed)
         if self.dequantise is None:
             return items.to(self.dtype)
         levels = self.to_items(items) if items.is_floating_point() else items
@@ -141,12 +155,47 @@ class Flow(nn.Module):
         inside = (items >= 0) & (items <= 1)  # false for NaN too
         return within_domain(x, inside, "pixels given as floats must lie in [0, 1]")
 
+    @torch.no_grad()
+    def _row_points(self, items: Tensor, seed: int | Tensor) -> Tensor:
+        """``to_continuous`` of rows (B, D) of a table."""
+        assert self.columns is not None
+        assert self.completion is not None
+        single = torch.where(items.isnan(), torch.nan, items.float()) + 0.0  # one NaN, and one zero
+        keys = noise.content_keys(single.view(torch.int32), seed)
+        x, _ = self.columns(items.to(self.dtype), noise.uniform(keys, self.item_shape))
+        gone = x.isnan().any(dim=1)
+        if bool(gone.any()):
+            x[gone] = self._completed(x[gone], noise.derive(keys[gone], 1))
+        return x
+
+    def _completed(self, x: Tensor, keys: Tensor) -> Tensor:
+        """x (B, D) with NaN where an entry is missing -> x with these drawn, by keys (B,)."""
+        assert self.completion is not None
+        each = torch.arange(_CANDIDATES, device=keys.device).repeat(len(x))
+        normals = noise.normal(noise.derive(keys.repeat_interleave(_CANDIDATES), each), self.item_shape)
+        candidates, log_q = self.completion.draw(x.repeat_interleave(_CANDIDATES, dim=0), normals)
+        log_weights = (self.log_prob(candidates).double() - log_q).nan_to_num(-math.inf, posinf=-math.inf)
+        u = noise.uniform(noise.derive(keys, _CANDIDATES), (_CANDIDATES,))
+        gumbel = -(-u.log()).log()  # the greatest of log-weights with such noise is a draw by the weights
+        chosen = (log_weights.reshape(-1, _CANDIDATES) + gumbel).argmax(dim=1)
+        return candidates.reshape(len(x), _CANDIDATES, -1)[torch.arange(len(x), device=x.device), chosen]
+
     def to_items(self, x: Tensor) -> Tensor:
-        """Continuous points (B, *item_shape) -> items: uint8 pixels of an image flow, the points of a vector flow."""
+        """Continuous points (B, *item_shape) -> items: uint8 pixels of an image flow, the points of a vector flow.
+
+        In columns of a table that have steps, a point becomes the nearest value.
+        """
+        if self.columns is not None:
+            return self.columns.inverse(x)[0]
         return x if self.dequantise is None else self.dequantise.inverse(x)[0].to(torch.uint8)
 
     def extra_repr(self) -> str:
         return f"item_shape={self.item_shape}"
+
+    def fit_completion(self, items: Tensor) -> None:
+        """Fit what missing entries of a table's rows are drawn from, to training items (N, D). Others need nothing."""
+        if self.columns is not None and self.completion is not None:
+            self.completion.fit(self.columns(items.to(self.device, self.dtype))[0])
 
     def initialise(self, x: Tensor) -> None:
         """Set all data-dependent parameters from one batch x (B, *item_shape) of continuous training points."""

@@ -1,7 +1,7 @@
 """The format of a published model, and the store that keeps them: safetensors and JSON, no code."""
 
 from model_store.draws import draws_to_png, fits_a_sheet
-from model_store.errors import ModelRefused, StoreError, UnknownModel
+from model_store.errors import FailedSelfTest, ModelRefused, StoreError, UnknownModel
 from model_store.loading import LoadedModel
 from model_store.manifest import DRAWS, Manifest
 from model_store.precision import measure_bfloat16, serving
@@ -14,6 +14,7 @@ from model_store.weights import round_weights
 __all__ = [
     "DRAWS",
     "CalibrationEvidence",
+    "FailedSelfTest",
     "LoadedModel",
     "Manifest",
     "MapEvidence",

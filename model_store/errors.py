@@ -9,6 +9,10 @@ class UnknownModel(StoreError):
     """The store has no such model, version, alias or file."""
 
 
+class FailedSelfTest(StoreError):
+    """A flow that was to be published does not give its own answers again once it is read back."""
+
+
 class ModelRefused(StoreError):
     """A model is in the store and must not be served: one of its versions failed a check, or none can be read.
 

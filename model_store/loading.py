@@ -12,9 +12,10 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from flows import Flow, inpainting
-from flows.anomaly import Calibration, MapCalibration, Recipe, names_of, tests_of
+from flows.anomaly import Calibration, CrossCalibration, MapCalibration, Recipe
 from model_store import manifest as m
 from model_store import selftest
+from model_store.calibrations import calibration_of
 from model_store.draws import draws_from_png
 from model_store.errors import ModelRefused, UnknownModel
 from model_store.files import LARGEST_JSON, DamagedFile, read_checked, read_plain
@@ -36,7 +37,7 @@ class LoadedModel:
     """The flow in float32, with which the card's and the golden log-likelihoods were measured."""
     serving: Flow
     """The flow that answers: ``flow`` itself, or a copy with nets of bfloat16 where those were asked for."""
-    calibration: Calibration | None
+    calibration: Calibration | CrossCalibration | None
     deviation: selftest.Deviation
     directory: Path = field(repr=False)
     least_rows: int | None = None
@@ -137,9 +138,12 @@ def load_version(
         flow = flow_from_bytes(manifest, data[m.WEIGHTS]).to(device)
         if flow.is_image != (manifest.item.dtype == "uint8"):
             raise DamagedTensors(f"items of {manifest.item.dtype} do not fit this architecture")
+        if manifest.table is not None and (flow.is_image or [len(manifest.table)] != manifest.item.shape):
+            columns = len(manifest.table)
+            raise DamagedTensors(f"a schema of {columns} columns does not fit items of shape {manifest.item.shape}")
         golden = from_bytes(data[m.GOLDEN])
         deviation = _self_test(flow, manifest, golden)
-        calibration = _calibration(flow, manifest.calibration if calibrated else None, data)
+        calibration = calibration_of(flow, manifest, data) if calibrated else None
         anomaly_map = _map(flow, manifest.map, data)
         answering, fallback = _serving(flow, manifest, golden) if bfloat16 else (flow, None)
         survey = None
@@ -177,28 +181,6 @@ def _self_test(flow: Flow, manifest: m.Manifest, golden: Mapping[str, Tensor]) -
     if problem:
         raise DamagedTensors(problem)
     return deviation
-
-
-def _calibration(flow: Flow, note: m.CalibrationNote | None, data: Mapping[str, bytes]) -> Calibration | None:
-    """The calibration that the manifest's note describes. Raises DamagedTensors or DamagedFile for any other."""
-    if note is None:
-        return None
-    if m.CALIBRATION not in data:
-        raise DamagedFile(f"the manifest lists no {m.CALIBRATION}")
-    if tuple(note.statistics) != names_of(flow):
-        raise DamagedTensors(
-            "the calibration is of other statistics than this version of Sluice computes: sluice-calibrate renews it"
-        )
-    tensors = from_bytes(data[m.CALIBRATION])
-    sizes = {key: len(tensor) for key, tensor in tensors.items()}
-    if sizes != {"fit": note.fit, "held_out": note.reference, "scale": 2}:
-        raise DamagedTensors(f"{m.CALIBRATION} does not hold the items that the manifest says")
-    try:
-        return Calibration.from_tensors(
-            tests_of(flow), {key: tensor.to(flow.device) for key, tensor in tensors.items()}
-        )
-    except ValueError as error:
-        raise DamagedTensors(f"{m.CALIBRATION}: {error}") from error
 
 
 def _map(flow: Flow, note: m.MapNote | None, data: Mapping[str, bytes]) -> MapCalibration | None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from model_store.reference import NAME
+from tables import Schema
 
 FORMAT: Final = 1
 MANIFEST = "manifest.json"
@@ -71,6 +72,11 @@ class CalibrationNote(_Strict):
     """Number of items that fitted the nonconformity score."""
     reference: int
     """Number of items that p-values are ranked among."""
+    folds: Annotated[int, Field(ge=1, le=100)] | None = None
+    """Of a table's cross-conformal p-values: the number of members, each with a flow of its own if they are several.
+
+    None for a calibration by kernel densities of statistics.
+    """
     detection: dict[str, dict[str, float]] = {}
     """How well the verdict tells each other set of items from ordinary ones, measured on none of the items above."""
 
@@ -142,4 +148,6 @@ class Manifest(_Strict):
 
     See ``precision.serving``. None for versions that were published before it was measured.
     """
+    table: Schema | None = Field(default=None, alias="schema")
+    """The columns of the table that a vector is a row of; None for images, and for vectors without a schema."""
     files: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")], FileEntry]

@@ -9,8 +9,9 @@ from typing import Any
 from torch import Tensor
 
 from flows import Flow
-from flows.anomaly import Calibration, MapCalibration
+from flows.anomaly import Calibration, CrossCalibration, MapCalibration
 from model_store.manifest import Bfloat16Note, Dtype
+from tables import Schema
 
 Figures = Mapping[str, Mapping[str, float]]
 """Named figures of named sets of items: ``{"test": {"log_likelihood": 1980.5}}``."""
@@ -20,7 +21,7 @@ Figures = Mapping[str, Mapping[str, float]]
 class CalibrationEvidence:
     """A calibration with what the manifest says of it. It is of the flow that serves (see ``precision.serving``)."""
 
-    calibration: Calibration
+    calibration: Calibration | CrossCalibration
     source: str
     """Where the calibration's items come from, as a sentence for people."""
     detection: Figures = field(default_factory=dict)
@@ -71,3 +72,5 @@ class Publication:
     """What nets of bfloat16 change in the log-likelihoods (see ``precision.measure_bfloat16``)."""
     draws: Tensor | None = None
     """Items (N, *item_shape) drawn from the flow, for the initial points of inpaintings (see ``inpainting.draws``)."""
+    table: Schema | None = None
+    """The columns of the table that the flow's vectors are rows of."""

@@ -18,14 +18,15 @@ from typing import NamedTuple
 from torch import Tensor
 
 from flows import Flow
-from flows.anomaly import names_of
+from flows.anomaly import CrossCalibration
 from flows.priors import PRIORS
 from model_store import manifest as m
 from model_store import selftest
 from model_store.aliases import DEFAULT
+from model_store.calibrations import calibration_to_bytes
 from model_store.drafts import draft_directory, sweep
 from model_store.draws import draws_to_png
-from model_store.errors import StoreError
+from model_store.errors import FailedSelfTest, StoreError
 from model_store.files import names_in, replace_durably, sync_directory, write_durably
 from model_store.loading import LoadedModel
 from model_store.publication import CalibrationEvidence, MapEvidence, Publication
@@ -43,6 +44,8 @@ class Published(NamedTuple):
     name: str
     version: int
     path: Path
+    verdicts: str
+    """What p-values rest on and how small they can be, as a sentence for people."""
     new: bool = True
     """Whether it was published just now."""
 
@@ -50,8 +53,8 @@ class Published(NamedTuple):
 def publish(store: Path, name: str, publication: Publication) -> Published:
     """Publish a flow as the next version of ``name`` and point the alias `default` at it.
 
-    Raises StoreError when the name cannot name a model, or when the version, read back from its bytes, fails its own
-    self-test. The store is then as it was.
+    Raises StoreError when the name cannot name a model, and FailedSelfTest when the version, read back from its bytes,
+    fails its own self-test. The store is then as it was.
     """
     _check_name(name)
     weights = flow_to_bytes(publication.flow, publication.weights_dtype)
@@ -61,7 +64,7 @@ def publish(store: Path, name: str, publication: Publication) -> Published:
     answers = selftest.golden_log_likelihood(stored, items, seed)
     problem = selftest.complaint(selftest.measure(stored, items, answers, seed), draft.golden)
     if problem:
-        raise StoreError(f"{name} is not published: {problem}")
+        raise FailedSelfTest(f"{name} is not published: {problem}")
     files = {
         m.WEIGHTS: weights,
         m.GOLDEN: to_bytes({"items": items, "log_likelihood": answers}),
@@ -80,8 +83,10 @@ def published_before(store: Path, name: str, flow: Flow, weights_dtype: m.Dtype)
     digest = hashlib.sha256(flow_to_bytes(flow, weights_dtype)).hexdigest()
     for version in reversed(shelf.versions(name)):
         with suppress(StoreError):  # a damaged version holds nothing
-            if shelf.manifest(name, version).files[m.WEIGHTS].sha256 == digest:
-                return Published(name, version, store / name / str(version), new=False)
+            manifest = shelf.manifest(name, version)
+            if manifest.files[m.WEIGHTS].sha256 == digest:
+                verdicts = verdicts_of(manifest.calibration)
+                return Published(name, version, store / name / str(version), verdicts, new=False)
     return None
 
 
@@ -105,7 +110,7 @@ def recalibrate(
         update={
             "published": _now(),
             "provenance": {**model.manifest.provenance, "weights_of": model.reference},
-            "calibration": _note(evidence, model.flow),
+            "calibration": _note(evidence),
             "map": _map_note(anomaly_map),
             "bfloat16": bfloat16,
         }
@@ -166,19 +171,21 @@ def _draft(name: str, publication: Publication) -> m.Manifest:
             log_likelihood_tolerance=max(_LEAST_TOLERANCE, selftest.NATS_PER_DIMENSION * flow.dimensions),
             round_trip_tolerance=selftest.ROUND_TRIP,
         ),
-        calibration=None if publication.calibration is None else _note(publication.calibration, flow),
+        calibration=None if publication.calibration is None else _note(publication.calibration),
         map=_map_note(publication.map),
         bfloat16=publication.bfloat16,
+        schema=publication.table,
         files={},
     )
 
 
-def _note(evidence: CalibrationEvidence, flow: Flow) -> m.CalibrationNote:
+def _note(evidence: CalibrationEvidence) -> m.CalibrationNote:
     return m.CalibrationNote(
         source=evidence.source,
-        statistics=list(names_of(flow)),
-        fit=len(evidence.calibration.tensors()["fit"]),
+        statistics=[name for test in evidence.calibration.tests for name in test.statistics],
+        fit=evidence.calibration.fit,
         reference=evidence.calibration.size,
+        folds=len(evidence.calibration.members) if isinstance(evidence.calibration, CrossCalibration) else None,
         detection={items: dict(figures) for items, figures in evidence.detection.items()},
     )
 
@@ -201,7 +208,7 @@ def _measured_files(
     """The files of the parts that a version may lack."""
     files = {}
     if evidence is not None:
-        files[m.CALIBRATION] = to_bytes(evidence.calibration.tensors())
+        files[m.CALIBRATION] = calibration_to_bytes(evidence.calibration)
     if anomaly_map is not None:
         files[m.MAP] = to_bytes(anomaly_map.calibration.tensors())
     if draws is not None:
@@ -230,7 +237,15 @@ def _write(store: Path, draft: m.Manifest, files: Mapping[str, bytes]) -> Publis
             version = _claim(temporary, draft.model_copy(update={"files": entries}), directory)
         sync_directory(directory)
     Store(store).set_alias(draft.name, DEFAULT, version)
-    return Published(draft.name, version, directory / str(version))
+    return Published(draft.name, version, directory / str(version), verdicts_of(draft.calibration))
+
+
+def verdicts_of(note: m.CalibrationNote | None) -> str:
+    """What p-values rest on and how small they can be, as a sentence for people."""
+    if note is None:
+        return "verdicts: none, since there were too few items to calibrate p-values on"
+    n = note.reference
+    return f"verdicts: p-values rest on {n:,} items; none is below {1 / (n + 1):.3g}, the smallest usable --alpha"
 
 
 def _claim(temporary: Path, draft: m.Manifest, directory: Path) -> int | None:
@@ -239,7 +254,7 @@ def _claim(temporary: Path, draft: m.Manifest, directory: Path) -> int | None:
     taken = (int(name) for name in names_in(directory) if re.fullmatch(VERSION, name))
     version = max(taken, default=0) + 1
     manifest = draft.model_copy(update={"version": version})
-    replace_durably(temporary / m.MANIFEST, (manifest.model_dump_json(indent=1) + "\n").encode())
+    replace_durably(temporary / m.MANIFEST, (manifest.model_dump_json(indent=1, by_alias=True) + "\n").encode())
     try:
         temporary.rename(directory / str(version))
     except OSError as error:

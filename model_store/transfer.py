@@ -28,7 +28,7 @@ from model_store.files import LARGEST_JSON, DamagedFile
 from model_store.hub_layout import CONFIG, card_in, manifest_in, to_hub
 from model_store.loading import first_fault, load_version
 from model_store.publication import Publication, Report
-from model_store.publishing import Published, publish, republish
+from model_store.publishing import Published, publish, republish, verdicts_of
 from model_store.store import Store
 from model_store.weights import DamagedTensors, flow_of
 
@@ -78,7 +78,8 @@ def receive(store: Store, source: Path, name: str | None = None, largest: int = 
         wanted = name or manifest.name
         for version in reversed(store.versions(wanted)):
             if store.manifest(wanted, version).files == manifest.files:
-                return Published(wanted, version, store.root / wanted / str(version))
+                verdicts = verdicts_of(manifest.calibration)
+                return Published(wanted, version, store.root / wanted / str(version), verdicts, new=False)
         return republish(store.root, model, wanted)
 
 

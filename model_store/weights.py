@@ -73,23 +73,31 @@ def flow_of(architecture: Architecture, shape: Sequence[int], weights_dtype: Dty
     The flow is built on the meta device first, so arguments that ask for a gigantic network take no memory.
     Raises DamagedTensors when the architecture is unknown or cannot be built, or when the tensors do not fit it.
     """
+    return _flow(architecture, shape, from_bytes(data), weights_dtype)
+
+
+def flow_from_tensors(manifest: Manifest, tensors: Mapping[str, Tensor], dtype: Dtype = "float32") -> Flow:
+    """The manifest's architecture with weights whose matrices are stored in ``dtype``; see ``flow_of``."""
+    return _flow(manifest.architecture, manifest.item.shape, tensors, dtype)
+
+
+def _flow(architecture: Architecture, shape: Sequence[int], tensors: Mapping[str, Tensor], dtype: Dtype) -> Flow:
     with torch.device("meta"):
         try:
             flow = build(architecture.name, shape, architecture.arguments)
         except (FlowError, TypeError) as error:
             raise DamagedTensors(str(error)) from error
     expected = flow.state_dict()
-    tensors = from_bytes(data)
     for key in sorted(expected.keys() - tensors.keys()):
         raise DamagedTensors(f"tensor {key!r} is missing")
     for key in sorted(tensors.keys() - expected.keys()):
         raise DamagedTensors(f"tensor {key!r} does not belong to architecture {architecture.name!r}")
     for key, tensor in tensors.items():
         want = expected[key]
-        dtype = stored_dtype(want, weights_dtype)
-        if tensor.shape != want.shape or tensor.dtype != dtype:
+        wanted = stored_dtype(want, dtype)
+        if tensor.shape != want.shape or tensor.dtype != wanted:
             raise DamagedTensors(
-                f"tensor {key!r} is {tuple(tensor.shape)} {tensor.dtype}, not {tuple(want.shape)} {dtype}"
+                f"tensor {key!r} is {tuple(tensor.shape)} {tensor.dtype}, not {tuple(want.shape)} {wanted}"
             )
     flow.load_state_dict({key: tensor.to(torch.float32) for key, tensor in tensors.items()}, assign=True)
     return flow.eval().requires_grad_(False)

@@ -20,7 +20,7 @@ import pytest
 pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("wheel")]
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("flows", "model_store", "service", "trainer")
+PACKAGES = ("flows", "model_store", "service", "tables", "trainer")
 WAIT = 120
 """Seconds until a process has done its work, on a busy machine."""
 
@@ -101,13 +101,16 @@ def wait_until_ready(address: str, log: Path) -> httpx.Response:
         time.sleep(0.1)
 
 
-def test_the_wheel_carries_the_licence_and_every_file_of_the_models_that_ship(wheel: Path) -> None:
+def test_the_wheel_carries_the_licence_the_page_and_every_file_of_the_models_that_ship(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         (metadata,) = (archive.read(name).decode() for name in names if name.endswith(".dist-info/METADATA"))
     tracked = subprocess.run(
         ["git", "ls-files", "model_store/models"], cwd=ROOT, capture_output=True, text=True, timeout=WAIT, check=False
     ).stdout.split()
+    page = [str(path.relative_to(ROOT)) for path in (ROOT / "service/page").rglob("*.*") if path.suffix != ".md"]
+    assert "service/page/tabs/score.js" in page
+    assert set(page) <= names
     shipped = tracked or [str(path.relative_to(ROOT)) for path in (ROOT / "model_store/models").rglob("*.*")]
     assert set(shipped) <= names
     assert any(name.endswith("/licenses/LICENSE") for name in names)

@@ -1,7 +1,11 @@
 """Is an item atypical? Statistics of items under a flow, and p-values calibrated on held-out items."""
 
-from flows.anomaly.calibration import Calibration, GroupVerdict, Verdict, benjamini_hochberg
+from flows.anomaly.calibration import Assessment, Calibration, GroupVerdict, Verdict, benjamini_hochberg
+from flows.anomaly.contributions import contributions
+from flows.anomaly.cross_conformal import KEPT_ROWS, LEAST_ROWS, UNSEEN, CrossCalibration
 from flows.anomaly.maps import RECIPES, AnomalyMap, MapCalibration, Recipe
+from flows.anomaly.members import ROW_STATISTICS, row_tests
+from flows.anomaly.neighbours import Neighbours
 from flows.anomaly.nonconformity import MINIMUM_ITEMS, NonconformityScores
 from flows.anomaly.statistics import (
     STATISTICS,
@@ -15,21 +19,30 @@ from flows.anomaly.statistics import (
 )
 
 __all__ = [
+    "KEPT_ROWS",
+    "LEAST_ROWS",
     "MINIMUM_ITEMS",
     "RECIPES",
+    "ROW_STATISTICS",
     "STATISTICS",
+    "UNSEEN",
     "AnomalyMap",
+    "Assessment",
     "Calibration",
+    "CrossCalibration",
     "GroupVerdict",
     "MapCalibration",
+    "Neighbours",
     "NonconformityScores",
     "Recipe",
     "Test",
     "Verdict",
     "benjamini_hochberg",
+    "contributions",
     "names_of",
     "pixel_nats",
     "pixel_nats_of",
+    "row_tests",
     "statistics",
     "statistics_and_pixels",
     "tests_of",

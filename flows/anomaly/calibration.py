@@ -9,13 +9,15 @@ section 2.2). Tests are combined before this last step, so the combined p-value 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from flows.anomaly.nonconformity import NonconformityScores, check_table, p_values, p_values_of_ranks
-from flows.anomaly.statistics import Test
+from flows.anomaly.statistics import Test, statistics
+from flows.flow import Flow
 
 
 class Verdict(NamedTuple):
@@ -55,6 +57,24 @@ class GroupVerdict(NamedTuple):
     degrees: int
 
 
+class Assessment(NamedTuple):
+    """What a calibration says of B items at once, float64 on the device of the flow."""
+
+    log_likelihood: Tensor
+    """(B,): nats, under the flow that answers."""
+    statistics: Tensor
+    """(B, K): the statistics that mean something on their own, in the order of the tests."""
+    verdict: Verdict
+
+
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)
+def _columns_of(tests: tuple[Test, ...], device: torch.device) -> Tensor:
+    """The columns of the statistics that mean something on their own; read and never written to."""
+    names = [name for test in tests for name in test.statistics]
+    return torch.tensor([names.index(name) for test in tests for name in test.reported]).to(device)
+
+
 class Calibration:
     """The features of held-out items (n, G), under nonconformity scores that were fitted without these items.
 
@@ -81,7 +101,7 @@ class Calibration:
         self._combined = nonconformity.combined(columns).sort().values
         quantiles = torch.arange(1, 2 * self.size + 2, device=features.device).double() / (2 * (self.size + 1))
         self._normal_score_of = torch.special.ndtri(quantiles)
-        self._precision = _precision(self._normal_scores(*self._ranks(columns)).cpu())
+        self._precision = precision_of(self._normal_scores(*self._ranks(columns)).cpu())
 
     @classmethod
     def of(cls, tests: Sequence[Test], fit: Tensor, held_out: Tensor) -> Calibration:
@@ -107,6 +127,29 @@ class Calibration:
     def size(self) -> int:
         """n, the number of held-out items. No p-value is below 1 / (n + 1)."""
         return len(self.features)
+
+    @property
+    def fit(self) -> int:
+        """The number of items that fitted the nonconformity scores."""
+        return len(self.nonconformity.fit)
+
+    @property
+    def tests(self) -> tuple[Test, ...]:
+        """The tests that make up a verdict."""
+        return self.nonconformity.tests
+
+    def assess(self, flow: Flow, x: Tensor) -> Assessment:
+        """The likelihoods of and verdicts on continuous points (B, *item_shape), in one forward pass of the flow."""
+        return self.assess_statistics(statistics(flow, x))
+
+    def assess_statistics(self, found: Tensor) -> Assessment:
+        """``assess`` of points whose statistics (B, K) are known."""
+        names = [name for test in self.tests for name in test.statistics]
+        return Assessment(
+            found[:, names.index("log_likelihood")],
+            found.index_select(1, _columns_of(self.tests, found.device)),
+            self.judge(found),
+        )
 
     def held_out(self, statistic: str) -> Tensor:
         """The values (n,) of a reported statistic over the held-out items, in its own unit."""
@@ -137,14 +180,7 @@ class Calibration:
 
         Each verdict is what its batch gets alone, to the bit.
         """
-        statistics: list[float] = []
-        for part in torch.split(scores, list(lengths)):
-            mean = part[0] if len(part) == 1 else part.mean(dim=0)
-            statistics.append(float(mean @ self._precision @ mean) / (1 / len(part) + 1 / self.size))
-        degrees = scores.shape[1]
-        halves = torch.tensor(statistics, dtype=torch.float64) / 2
-        tails = torch.special.gammaincc(torch.full_like(halves, degrees / 2.0), halves).tolist()
-        return [GroupVerdict(tail, value, degrees) for tail, value in zip(tails, statistics, strict=True)]
+        return group_verdicts(scores, lengths, self._precision, self.size)
 
     def _ranks(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """For features (G, B): the number of held-out values that are less, and at most equal, (G, B) each."""
@@ -180,7 +216,22 @@ def benjamini_hochberg(p_values: Tensor, rate: float) -> Tensor:
     return flags
 
 
-def _precision(scores: Tensor) -> Tensor:
+def group_verdicts(scores: Tensor, lengths: Sequence[int], precision: Tensor, size: int) -> list[GroupVerdict]:
+    """Verdicts on batches whose normal scores (sum of lengths, G) follow one another.
+
+    ``precision`` (G, G) is the inverse correlation of the scores of ``size`` held-out items.
+    """
+    statistics: list[float] = []
+    for part in torch.split(scores, list(lengths)):
+        mean = part[0] if len(part) == 1 else part.mean(dim=0)
+        statistics.append(float(mean @ precision @ mean) / (1 / len(part) + 1 / size))
+    degrees = scores.shape[1]
+    halves = torch.tensor(statistics, dtype=torch.float64) / 2
+    tails = torch.special.gammaincc(torch.full_like(halves, degrees / 2.0), halves).tolist()
+    return [GroupVerdict(tail, value, degrees) for tail, value in zip(tails, statistics, strict=True)]
+
+
+def precision_of(scores: Tensor) -> Tensor:
     """The inverse correlation matrix (K, K) of scores (N, K). A constant column correlates with nothing."""
     columns = scores.shape[1]
     correlations = torch.corrcoef(scores.T).reshape(columns, columns).nan_to_num(0).fill_diagonal_(1)

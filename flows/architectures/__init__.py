@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from flows.architectures import glow, lattice, nice, realnvp, spline
+from flows.architectures import glow, lattice, nice, realnvp, spline, table
 from flows.architectures.arguments import MOST_NESTED_LAYERS, Argument, Widths
 from flows.errors import ArchitectureError
 from flows.flow import Flow
@@ -29,6 +29,7 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
         "nice": Architecture(nice.nice, nice.ARGUMENTS),
         "realnvp": Architecture(realnvp.realnvp, realnvp.ARGUMENTS),
         "spline": Architecture(spline.spline, spline.ARGUMENTS),
+        "table": Architecture(table.table, table.ARGUMENTS),
     }
 )
 

@@ -108,6 +108,27 @@ class Fraction(Argument):
 
 
 @dataclass(frozen=True)
+class Numbers(Argument):
+    """A list of finite numbers that are not negative, one for each column of a table; whole ones where ``whole``."""
+
+    default: tuple[float, ...] = ()
+    whole: bool = False
+
+    @property
+    def expected(self) -> str:
+        return f"a list of finite {'integers' if self.whole else 'numbers'} from 0 on, one for each column"
+
+    def allows(self, value: object) -> bool:
+        kinds = int if self.whole else (int, float)
+        return (
+            isinstance(value, Sequence)
+            and not isinstance(value, str)
+            and len(value) <= WIDEST
+            and all(isinstance(each, kinds) and not isinstance(each, bool) and 0 <= each < 1e30 for each in value)
+        )
+
+
+@dataclass(frozen=True)
 class Choice(Argument):
     """One of the names in ``choices``."""
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from flows.architectures.arguments import Argument, Choice, Count, Flag, Widths
+from flows.architectures.arguments import Argument, Choice, Count, Flag, Numbers, Widths
 from flows.flow import Flow
 from flows.nets import ACTIVATIONS, MLP
 from flows.priors import PRIORS
+from flows.transforms.columns import columns_of
 from flows.transforms.coupling import AdditiveCoupling, EvenOdd
 from flows.transforms.preprocessing import Dequantise, Flatten
 from flows.transforms.scaling import DiagonalScaling
@@ -22,6 +23,8 @@ ARGUMENTS: Mapping[str, Argument] = {
     "activation": Choice("relu", ACTIVATIONS),
     "whitening": Choice("none", WHITENINGS),
     "image": Flag(True),
+    "steps": Numbers(),
+    "levels": Numbers(whole=True),
 }
 
 
@@ -34,12 +37,15 @@ def nice(
     activation: str = "relu",
     whitening: str = "none",
     image: bool = True,
+    steps: Sequence[float] = (),
+    levels: Sequence[int] = (),
 ) -> Flow:
     """NICE. The defaults are the paper's MNIST preset (section 5.1): four couplings, five layers of 1000 units each.
 
     ``hidden`` are the layers of each coupling's perceptron. ``image`` says whether items are 8-bit pixels, which are
     dequantised, or float vectors. ``whitening`` names the first transform: "none" subtracts the mean, as the paper does
-    for MNIST; the paper uses approximate whitening for TFD, and ZCA for SVHN and CIFAR-10.
+    for MNIST; the paper uses approximate whitening for TFD, and ZCA for SVHN and CIFAR-10. With ``steps`` and
+    ``levels`` vectors are rows of a table (see ``DequantiseColumns``).
 
     >>> flows.nice((28, 28), couplings=2, hidden=[100]).log_prob(torch.rand(3, 28, 28)).shape
     torch.Size([3])
@@ -55,4 +61,5 @@ def nice(
         [*network, DiagonalScaling(dimensions, target_std=latent.std)],
         latent,
         Dequantise() if image else None,
+        columns_of(item_shape, steps, levels),
     )

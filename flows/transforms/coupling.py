@@ -162,7 +162,7 @@ class AffineCoupling(Coupling):
     """g(x; r, t) = x * exp(s) + t with s = b tanh(r / b); log|det| = sum of s (Real NVP, eqs. 4, 6 and 8).
 
     The net returns r and t: twice as many entries as the coupling changes. The paper learns the bound b on the
-    log-scale; here it is fixed at 3, so no input and no weights can scale an entry by more than e^3.
+    log-scale; here it is fixed, at 3 by default, so no input and no weights can scale an entry by more than e^3.
 
     >>> split = flows.EvenOdd(4, parity=0)
     >>> coupling = flows.AffineCoupling(split, flows.MLP(split.kept, [8], 2 * split.changed))
@@ -171,7 +171,9 @@ class AffineCoupling(Coupling):
     (torch.Size([3, 4]), torch.Size([3]))
     """
 
-    bound = 3.0
+    def __init__(self, split: Split, net: nn.Module, bound: float = 3.0) -> None:
+        super().__init__(split, net)
+        self.bound = bound
 
     def couple(self, changed: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
         log_scale, shift = self._scale_and_shift(parameters)

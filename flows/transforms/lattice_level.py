@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -38,6 +40,10 @@ class LatticeLevel(Transform):
     """(G, colours, rows, columns) bool: the pixels that each group knows."""
     groups: Tensor
     """(G, H, W) bool: the entries of each group in its channel."""
+    planes: Tensor
+    """The channels (U,) that the groups make up: each group one of them, or several groups one each."""
+    seen: Tensor
+    """(G, C E CELL^2, H, W) bool: the inputs of the net that each group knows."""
     useful: Tensor
     """Of a joint level: the channels of a net's input that are ever known."""
 
@@ -52,6 +58,11 @@ class LatticeLevel(Transform):
         # They follow from the shape, so they are not saved, and they exist even on the meta device.
         self.register_buffer("known", functional.pixel_shuffle(before.float(), CELL).bool(), persistent=False)
         self.register_buffer("groups", groups.any(dim=1), persistent=False)
+        planes = torch.tensor(list(dict.fromkeys(self.channels)), device="cpu")
+        self.register_buffer("planes", planes, persistent=False)
+        coded = self.known.float().repeat_interleave(CODE, dim=1)
+        seen = torch.cat([self._shifted(coded[index : index + 1], index) for index in range(len(groups))])
+        self.register_buffer("seen", seen.bool(), persistent=False)
         self.code = PixelCode(CODE)
         self.joint = joint
         channels, start = CODE * groups.shape[1], UnitMixture.start(components)
@@ -104,9 +115,7 @@ class LatticeLevel(Transform):
             return UnitMixture(self._jointly(x, index).to(x.dtype), self.components)
         # Entries that are not known may be latents, which are not pixels and may be large.
         code = self.code(torch.where(self.known[which[-1]], functional.pixel_shuffle(x, CELL), 0))
-        seen = [self._seen(code, index) for index in which]
-        inputs = seen[0] if len(seen) == 1 else torch.cat(seen)
-        raw: Tensor = self.net(inputs, slice(which[0], which[-1] + 1))
+        raw: Tensor = self.net(self._seen(code, which), slice(which[0], which[-1] + 1))
         return UnitMixture(raw.to(x.dtype), self.components)
 
     def _jointly(self, x: Tensor, index: int | None) -> Tensor:
@@ -115,7 +124,7 @@ class LatticeLevel(Transform):
         place, colour = (None, None) if index is None else divmod(index, n)
         places = range(len(self.channels) // n) if place is None else range(place, place + 1)
         code = self.code(torch.where(self.known[places[-1] * n], functional.pixel_shuffle(x, CELL), 0))
-        seen = torch.cat([self._seen(code, p * n).index_select(1, self.useful) for p in places])
+        seen = self._seen(code, range(places[0] * n, places[-1] * n + 1, n)).index_select(1, self.useful)
         # A head sees the colours before its own, of its own group only: elsewhere they may be unknown.
         before = self.colours - 1 if colour is None else colour
         earlier = seen.new_zeros(len(seen), 0, *seen.shape[2:])
@@ -133,16 +142,22 @@ class LatticeLevel(Transform):
 
     def _useful(self) -> Tensor:
         """Which channels of what a place sees can ever be known; the others are zero for all items."""
-        ones = self.known.new_ones(1, self.colours * CODE, *self.known.shape[2:], dtype=torch.float32)
-        seen = [self._seen(ones, index)[0] for index in range(0, len(self.channels), self.colours)]
-        return torch.stack(seen).amax(dim=(0, 2, 3)).nonzero().squeeze(1)
+        return self.seen[:: self.colours].any(dim=0).flatten(1).any(dim=1).nonzero().squeeze(1)
 
-    def _seen(self, code: Tensor, index: int) -> Tensor:
-        """Codes (B, C E, rows, columns) -> those that a group knows, shifted and in cells: (B, C E CELL^2, H, W)."""
+    def _seen(self, code: Tensor, indices: Sequence[int]) -> Tensor:
+        """Codes (B, C E, rows, columns) -> those that groups know, shifted and in cells: (G B, C E CELL^2, H, W)."""
+        shifted = [self._shifted(code, index) for index in indices]
+        if len(shifted) == 1:
+            return shifted[0] * self.seen[indices[0]]
+        known = self.seen[indices[0] : indices[-1] + 1 : indices[1] - indices[0]]
+        return (torch.stack(shifted) * known.unsqueeze(1)).flatten(0, 1)
+
+    def _shifted(self, code: Tensor, index: int) -> Tensor:
+        """Codes (B, C E, rows, columns) shifted and rotated for a group, in cells: (B, C E CELL^2, H, W)."""
         colour, offset = divmod(self.channels[index], CELL**2)
         row, column = divmod(offset, CELL)
-        code = code.reshape(len(code), self.colours, CODE, *code.shape[2:]) * self.known[index].unsqueeze(1)
-        code = (code.roll(-colour, dims=1) if colour else code).flatten(1, 2)
+        if colour:
+            code = code.reshape(len(code), self.colours, CODE, *code.shape[2:]).roll(-colour, dims=1).flatten(1, 2)
         down, right = CELL // 2 - row, CELL // 2 - column
         return functional.pixel_unshuffle(functional.pad(code, (right, -right, down, -down)), CELL)
 
@@ -152,8 +167,11 @@ class LatticeLevel(Transform):
 
     def put(self, x: Tensor, planes: Tensor) -> None:
         """Write the groups' entries of planes (G B, H, W) to x (B, C, H, W)."""
-        for index, plane in enumerate(planes.chunk(len(self.channels))):
-            self._put(x, plane, index)
+        each = planes.reshape(len(self.channels), -1, *planes.shape[1:])
+        if len(self.channels) > len(self.planes):  # groups of one channel share out its entries
+            own = torch.where(self.groups.unsqueeze(1), each, 0)
+            each = own.reshape(-1, len(self.planes), *each.shape[1:]).sum(dim=0)
+        x.index_copy_(1, self.planes, each.transpose(0, 1))
 
     def _put(self, x: Tensor, plane: Tensor, index: int) -> None:
         """Write one group's entries of a plane (B, H, W) to x."""

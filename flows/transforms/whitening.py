@@ -71,6 +71,9 @@ class Whitening(Transform):
     one, all others by the common scale of their mean variance. This stores D x components numbers, and it does not
     enlarge directions that hold little but noise.
 
+    With ``shrunk`` the covariance is mixed with a multiple of the identity, by the weight that suits normal data of so
+    many rows (Chen, Wiesel, Eldar & Hero 2010, "Shrinkage algorithms for MMSE covariance estimation", eq. 23).
+
     ``initialise`` fits the whitening to its batch. The directions are stored as one long vector because a store may
     round matrices, and a rounded rotation is no rotation.
 
@@ -85,8 +88,9 @@ class Whitening(Transform):
     log_scale: Tensor
     rest: Tensor
 
-    def __init__(self, dimensions: int, components: int | None = None) -> None:
+    def __init__(self, dimensions: int, components: int | None = None, shrunk: bool = False) -> None:
         super().__init__()
+        self.shrunk = shrunk
         self.dimensions, self.components = dimensions, dimensions if components is None else components
         if not 0 < self.components <= dimensions:
             raise ShapeMismatch(
@@ -122,6 +126,8 @@ class Whitening(Transform):
         for part in torch.split(x, _PART):
             centred = part.double() - mean
             covariance += centred.T @ centred / len(x)
+        if self.shrunk:
+            covariance = _shrunk(covariance, len(x))
         variances, directions = torch.linalg.eigh(covariance)  # ascending, each direction a column
         variances = variances.clamp_min(0)
         floor = _FLOOR * variances.mean()
@@ -136,6 +142,17 @@ class Whitening(Transform):
 
     def extra_repr(self) -> str:
         return f"{self.dimensions}, components={self.components}"
+
+
+def _shrunk(covariance: Tensor, count: int) -> Tensor:
+    """The covariance (D, D) of ``count`` rows, mixed with its mean variance by oracle approximating shrinkage."""
+    dimensions = len(covariance)
+    mean = covariance.trace() / dimensions
+    squares = covariance.square().sum()
+    above = (1 - 2 / dimensions) * squares + (dimensions * mean) ** 2
+    below = (count + 1 - 2 / dimensions) * (squares - dimensions * mean**2)
+    weight = (above / below.clamp_min(torch.finfo(covariance.dtype).tiny)).clamp(0, 1)
+    return (1 - weight) * covariance + weight * mean * torch.eye(dimensions).to(covariance)
 
 
 WHITENINGS: Mapping[str, Callable[[int], Transform]] = {

@@ -25,7 +25,7 @@ _REREAD = 0.5
 """Seconds after which the file is looked at again."""
 
 _PUBLIC = frozenset({"/", "/docs", "/openapi.json"})
-_PUBLIC_BELOW = ("/docs/", "/health/", "/v2/health/")
+_PUBLIC_BELOW = ("/docs/", "/page/", "/health/", "/v2/health/")
 _INFERENCE = ("/score", "/sample", "/inpaint", "/encode", "/decode")
 ADMINISTRATION = "/v2/repository/models/"
 
@@ -145,13 +145,17 @@ class Authority:
 
 
 def shown_by(request: Request) -> str | None:
-    """What a request shows as its key: X-API-Key, or else a bearer token."""
+    """What a request shows as its key: X-API-Key, or a bearer token. Raises NotAuthenticated for two that differ."""
     headers: dict[bytes, bytes] = dict(request["headers"])
-    plain = headers.get(b"x-api-key")
-    if plain is not None:
-        return plain.decode("latin-1").strip()
     kind, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
-    return token.strip() if kind.lower() == "bearer" and token.strip() else None
+    bearer = token.strip() if kind.lower() == "bearer" and token.strip() else None
+    plain = headers.get(b"x-api-key")
+    if plain is None:
+        return bearer
+    shown = plain.decode("latin-1").strip()
+    if bearer is not None and bearer != shown:
+        raise NotAuthenticated("Authorization and X-API-Key show different keys; show one", supplied=True)
+    return shown
 
 
 def _is_key(shown: str | None) -> bool:

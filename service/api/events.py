@@ -17,6 +17,7 @@ from service.media.grids import grid
 from service.media.pictures import to_png
 from service.protocol.client import Stream
 from service.protocol.messages import Completed, Snapshot
+from tables import Schema
 
 _PATIENCE = 15.0
 """Seconds without news after which a comment keeps proxies from closing the connection."""
@@ -29,9 +30,9 @@ class Streamed(EventSourceResponse):
     that leaves ends the stream; work that belongs to its request alone is dropped.
     """
 
-    def __init__(self, service: Service, stream: Stream) -> None:
+    def __init__(self, service: Service, stream: Stream, schema: Schema | None = None) -> None:
         self._service, self._stream = service, stream
-        self._events = _events(service, stream)
+        self._events = _events(service, stream, schema)
         super().__init__(self._events, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -44,7 +45,7 @@ class Streamed(EventSourceResponse):
                 self._service.metrics.cancelled.labels("client_left").inc()
 
 
-async def _events(service: Service, stream: Stream) -> AsyncGenerator[bytes]:
+async def _events(service: Service, stream: Stream, schema: Schema | None) -> AsyncGenerator[bytes]:
     """`progress` with step, log_likelihood and preview; at last `result`, or `problem`."""
     async for snapshot in stream.snapshots(_PATIENCE):
         if snapshot is None:
@@ -55,7 +56,7 @@ async def _events(service: Service, stream: Stream) -> AsyncGenerator[bytes]:
     try:
         completed: Completed = await stream.result()
         size = completed.arrays["items"].nbytes
-        yield _event("result", await service.compute(lambda: to_json(completions_of(completed)), size))
+        yield _event("result", await service.compute(lambda: to_json(completions_of(completed, schema)), size))
     except Exception as error:
         yield _event("problem", to_json(document_of(error)))
 

@@ -20,7 +20,7 @@ from service.media.animation import animate, frames_of
 from service.media.completions import Completions, completions_of
 from service.media.documents import to_json
 from service.media.items import inpainting_of
-from service.media.types import EVENTS, GIF, JSON, MULTIPART, NPY, PNG, WEBP
+from service.media.types import CSV, EVENTS, GIF, JSON, MULTIPART, NPY, PNG, WEBP
 from service.protocol import defaults
 from service.protocol.errors import WrongValue
 from service.protocol.messages import Completed, Options, Submit, TaskKey
@@ -37,14 +37,19 @@ INPAINT_BODY: dict[str, Any] = {
                 "schema": {"type": "object", "required": ["image"]},
                 "examples": {
                     "point": {"summary": "the second number is unknown", "value": {"image": [0.5, None]}},
+                    "row": {
+                        "summary": "a row of a table's model, by column name",
+                        "value": {"image": {"height": 171.5, "colour": "red", "rooms": None}},
+                    },
                     "mask": {"summary": "the same with a mask", "value": {"image": [0.5, 0], "mask": [0, 1]}},
                 },
             },
             NPY: {"schema": BINARY},
+            CSV: {"schema": {"type": "string"}},
         },
     }
 }
-INPAINTED: dict[int | str, dict[str, Any]] = {200: answered(Completions, PNG, NPY, WEBP, GIF, EVENTS)}
+INPAINTED: dict[int | str, dict[str, Any]] = {200: answered(Completions, PNG, NPY, CSV, WEBP, GIF, EVENTS)}
 
 
 class InpaintParameters(Parameters):
@@ -69,7 +74,7 @@ class InpaintParameters(Parameters):
 async def asked_for(exchange: Exchange, query: InpaintParameters, model: ModelInfo, room: Reservation) -> Submit:
     """Parameters, then room in the queue, then the body. The message lacks its id, deadline and task."""
     asked = work_of(query, model, exchange.service.settings)
-    body = await read_body(exchange, (MULTIPART, JSON, NPY), most_files=2)
+    body = await read_body(exchange, (MULTIPART, JSON, NPY, CSV), most_files=2)
     room.resize(asked.cost)
     spec = spec_of(model)
     item, hidden = await exchange.service.compute(
@@ -120,7 +125,7 @@ async def completed_answer(service: Service, completed: Completed, model: ModelI
 
 def _represented(completed: Completed, model: ModelInfo, form: str) -> bytes:
     if form == JSON:
-        return to_json(completions_of(completed))
+        return to_json(completions_of(completed, model.table))
     if form in (WEBP, GIF):
         return animate(frames_of(completed), form)
     return encoded(completed.arrays["items"], model, form)

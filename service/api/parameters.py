@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
 
 from service.api.bodies import read_body
 from service.api.guard import Exchange
 from service.api.operations import ID, Parameters
-from service.media.items import Body, ItemSpec, items_of
+from service.media.items import Body, ItemSpec, sent_of
 from service.media.npy import Array
-from service.media.types import JPEG, JSON, MULTIPART, NPY, PNG
+from service.media.table_rows import Table
+from service.media.types import CSV, JPEG, JSON, MULTIPART, NPY, PNG
 from service.protocol.defaults import LARGEST_SEED
 from service.protocol.errors import TooLarge, WrongValue
 from service.protocol.model_info import ModelInfo
@@ -23,7 +24,7 @@ Fit = Annotated[bool, Field(description="Convert a picture of another size or mo
 Share = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
 
 BINARY = {"type": "string", "format": "binary"}
-ITEM_TYPES = (PNG, JPEG, MULTIPART, NPY, JSON)
+ITEM_TYPES = (PNG, JPEG, MULTIPART, NPY, JSON, CSV)
 ITEMS_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -35,9 +36,14 @@ ITEMS_BODY: dict[str, Any] = {
             JSON: {
                 "schema": {"type": "object", "required": ["items"], "properties": {"items": {"type": "array"}}},
                 "examples": {
-                    "points": {"summary": "two points of a 2-D model", "value": {"items": [[0.5, 1], [2, 0]]}}
+                    "points": {"summary": "two points of a 2-D model", "value": {"items": [[0.5, 1], [2, 0]]}},
+                    "rows": {
+                        "summary": "a row of a table's model, by column name",
+                        "value": {"items": [{"height": 171.5, "colour": "red", "rooms": None}]},
+                    },
                 },
             },
+            CSV: {"schema": {"type": "string"}},
         },
     }
 }
@@ -58,20 +64,28 @@ def binary(*types: str) -> dict[str, Any]:
 
 def spec_of(model: ModelInfo) -> ItemSpec:
     """The items of a model, as the decoders need to know them."""
-    return ItemSpec(model.item_shape, model.is_image)
+    table = None if model.table is None else Table(model.table, model.takes_missing)
+    return ItemSpec(model.item_shape, model.is_image, table)
 
 
-async def items_sent(exchange: Exchange, model: ModelInfo, room: Reservation, fit: bool) -> Array:
-    """The body's items (N, *S): admitted by a bound on their number first, decoded then."""
+class Sent(NamedTuple):
+    """Items (N, *S) of a request, and what the sender should know of them."""
+
+    items: Array
+    notes: tuple[str, ...]
+
+
+async def items_sent(exchange: Exchange, model: ModelInfo, room: Reservation, fit: bool) -> Sent:
+    """The body's items: admitted by a bound on their number first, decoded then."""
     most, spec = exchange.service.settings.max_items, spec_of(model)
     body = await read_body(exchange, ITEM_TYPES, most)
-    if body.type == JSON:  # only a bound is known: what the queue must hold, not what the request is refused for
+    if body.type in (JSON, CSV):  # only a bound is known: what the queue must hold, not what the request is refused for
         room.resize(min(body.most_items(spec.shape), most))
     else:
         make_room(room, body.most_items(spec.shape), most)
-    items = await exchange.service.compute(lambda: items_of(body, spec, fit, most), decoding_size(body, fit))
+    items, notes = await exchange.service.compute(lambda: sent_of(body, spec, fit, most), decoding_size(body, fit))
     make_room(room, len(items), most)
-    return items
+    return Sent(items, notes)
 
 
 def make_room(room: Reservation, items: int, most: int) -> None:

@@ -16,6 +16,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.samples import Sample
 
+from service.api.metric_files import use_allocated_files
+
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 SHARED = "PROMETHEUS_MULTIPROC_DIR"
 
@@ -51,6 +53,8 @@ class RequestMetrics:
     """The registry of one application. Two applications in one process do not collide."""
 
     def __init__(self) -> None:
+        if SHARED in os.environ:
+            use_allocated_files()
         self._registry = CollectorRegistry()
         self.requests = self._counter("requests", "Answered requests; 499 is a client that left", "route", "status")
         self._seconds = Histogram(

@@ -8,6 +8,8 @@ import msgspec
 from fastapi import FastAPI
 from msgspec import Struct
 
+from service.api.authority import scope_of
+from service.api.operations import problems
 from service.media.types import JSON
 
 _TEMPLATE = "#/components/schemas/{name}"
@@ -32,8 +34,8 @@ def schema_of(kind: type[Struct]) -> dict[str, Any]:
     return {"$ref": _TEMPLATE.format(name=kind.__name__)}
 
 
-def install(app: FastAPI) -> None:
-    """Let the application's OpenAPI hold the schemas of all structs that its routes refer to."""
+def install(app: FastAPI, asks_for_keys: bool) -> None:
+    """Let the application's OpenAPI hold the schemas of all structs that its routes refer to, and tell of API keys."""
     plain = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -41,7 +43,25 @@ def install(app: FastAPI) -> None:
             document = plain()
             _, components = msgspec.json.schema_components(_known, ref_template=_TEMPLATE)
             document.setdefault("components", {}).setdefault("schemas", {}).update(components)
+            if asks_for_keys:
+                _tell_of_keys(document)
             app.openapi_schema = document
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _tell_of_keys(document: dict[str, Any]) -> None:
+    """Say in every operation that is not public how a key is shown, and how a request without one is refused."""
+    document["components"].setdefault("securitySchemes", {}).update(
+        {
+            "BearerKey": {"type": "http", "scheme": "bearer", "description": "An API key"},
+            "HeaderKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+        }
+    )
+    for path, operations in document["paths"].items():
+        if scope_of(path) is None:
+            continue
+        for operation in operations.values():
+            operation["security"] = [{"BearerKey": []}, {"HeaderKey": []}, *operation.get("security", [])]
+            operation["responses"].update({str(status): problem for status, problem in problems(401, 403).items()})

@@ -18,6 +18,11 @@ PAGE_POLICY = (
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 """The policy of a page of Sluice: scripts come from the service itself, and from nowhere else."""
+STRICT_PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""The policy of a page without inline styles. Pictures may be `data:` and `blob:`: previews of an inpainting, drops."""
 PROBES = (b"/health/", b"/v2/health/", b"/metrics")
 """Paths that an orchestrator calls, by the address of a container and however busy the service is."""
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from flows.anomaly import STATISTICS, tests_of
+from flows.anomaly import ROW_STATISTICS, STATISTICS
 from model_store import LoadedModel
 from model_store.manifest import WEIGHTS
 from service.protocol.model_info import CalibrationInfo, MapInfo, ModelInfo, TestInfo
+
+_MEANINGS = {**STATISTICS, **ROW_STATISTICS}
 
 
 def info_of(model: LoadedModel, aliases: tuple[str, ...]) -> ModelInfo:
@@ -32,8 +34,11 @@ def info_of(model: LoadedModel, aliases: tuple[str, ...]) -> ModelInfo:
         provenance=dict(manifest.provenance),
         published=manifest.published,
         files=tuple(manifest.files),
-        tests=tuple(TestInfo(test.name, tuple(test.reported)) for test in tests_of(flow)) if model.calibration else (),
+        tests=tuple(TestInfo(test.name, tuple(test.reported)) for test in model.calibration.tests)
+        if model.calibration
+        else (),
         calibration=_calibration(model),
+        table=manifest.table,
         map=_map(model),
     )
 
@@ -44,7 +49,8 @@ def _calibration(model: LoadedModel) -> CalibrationInfo | None:
         return None
     return CalibrationInfo(
         source=note.source,
-        statistics={name: STATISTICS[name] for name in note.statistics},
+        statistics={name: _MEANINGS[name] for name in note.statistics},
+        folds=note.folds,
         fit=note.fit,
         reference=note.reference,
         detection={foreign: dict(figures) for foreign, figures in note.detection.items()},

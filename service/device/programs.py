@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor
 
 from flows import Flow, anomaly, inpainting, noise
-from flows.anomaly import Test, benjamini_hochberg, names_of, tests_of
+from flows.anomaly import Assessment, CrossCalibration, benjamini_hochberg
 from flows.inpainting import Climb
 from model_store import LoadedModel
 from service.device.columns import DECODED_ROWS_MULTIPLE, ROWS_MULTIPLE, VECTOR_ROWS_MULTIPLE, Columns
@@ -41,6 +40,9 @@ class Program(ABC):
     kind: ClassVar[str]
     iterative: ClassVar[bool] = False
     """Whether a row needs many ticks. Such rows alternate with those that need one."""
+
+    size: ClassVar[int | None] = None
+    """The only size of its batches; None where they may have several."""
 
     @property
     def decodes(self) -> bool:
@@ -132,25 +134,11 @@ class Score(OneTick):
     kind = "score"
 
     def compute(self, columns: Columns) -> Columns:
-        x = self.flow.to_continuous(columns["items"], columns["seed"])
-        if self.model.calibration is None:
-            return Columns({"log_likelihood": self.flow.log_prob(x).double()})
-        return self._judged(anomaly.statistics(self.flow, x))
-
-    def _judged(self, found: Tensor) -> Columns:
-        """What the statistics (B, K) tell."""
         flow, calibration = self.flow, self.model.calibration
-        assert calibration is not None
-        verdict = calibration.judge(found)
-        return Columns(
-            {
-                "log_likelihood": found[:, names_of(flow).index("log_likelihood")],
-                "p_value": verdict.p_value,
-                "test_p_values": torch.stack(list(verdict.tests.values()), dim=1),
-                "statistics": found.index_select(1, _reported_columns(tests_of(flow), found.device)),
-                "scores": verdict.scores,
-            }
-        )
+        x = flow.to_continuous(columns["items"], columns["seed"])
+        if calibration is None:
+            return Columns({"log_likelihood": flow.log_prob(x).double()})
+        return _assessed(calibration.assess(flow, x))
 
     def conclude(self, jobs: Sequence[Job], columns: Columns) -> Conclusion:
         """Also the p-value of each request as a group and, where a rate was asked for, which items are discoveries."""
@@ -167,6 +155,18 @@ class Score(OneTick):
         return Conclusion(arrays, {"group_p_value": groups}, {})
 
 
+def _assessed(found: Assessment) -> Columns:
+    return Columns(
+        {
+            "log_likelihood": found.log_likelihood,
+            "p_value": found.verdict.p_value,
+            "test_p_values": torch.stack(list(found.verdict.tests.values()), dim=1),
+            "statistics": found.statistics,
+            "scores": found.verdict.scores,
+        }
+    )
+
+
 class ScoreWithMap(Score):
     """What ``Score`` gives, and where a picture is strange, in one forward pass.
 
@@ -176,26 +176,19 @@ class ScoreWithMap(Score):
     kind = "score_map"
 
     def compute(self, columns: Columns) -> Columns:
-        flow, calibration = self.flow, self.model.map
-        assert calibration is not None
+        flow, calibration, anomaly_map = self.flow, self.model.calibration, self.model.map
+        assert anomaly_map is not None
+        assert not isinstance(calibration, CrossCalibration), "which is of vectors"
         x = flow.to_continuous(columns["items"], columns["seed"])
-        if self.model.calibration is None:
+        if calibration is None:
             z, log_abs_det, shares = flow.encode_locally(x)
             pixels = anomaly.pixel_nats_of(flow, x, z, shares)
             scored = Columns({"log_likelihood": (flow.prior.log_prob(z) + log_abs_det).double()})
         else:
             statistics, pixels = anomaly.statistics_and_pixels(flow, x)
-            scored = self._judged(statistics)
-        found = calibration.judge(pixels)
+            scored = _assessed(calibration.assess_statistics(statistics))
+        found = anomaly_map.judge(pixels)
         return Columns({**scored.tensors, "rarity": found.rarity, "place_p_value": found.p_value})
-
-
-@lru_cache(maxsize=8)
-@torch.inference_mode(False)
-def _reported_columns(tests: tuple[Test, ...], device: torch.device) -> Tensor:
-    """The columns of ``anomaly.statistics`` that mean something on their own; read and never written to."""
-    names = [name for test in tests for name in test.statistics]
-    return torch.tensor([names.index(name) for test in tests for name in test.reported]).to(device)
 
 
 def _discoveries(jobs: Sequence[Job], p_values: Tensor) -> np.ndarray:
@@ -207,6 +200,22 @@ def _discoveries(jobs: Sequence[Job], p_values: Tensor) -> np.ndarray:
         for job, part in zip(jobs, parts, strict=True)
     ]
     return torch.cat(flags).numpy()
+
+
+class Explain(OneTick):
+    """Which columns make a row of a table unlikely. Of a model with cross-conformal p-values.
+
+    items (B, D), seed (B,) -> gain (B, D) in nats, expected (B, D).
+    """
+
+    kind = "explain"
+    size = 32  # each row stands for hundreds, and other requests wait while a tick goes on
+
+    def compute(self, columns: Columns) -> Columns:
+        calibration = self.model.calibration
+        assert isinstance(calibration, CrossCalibration)
+        found = calibration.contributions(self.flow.to_continuous(columns["items"], columns["seed"]))
+        return Columns({"gain": found.gain, "expected": found.expected})
 
 
 class Encode(OneTick):

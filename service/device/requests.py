@@ -12,7 +12,7 @@ from service.device.account import Account
 from service.device.columns import Columns
 from service.device.inpaintings import Inpainting, Listener
 from service.device.jobs import Job
-from service.device.programs import Decode, Encode, Inpaint, OneTick, Program, Sample, Score, ScoreWithMap
+from service.device.programs import Decode, Encode, Explain, Inpaint, OneTick, Program, Sample, Score, ScoreWithMap
 from service.device.progress import Progress
 from service.device.registry import Registry, Served
 from service.device.replies import Outbox, Reply
@@ -168,6 +168,8 @@ def _work_of(model: LoadedModel, asked: m.Submit) -> tuple[Program, Columns]:
     program: Program = Encode(model)
     if asked.kind == "score":
         program = ScoreWithMap(model) if asked.options.map else Score(model)
+    elif asked.kind == "explain":
+        program = Explain(model)
     return program, Columns({"items": items, "seed": _seeds(len(items), asked.seed)})
 
 

@@ -26,7 +26,11 @@ class Runner:
         """The sizes of the program's batches."""
         found = self._sizes.get(program.key)
         if found is None:
-            proven = program.rows_multiple if self.device.type == "cpu" else gpu_sizes(self.largest)[-1:]
+            proven: Sequence[int] | int = program.rows_multiple
+            if program.size is not None:
+                proven = (program.size,)
+            elif self.device.type != "cpu":
+                proven = gpu_sizes(self.largest)[-1:]
             found = self._sizes[program.key] = Sizes(proven, self.largest)
         return found
 

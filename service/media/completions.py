@@ -7,7 +7,9 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from service.media.table_rows import records
 from service.protocol.messages import Completed
+from tables import Schema
 
 _COLUMNS = {
     "pixels": "items",
@@ -28,7 +30,10 @@ def _described(text: str) -> Meta:
 class Completion(Struct):
     """One completion of an item."""
 
-    pixels: Annotated[list[Any], _described("The whole item; what was known is as it was sent.")]
+    pixels: Annotated[
+        list[Any] | dict[str, Any],
+        _described("The whole item; what was known is as it was sent. A table's row is an object by column name."),
+    ]
     log_likelihood: Annotated[float, _described("Nats.")]
     log_likelihood_before: Annotated[float, _described("Nats, at the initial point of the search.")]
     trace: Annotated[
@@ -65,10 +70,12 @@ class Completions(Struct):
     items: list[Completion]
 
 
-def completions_of(completed: Completed) -> dict[str, Any]:
-    """``Completions`` as a dictionary, from an inpainting that was watched."""
+def completions_of(completed: Completed, schema: Schema | None = None) -> dict[str, Any]:
+    """``Completions`` as a dictionary, from an inpainting that was watched. ``schema`` is that of a table's model."""
     about = completed.about
     values = {key: completed.arrays[column].tolist() for key, column in _COLUMNS.items()}
+    if schema is not None:
+        values["pixels"] = records(completed.arrays["items"], schema)
     values["gradient_norm"] = [None if math.isnan(norm) else norm for norm in values["gradient_norm"]]
     items = [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
     for item in items:

@@ -26,6 +26,15 @@ class TestResult(Struct):
     statistics: Annotated[dict[str, float | None], Meta(description="Those that mean something one by one.")]
 
 
+class ColumnContribution(Struct):
+    """What one column of a row adds to its being unlikely."""
+
+    column: str
+    gain: Annotated[float, Meta(description="Nats that the likelihood gains if the column is drawn given the others.")]
+    value: float | None
+    expected: Annotated[float, Meta(description="The value that the other columns let expect.")]
+
+
 class ItemScore(Struct):
     """What one item is told."""
 
@@ -37,7 +46,10 @@ class ItemScore(Struct):
         float | None,
         Meta(description="The share of ordinary items at least as strange as this one; null without calibration."),
     ] = None
-    anomalous: Annotated[bool | None, Meta(description="Whether the p-value is at most alpha.")] = None
+    anomalous: Annotated[
+        bool | None,
+        Meta(description="Whether the p-value is at most alpha; null where no p-value can be, see alpha_reachable."),
+    ] = None
     tests: dict[str, TestResult] = {}
     discovery: Annotated[
         bool | None, Meta(description="Whether Benjamini and Hochberg's procedure at rate `fdr` flags the item.")
@@ -49,6 +61,10 @@ class ItemScore(Struct):
         ),
     ] = UNSET
     reason: Annotated[str | None, Meta(description="Why a figure is missing.")] = None
+    contributions: Annotated[
+        list[ColumnContribution] | None,
+        Meta(description="Of a row of a table: the columns that make it unlikely, the greatest gain first."),
+    ] = None
 
 
 class GroupScore(Struct):
@@ -67,8 +83,16 @@ class Scores(Struct):
     model: str
     calibrated: bool
     alpha: float
+    calibration_size: Annotated[int | None, Meta(description="n: the items that p-values rank an item among.")]
+    smallest_p_value: Annotated[float | None, Meta(description="1 / (n + 1).")]
+    alpha_reachable: Annotated[
+        bool | None, Meta(description="Whether alpha is at least the smallest p-value; if not, `anomalous` is null.")
+    ]
     items: list[ItemScore]
     group: GroupScore
+    notes: Annotated[
+        list[str], Meta(description="What the sender should know, such as columns that were ignored.")
+    ] = []
 
 
 def item_scores(model: ModelInfo, arrays: Arrays, alpha: float) -> Iterator[ItemScore]:
@@ -87,9 +111,11 @@ def _block(model: ModelInfo, arrays: Arrays, alpha: float) -> Iterator[ItemScore
     nats = arrays["log_likelihood"].tolist()
     items = [_likelihood(value, dimensions) for value in nats]
     if "p_value" in arrays:
+        reachable, unreachable = alpha_reachable(model, alpha) is not False, _unreachable(model, alpha)
         columns = (arrays[name].tolist() for name in ("p_value", "test_p_values", "statistics"))
         for item, p_value, p_values, values in zip(items, *columns, strict=True):
-            item.p_value, item.anomalous = p_value, p_value <= alpha
+            item.p_value, item.anomalous = p_value, p_value <= alpha if reachable else None
+            item.reason = item.reason if reachable else unreachable
             item.tests = _tests(model, p_values, values)
     if "discovery" in arrays:
         for item, discovery in zip(items, arrays["discovery"].tolist(), strict=True):
@@ -98,6 +124,34 @@ def _block(model: ModelInfo, arrays: Arrays, alpha: float) -> Iterator[ItemScore
         for item, rarity, p_values in zip(items, arrays["rarity"], arrays["place_p_value"], strict=True):
             item.regions = regions(rarity, p_values, alpha)
     yield from items
+
+
+def alpha_reachable(model: ModelInfo, alpha: float) -> bool | None:
+    """Whether a p-value of this model can be as small as alpha; None without calibration."""
+    return None if model.calibration is None else alpha >= model.calibration.smallest_p_value
+
+
+def head_of(model: ModelInfo, alpha: float) -> dict[str, Any]:
+    """The members of ``Scores`` before its items."""
+    note = model.calibration
+    return {
+        "model": model.reference,
+        "calibrated": note is not None,
+        "alpha": alpha,
+        "calibration_size": None if note is None else note.reference,
+        "smallest_p_value": None if note is None else note.smallest_p_value,
+        "alpha_reachable": alpha_reachable(model, alpha),
+    }
+
+
+def _unreachable(model: ModelInfo, alpha: float) -> str:
+    note = model.calibration
+    if note is None:
+        return ""
+    return (
+        f"alpha {alpha:g} is below the smallest p-value {note.smallest_p_value:.3g} of {note.reference:,} "
+        "calibration items"
+    )
 
 
 def _tests(model: ModelInfo, p_values: Sequence[float], values: Sequence[float]) -> dict[str, TestResult]:

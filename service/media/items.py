@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from service.media.json_items import item_from_json, items_from_json
 from service.media.npy import Array, from_npy, npy_header
 from service.media.pictures import open_picture, split_transparency, to_mask, to_pixels
-from service.media.types import JSON, NPY
+from service.media.table_rows import Table, items_of_array, row_to_complete, rows_of_body
+from service.media.types import CSV, JSON, NPY
 from service.protocol.errors import WrongType, WrongValue
 
 _BLOCK = 512
@@ -23,6 +24,8 @@ class ItemSpec(NamedTuple):
 
     shape: tuple[int, ...]
     is_image: bool
+    table: Table | None = None
+    """Of a model whose vectors are rows of a table."""
 
     @property
     def dimensions(self) -> int:
@@ -55,7 +58,16 @@ class Body(NamedTuple):
         if self.type == JSON:
             entries = len(self.parts[0].data) // _SHORTEST_NUMBER
             return max(entries // int(np.prod(shape, dtype=np.int64)), 1)
+        if self.type == CSV:
+            return max(self.parts[0].data.count(b"\n"), 1)
         return len(self.parts)
+
+
+def sent_of(body: Body, spec: ItemSpec, fit: bool, most: int) -> tuple[Array, tuple[str, ...]]:
+    """Items as ``items_of`` gives them, and what the sender should know of columns that were ignored."""
+    if spec.table is not None and body.type in (CSV, JSON, NPY):
+        return rows_of_body(body.type, body.parts[0].data, spec.table, most)
+    return items_of(body, spec, fit, most), ()
 
 
 def items_of(body: Body, spec: ItemSpec, fit: bool, most: int) -> Array:
@@ -63,6 +75,8 @@ def items_of(body: Body, spec: ItemSpec, fit: bool, most: int) -> Array:
 
     Raises Malformed, WrongType, WrongValue or TooLarge; the problem's field is ``items`` or ``items[3]``.
     """
+    if body.type == CSV:
+        raise WrongType("the model has no columns by name; send JSON or npy", "Content-Type")
     if body.type == NPY:
         return checked(from_npy(body.parts[0].data), spec, "items")
     if body.type == JSON:
@@ -93,6 +107,10 @@ def inpainting_of(body: Body, spec: ItemSpec, fit: bool) -> tuple[Array, NDArray
     A npy body marks them by NaN, JSON by null unless it has a mask; multipart brings a mask beside the image, or a
     picture that is partly transparent.
     """
+    if spec.table is not None and body.type in (CSV, JSON, NPY):
+        return row_to_complete(body.type, body.parts[0].data, spec.table)[:2]
+    if body.type == CSV:
+        raise WrongType("the model has no columns by name; send JSON or npy", "Content-Type")
     if body.type == NPY:
         array = from_npy(body.parts[0].data)
         hidden = np.isnan(array) if array.dtype.kind == "f" else np.zeros(array.shape, dtype=bool)
@@ -117,8 +135,11 @@ def with_hidden_places(array: Array, hidden: Array, spec: ItemSpec) -> tuple[Arr
 def checked(array: Array, spec: ItemSpec, field: str, first: int = 0) -> Array:
     """Numbers (N, *S), or one item (*S), as items of a model. Raises WrongValue with the first offending item.
 
-    ``first`` is the index of the first of these items among all that the user sent.
+    ``first`` is the index of the first of these items among all that the user sent. Numbers of a table's model are in
+    the units of its columns, NaN where a cell is missing.
     """
+    if spec.table is not None:
+        return items_of_array(array, spec.table, field, first)
     batch = _batch(array, spec.shape, field)
     check = _levels if spec.is_image else _vectors
     if len(batch) <= _BLOCK:

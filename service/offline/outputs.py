@@ -12,7 +12,7 @@ from typing import IO, Any, NamedTuple, Self
 
 import msgspec
 
-from service.media.documents import ItemScore, to_json
+from service.media.documents import ColumnContribution, ItemScore, to_json
 from service.offline.sources import Place
 from service.offline.unusable import UnusableFile, missing_extra
 from service.protocol.model_info import ModelInfo
@@ -53,6 +53,7 @@ class Writer(ABC):
             "discovery": "flag",
             **{f"p_value_{test}": "number" for test in self.tests},
             "reason": "text",
+            "contributions": "text",
         }
 
     def cells(self, row: Row) -> dict[str, Any]:
@@ -62,9 +63,22 @@ class Writer(ABC):
             "file": row.place.file,
             "item": row.place.item,
             **{name: getattr(score, name) for name in _FIGURES},
+            **dict.fromkeys(f"p_value_{test}" for test in self.tests),
             **{f"p_value_{name}": result.p_value for name, result in score.tests.items()},
             "reason": score.reason,
+            "contributions": _told(score.contributions),
         }
+
+
+def _told(contributions: Sequence[ColumnContribution] | None) -> str | None:
+    """Contributions in a cell: ``column +gain (value, expected value)``, between semicolons."""
+    if contributions is None:
+        return None
+    return "; ".join(
+        f"{found.column} {found.gain:+.3g} ({'missing' if found.value is None else f'{found.value:.6g}'}, expected "
+        f"{found.expected:.6g})"
+        for found in contributions
+    )
 
 
 class Csv(Writer):
@@ -128,14 +142,23 @@ FORMATS: dict[str, type[Writer]] = {"csv": Csv, "parquet": Parquet, "jsonl": Jso
 
 @contextmanager
 def writer_to(output: Path | None, stdout: IO[bytes], form: str, model: ModelInfo) -> Iterator[Writer]:
-    """A writer to a file, or to the standard output. Raises UnusableFile when the file cannot be written."""
+    """A writer to a file, or to the standard output. Raises UnusableFile when the file cannot be written.
+
+    The file appears when all is written: an error leaves what was there before.
+    """
     if output is None:
         with FORMATS[form](stdout, model) as writer:
             yield writer
         return
+    partial = output.with_name(f".{output.name}.partial")
     try:
-        stream = output.open("wb")
+        stream = partial.open("wb")
     except OSError as error:
         raise UnusableFile(f"{output}: cannot be written: {error.strerror}") from error
-    with stream, FORMATS[form](stream, model) as writer:
-        yield writer
+    try:
+        with stream, FORMATS[form](stream, model) as writer:
+            yield writer
+        partial.replace(output)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise

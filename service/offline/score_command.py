@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import math
-import sys
-from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, Literal
 
 import click
 
 from service.commands.style import (
     Documented,
-    bar,
     failures_told,
     model_option,
     settings_with,
@@ -21,17 +18,6 @@ from service.commands.style import (
 )
 from service.device_option import device_option
 from service.protocol.defaults import ALPHA, LARGEST_SEED, SCORE_SEED
-
-if TYPE_CHECKING:
-    from model_store import LoadedModel
-    from service.media.documents import GroupScore
-    from service.media.regions import Region
-    from service.offline.map_files import MapFolder
-    from service.offline.outputs import Writer
-    from service.offline.scorer import Scorer
-    from service.offline.sources import Batch, Place, Source
-    from service.protocol.messages import Arrays
-    from service.settings import Settings
 
 _FORMATS = ("csv", "parquet", "jsonl")
 """The keys of ``outputs.FORMATS``, which is not imported for the sake of a help page."""
@@ -58,7 +44,6 @@ class _Share(click.FloatRange):
         "sluice score pictures/ --model mnist-nice > scores.csv",
         "sluice score batch.npy --fdr 0.1 --output scores.parquet",
         "sluice score readings.csv --model moons --format jsonl --histogram scores.png",
-        "sluice score pictures/ --model mnist --maps maps/ > scores.csv",
         "sluice score incoming/ --alpha 0.001 --fail-anomalous > scores.csv || echo 'look at scores.csv'",
     ),
     exit_codes={_FOUND: "with --fail-anomalous: everything was scored, and an item is anomalous"},
@@ -73,13 +58,20 @@ class _Share(click.FloatRange):
     "--seed", type=click.IntRange(0, LARGEST_SEED), default=SCORE_SEED, show_default=True, help="Of the dequantisation."
 )
 @click.option("--fit", is_flag=True, help="Convert a picture of another size or mode instead of refusing it.")
+@click.option(
+    "--explain",
+    type=click.Choice(["anomalous", "all"]),
+    is_flag=False,
+    flag_value="anomalous",
+    help="Of rows of a table, also tell which columns make anomalous rows unlikely, or all rows with --explain=all.",
+)
 @click.option("--format", "form", type=click.Choice(_FORMATS), help="[default: by the output's ending, else csv]")
 @click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="[default: standard output]")
 @click.option("--histogram", "picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw a PNG here.")
 @click.option(
     "--maps",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Write a PNG and an npy of where each picture is strange into this folder.",
+    help="Write into this folder where each picture is strange: a PNG and an npy.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The same as --format jsonl.")
 @click.option("--fail-anomalous", is_flag=True, help="End with exit code 3 where an item is anomalous at --alpha.")
@@ -92,6 +84,7 @@ def score(
     fdr: float | None,
     seed: int,
     fit: bool,
+    explain: Literal["anomalous", "all"] | None,
     form: str | None,
     output: Path | None,
     picture: Path | None,
@@ -107,131 +100,18 @@ def score(
     if as_json and form not in (None, "jsonl"):
         raise click.UsageError(f"--json and --format {form} contradict each other")
     settings = settings_with(device=device)
-    wish = _Wish(alpha, fdr, fit, seed, "jsonl" if as_json else form or _form_of(output), output, picture, maps)
     with failures_told():
-        from service.offline import histogram
         from service.offline.one_model import load_model
-        from service.offline.unusable import UnusableFile
+        from service.offline.score_files import Wish, score_files
 
-        loaded = load_model(model, store, settings)
-        if picture is not None:
-            histogram.require(loaded)
-        if maps is not None and loaded.map is None:
-            raise UnusableFile(
-                f"--maps: {loaded.reference} has no map of where a picture is strange; sluice-calibrate adds one"
-            )
-        summary, anomalous = asyncio.run(_score(loaded, files, settings, wish))
+        form = "jsonl" if as_json else form or _form_of(output)
+        wish = Wish(alpha, fdr, fit, seed, form, output, picture, explain or "none", maps)
+        summary, anomalous = asyncio.run(score_files(load_model(model, store, settings), files, settings, wish))
     click.echo(summary, err=True)
     if fail_anomalous and anomalous:
         raise SystemExit(_FOUND)
 
 
-class _Wish(NamedTuple):
-    """What the options ask for."""
-
-    alpha: float
-    fdr: float | None
-    fit: bool
-    seed: int
-    form: str
-    output: Path | None
-    picture: Path | None
-    maps: Path | None
-
-
-async def _score(loaded: LoadedModel, files: Sequence[Path], settings: Settings, wish: _Wish) -> tuple[str, int]:
-    """Score the files into the output; a summary, and how many items are anomalous."""
-    from service.device import hardware
-    from service.device.descriptions import info_of
-    from service.media.documents import group_score
-    from service.media.items import ItemSpec
-    from service.offline import histogram
-    from service.offline.map_files import MapFolder
-    from service.offline.outputs import writer_to
-    from service.offline.scorer import scorer_of
-    from service.offline.sources import sources
-
-    info = info_of(loaded, ())
-    found = sources(files, ItemSpec(info.item_shape, info.is_image), wish.fit)
-    count = sum(source.count for source in found)
-    folder = None if wish.maps is None else MapFolder(wish.maps, wish.alpha)
-    async with scorer_of(loaded, settings, wish.seed, maps=folder is not None) as scorer:
-        rows = settings.max_batch_rows or hardware.batch_rows(loaded.flow.device)
-        with (
-            writer_to(wish.output, sys.stdout.buffer, wish.form, info) as writer,
-            bar(count, "scoring", "items") as move,
-        ):
-            await _write_all(writer, scorer, folder, _batches(found, rows), move, wish)
-    if wish.picture is not None:
-        histogram.draw(wish.picture, loaded, scorer.log_likelihoods, scorer.p_values)
-    together = group_score(info, scorer.log_likelihoods, scorer.group_p_value(), wish.alpha)
-    anomalous = int((scorer.p_values <= wish.alpha).sum())
-    return _summary(info.reference, together, anomalous, wish.alpha), anomalous
-
-
 def _form_of(output: Path | None) -> str:
     ending = output.suffix.lower().removeprefix(".") if output is not None else "csv"
     return ending if ending in _FORMATS else "csv"
-
-
-def _batches(found: list[Source], rows: int) -> Iterator[Batch]:
-    for source in found:
-        yield from source.batches(rows)
-
-
-async def _write_all(
-    writer: Writer,
-    scorer: Scorer,
-    folder: MapFolder | None,
-    batches: Iterator[Batch],
-    move: Callable[[int], None],
-    wish: _Wish,
-) -> None:
-    """Score and write batch by batch.
-
-    With a false-discovery rate nothing can be written before all is scored; what waits are numbers, never items.
-    """
-    waiting: list[_Scored] = []
-    done = 0
-    for places, items in batches:
-        arrays = await scorer.score(items)
-        scored = _Scored(places, arrays, None if folder is None else folder.write(places, items, arrays))
-        if wish.fdr is None:
-            _write(writer, scorer, scored, wish.alpha)
-        else:
-            waiting.append(scored)
-        done += len(places)
-        move(done)
-    discoveries = scorer.discoveries(wish.fdr) if wish.fdr is not None else None
-    first = 0
-    for scored in waiting:
-        if discoveries is not None:
-            scored.arrays["discovery"] = discoveries[first : first + len(scored.places)]
-        _write(writer, scorer, scored, wish.alpha)
-        first += len(scored.places)
-
-
-class _Scored(NamedTuple):
-    """What was found of a batch; ``regions`` of each item where maps were asked for."""
-
-    places: list[Place]
-    arrays: Arrays
-    regions: list[list[Region]] | None
-
-
-def _write(writer: Writer, scorer: Scorer, scored: _Scored, alpha: float) -> None:
-    from service.media.documents import item_scores
-    from service.offline.outputs import Row
-
-    scores = list(item_scores(scorer.info, scored.arrays, alpha))
-    for score, regions in zip(scores, scored.regions or (), strict=False):
-        score.regions = regions
-    writer.write([Row(place, score) for place, score in zip(scored.places, scores, strict=True)])
-
-
-def _summary(reference: str, together: GroupScore, anomalous: int, alpha: float) -> str:
-    mean = "not finite" if together.log_likelihood is None else f"{together.log_likelihood:.6g} nats"
-    text = f"{reference}: {together.count:,} items, mean log-likelihood {mean}"
-    if together.p_value is None:
-        return f"{text}; published without calibration, so there are no p-values"
-    return f"{text}; {anomalous:,} anomalous at {alpha:g}; p-value of all together {together.p_value:.3g}"

@@ -48,6 +48,25 @@ class Scorer:
             self._p_values.append(arrays["p_value"])
         return arrays
 
+    async def explain(self, items: Array) -> Arrays:
+        """The gain and the expected value (B, D) of each column of rows (B, D) of a table."""
+        found: Found = await self._device.ask(
+            lambda number: Submit(
+                id=number,
+                model=self.info.reference,
+                kind="explain",
+                deadline=far_deadline(),
+                arrays={"items": items},
+                seed=self._seed,
+            )
+        )
+        return found.arrays
+
+    @property
+    def count(self) -> int:
+        """Items so far."""
+        return sum(map(len, self._log_likelihoods))
+
     @property
     def log_likelihoods(self) -> Array:
         """Of all items so far (N,)."""

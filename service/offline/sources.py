@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from service.media.npy import Array
 from service.media.pictures import open_picture, to_pixels
 from service.offline import array_files, table_files
 from service.offline.unusable import UnusableFile, named
+from tables.reading import SUFFIXES, is_table
 
 PICTURES = (".png", ".jpg", ".jpeg")
 
@@ -30,7 +32,9 @@ class Place(NamedTuple):
 class Batch(NamedTuple):
     places: list[Place]
     items: Array
-    """(B, *S), as a user of the service would send them."""
+    """(B, *S), as a user of the service would send them; rows that cannot be scored hold anything finite."""
+    faults: Mapping[int, str] = MappingProxyType({})
+    """Rows of the batch that cannot be scored, by their index: why."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +47,11 @@ class Source:
     """In batches of at most so many. Raises UnusableFile."""
 
 
-def sources(paths: Sequence[Path], spec: ItemSpec, fit: bool) -> list[Source]:
+def sources(paths: Sequence[Path], spec: ItemSpec, fit: bool, tell: Callable[[str], object] = str) -> list[Source]:
     """What there is to score, in the order given; a folder's files in the order of their names, folders below it too.
 
-    Raises UnusableFile for a file of another kind, and for a folder without any of a known one.
+    ``tell`` hears notes for people, such as columns that were ignored. Raises UnusableFile for a file of another kind,
+    and for a folder without any of a known one.
     """
     found: list[Source] = []
     pictures: list[Path] = []
@@ -57,17 +62,17 @@ def sources(paths: Sequence[Path], spec: ItemSpec, fit: bool) -> list[Source]:
             continue
         found += _album(pictures, spec, fit)
         pictures = []
-        found += [_table(path, spec)] if suffix in table_files.READERS else _arrays(path, spec)
+        found += [_table(path, spec, tell)] if is_table(path) else _arrays(path, spec)
     return found + _album(pictures, spec, fit)
 
 
 def _files(given: Path) -> list[Path]:
-    known = (*PICTURES, *array_files.SUFFIXES, *table_files.READERS)
+    known = (*PICTURES, *array_files.SUFFIXES, *SUFFIXES)
     if not given.is_dir():
-        if given.suffix.lower() not in known:
+        if not given.name.lower().endswith(known):
             raise UnusableFile(f"{given}: files to score end in {', '.join(known)}")
         return [given]
-    files = sorted(path for path in given.rglob("*") if path.suffix.lower() in known and path.is_file())
+    files = sorted(path for path in given.rglob("*") if path.name.lower().endswith(known) and path.is_file())
     if not files:
         raise UnusableFile(f"{given}: holds no file that ends in {', '.join(known)}")
     return files
@@ -108,11 +113,9 @@ def _arrays(path: Path, spec: ItemSpec) -> list[Source]:
     return [source(stored) for stored in array_files.stored_in(path)]
 
 
-def _table(path: Path, spec: ItemSpec) -> Source:
+def _table(path: Path, spec: ItemSpec, tell: Callable[[str], object]) -> Source:
     def batches(rows: int) -> Iterator[Batch]:
-        first = 0
-        for items in table_files.vectors(path, spec, rows):
-            yield Batch([Place(str(path), first + row) for row in range(len(items))], items)
-            first += len(items)
+        for places, items, faults in table_files.rows_of(path, spec, rows, tell):
+            yield Batch([Place(str(path), place) for place in places.tolist()], items, faults)
 
     return Source(table_files.rows_in(path), batches)

@@ -1,120 +1,105 @@
-"""Tables of numbers, a vector a row: CSV and Parquet, read some rows at a time."""
+"""Tables for a model of vectors, read some rows at a time: by column name where the model has a schema."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator, Sequence
-from itertools import chain, islice
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from service.media.items import ItemSpec
 from service.media.npy import Array
-from service.offline.unusable import UnusableFile, missing_extra
+from service.offline.unusable import UnusableFile
+from tables import Column, Schema
+from tables.dialect import SAMPLE_BYTES, detect
+from tables.errors import MissingExtra, TableError
+from tables.reading import open_table
+from tables.rows import Rows, rows_of_file, rows_of_text
+
+_LARGEST = 2**16
+"""Bytes that are looked at together to count lines."""
 
 
-def vectors(path: Path, spec: ItemSpec, rows: int) -> Iterator[Array]:
-    """Rows as vectors (B, D) float32, in batches of at most so many.
+def rows_of(
+    path: Path, spec: ItemSpec, rows: int, tell: Callable[[str], object]
+) -> Iterator[tuple[NDArray[np.int64], Array, dict[int, str]]]:
+    """Rows in batches of at most so many: their places in the file, vectors (B, D) float32, and faults by index.
 
-    Raises UnusableFile, naming item and column, for what is no number that float32 can hold.
+    A row with a fault holds zeros. Raises UnusableFile where the columns are not the model's, or the file is damaged.
     """
     if spec.is_image:
         raise UnusableFile(f"{path}: is a table of numbers; the model takes images of shape {spec.shape}")
-    first = 0
-    for columns, values in READERS[path.suffix.lower()](path, spec.shape[0], rows):
-        with np.errstate(over="ignore"):
-            items = values.astype(np.float32)
-        bad = np.argwhere(~np.isfinite(items))
-        if len(bad):
-            row, column = (int(index) for index in bad[0])
-            what = "missing" if np.isnan(values[row, column]) else f"{values[row, column]}, too large for float32"
-            raise UnusableFile(f"{path}: item {first + row}, column {columns[column]!r}: the value is {what}")
-        yield items
-        first += len(items)
-    if not first:
+    told: set[str] = set()
+    found = False
+    takes_missing = spec.table is not None and spec.table.takes_missing
+    try:
+        for schema, places, block in _blocks(path, spec, rows):
+            for note in block.notes:
+                if note not in told:
+                    told.add(note)
+                    tell(f"{path}: {note}")
+            entries = schema.entries(block.numbers)
+            faults = {row: str(fault) for row, fault in block.faults.items()}
+            for row, place in np.argwhere(np.isinf(entries) | (np.isnan(entries) & (not takes_missing))).tolist():
+                what = "is missing" if np.isnan(entries[row, place]) else "is too large for float32"
+                faults.setdefault(row, f"column {schema.names[place]!r} {what}")
+            entries[list(faults)] = 0
+            for start in range(0, len(places), rows):
+                stop = start + rows
+                found = True
+                here = {row - start: why for row, why in faults.items() if start <= row < stop}
+                yield places[start:stop], entries[start:stop], here
+    except TableError as error:
+        text = str(error)
+        raise UnusableFile(text if text.startswith(str(path)) else f"{path}: {text}") from error
+    if not found:
         raise UnusableFile(f"{path}: has no rows")
 
 
 def rows_in(path: Path) -> int:
-    """How many items a table has, or a little more: for a progress bar. Raises UnusableFile."""
+    """How many items a table has, about: for a progress bar. Raises UnusableFile."""
     try:
-        if path.suffix.lower() == ".csv":
-            with path.open("rb") as file:
-                return sum(block.count(b"\n") for block in iter(lambda: file.read(2**16), b""))
-        return int(_parquet(path).metadata.num_rows)
+        if path.name.lower().endswith((".parquet", ".pq")):
+            return _parquet_rows(path)
+        with path.open("rb") as file:
+            return sum(block.count(b"\n") for block in iter(lambda: file.read(_LARGEST), b""))
     except OSError as error:
         raise UnusableFile(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def _csv_rows(path: Path, dimensions: int, rows: int) -> Iterator[tuple[Sequence[str], Array]]:
-    """Fields between commas, semicolons or tabs; the first line names columns unless all of it is numbers."""
+def _parquet_rows(path: Path) -> int:
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            sample = file.readline()
-            file.seek(0)
-            lines = (line for line in csv.reader(file, delimiter=max(",;\t", key=sample.count)) if line)
-            head = next(lines, [])
-            named = not all(_is_number(field) for field in head)
-            columns = [field.strip() for field in head] if named else [str(index + 1) for index in range(len(head))]
-            _check_width(path, len(columns), dimensions)
-            body, first = lines if named else chain([head], lines), 0
-            while batch := list(islice(body, rows)):
-                yield columns, np.array([_numbers(path, first + row, line, columns) for row, line in enumerate(batch)])
-                first += len(batch)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UnusableFile(f"{path}: cannot be read: {error}") from error
+        open_table(path)
+    except TableError as error:
+        raise UnusableFile(str(error)) from error
+    from pyarrow import parquet
+
+    return int(parquet.ParquetFile(path).metadata.num_rows)
 
 
-def _numbers(path: Path, item: int, line: list[str], columns: list[str]) -> list[float]:
-    if len(line) != len(columns):
-        raise UnusableFile(f"{path}: item {item} has {len(line)} fields where there are {len(columns)} columns")
-    for column, field in zip(columns, line, strict=True):
-        if field.strip() and not _is_number(field):
-            raise UnusableFile(f"{path}: item {item}, column {column!r}: {field[:40]!r} is not a number")
-    return [float(field) if field.strip() else np.nan for field in line]
-
-
-def _parquet_rows(path: Path, dimensions: int, rows: int) -> Iterator[tuple[Sequence[str], Array]]:
-    from pyarrow import ArrowException, types
-
+def _blocks(path: Path, spec: ItemSpec, rows: int) -> Iterator[tuple[Schema, NDArray[np.int64], Rows]]:
+    """A file's rows with the schema that they are in. Where pyarrow is missing, plain text is read as a whole."""
     try:
-        file = _parquet(path)
-        schema = file.schema_arrow
-        _check_width(path, len(schema.names), dimensions)
-        for field in schema:
-            if not (types.is_integer(field.type) or types.is_floating(field.type) or types.is_decimal(field.type)):
-                raise UnusableFile(f"{path}: column {field.name!r} holds {field.type}, not numbers")
-        for batch in file.iter_batches(rows):
-            columns = [column.cast("float64", safe=False).to_numpy(zero_copy_only=False) for column in batch.columns]
-            yield schema.names, np.stack(columns, axis=1)
-    except (OSError, ArrowException) as error:
-        raise UnusableFile(f"{path}: cannot be read: {error}") from error
+        table = open_table(path)
+    except MissingExtra:
+        if not path.name.lower().endswith((".csv", ".tsv")):
+            raise
+        data = path.read_bytes()
+        names = detect(data[:SAMPLE_BYTES]).names
+        schema = _plain(names, spec, path)
+        found = rows_of_text(schema, data)
+        yield schema, np.arange(len(found.numbers)), found
+        return
+    schema = _plain(table.names, spec, path)
+    for places, block in rows_of_file(schema, table, rows):
+        yield schema, places, block
 
 
-def _parquet(path: Path) -> Any:
-    try:
-        from pyarrow import ArrowException, parquet
-    except ImportError as error:
-        raise missing_extra(f"{path}: to read Parquet", "pyarrow", "data") from error
-    try:
-        return parquet.ParquetFile(path)
-    except (OSError, ArrowException) as error:
-        raise UnusableFile(f"{path}: cannot be read: {error}") from error
-
-
-def _check_width(path: Path, found: int, dimensions: int) -> None:
-    if found != dimensions:
-        raise UnusableFile(f"{path}: has {found} columns; the model's items are vectors of {dimensions}")
-
-
-def _is_number(field: str) -> bool:
-    try:
-        float(field)
-    except ValueError:
-        return False
-    return True
-
-
-READERS = {".csv": _csv_rows, ".parquet": _parquet_rows}
+def _plain(names: Sequence[str], spec: ItemSpec, path: Path) -> Schema:
+    """The model's schema; for a model that has none, columns of numbers in the file's order."""
+    if spec.table is not None:
+        return spec.table.schema
+    if len(names) != spec.shape[0]:
+        raise UnusableFile(f"{path}: has {len(names)} columns; the model's items are vectors of {spec.shape[0]}")
+    return Schema(tuple(Column(name, "continuous") for name in names))

@@ -15,7 +15,7 @@ from service.protocol import defaults
 from service.protocol.model_info import ModelInfo, RefusedInfo
 from service.protocol.tenants import Tenant
 
-Kind = Literal["score", "sample", "encode", "decode", "inpaint"]
+Kind = Literal["score", "explain", "sample", "encode", "decode", "inpaint"]
 TaskPhase = Literal["queued", "running", "stopping", "done", "stopped", "failed"]
 ENDED: tuple[TaskPhase, ...] = ("done", "stopped", "failed")
 
@@ -55,8 +55,8 @@ class Hello(Struct, tag=True, array_like=True):
 class Submit(Struct, tag=True, array_like=True):
     """Work: rows of one model and one kind.
 
-    score, encode: ``arrays["items"]`` (N, *S). decode: ``arrays["latents"]`` (N, *Z). sample: ``n`` items. inpaint:
-    ``n`` completions of ``arrays["items"]`` (1, *S) where ``arrays["hidden"]`` (1, *S) is true.
+    score, explain, encode: ``arrays["items"]`` (N, *S). decode: ``arrays["latents"]`` (N, *Z). sample: ``n`` items.
+    inpaint: ``n`` completions of ``arrays["items"]`` (1, *S) where ``arrays["hidden"]`` (1, *S) is true.
     """
 
     id: int
@@ -80,6 +80,8 @@ class Submit(Struct, tag=True, array_like=True):
             return self.n * self.options.steps
         if self.kind == "sample":
             return self.n
+        if self.kind == "explain":  # each column of each row is varied
+            return self.arrays["items"].size
         return len(next(iter(self.arrays.values())))
 
 

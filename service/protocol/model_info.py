@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from service.protocol.errors import Unavailable, Unknown
+from tables import Schema
 
 STARTING_RETRY_AFTER = 2
 """Seconds after which a client may ask again for a model that is still being loaded."""
@@ -32,6 +33,13 @@ class CalibrationInfo(Struct, frozen=True):
     """Held-out items that the p-values rank an item among: n, so that none is below 1 / (n + 1)."""
     detection: dict[str, dict[str, float]]
     """AUROC and false-positive rate at 95 % detection against each foreign set, measured at publish."""
+    folds: int | None = None
+    """Members of a table's cross-conformal p-values; None for a calibration by kernel densities of statistics."""
+
+    @property
+    def smallest_p_value(self) -> float:
+        """1 / (n + 1). An alpha below it can never be reached."""
+        return 1 / (self.reference + 1)
 
 
 class MapInfo(Struct, frozen=True):
@@ -77,6 +85,8 @@ class ModelInfo(Struct, frozen=True):
     tests: tuple[TestInfo, ...]
     """Of a calibrated model; none otherwise."""
     calibration: CalibrationInfo | None
+    table: Schema | None = None
+    """The columns of the table that a vector is a row of; None for images, and for vectors without a schema."""
     map: MapInfo | None = None
     """None where the model has no map of where a picture is strange."""
 
@@ -88,6 +98,11 @@ class ModelInfo(Struct, frozen=True):
     @property
     def is_image(self) -> bool:
         return self.item_dtype == "uint8"
+
+    @property
+    def takes_missing(self) -> bool:
+        """Whether cells of a row may be missing: the flow then draws them given the others."""
+        return self.table is not None and bool(self.arguments.get("steps"))
 
     @property
     def dimensions(self) -> int:

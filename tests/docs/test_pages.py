@@ -22,7 +22,7 @@ from trainer.commands.train import main as sluice_train
 ROOT = Path(__file__).parents[2]
 MODELS = ("mnist-nice", "moons")
 _BLOCK = re.compile(r"^(?P<mark><!-- not run: [^\n]+ -->\n)?```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.M | re.S)
-_ADDRESS = "http://127.0.0.1:8000"
+_ADDRESS = "127.0.0.1:8000"
 WAIT = 120
 
 
@@ -77,7 +77,7 @@ def _cut(words: list[str], sign: str) -> tuple[list[str], list[str]]:
 def test_the_python_of_a_page_runs(folder: Path, server: Server, page: str) -> None:
     found = blocks(ROOT / page, "python")
     assert found
-    text = "\n".join(found).replace(_ADDRESS, server.address)
+    text = "\n".join(found).replace(_ADDRESS, server.address.removeprefix("http://"))
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "client")}
     done = subprocess.run(
         [sys.executable, "-"], cwd=folder, env=environment, input=text, capture_output=True, text=True, timeout=WAIT

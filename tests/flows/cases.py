@@ -82,7 +82,9 @@ TRANSFORMS: dict[str, TransformCase] = {
     "centre": TransformCase(lambda: flows.Centre(6), _vectors(6)),
     "standardise": TransformCase(lambda: flows.Standardise(6), _vectors(6)),
     "zca": TransformCase(lambda: flows.Whitening(6), _vectors(6)),
+    "shrunk-whitening": TransformCase(lambda: flows.Whitening(6, shrunk=True), _vectors(6)),
     "approximate-whitening": TransformCase(lambda: flows.Whitening(6, components=2), _vectors(6)),
+    "columns": TransformCase(lambda: flows.DequantiseColumns([0.0] * 6), _vectors(6)),
     "flatten": TransformCase(lambda: flows.Flatten((2, 3)), lambda: torch.randn(5, 2, 3, dtype=torch.float64)),
     "compose": TransformCase(
         lambda: flows.Compose([_coupling(6, 0), flows.DiagonalScaling(6), _coupling(6, 1)]), _vectors(6)
@@ -130,6 +132,13 @@ FLOWS: dict[str, FlowCase] = {
         "glow", (2, 4, 3), {"steps": 2, "hidden": [5], "levels": 1, "alpha": 0.01}, round_trip=1e-4
     ),
     "spline-vector": FlowCase("spline", (5,), {"hidden": [16], "bins": 4, "couplings": 3}, round_trip=1e-4),
+    "table-spline": FlowCase("table", (5,), {"hidden": [16], "bins": 4, "couplings": 3}, round_trip=1e-4),
+    "table-affine": FlowCase("table", (4,), {"hidden": [16], "coupling": "affine", "steps": [0, 1, 0.25, 0]}),
+    "table-additive": FlowCase("table", (2,), {"hidden": [16], "coupling": "additive", "prior": "normal"}),
+    "spline-rows": FlowCase(
+        "spline", (3,), {"hidden": [16], "bins": 4, "couplings": 2, "steps": [0, 1, 0.25]}, round_trip=1e-4
+    ),
+    "nice-rows": FlowCase("nice", (3,), {"hidden": [16], "image": False, "steps": [0, 1, 1], "levels": [0, 0, 4]}),
     "spline-plane": FlowCase("spline", (2,), {"hidden": [16], "couplings": 2}, round_trip=1e-4),
 }
 

@@ -41,7 +41,7 @@ SHIPPED: dict[str, Callable[[], Flow]] = {
 }
 """The architectures of shipped models. The width of a net does not change the number of kernels, so it is small."""
 BUDGETS = {
-    "mnist": {"score": 778, "statistics": 864, "encode": 732, "sample": 2484, "ascent": 1331, "langevin": 3647},
+    "mnist": {"score": 734, "statistics": 791, "encode": 688, "sample": 2484, "ascent": 1272, "langevin": 3647},
     "mnist-nice": {"score": 141, "statistics": 224, "encode": 123, "sample": 134, "ascent": 277, "langevin": 357},
     "moons": {"score": 704, "statistics": 716, "encode": 698, "sample": 817, "ascent": 2005, "langevin": 2073},
     "moons-realnvp": {"score": 308, "statistics": 320, "encode": 302, "sample": 395, "ascent": 637, "langevin": 705},
@@ -154,8 +154,10 @@ def test_passes_stay_within_their_budgets_of_kernels(name: str) -> None:
     with fake_gpu():
         flow = on_fake_gpu(flow)
         for kind, work in PASSES.items():
-            with torch.no_grad(), Kernels(GPU.type) as kernels:
-                work(flow)
+            with torch.no_grad():
+                work(flow)  # constants of this size go to the device once
+                with Kernels(GPU.type) as kernels:
+                    work(flow)
             found[kind] = kernels.launches
         for method in ("ascent", "langevin"):
             climb = begin(flow, survey_of(flow), method)

@@ -117,13 +117,13 @@ SHAPES = [
 ]
 
 
-@pytest.mark.parametrize("path", [*PATHS, "/score?model=points", "/decode", "/decode?model=points"])
+@pytest.mark.parametrize("path", [*PATHS, "/decode", "/decode?model=points"])
 async def test_an_impossible_npy_shape_is_refused(
     service: Running, path: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     for shape in SHAPES:
         for dtype in ("|u1", "<f4", ">f8", "|b1", "<f2", "<i8", "<f16", "|O", "|V0", "<U0", "|S0", "<M8[s]"):
-            for data in (b"", b"\0", b"\0" * 2, b"\0" * 8, b"\0" * 64):
+            for data in (b"", b"\0" * 8):
                 answer = await service.http.post(path, content=npy_claiming(shape, dtype, data), headers=NPY)
                 assert answer.status_code < 500, (shape, dtype, len(data), answer.text)
                 if answer.status_code != 200:

@@ -64,7 +64,7 @@ def long_heads(size: int) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("megabytes", [2, pytest.param(300, marks=LONG)])
-@pytest.mark.parametrize("what", long_heads(0))
+@pytest.mark.parametrize("what", ["a field", "a trailer", *(pytest.param(one, marks=LONG) for one in long_heads(0))])
 def test_a_head_of_more_than_64_kilobytes_is_431_and_is_not_kept(server: Server, what: str, megabytes: int) -> None:
     (api,) = server.children("service.api")
     before = memory(api)
@@ -137,6 +137,7 @@ def test_a_body_that_stops_coming_is_408(server: Server) -> None:
         assert time.monotonic() - began < 12
 
 
+@LONG
 def test_a_body_that_goes_on_after_its_answer_is_not_read_for_ever(server: Server) -> None:
     with connected(server) as one:
         one.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n")
@@ -148,6 +149,7 @@ def test_a_body_that_goes_on_after_its_answer_is_not_read_for_ever(server: Serve
                 time.sleep(0.1)
 
 
+@LONG
 def test_a_slow_body_is_read(server: Server) -> None:
     body = npy([[0.5, 1.0]])
     with connected(server) as one:

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from service.media import pictures
+from tests.reliability.markers import LONG
 from tests.service.helpers import Message, Running, Start, assert_problem, at_the_door, images, npy, picture, until
 
 pytestmark = pytest.mark.anyio
@@ -27,7 +28,7 @@ def files(count: int, data: bytes) -> dict[str, Any]:
     return {"files": [("files", (f"{place}.png", data, "image/png")) for place in range(count)]}
 
 
-@pytest.mark.parametrize("path", ["/score?fit=true", "/encode?fit=true"])
+@pytest.mark.parametrize("path", ["/score?fit=true", pytest.param("/encode?fit=true", marks=LONG)])
 async def test_the_pictures_of_a_request_share_a_budget_of_pixels(service: Running, path: str) -> None:
     answer = await service.http.post(path, **files(1400, vast()))
     problem = assert_problem(answer, 413, "items[16]")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
 import shlex
@@ -13,16 +14,22 @@ from rich.console import Console
 import model_store
 from flows import FlowError
 from flows.nets.precision import exact_float32
+from model_store import Published
+from tables import KINDS, Kind
+from tables.loading import Wishes
 from trainer.commands.options import data_dir_option, device_option, store_option
-from trainer.data import OwnData
-from trainer.errors import TrainerError
-from trainer.presets import PRESETS, Precision, Preset
+from trainer.commands.table_report import told
+from trainer.data import HELD_OUT_SHARE, OwnData
+from trainer.errors import Diverged, TrainerError
+from trainer.presets import PRESETS, Precision, Preset, table
 from trainer.publish.export import export
+from trainer.report.evaluation import Quality
 from trainer.run import experiment
 from trainer.run.device import choose_device, choose_precision
 from trainer.run.ranks import Ranks, joined
 from trainer.run.settings import Computing, RunSettings
-from trainer.run.stopping import stop_on_signals
+from trainer.run.state import FILE as STATE
+from trainer.run.stopping import StopRequest, stop_on_signals
 
 _EPILOG = """\b
 Examples:
@@ -30,7 +37,8 @@ Examples:
   sluice-train moons-nice
   sluice-train mnist-nice-small --data-dir ~/data --store models
   sluice-train mnist-nice --limit 2000 --epochs 2 --no-publish
-  sluice-train table-nice --data measurements.csv
+  sluice-train table --data measurements.csv
+  sluice-train table --data machines.csv.gz --label failed --drop serial --kind line=category
   sluice-train images-nice --data folder-of-pictures --name my-pictures
   sluice-train cifar10 --minutes 30 --device cuda
   torchrun --nproc-per-node 8 --no-python sluice-train cifar10-nice
@@ -56,7 +64,21 @@ Exit codes:
     "--data",
     "own_path",
     type=click.Path(exists=True, path_type=Path),
-    help="Your own data instead of the preset's: a folder of pictures, or a .npy, .npz, .csv or .parquet file.",
+    help="Your own data instead of the preset's: a folder of pictures, a .npy or .npz file, or a table (.csv or "
+    ".tsv, also with .gz, or .parquet).",
+)
+@click.option("--columns", multiple=True, metavar="NAME,...", help="Of a table: take these columns only.")
+@click.option("--drop", multiple=True, metavar="NAME,...", help="Of a table: leave these columns out.")
+@click.option("--label", metavar="NAME", help="Of a table: a column that is neither input nor verdict.")
+@click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    metavar="NAME=KIND",
+    help="Of a table: what a column is, instead of what was found: continuous, integer, category or time.",
+)
+@click.option(
+    "--header/--no-header", default=None, help="Whether a table's first line holds names.  [default: found out]"
 )
 @click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training set, instead of the preset's.")
 @click.option(
@@ -107,6 +129,12 @@ Exit codes:
     metavar="N",
     help="Use only the first N training and N test items, for a quick try.",
 )
+@click.option(
+    "--neighbours/--no-neighbours",
+    default=True,
+    show_default=True,
+    help="Keep rows of your table in the model, as the neighbours that its verdicts compare a row with, or none.",
+)
 @click.option("--publish/--no-publish", default=True, show_default=True, help="Publish the result, or only measure it.")
 @exact_float32()
 def main(
@@ -115,6 +143,11 @@ def main(
     as_json: bool,
     data_dir: Path | None,
     own_path: Path | None,
+    columns: tuple[str, ...],
+    drop: tuple[str, ...],
+    label: str | None,
+    kinds: tuple[str, ...],
+    header: bool | None,
     epochs: int | None,
     minutes: float | None,
     batch_size: int | None,
@@ -129,6 +162,7 @@ def main(
     compiled: bool,
     graph: bool,
     limit: int | None,
+    neighbours: bool,
     publish: bool,
 ) -> None:
     """Train the flow that PRESET describes, evaluate it on the test set and publish it to a model store."""
@@ -140,22 +174,32 @@ def main(
         raise click.UsageError("a PRESET is needed; --list shows them")
     if minutes is not None and epochs is not None:
         raise click.UsageError("--minutes and --epochs exclude each other")
+    wishes = Wishes(_names(columns), _names(drop), label, tuple(map(_kind, kinds)), header)
+    if own_path is None and wishes != Wishes():
+        raise click.UsageError(
+            "--columns, --drop, --label, --kind and --header are for a table of your own: see --data"
+        )
     chosen = PRESETS[preset]
-    chosen = dataclasses.replace(
-        chosen,
-        epochs=epochs or chosen.epochs,
-        minutes=minutes,
-        batch_size=batch_size or chosen.batch_size,
-        precision=precision or chosen.precision,
-    )
     if own_path is not None:
-        own = OwnData(own_path)
+        own = OwnData(own_path, wishes)
         chosen = dataclasses.replace(chosen, data=own, model=own.name)
     try:
+        chosen = _sized(chosen, limit)
+        chosen = dataclasses.replace(
+            chosen,
+            epochs=epochs or chosen.epochs,
+            minutes=minutes,
+            batch_size=batch_size or chosen.batch_size,
+            precision=precision or chosen.precision,
+        )
+        target = (store or model_store.default_root()) if publish else None
+        run_dir = run_dir or Path("runs") / (preset if own_path is None else f"{preset}-{name or chosen.data.name}")
         with stop_on_signals() as stop, joined(choose_device(device)) as ranks:
             console.quiet = not ranks.leads
+            for line in told(chosen):
+                console.print(line, markup=False, highlight=False, soft_wrap=True)
             settings = RunSettings(
-                run_dir=run_dir or Path("runs") / (preset if own_path is None else f"{preset}-{chosen.data.name}"),
+                run_dir=run_dir,
                 data_dir=data_dir,
                 seed=seed,
                 limit=limit,
@@ -166,14 +210,13 @@ def main(
                 tensorboard=tensorboard,
                 command=_command(chosen, seed, limit, ranks),
             )
-            finished = experiment.run(chosen, settings, ranks, console, stop_requested=stop)
-        if finished is None:
-            console.print("stopped and saved; the same command continues from here")
-            raise SystemExit(128 + (stop.signal or 0))
-        if not ranks.leads:
+            result = _published(chosen, settings, ranks, console, stop, target, name, neighbours)
+        if result is None:
             return
-        target = (store or model_store.default_root()) if publish else None
-        quality, published = export(finished, target, name or chosen.model)
+        quality, published = result
+    except Stopped:
+        console.print("stopped and saved; the same command continues from here")
+        raise SystemExit(128 + (stop.signal or 0)) from None
     except (TrainerError, FlowError, model_store.StoreError) as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:
@@ -188,11 +231,96 @@ def main(
     click.echo(f"test: {quality}")
     if published and published.new:
         click.echo(f"published {published.name}@{published.version} at {published.path}")
+        click.echo(published.verdicts)
     elif published:
         click.echo(
             f"this run is published already, as {published.name}@{published.version} at {published.path}; "
             "--fresh trains it anew"
         )
+
+
+class Stopped(Exception):
+    """A run that was stopped by a signal and saved."""
+
+
+def _names(given: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of columns from options that hold one or several between commas; quotes keep a comma in a name."""
+    return tuple(name.strip() for row in csv.reader(given, skipinitialspace=True) for name in row if name.strip())
+
+
+def _kind(given: str) -> tuple[str, Kind]:
+    name, equals, kind = given.rpartition("=")
+    if not equals or kind not in KINDS:
+        raise click.UsageError(f"--kind {given}: must be NAME=KIND, the kind one of {', '.join(KINDS)}")
+    return name, kind
+
+
+def _sized(preset: Preset, limit: int | None) -> Preset:
+    """The preset with what follows from the number of rows, where the items are the user's own vectors."""
+    if not isinstance(preset.data, OwnData):
+        return preset
+    items, _ = preset.data.read(None)
+    rows = len(items[:limit])
+    rows -= round(rows * HELD_OUT_SHARE)
+    if preset.name == table.TABLE.name and items.is_floating_point() and rows:
+        return table.planned(preset, rows, items.shape[1])
+    return dataclasses.replace(preset, batch_size=max(1, min(preset.batch_size, rows)))
+
+
+def _published(
+    preset: Preset,
+    settings: RunSettings,
+    ranks: Ranks,
+    console: Console,
+    stop: StopRequest,
+    store: Path | None,
+    name: str | None,
+    neighbours: bool,
+) -> tuple[Quality, Published | None] | None:
+    """Train, evaluate and publish. Of a table, a flow that fails its self-test is replaced by simpler ones.
+
+    The weights of each attempt stay in its run directory. None on a rank that does not lead. Raises Stopped after a
+    signal.
+    """
+    is_table = isinstance(preset.data, OwnData) and preset.data.schema is not None
+    attempts = [preset, *(table.simpler(_as_table(preset), kind) for kind in table.SIMPLER)] if is_table else [preset]
+    for number, attempt in enumerate(attempts):
+        directory = settings.run_dir if number == 0 else settings.run_dir / str(attempt.arguments["coupling"])
+        own = dataclasses.replace(settings, run_dir=directory)
+        try:
+            finished = experiment.run(attempt, own, ranks, console, stop_requested=stop)
+            if finished is None:
+                raise Stopped
+            if not ranks.leads:
+                return None
+            return export(
+                finished,
+                store,
+                name or preset.model,
+                neighbours=neighbours,
+                say=lambda text: console.print(text, markup=False, highlight=False),
+            )
+        except (model_store.FailedSelfTest, Diverged) as error:
+            kept = f"the weights are kept in {directory / STATE}"
+            if number + 1 == len(attempts) or ranks.count > 1:
+                raise TrainerError(f"{error}; {kept}") from error
+            following = attempts[number + 1].arguments["coupling"]
+            console.print(
+                f"{error}; {kept}. Training a simpler flow, of {following} couplings, instead",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
+    raise AssertionError  # the last attempt returns or raises
+
+
+def _as_table(preset: Preset) -> Preset:
+    """The preset ``table`` in place of another of tables, for the same data and name."""
+    if preset.architecture == table.TABLE.architecture:
+        return preset
+    return dataclasses.replace(
+        table.TABLE, data=preset.data, model=preset.model, epochs=preset.epochs, batch_size=preset.batch_size
+    )
 
 
 def _command(preset: Preset, seed: int, limit: int | None, ranks: Ranks) -> str:
@@ -202,6 +330,7 @@ def _command(preset: Preset, seed: int, limit: int | None, ranks: Ranks) -> str:
         words.insert(0, f"torchrun --nproc-per-node {ranks.count} --no-python")
     if isinstance(preset.data, OwnData):
         words.append(f"--data {shlex.quote(preset.data.title)}")
+        words += _wishes_as_options(preset.data.wishes)
     words.append(f"--epochs {preset.epochs}" if preset.minutes is None else f"--minutes {preset.minutes:g}")
     if preset.batch_size != PRESETS[preset.name].batch_size:
         words.append(f"--batch-size {preset.batch_size}")
@@ -209,6 +338,17 @@ def _command(preset: Preset, seed: int, limit: int | None, ranks: Ranks) -> str:
     if limit:
         words.append(f"--limit {limit}")
     return " ".join(words)
+
+
+def _wishes_as_options(wishes: Wishes) -> list[str]:
+    named = {"--columns": wishes.columns, "--drop": wishes.drop}
+    options = [f"{option} {shlex.quote(','.join(names))}" for option, names in named.items() if names]
+    if wishes.label is not None:
+        options.append(f"--label {shlex.quote(wishes.label)}")
+    options += [f"--kind {shlex.quote(f'{name}={kind}')}" for name, kind in wishes.kinds]
+    if wishes.names is not None:
+        options.append("--header" if wishes.names else "--no-header")
+    return options
 
 
 def _entry(preset: Preset) -> dict[str, str | int]:

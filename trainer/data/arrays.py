@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from trainer.data import tables
+from trainer.data.vectors import Numbers, vectors
 from trainer.errors import DataError
 
 Array = npt.NDArray[Any]
@@ -41,7 +41,7 @@ def items(array: Array, where: str) -> Tensor:
         if array.dtype.kind not in "iuf":
             raise DataError(f"{where}: its values are {array.dtype}, not numbers")
         columns = [str(index) for index in range(array.shape[1])]
-        return tables.vectors(tables.Table(columns, array.astype(np.float64)), where)
+        return vectors(Numbers(columns, array.astype(np.float64)), where)
     if array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[3] not in (1, 3)):
         raise DataError(f"{where}: its shape {array.shape} is neither (N, D) nor (N, H, W) nor (N, H, W, 3)")
     if array.dtype.kind not in "iu":

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
+from tables import Schema
+from trainer.data.groups import divided
 from trainer.data.own_data import OwnData
 from trainer.data.toys import Toy
 from trainer.errors import DataError
@@ -61,13 +62,18 @@ class Splits:
     test: Tensor
     more: Tensor | None = None
     """Further items that are in none of the three sets, where the data have any."""
-    columns: tuple[str, ...] = ()
-    """The names of a vector's entries, where the data have names."""
+    schema: Schema | None = None
+    """The columns of the table that vectors are rows of."""
 
     @property
     def calibration(self) -> Tensor:
         """Items for the p-values, which influenced no weight: ``more`` where there are any, else ``validation``."""
         return self.validation if self.more is None else self.more
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of a vector's entries, where the data have names."""
+        return () if self.schema is None else self.schema.names
 
     @property
     def item_shape(self) -> tuple[int, ...]:
@@ -90,7 +96,7 @@ def load(dataset: DataSet, data_dir: Path | None, *, seed: int, limit: int | Non
     items, test = dataset.read(data_dir)
     splits = split(dataset.name, items, test, seed=seed, limit=limit)
     if isinstance(dataset, OwnData):
-        return replace(splits, columns=dataset.columns)
+        return replace(splits, schema=dataset.schema)
     if isinstance(dataset, Toy):
         return replace(splits, more=dataset.more()[:limit])
     return splits
@@ -102,5 +108,7 @@ def split(name: str, items: Tensor, test: Tensor, *, seed: int, limit: int | Non
     held_out = round(len(items) * HELD_OUT_SHARE)
     if held_out == 0 or len(test) == 0:
         raise DataError(f"{name}: {len(items)} training and {len(test)} test items are too few to split")
-    order = torch.randperm(len(items), generator=torch.Generator().manual_seed(seed))
-    return Splits(items[order[held_out:]], items[order[:held_out]], test)
+    validation, train = divided(items, held_out, seed)
+    if len(train) == 0:
+        raise DataError(f"{name}: {len(items)} training items are nearly all the same; they cannot be split")
+    return Splits(items[train], items[validation], test)

@@ -3,42 +3,50 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from trainer.data import arrays, folder, tables
+from tables import Schema
+from tables.errors import TableError
+from tables.loading import LoadedTable, Wishes, load_table
+from tables.reading import SUFFIXES, is_table, open_table
+from tables.rows import rows_of_file
+from trainer.data import arrays, folder
+from trainer.data.groups import divided
 from trainer.errors import DataError, MissingData
 
 _TEST_SHARE = 0.1
-_TABLES = {".csv": tables.read_csv, ".parquet": tables.read_parquet}
 
 
 class Items(NamedTuple):
-    """Training and test items, and the names of a table's columns."""
+    """Training and test items, and the table that they are rows of, if any."""
 
     train: Tensor
     test: Tensor
-    columns: tuple[str, ...] = ()
+    table: LoadedTable | None = None
 
 
 @dataclass(frozen=True)
 class OwnData:
-    """The user's data at a path: a folder of pictures, or a .npy, .npz, .csv or .parquet file.
+    """The user's data at a path: a folder of pictures, an .npy or .npz file, or a table.
 
-    A tenth of the items is the test set, the same at every reading; a .npz may instead hold ``train`` and ``test``.
+    ``wishes`` override what is found out about a table's columns. A tenth of the items is the test set, the same at
+    every reading; a .npz may instead hold ``train`` and ``test``.
     """
 
     path: Path | None = None
+    wishes: Wishes = field(default_factory=Wishes)
 
     @property
     def name(self) -> str:
         """The last part of the path, made into a valid name of a model."""
-        stem = "" if self.path is None else self.path.resolve().stem
+        stem = "" if self.path is None else self.path.resolve().name.split(".")[0]
         return re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-") or "my-data"
 
     @property
@@ -50,9 +58,13 @@ class OwnData:
         return "a file given to the trainer, whose terms are not known"
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        """The names of a table's columns, in the order of a vector's entries; empty for images and arrays."""
-        return self._items.columns
+    def schema(self) -> Schema | None:
+        """The columns of a table, in the order of a vector's entries; None for images and arrays."""
+        return None if self._items.table is None else self._items.table.schema
+
+    def told(self) -> list[str]:
+        """What was found out about a table, a line each; nothing for images and arrays."""
+        return [] if self._items.table is None else self._items.table.told()
 
     def read(self, data_dir: Path | None) -> tuple[Tensor, Tensor]:  # noqa: ARG002 (these data have a path of their own)
         return self._items.train, self._items.test
@@ -62,19 +74,44 @@ class OwnData:
         path = self.path
         if path is None:
             raise DataError(
-                "this preset needs --data PATH: a folder of pictures, or a .npy, .npz, .csv or .parquet file"
+                "this preset needs --data PATH: a folder of pictures, a .npy or .npz file, or a table (.csv, .parquet)"
             )
         if path.is_dir():
             return _divided(folder.read(path))
         if not path.is_file():
             raise MissingData(f"{path}: missing")
-        suffix = path.suffix.lower()
-        if suffix in _TABLES:
-            table = _TABLES[suffix](path)
-            return _divided(tables.vectors(table, str(path)), tuple(table.columns))
-        if suffix in (".npy", ".npz"):
+        if is_table(path):
+            try:
+                table = load_table(path, self.wishes)
+            except TableError as error:
+                raise DataError(str(error)) from error
+            return _divided(torch.from_numpy(table.entries), table._replace(entries=table.entries[:0]))
+        if path.suffix.lower() in (".npy", ".npz"):
             return _from_arrays(arrays.read(path), path)
-        raise DataError(f"{path}: unknown kind of data; a folder of pictures, .npy, .npz, .csv or .parquet is needed")
+        raise DataError(
+            f"{path}: unknown kind of data; a folder of pictures, .npy, .npz, or a table ({', '.join(SUFFIXES[:5])}) "
+            "is needed"
+        )
+
+
+def rows_of_schema(path: Path, schema: Schema) -> tuple[Tensor, Tensor]:
+    """Training and test items from a table whose columns are known; rows that do not fit are left out.
+
+    Raises DataError when the columns are others, when the file is damaged, or when no row fits.
+    """
+    try:
+        blocks = [
+            np.delete(rows.numbers, list(rows.faults), axis=0) for _, rows in rows_of_file(schema, open_table(path))
+        ]
+    except TableError as error:
+        text = str(error)
+        raise DataError(text if text.startswith(str(path)) else f"{path}: {text}") from error
+    entries = schema.entries(np.concatenate([np.empty((0, len(schema))), *blocks]))
+    items = torch.from_numpy(entries[~np.isinf(entries).any(axis=1)])
+    if not len(items):
+        raise DataError(f"{path}: no row fits the model's columns")
+    found = _divided(items)
+    return found.train, found.test
 
 
 def _from_arrays(found: dict[str, arrays.Array], path: Path) -> Items:
@@ -90,8 +127,7 @@ def _from_arrays(found: dict[str, arrays.Array], path: Path) -> Items:
     return _divided(arrays.items(next(iter(found.values())), str(path)))
 
 
-def _divided(items: Tensor, columns: tuple[str, ...] = ()) -> Items:
+def _divided(items: Tensor, table: LoadedTable | None = None) -> Items:
     """Training and test items in a fixed random order."""
-    order = torch.randperm(len(items), generator=torch.Generator().manual_seed(0))
-    held_out = round(len(items) * _TEST_SHARE)
-    return Items(items[order[held_out:]], items[order[:held_out]], columns)
+    held_out, rest = divided(items, round(len(items) * _TEST_SHARE), seed=0)
+    return Items(items[rest], items[held_out], table)

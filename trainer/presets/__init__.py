@@ -14,11 +14,12 @@ from trainer.presets import (
     parabola,
     spirals,
     svhn,
+    table,
     tfd,
 )
 from trainer.presets.preset import Precision, Preset, Smoke
 
-_DATA_SETS = (mnist, fashion_mnist, kmnist, cifar10, svhn, tfd, moons, circles, spirals, parabola, own)
+_DATA_SETS = (mnist, fashion_mnist, kmnist, cifar10, svhn, tfd, moons, circles, spirals, parabola, own, table)
 
 PRESETS: dict[str, Preset] = {preset.name: preset for data_set in _DATA_SETS for preset in data_set.PRESETS}
 

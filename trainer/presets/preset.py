@@ -45,9 +45,13 @@ class Preset:
     initial_items: int = 10_000
     """Training items from which data-dependent parameters are initialised, as one batch."""
     epochs: int
-    """Passes over the training set; without effect where ``minutes`` are given."""
+    """Epochs; without effect where ``minutes`` are given."""
+    passes: int = 1
+    """Passes over the training set that make an epoch: of few rows, one pass is a few steps."""
     minutes: float | None = None
     """A budget of wall-clock time for the whole run, from reading the data to publishing; the schedule follows it."""
+    keep_best: bool = True
+    """Whether the epoch with the best validation is kept; otherwise the last, and validation items decide nothing."""
     batch_size: int = 200
     learning_rate: float = 1e-3
     """The peak rate, between a linear warm-up and a cosine decay."""
@@ -60,6 +64,12 @@ class Preset:
     """Upper bound of the norm of the gradient of the mean negative log-likelihood per dimension."""
     ema_decay: float = 0.0
     """Decay of a moving average of the weights, which is then validated, kept and published; 0 for no average."""
+    jitter: float = 0.0
+    """Normal noise added to vectors while training, with the covariance of the data times the square of this.
+
+    It keeps a flow from concentrating on single rows (Rothfuss et al. 2019, "Noise regularization for conditional
+    density estimation", arXiv:1907.08982).
+    """
     patience: int | None = None
     """Epochs without a better validation after which a run ends; None to go through all epochs."""
     precision: Precision = "auto"

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
+from flows import Flow
 from model_store import (
+    CalibrationEvidence,
     Publication,
     Published,
     Report,
@@ -14,12 +20,15 @@ from model_store import (
     round_weights,
     serving,
 )
+from trainer.data import OwnData
 from trainer.publish.calibration import calibration_evidence, source_of
 from trainer.publish.initial_draws import initial_draws
 from trainer.publish.map_calibration import map_evidence
+from trainer.publish.row_calibration import row_calibration
 from trainer.report import card, pictures
 from trainer.report.evaluation import Latents, Quality
 from trainer.run.finished import FinishedRun
+from trainer.run.initial_state import arguments_for
 from trainer.run.likelihoods import log_likelihoods
 
 GOLDEN_ITEMS = 8
@@ -28,11 +37,27 @@ PRECISION_ITEMS = 2000
 """Held-out items on which the change that nets of bfloat16 make is measured."""
 
 
-def export(run: FinishedRun, store: Path | None, name: str) -> tuple[Quality, Published | None]:
+@torch.no_grad()
+def complete(flow: Flow, items: Tensor) -> Tensor:
+    """Items (N, *item_shape) with the missing cells of a table's rows drawn by the flow; others are as they were."""
+    if flow.columns is None or not bool(items.isnan().any()):
+        return items
+    return flow.to_items(flow.to_continuous(items)).cpu()
+
+
+def export(
+    run: FinishedRun,
+    store: Path | None,
+    name: str,
+    *,
+    neighbours: bool = True,
+    say: Callable[[str], None] = lambda _: None,
+) -> tuple[Quality, Published | None]:
     """Evaluate a finished run on the test set and, given a store, publish it there under that name.
 
     The flow's weights are first rounded to the dtype that is published, so the figures are those of the served weights.
-    A run that is published already is not published again.
+    A run that is published already is not published again. ``neighbours`` says whether rows of a table are kept for
+    its verdicts; ``say`` is told what the calibration does.
     Raises StoreError when the store refuses the model.
     """
     flow, preset, splits = run.flow, run.preset, run.splits
@@ -52,24 +77,37 @@ def export(run: FinishedRun, store: Path | None, name: str) -> tuple[Quality, Pu
     if flow.is_image:
         drawn["samples.png"] = pictures.samples(flow, run.settings.seed)
     elif flow.dimensions == 2:
-        drawn["density.png"] = pictures.density(flow, splits.test)
-    source = source_of(splits.calibration, preset.data)
-    bfloat16 = measure_bfloat16(flow, splits.validation[:PRECISION_ITEMS])
+        drawn["density.png"] = pictures.density(flow, complete(flow, splits.test))
+    # Columns of a table have units of their own, and bfloat16 would round their values to three digits.
+    bfloat16 = None if splits.schema is not None else measure_bfloat16(flow, splits.validation[:PRECISION_ITEMS])
+    answering = serving(flow, bfloat16)
+    calibration = _calibrated(run, answering, neighbours, say)
     publication = Publication(
         flow=flow,
         architecture=preset.architecture,
-        arguments=preset.arguments,
-        golden_items=splits.test[:GOLDEN_ITEMS],
+        arguments=arguments_for(preset, splits),
+        golden_items=complete(flow, splits.test[:GOLDEN_ITEMS]),
         weights_dtype=preset.weights_dtype,
         provenance=run.provenance(),
         report=Report(
             quality={"test": quality.figures()},
-            card=card.write(run, quality, latents, name, pictures=drawn.keys()),
+            card=card.write(run, quality, latents, name, pictures=drawn.keys(), calibration=calibration),
             pictures=drawn,
         ),
-        calibration=calibration_evidence(serving(flow, bfloat16), splits.calibration, splits.test, source),
-        map=map_evidence(serving(flow, bfloat16), splits.calibration, source),
+        calibration=calibration,
+        map=map_evidence(answering, splits.calibration, source_of(splits.calibration, preset.data)),
         bfloat16=bfloat16,
         draws=initial_draws(flow),
+        table=splits.schema,
     )
     return quality, publish(store, name, publication)
+
+
+def _calibrated(
+    run: FinishedRun, flow: Flow, neighbours: bool, say: Callable[[str], None]
+) -> CalibrationEvidence | None:
+    """The calibration of the flow that answers: on rows where the data are a user's table, else on held-out items."""
+    splits = run.splits
+    if isinstance(run.preset.data, OwnData) and not flow.is_image:
+        return row_calibration(run, flow, neighbours=neighbours, say=say)
+    return calibration_evidence(flow, splits.calibration, splits.test, source_of(splits.calibration, run.preset.data))

@@ -11,13 +11,15 @@ from torch import Tensor
 import model_store
 from flows import anomaly
 from model_store import LoadedModel
+from tables.reading import is_table
 from trainer import data
 from trainer.errors import DataError
 from trainer.presets import PRESETS
 from trainer.publish.calibration import calibration_evidence, source_of
-from trainer.publish.export import PRECISION_ITEMS
+from trainer.publish.export import PRECISION_ITEMS, complete
 from trainer.publish.initial_draws import initial_draws
 from trainer.publish.map_calibration import map_evidence
+from trainer.publish.row_calibration import row_evidence
 
 
 class OrdinaryItems(NamedTuple):
@@ -31,9 +33,12 @@ class OrdinaryItems(NamedTuple):
 
 def recalibrated(root: Path, model: LoadedModel, ordinary: OrdinaryItems) -> model_store.Published:
     """Publish a model's weights with a new calibration. Raises DataError when the items are too few."""
-    bfloat16 = model_store.measure_bfloat16(model.flow, ordinary.held_out[:PRECISION_ITEMS])
+    bfloat16 = None
+    if model.manifest.table is None:
+        bfloat16 = model_store.measure_bfloat16(model.flow, ordinary.held_out[:PRECISION_ITEMS])
     answering = model_store.serving(model.flow, bfloat16)
-    evidence = calibration_evidence(answering, *ordinary)
+    by_rows = model.manifest.calibration is not None and model.manifest.calibration.folds is not None
+    evidence = row_evidence(answering, *ordinary) if by_rows else calibration_evidence(answering, *ordinary)
     if evidence is None:
         raise DataError(
             f"{len(ordinary.held_out)} ordinary items are too few; at least {3 * anomaly.MINIMUM_ITEMS} are needed, "
@@ -61,14 +66,14 @@ def with_map(root: Path, model: LoadedModel, ordinary: OrdinaryItems) -> model_s
 
 def own_items(model: LoadedModel, path: Path) -> OrdinaryItems:
     """The user's ordinary items. Raises DataError when they are not of the kind and shape that the model takes."""
-    own = data.OwnData(path)
-    held_out, fresh = own.read(None)
+    own, schema = data.OwnData(path), model.manifest.table
+    held_out, fresh = own.read(None) if schema is None or not is_table(path) else data.rows_of_schema(path, schema)
     if tuple(held_out.shape[1:]) != model.flow.item_shape or held_out.is_floating_point() == model.flow.is_image:
         raise DataError(
             f"{path}: holds {_kind(held_out.shape[1:], not held_out.is_floating_point())}; "
             f"{model.reference} takes {_kind(model.flow.item_shape, model.flow.is_image)}"
         )
-    return OrdinaryItems(held_out, fresh, f"{len(held_out):,} items of {own.title}")
+    return OrdinaryItems(held_out, complete(model.flow, fresh), f"{len(held_out):,} items of {own.title}")
 
 
 def held_out_items(model: LoadedModel, data_dir: Path | None) -> OrdinaryItems:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from string import Template
 
+from flows.anomaly import CrossCalibration
+from model_store import CalibrationEvidence
+from tables import Schema, kinds
 from trainer.optimisers.schedule import FINAL_SHARE
 from trainer.presets import Preset
 from trainer.report.evaluation import Latents, Quality
@@ -21,7 +24,7 @@ $pictures
 
 $title: $licence.
 
-$columns$training items to train on, $validation held out from the same training set to choose the epoch by, and
+$columns$training items to train on, $validation held out from the same training set$purpose, and
 $test of the test set to report on. The manifest says which items the verdicts are calibrated on.
 
 ## Architecture
@@ -35,7 +38,7 @@ $arguments
     $command
 
 $optimiser, $epochs epochs of batches of $batch_size, $optimisation.
-The weights of epoch $best_epoch, the best by validation, are kept.
+The weights of epoch $best_epoch, $why, are kept.
 
 | | |
 |---|---|
@@ -63,6 +66,10 @@ $latents
 
 ![Histogram of the latents](latents.png)
 
+## Verdicts
+
+$verdicts
+
 ## Limitations
 
 $limitations
@@ -87,7 +94,14 @@ _CAPTIONS = {
 }
 
 
-def write(run: FinishedRun, quality: Quality, latents: Latents, name: str, pictures: Iterable[str]) -> str:
+def write(
+    run: FinishedRun,
+    quality: Quality,
+    latents: Latents,
+    name: str,
+    pictures: Iterable[str],
+    calibration: CalibrationEvidence | None = None,
+) -> str:
     """The card in Markdown. ``pictures`` are the names of the files that will lie beside it."""
     flow, preset, splits = run.flow, run.preset, run.splits
     log_likelihood, standard_error = quality.nats()
@@ -96,11 +110,10 @@ def write(run: FinishedRun, quality: Quality, latents: Latents, name: str, pictu
         title=preset.data.title,
         licence=preset.data.licence,
         pictures="".join(f"![{_CAPTIONS[file]}]({file})\n" for file in pictures if file in _CAPTIONS),
-        columns=f"A vector's entries: {', '.join(f'`{name}`' for name in splits.columns)}.\n\n"
-        if splits.columns
-        else "",
+        columns=_columns(splits.schema),
         training=f"{len(splits.train):,}",
         validation=f"{len(splits.validation):,}",
+        purpose=" to choose the epoch by" if preset.keep_best else "",
         test=f"{len(splits.test):,}",
         architecture=preset.architecture,
         parameters=f"{sum(parameter.numel() for parameter in flow.parameters()):,}",
@@ -112,6 +125,7 @@ def write(run: FinishedRun, quality: Quality, latents: Latents, name: str, pictu
         optimiser="Muon and AdamW" if preset.muon_rate else "AdamW",
         optimisation=_optimisation(preset),
         best_epoch=run.best.epoch,
+        why="the best by validation" if preset.keep_best else "the last",
         provenance="\n".join(f"| {key} | {value} |" for key, value in run.provenance().items() if key != "command"),
         log_likelihood=log_likelihood,
         standard_error=standard_error,
@@ -123,10 +137,43 @@ def write(run: FinishedRun, quality: Quality, latents: Latents, name: str, pictu
         units=(
             "The density is over pixels scaled to [0, 1], with uniform dequantisation noise."
             if flow.is_image
+            else "The density is in the data's own units. In a column with a step it is that of the value plus uniform "
+            "noise of one step: the logarithm of a value's probability is on average at least the log-density plus the "
+            "logarithm of the step."
+            if splits.schema is not None and any(splits.schema.resolutions)
             else "The density is in the data's own units."
         ),
+        verdicts=_verdicts(calibration),
         limitations=_IMAGE_LIMITATIONS if flow.is_image else _VECTOR_LIMITATIONS,
     )
+
+
+def _verdicts(evidence: CalibrationEvidence | None) -> str:
+    """What p-values rest on, how small they can be, and whether rows of the user's data are in the model."""
+    if evidence is None:
+        return "Published without calibration, so there are no p-values: the items were too few."
+    calibration = evidence.calibration
+    text = (
+        f"p-values rest on {evidence.source}.\nThe smallest p-value is 1 / ({calibration.size:,} + 1) = "
+        f"{1 / (calibration.size + 1):.3g}: at a smaller alpha no item can be called anomalous."
+    )
+    if isinstance(calibration, CrossCalibration):
+        text += (
+            f"\n\n**{calibration.fit:,} rows of the data lie in this model**, in `calibration.safetensors`, as the "
+            "neighbours of verdicts.\nWhoever gets the model gets these rows; `--no-neighbours` leaves them out."
+            if calibration.fit
+            else "\n\nNo row of the data lies in this model. Quantiles of its columns do."
+        )
+    return text
+
+
+def _columns(schema: Schema | None) -> str:
+    """A vector's entries by name, with their kinds; nothing for data without a schema."""
+    if schema is None:
+        return ""
+    lines = [f"- `{column.name}`: {kinds.told(column)}" for column in schema.columns]
+    left_out = f"\nLeft out of the file: {', '.join(f'`{name}`' for name in schema.left_out)}.\n"
+    return "A vector's entries:\n\n" + "\n".join(lines) + "\n" + (left_out if schema.left_out else "") + "\n"
 
 
 def _optimisation(preset: Preset) -> str:
@@ -134,6 +181,8 @@ def _optimisation(preset: Preset) -> str:
     if preset.muon_rate:
         rate += f" (Muon's: {preset.muon_rate:g} to {preset.muon_rate * FINAL_SHARE:g})"
     parts = [f"{rate} after {preset.warmup_steps} steps of warm-up", f"gradients clipped at norm {preset.clip_norm:g}"]
+    if preset.jitter:
+        parts.append(f"rows with noise of {preset.jitter:.2g} of the data's spread")
     if preset.ema_decay:
         parts.append(f"weights averaged with decay {preset.ema_decay:g}")
     return ", ".join(parts)

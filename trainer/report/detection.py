@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from flows import Flow
-from flows.anomaly import Calibration
-from trainer.report.anomaly_statistics import statistics
+from flows.anomaly import Calibration, CrossCalibration
 from trainer.report.corruptions import corruptions
 
 _ITEMS = 2000
 """Fresh items that are used at most."""
+_BATCH = 500
 
 
 class Detection(NamedTuple):
@@ -33,14 +33,22 @@ def detection(ordinary: Tensor, anomalous: Tensor) -> Detection:
     return Detection(float(below.double().mean()) / (2 * len(order)), float((order >= threshold).double().mean()))
 
 
-def against_corruptions(flow: Flow, calibration: Calibration, fresh: Tensor) -> dict[str, dict[str, float]]:
+def against_corruptions(
+    flow: Flow, calibration: Calibration | CrossCalibration, fresh: Tensor
+) -> dict[str, dict[str, float]]:
     """How well the verdict tells fresh items (N, *item_shape) from corrupted copies of them, by corruption.
 
     The items are as a user sends them, and must not be among those that the calibration is made from.
     """
     fresh = fresh[:_ITEMS]
-    ordinary = -calibration.judge(statistics(flow, fresh)).p_value
+    ordinary = -_p_values(flow, calibration, fresh)
     return {
-        name: detection(ordinary, -calibration.judge(statistics(flow, anomalous)).p_value)._asdict()
+        name: detection(ordinary, -_p_values(flow, calibration, anomalous))._asdict()
         for name, anomalous in corruptions(fresh).items()
     }
+
+
+@torch.no_grad()
+def _p_values(flow: Flow, calibration: Calibration | CrossCalibration, items: Tensor) -> Tensor:
+    parts = torch.split(items, _BATCH)
+    return torch.cat([calibration.assess(flow, flow.to_continuous(part)).verdict.p_value.cpu() for part in parts])

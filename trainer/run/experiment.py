@@ -67,11 +67,12 @@ def run(
             hooks=hooks,
             began=began,
         )
-    best = state.progress.best
+    history = state.progress.history
+    best = state.progress.best if preset.keep_best or not history else history[-1]
     if not ended or best is None:
         return None
     state.flow.load_state_dict(state.best)
-    return FinishedRun(state.flow, preset, settings, splits, state.progress.history, best)
+    return FinishedRun(state.flow, preset, settings, splits, history, best)
 
 
 @contextmanager

@@ -50,7 +50,7 @@ def train(
     """
     flow, progress, device = state.flow, state.progress, state.flow.device
     validation, items = ranks.share(splits.validation).to(device), splits.train.to(device)
-    steps = len(items) // preset.batch_size
+    steps = preset.passes * len(items) // preset.batch_size
     if steps == 0:
         count = f"{len(items)} training items"
         raise DataError(f"{preset.data.name}: {count} do not fill a batch of {preset.batch_size}; see --batch-size")
@@ -61,7 +61,7 @@ def train(
     report_every = REPORT_EVERY if device.type == "cuda" else 1
 
     while not length.over(progress) and not out_of_patience(preset, progress):
-        order = batch_order(seed, progress.epoch, len(items))[: steps * preset.batch_size]
+        order = batch_order(seed, progress.epoch, preset.passes * len(items))[: steps * preset.batch_size] % len(items)
         rows = ranks.share(order.reshape(steps, -1).T).T.to(device)
         numbers = torch.arange(steps, device=device)[:, None]
         keys = ranks.share(noise_keys(seed, progress.epoch, numbers, preset.batch_size, device).T).T
@@ -103,7 +103,7 @@ def train(
         )
         if not math.isfinite(record.validation):
             raise Diverged(f"validation gave {record.validation} nats after epoch {record.epoch}")
-        if progress.best is None or record.validation > progress.best.validation:
+        if not preset.keep_best or progress.best is None or record.validation > progress.best.validation:
             state.keep_best()
         state.progress = progress = Progress(
             epoch=record.epoch,

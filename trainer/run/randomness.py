@@ -34,8 +34,15 @@ def augment(images: Tensor, keys: Tensor) -> Tensor:
 def dequantise(flow: Flow, items: Tensor, keys: Tensor) -> Tensor:
     """Items (B, *item_shape) as continuous points of a flow, with noise from keys (B,).
 
-    ``Flow.to_continuous`` would give an image the same noise in every epoch, and a flow could memorise it.
+    ``Flow.to_continuous`` would give an image the same noise in every epoch, and a flow could memorise it. Missing
+    entries of a table's rows are drawn by the flow's completion alone.
     """
+    if flow.columns is not None and flow.completion is not None:
+        x, _ = flow.columns(items.to(flow.dtype), noise.uniform(keys, flow.item_shape))
+        gone = x.isnan().any(dim=1)
+        if bool(gone.any()):
+            x[gone], _ = flow.completion.draw(x[gone], noise.normal(noise.derive(keys[gone], 1), flow.item_shape))
+        return x
     if flow.dequantise is None:
         return items.to(flow.dtype)
     draws = noise.uniform(keys, flow.item_shape).to(flow.dtype)

@@ -16,6 +16,7 @@ from trainer.errors import TrainerError
 from trainer.optimisers import ema_decay
 from trainer.presets import Precision, Preset
 from trainer.run.device import autocast
+from trainer.run.jitter import Jitter
 from trainer.run.randomness import augment, dequantise
 from trainer.run.ranks import Ranks
 from trainer.run.state import Progress, TrainingState
@@ -47,7 +48,8 @@ class TrainingStep:
         self.sum = torch.zeros((), dtype=torch.float64, device=device)
         self.skipped = torch.zeros((), dtype=torch.int64, device=device)
         self.skipped_in_a_row = torch.zeros((), dtype=torch.int64, device=device)
-        self.limit = skipped_at_most(len(items) // preset.batch_size)
+        self.limit = skipped_at_most(preset.passes * len(items) // preset.batch_size)
+        self.jitter = Jitter.of(state.flow, items, preset)
         self.run: Callable[[], None] = self.compute
 
     def begin(self, progress: Progress) -> None:
@@ -77,6 +79,8 @@ class TrainingStep:
             parameter.grad = None
         items = augment(self.items[self.rows], self.keys) if self.preset.flip else self.items[self.rows]
         x = dequantise(flow, items, self.keys)
+        if self.jitter is not None:
+            x = self.jitter(x, self.keys)
         with autocast(flow.device, self.precision):
             log_likelihood = self.model(x).mean()
         torch.autograd.backward(-log_likelihood / flow.dimensions)

@@ -22,10 +22,10 @@ from service.api.inpaint_requests import (
 from service.api.negotiation import negotiate
 from service.api.operations import operation
 from service.api.task_states import ACCEPTED, accepted
-from service.media.types import EVENTS, NPY, PNG
+from service.media.types import CSV, EVENTS, NPY, PNG
 from service.protocol.messages import Completed, TaskIs, TaskKey
 
-_NO_WAY = (PNG, NPY)
+_NO_WAY = (PNG, NPY, CSV)
 """The forms that tell nothing of how the search went: nobody needs to watch it."""
 
 
@@ -37,7 +37,8 @@ async def inpaint(exchange: Exchange, query: InpaintParameters) -> Response:
 
     Multipart `image` and `mask` (white, 128 or more, is filled in; so is a pixel of the image that is more transparent
     than opaque), JSON with `image` and `mask` (anything but 0 is filled in) or with null where the image is unknown, or
-    one npy array of floats with NaN there. Where nothing is hidden the item comes back after 0 steps.
+    one npy array of floats with NaN there. A row of a table's model is a JSON object by column name with null, or CSV
+    with an empty cell. Where nothing is hidden the item comes back after 0 steps.
 
     The answer is a PNG (a grid when `n` is more than 1, the likeliest first), JSON, npy, or by `Accept` an animation
     of the search (`image/webp`, `image/gif`: of the first 16 draws) or `text/event-stream`: `progress` events with
@@ -58,7 +59,9 @@ async def inpaint(exchange: Exchange, query: InpaintParameters) -> Response:
             answer: Answer = accepted(told.about, {"Preference-Applied": "respond-async"})
             return answer
         if form == EVENTS:
-            return Streamed(service, device.stream(lambda number: numbered(asked, number, deadline, watch=True)))
+            return Streamed(
+                service, device.stream(lambda number: numbered(asked, number, deadline, watch=True)), model.table
+            )
         found: Completed = await device.ask(lambda number: numbered(asked, number, deadline, watch=form not in _NO_WAY))
     return await completed_answer(service, found, model, form)
 

@@ -63,7 +63,7 @@ async def get(exchange: Exchange, query: Parameters) -> Response:
     model = state.model
     form = negotiate(exchange.accept, inpainting_forms(model))
     if form == EVENTS:
-        return Streamed(exchange.service, device.stream(lambda number: Follow(number, name, "events")))
+        return Streamed(exchange.service, device.stream(lambda number: Follow(number, name, "events")), model.table)
     if state.about.state not in ENDED:
         return accepted(state.about)
     found: Completed = await device.ask(lambda number: Follow(number, name, "result"))

@@ -13,7 +13,7 @@ from service.api.guard import Exchange
 from service.api.negotiation import negotiate
 from service.api.operations import Parameters, operation
 from service.api.parameters import BINARY, ITEMS_BODY, ItemParameters, Model, decoding_size, items_sent, make_room
-from service.api.representations import encoded, forms_of
+from service.api.representations import encoded, forms_of, listed
 from service.api.schemas import answered
 from service.media.documents import to_json
 from service.media.items import latents_of
@@ -69,7 +69,7 @@ async def encode(exchange: Exchange, query: ItemParameters) -> Response:
     form = negotiate(exchange.accept, (JSON, NPY))
     deadline = exchange.deadline()
     with service.device.queue.reserve() as room:
-        items = await items_sent(exchange, model, room, query.fit)
+        items, _ = await items_sent(exchange, model, room, query.fit)
         room.release()
         found: Found = await service.device.ask(
             lambda number: Submit(
@@ -125,7 +125,7 @@ async def decode(exchange: Exchange, query: DecodeParameters) -> Response:
     def representation() -> bytes:
         if form != JSON:
             return encoded(items, model, form)
-        document = {"model": model.reference, "items": items.tolist(), "log_abs_det": log_abs_det.tolist()}
+        document = {"model": model.reference, "items": listed(items, model), "log_abs_det": log_abs_det.tolist()}
         return to_json(document)
 
     return Answer(await service.compute(representation, items.nbytes), form, headers_of(model))

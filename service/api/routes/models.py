@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from service.api.answers import Answer
 from service.api.dependencies import TheService
@@ -14,6 +14,7 @@ from service.api.service import Service
 from service.protocol.errors import Unknown
 from service.protocol.messages import Read, Told
 from service.protocol.model_info import Catalogue, ModelInfo
+from tables import Schema
 
 router = APIRouter(tags=["models"], responses=problems())
 
@@ -64,6 +65,10 @@ class Calibrated(BaseModel):
     fit: int
     reference: int
     """The n of the p-values: none is below 1 / (n + 1)."""
+    smallest_p_value: float
+    """1 / (n + 1). With a smaller alpha no item can be anomalous."""
+    folds: int | None
+    """Of a table's cross-conformal p-values, the number of flows that judge an item; else null."""
     detection: dict[str, dict[str, float]]
     """How well the verdict tells each foreign set from ordinary items: auroc, fpr_at_95_tpr. Measured at publish."""
 
@@ -94,6 +99,8 @@ class ModelDetails(ModelSummary):
     provenance: dict[str, str | int | float]
     published: str
     pictures: list[str]
+    table: Schema | None = Field(serialization_alias="schema")
+    """The columns of a table's model, in the order of a vector's entries."""
 
 
 @router.get("/models")
@@ -129,6 +136,7 @@ async def describe(name: str, service: TheService) -> ModelDetails:
         provenance=model.provenance,
         published=model.published,
         pictures=[file for file in model.files if file.endswith(".png")],
+        table=model.table,
     )
 
 
@@ -161,6 +169,8 @@ def _calibrated(model: ModelInfo) -> Calibrated | None:
         statistics=note.statistics,
         fit=note.fit,
         reference=note.reference,
+        smallest_p_value=note.smallest_p_value,
+        folds=note.folds,
         detection=note.detection,
     )
 

@@ -14,11 +14,11 @@ from service.api.guard import Exchange
 from service.api.negotiation import negotiate
 from service.api.operations import Parameters, operation
 from service.api.parameters import Model, Seed
-from service.api.representations import encoded, forms_of
+from service.api.representations import encoded, forms_of, listed
 from service.api.schemas import answered
 from service.api.service import bound, draw_seed
 from service.media.documents import to_json
-from service.media.types import JSON, NPY, PNG
+from service.media.types import CSV, JSON, NPY, PNG
 from service.protocol.client import Found
 from service.protocol.defaults import SAMPLE_N, TEMPERATURE
 from service.protocol.messages import Options, Submit
@@ -26,7 +26,7 @@ from service.protocol.model_info import ModelInfo
 
 
 class Samples(Struct):
-    """Items as /score takes them: 8-bit levels of images, numbers of vectors."""
+    """Items as /score takes them: 8-bit levels of images, numbers of vectors, a table's rows by column name."""
 
     model: str
     seed: int
@@ -44,9 +44,9 @@ class SampleParameters(Parameters):
     )
 
 
-@operation("POST", "/sample", SampleParameters, responses={200: answered(Samples, PNG, NPY)})
+@operation("POST", "/sample", SampleParameters, responses={200: answered(Samples, PNG, NPY, CSV)})
 async def sample(exchange: Exchange, query: SampleParameters) -> Response:
-    """A PNG grid (a scatter for a 2-D model), or npy or JSON by `Accept`. `X-Sluice-Seed` tells the seed.
+    """A PNG grid (a scatter for a 2-D model), npy, JSON, or a table's CSV by `Accept`. `X-Sluice-Seed` tells the seed.
 
     The first 16 of `n=64` are the items of `n=16` at the same seed. An answer to a seed has an `ETag`: the same one
     means the same weights, precision, device and parameters, hence the same items.
@@ -76,7 +76,7 @@ async def sample(exchange: Exchange, query: SampleParameters) -> Response:
 
     def representation() -> bytes:
         if form == JSON:
-            return to_json({"model": model.reference, "seed": seed, "items": items.tolist()})
+            return to_json({"model": model.reference, "seed": seed, "items": listed(items, model)})
         return encoded(items, model, form)
 
     headers = headers_of(model, seed)

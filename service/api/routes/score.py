@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import islice
 from typing import Annotated
 
+import numpy as np
 from fastapi.responses import StreamingResponse
 from pydantic import Field
 from starlette.responses import Response
@@ -17,7 +18,17 @@ from service.api.operations import operation
 from service.api.parameters import ITEMS_BODY, ItemParameters, Share, items_sent
 from service.api.schemas import answered
 from service.api.service import Service
-from service.media.documents import GroupScore, ItemScore, Scores, group_score, item_scores, to_json
+from service.media.documents import (
+    ColumnContribution,
+    GroupScore,
+    ItemScore,
+    Scores,
+    group_score,
+    head_of,
+    item_scores,
+    to_json,
+)
+from service.media.explanations import Wish, column_contributions, explained, with_contributions
 from service.media.heat import heat_sheet, levels_of
 from service.media.npy import Array, to_npy
 from service.media.pictures import to_png
@@ -47,6 +58,7 @@ class ScoreParameters(ItemParameters):
     alpha: Share = ALPHA
     map: Annotated[bool, Field(description="Also tell where each picture is strange")] = False
     fdr: Annotated[float | None, Field(gt=0, lt=1, allow_inf_nan=False)] = None
+    contributions: Wish = "anomalous"
 
 
 @operation(
@@ -58,8 +70,10 @@ async def score(exchange: Exchange, query: ScoreParameters) -> Response:
     An item is `anomalous` when its p-value is at most `alpha`: of ordinary items a share of about `alpha` is. With
     `fdr`, `discovery` flags items so that on average at most that share of the flags is false. `group` judges the
     request as a whole, which is far sharper than any single verdict. Whole numbers are 8-bit levels; numbers with a
-    decimal point are fractions in [0, 1]. An image's answer depends on the image, the model and the seed (0 if
-    absent), never on its neighbours.
+    decimal point are fractions in [0, 1]. Rows of a table's model are CSV with a line of names, or JSON objects by
+    column name; null or an empty cell is a missing value. An image's answer depends on the image, the model and the
+    seed (0 if absent), never on its neighbours. `contributions` names the columns that make a row of a table unlikely:
+    of the first 32 anomalous rows the three greatest, with `all` every column of every row, with `none` none.
 
     With `map`, each picture gets the `regions` where it is strange: of ordinary pictures at most a share `alpha` has
     any. By `Accept`, the answer is then also npy, float32 maps (N, H, W) of -log10 of the share of places of ordinary
@@ -74,7 +88,7 @@ async def score(exchange: Exchange, query: ScoreParameters) -> Response:
     form = negotiate(exchange.accept, (JSON, NPY, PNG) if query.map else (JSON,))
     deadline = exchange.deadline()
     with service.device.queue.reserve() as room:
-        items = await items_sent(exchange, model, room, query.fit)
+        items, notes = await items_sent(exchange, model, room, query.fit)
         if form == PNG and len(items) > _MOST_SHOWN:
             raise TooLarge(f"at most {_MOST_SHOWN} pictures are shown in one PNG; npy takes more", "items")
         room.release()
@@ -101,11 +115,33 @@ async def score(exchange: Exchange, query: ScoreParameters) -> Response:
         None if group_p_value is None else float(group_p_value[0]),
         query.alpha,
     )
-    pieces = _document(model, item_scores(model, found.arrays, query.alpha), together, query.alpha)
+    scores = item_scores(model, found.arrays, query.alpha)
+    places = explained(model, query.contributions, found.arrays.get("p_value"), query.alpha)
+    if places:
+        told = await _contributions(exchange, model, items[places], query, deadline)
+        scores = with_contributions(scores, dict(zip(places, told, strict=True)))
+    pieces = _document(model, scores, together, query.alpha, notes)
     if len(items) <= _AT_ONCE:
         size = 0 if len(items) <= _FEW and not query.map else max(len(items) * _ITEM_BYTES, _NOT_TRIVIAL)
         return Answer(await service.compute(lambda: b"".join(pieces), size), JSON, headers_of(model))
     return StreamingResponse(_streamed(service, pieces), media_type=JSON, headers=headers_of(model))
+
+
+async def _contributions(
+    exchange: Exchange, model: ModelInfo, items: np.ndarray, query: ScoreParameters, deadline: float
+) -> list[list[ColumnContribution]]:
+    """What the columns of some rows contribute: a second piece of work for the device."""
+    found: Found = await exchange.service.device.ask(
+        lambda number: Submit(
+            id=number,
+            model=model.reference,
+            kind="explain",
+            deadline=deadline,
+            arrays={"items": items},
+            seed=SCORE_SEED if query.seed is None else query.seed,
+        )
+    )
+    return column_contributions(model, query.contributions, items, found.arrays)
 
 
 _PLAIN = Options()
@@ -135,15 +171,16 @@ def count_scores(service: Service, model: ModelInfo, found: Found, alpha: float)
         service.metrics.anomalous_items.labels(model.reference).inc(anomalous)
 
 
-def _document(model: ModelInfo, items: Iterator[ItemScore], group: GroupScore, alpha: float) -> Iterator[bytes]:
+def _document(
+    model: ModelInfo, items: Iterator[ItemScore], group: GroupScore, alpha: float, notes: Sequence[str]
+) -> Iterator[bytes]:
     """The JSON of ``Scores``, in pieces: of many items no more than one piece is in memory."""
-    head = {"model": model.reference, "calibrated": model.calibration is not None, "alpha": alpha}
-    yield to_json(head)[:-1] + b',"items":['
+    yield to_json(head_of(model, alpha))[:-1] + b',"items":['
     separator = b""
     while block := list(islice(items, _AT_ONCE)):
         yield separator + to_json(block)[1:-1]
         separator = b","
-    yield b'],"group":' + to_json(group) + b"}"
+    yield b'],"group":' + to_json(group) + b',"notes":' + to_json(list(notes)) + b"}"
 
 
 async def _streamed(service: Service, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:

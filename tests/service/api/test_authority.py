@@ -107,6 +107,13 @@ async def test_each_call_asks_for_its_scope(unchanged: Running, call: tuple[str,
             assert answer.headers["www-authenticate"].startswith("Bearer ")
 
 
+async def test_two_keys_that_differ_are_none(unchanged: Running) -> None:
+    both = bearer(SECRETS["read"]) | {"x-api-key": SECRETS["read"]}
+    assert (await ask(unchanged, "GET", "/models", both)).status_code == 200
+    other = both | {"x-api-key": SECRETS["infer"]}
+    assert "one" in assert_problem(await ask(unchanged, "GET", "/models", other), 401)["detail"]
+
+
 async def test_paths_that_do_not_exist_are_not_told_to_strangers(unchanged: Running) -> None:
     for path in ("/nowhere", "/inpaint/some-id", "/score/../metrics", "/v2/models/x/versions/1/infer"):
         assert_problem(await unchanged.http.get(path), 401)
@@ -226,3 +233,12 @@ async def test_without_a_file_nobody_needs_a_key(store: Path) -> None:
 def test_a_key_prints_nothing_that_is_secret(file: Path) -> None:
     found: list[Key] = keys.read(file)
     assert all(SECRETS[key.name] not in repr(key) for key in found)
+
+
+async def test_the_openapi_document_tells_how_a_key_is_shown(unchanged: Running) -> None:
+    document = (await unchanged.http.get("/openapi.json")).json()
+    assert set(document["components"]["securitySchemes"]) >= {"BearerKey", "HeaderKey"}
+    score, live = document["paths"]["/score"]["post"], document["paths"]["/health/live"]["get"]
+    assert {"BearerKey": []} in score["security"]
+    assert {"401", "403"} <= set(score["responses"])
+    assert "security" not in live

@@ -39,3 +39,26 @@ def test_the_limit_of_a_container_is_all_the_memory_there_is(
     cpu = torch.device("cpu")
     assert memory.total_bytes(cpu) == (machine if expected is None else expected)
     assert 0 < memory.used_bytes(cpu) < machine
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+            True,
+        ),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED"), False),
+        (ValueError("CUDA out of memory"), False),
+    ],
+)
+def test_libraries_tell_in_words_that_memory_did_not_suffice(error: Exception, expected: bool) -> None:
+    assert memory.out_of_memory(error) is expected
+
+
+def test_on_a_gpu_all_that_anybody_took_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (3000, 10_000))
+    assert memory.used_bytes(torch.device("cuda:0")) == 7000

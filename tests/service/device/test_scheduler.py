@@ -165,6 +165,28 @@ def test_memory_that_does_not_hold_one_row_fails_that_job(bench: Bench) -> None:
     assert job.values == [6]
 
 
+def test_a_library_without_memory_of_its_own_halves_the_batch_too(bench: Bench) -> None:
+    bench.memory, bench.shortage = 8, RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`")
+    numbers = list(range(1, 17))
+    job = bench.submit(numbers)
+    bench.run()
+    assert job.values == [2 * i for i in numbers]
+
+
+def test_a_halved_batch_grows_again_once_there_is_memory(bench: Bench) -> None:
+    bench.memory = 8
+    bench.submit(list(range(1, 17)))
+    bench.run()
+    bench.memory = 100
+    for _ in range(101):
+        bench.submit([1])
+        bench.run()
+    bench.ticks.clear()
+    bench.submit(list(range(1, 17)))
+    bench.run()
+    assert len(bench.ticks) == 1
+
+
 def test_a_deadline_holds_in_the_queue_and_between_ticks(bench: Bench) -> None:
     late = bench.submit([1], length=1000, seconds=-1)
     bench.run()

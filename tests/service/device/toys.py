@@ -32,6 +32,8 @@ class Bench:
 
     max_rows: int = 16
     memory: int = 10_000
+    shortage: Exception = field(default_factory=lambda: torch.OutOfMemoryError("too many rows"))
+    """What the device raises where memory does not suffice."""
     ticks: list[tuple[str, list[int]]] = field(default_factory=list)
     """Of each tick the kind of its program and the different values of its rows."""
     account: Account = field(default_factory=Account)
@@ -83,7 +85,7 @@ class Bench:
         """The device takes a batch."""
         self.ticks.append((kind, sorted(set(values.tolist()))))
         if len(values) > self.memory:
-            raise torch.OutOfMemoryError("too many rows")
+            raise self.shortage
         if (values == BAD).any():
             raise ArithmeticError("a bad row")
         if (values == FATAL).any():

@@ -7,7 +7,7 @@ import tracemalloc
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.media import json_scan
@@ -23,6 +23,7 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
 )
 
 
+@settings(max_examples=50)
 @given(st.lists(VALUES, max_size=8), st.dictionaries(TEXT, VALUES, max_size=3), st.integers(1, 9), st.booleans())
 def test_elements_are_those_of_the_list_however_the_blocks_fall(
     items: list[Any], others: dict[str, Any], block: int, last: bool
@@ -47,7 +48,7 @@ def test_any_text_is_taken_apart_or_refused(text: str, block: int) -> None:
                 continue
 
 
-SIZE = 8 * 2**20
+SIZE = 4 * 2**20
 HOSTILE = {
     "numbers": b'{"items":[' + b"0," * (SIZE // 2) + b"0]}",
     "members": b"{" + b",".join(b'"%d":0' % number for number in range(SIZE // 10)) + b',"items":[0]}',

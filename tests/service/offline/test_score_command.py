@@ -173,19 +173,11 @@ def parquet_bytes(**columns: Any) -> bytes:
 
 
 BAD_TABLES = {
-    "word.csv": (b"x,y\n1,2\n3,four\n", "word.csv: item 1, column 'y': 'four' is not a number"),
-    "gap.csv": (b"x,y\n1,2\n,4\n", "gap.csv: item 1, column 'x': the value is missing"),
-    "large.csv": (
-        b"x,y\n1,2\n1,1e39\n",
-        "large.csv: item 1, column 'y': the value is 1e+39, too large",
-    ),
-    "short.csv": (b"x,y\n1,2\n3\n", "short.csv: item 1 has 1 fields where there are 2 columns"),
     "wide.csv": (b"1,2,3\n", "wide.csv: has 3 columns; the model's items are vectors of 2"),
-    "empty.csv": (b"", "empty.csv: has 0 columns"),
+    "empty.csv": (b"", "empty.csv: is empty"),
     "names.csv": (b"x,y\n", "names.csv: has no rows"),
-    "binary.csv": (b"\xff\xfe\x00", "binary.csv: cannot be read"),
-    "word.parquet": (parquet_bytes(x=[1.0], y=["two"]), "word.parquet: column 'y' holds string, not numbers"),
-    "gap.parquet": (parquet_bytes(x=[1.0, 2.0], y=[3, None]), "gap.parquet: item 1, column 'y': the value is missing"),
+    "binary.csv": (b"\xff\xfe\x00", "binary.csv: is empty"),
+    "word.parquet": (parquet_bytes(x=[1.0], y=["two"]), "none of the 1 rows could be scored"),
     "cut.parquet": (parquet_bytes(x=[1.0], y=[2.0])[:-9], "cut.parquet: cannot be read"),
     "far.npy": (npy(np.array([[0, 1], [np.inf, 0]])), "far.npy: item 1 holds a number outside the finite numbers"),
     "picture.png": (picture(images(1)[0]), "picture.png: the model's items are no pictures"),
@@ -197,6 +189,46 @@ def test_a_bad_file_of_vectors_is_named_with_item_and_column(score: Score, tmp_p
     content, complaint = BAD_TABLES[name]
     (tmp_path / name).write_bytes(content)
     assert_refused(score("--model", "points", tmp_path / name), complaint)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("word.csv", b"x,y\n1,2\n3,four\n5,6\n", "column 'y' 'four' is not a number"),
+        ("gap.csv", b"x,y\n1,2\n,4\n5,6\n", "column 'x' is missing"),
+        ("na.csv", b"x,y\n1,2\nNA,4\n5,6\n", "column 'x' is missing"),
+        ("large.csv", b"x,y\n1,2\n1,1e39\n5,6\n", "column 'y' is too large for float32"),
+        ("short.csv", b"x,y\n1,2\n3\n5,6\n", "has 1 fields where there are 2 columns"),
+        ("gap.parquet", parquet_bytes(x=[1.0, 2.0, 5.0], y=[2, None, 6]), "column 'y' is missing"),
+    ],
+)
+@pytest.mark.parametrize("options", [[], ["--fdr", "0.5"]])
+def test_a_bad_row_has_a_reason_and_the_others_are_scored(
+    score: Score, tmp_path: Path, name: str, content: bytes, reason: str, options: list[str]
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    (tmp_path / "good.csv").write_bytes(b"x,y\n1,2\n5,6\n")
+    rows = rows_of(score("--model", "points", tmp_path / name, *options))
+    good = rows_of(score("--model", "points", tmp_path / "good.csv", *options))
+    assert [row["item"] for row in rows] == ["0", "1", "2"]
+    assert rows[1]["reason"] == reason
+    assert rows[1]["log_likelihood"] == rows[1]["p_value"] == ""
+    assert [rows[0]["log_likelihood"], rows[2]["log_likelihood"]] == [row["log_likelihood"] for row in good]
+
+
+def test_an_error_leaves_no_output_behind(score: Score, tmp_path: Path) -> None:
+    (tmp_path / "wide.csv").write_bytes(b"1,2,3\n")
+    (tmp_path / "scores.csv").write_text("of yesterday")
+    assert_refused(score("--model", "points", tmp_path / "wide.csv", "-o", tmp_path / "scores.csv"), "has 3 columns")
+    assert (tmp_path / "scores.csv").read_text() == "of yesterday"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["scores.csv", "wide.csv"]
+
+
+def test_plain_csv_is_scored_without_pyarrow(score: Score, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "t.csv").write_bytes(b"x,y\n1,2\n3,four\n5,6\n")
+    expected = scores_of(score("--model", "points", tmp_path / "t.csv"))
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert scores_of(score("--model", "points", tmp_path / "t.csv")) == expected
 
 
 def test_a_bad_file_among_good_ones_in_a_folder_is_named(score: Score, tmp_path: Path) -> None:

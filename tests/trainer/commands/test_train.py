@@ -53,7 +53,8 @@ def test_the_users_table_is_published_under_its_files_name_in_its_own_units(
     assert result.exit_code == 0, result.output
     version = tmp_path / "store/body-sizes/1"
     card = (version / "README.md").read_text()
-    assert "A vector's entries: `height m`, `weight g`." in card
+    assert "- `height m`: continuous, " in card
+    assert "- `weight g`: continuous, " in card
     manifest = json.loads((version / "manifest.json").read_text())
     command = "sluice-train table-nice --data 'Body sizes.csv' --epochs 8 --batch-size 50 --seed 0 --precision float32"
     assert manifest["provenance"]["command"] == command

@@ -1,0 +1,1 @@
+"""Verdicts on real tables beside those of other detectors: ``make bench-tables``."""

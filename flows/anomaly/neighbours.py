@@ -1,0 +1,79 @@
+"""Distances of vectors to their nearest neighbours among kept rows, in standard units and in whitened space."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+NEIGHBOURS = 5
+"""Neighbours whose mean distance is taken. Between 1 and 10 the area under the ROC curve hardly changes."""
+_BATCH = 32
+"""Points that are compared with all rows at once. Always the same number, so that no point's bits depend on others."""
+_FARTHEST = 1e9
+"""In standard units. Points farther out get the same distance, which keeps float32 in range."""
+_LEAST_SPREAD = 1e-9
+
+
+class Neighbours:
+    """Mean distances to the nearest of kept rows (M, D).
+
+    The first distance is Euclidean after each column is divided by its standard deviation. The second one is Euclidean
+    after the rows are whitened with a covariance matrix that is shrunk towards a multiple of the identity (Ledoit &
+    Wolf 2004, "A well-conditioned estimator for large-dimensional covariance matrices"), so that it stays invertible
+    with fewer rows than columns. The second one sees a broken relation between columns, the first one a rare value.
+
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> rows = torch.randn(200, 2, generator=generator)
+    >>> near, far = flows.anomaly.Neighbours(rows).distances(torch.tensor([[0.0, 0.0], [9.0, 9.0]]))[0]
+    >>> bool(near < 0.5), bool(far > 5)
+    (True, True)
+    """
+
+    def __init__(self, rows: Tensor) -> None:
+        points = rows.double()
+        self._mean = points.mean(dim=0)
+        self._scale = points.std(dim=0, correction=0).clamp_min(_LEAST_SPREAD)
+        standard = (points - self._mean) / self._scale
+        self._whitener = torch.linalg.cholesky(torch.linalg.inv(shrunk_covariance(standard)))
+        self._spaces = (standard.float(), (standard @ self._whitener).float())
+        self._count = min(NEIGHBOURS, len(rows) - 1)
+
+    def distances(self, points: Tensor) -> Tensor:
+        """Both mean distances (2, B), float64, of points (B, D). Not finite for points that are not."""
+        standard = self._standard(points)
+        spaces = (standard.float(), (standard @ self._whitener).float())
+        return torch.stack([self._nearest(found, space) for found, space in zip(spaces, self._spaces, strict=True)])
+
+    def own_distances(self) -> Tensor:
+        """Both mean distances (2, M), float64, of the rows themselves, each to the other rows."""
+        return torch.stack([self._nearest(space, space, own=True) for space in self._spaces])
+
+    def _standard(self, points: Tensor) -> Tensor:
+        return ((points.double() - self._mean) / self._scale).clamp(-_FARTHEST, _FARTHEST)
+
+    def _nearest(self, points: Tensor, rows: Tensor, own: bool = False) -> Tensor:
+        found = points.new_empty(len(points))
+        for start in range(0, len(points), _BATCH):
+            part = points[start : start + _BATCH]
+            # Pair by pair: as a matrix product, the distance of near points would lose its digits.
+            distances = torch.cdist(part, rows, compute_mode="donot_use_mm_for_euclid_dist")
+            if own:
+                here = torch.arange(len(part), device=part.device)
+                distances[here, here + start] = torch.inf
+            nearest = distances.topk(self._count, dim=1, largest=False).values
+            found[start : start + _BATCH] = nearest.sort(dim=1).values.mean(dim=1)
+        return found.double()
+
+
+def shrunk_covariance(points: Tensor) -> Tensor:
+    """The covariance matrix (D, D) of centred points (M, D), shrunk as Ledoit & Wolf 2004 (equation 14) compute it."""
+    count, dimensions = points.shape
+    covariance = points.T @ points / count
+    mean = covariance.diagonal().mean()
+    target = mean * torch.eye(dimensions, dtype=points.dtype, device=points.device)
+    squares = points.square()
+    error = ((squares.T @ squares).sum() / count - covariance.square().sum()) / count
+    spread = (covariance - target).square().sum()
+    share = (error / spread.clamp_min(1e-12)).clamp(1e-6, 1)
+    shrunk: Tensor = (1 - share) * covariance + share * target
+    return shrunk

@@ -1,0 +1,172 @@
+"""What `sluice score` writes: scores of files, batch by batch, and a reason for what cannot be scored."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+
+from model_store import LoadedModel
+from service.commands.style import bar
+from service.device import hardware
+from service.device.descriptions import info_of
+from service.media.documents import ColumnContribution, GroupScore, ItemScore, alpha_reachable, group_score, item_scores
+from service.media.explanations import Wish as Explained
+from service.media.explanations import column_contributions, explained, with_contributions
+from service.media.items import ItemSpec
+from service.media.npy import Array
+from service.media.regions import Region
+from service.media.table_rows import Table
+from service.offline import histogram
+from service.offline.map_files import MapFolder
+from service.offline.outputs import Row, Writer, writer_to
+from service.offline.scorer import Scorer, scorer_of
+from service.offline.sources import Batch, Source, sources
+from service.offline.unusable import UnusableFile
+from service.protocol.messages import Arrays
+from service.protocol.model_info import ModelInfo
+from service.settings import Settings
+
+Told = dict[int, list[ColumnContribution]]
+"""What columns contribute, by the places of explained items among those that could be scored."""
+
+
+class Wish(NamedTuple):
+    """What the options ask for."""
+
+    alpha: float
+    fdr: float | None
+    fit: bool
+    seed: int
+    form: str
+    output: Path | None
+    picture: Path | None
+    explain: Explained
+    maps: Path | None
+
+
+async def score_files(loaded: LoadedModel, files: Sequence[Path], settings: Settings, wish: Wish) -> tuple[str, int]:
+    """Score the files into the output; a summary, and how many items are anomalous. Raises UnusableFile."""
+    if wish.picture is not None:
+        histogram.require(loaded)
+    if wish.maps is not None and loaded.map is None:
+        raise UnusableFile(
+            f"--maps: {loaded.reference} has no map of where a picture is strange; sluice-calibrate adds one"
+        )
+    info = info_of(loaded, ())
+    table = None if info.table is None else Table(info.table, info.takes_missing)
+    found = sources(
+        files, ItemSpec(info.item_shape, info.is_image, table), wish.fit, lambda note: click.echo(note, err=True)
+    )
+    count = sum(source.count for source in found)
+    folder = None if wish.maps is None else MapFolder(wish.maps, wish.alpha)
+    async with scorer_of(loaded, settings, wish.seed, maps=folder is not None) as scorer:
+        rows = settings.max_batch_rows or hardware.batch_rows(loaded.flow.device)
+        with (
+            writer_to(wish.output, sys.stdout.buffer, wish.form, info) as writer,
+            bar(count, "scoring", "items") as move,
+        ):
+            await _write_all(writer, scorer, folder, _batches(found, rows), move, wish)
+    if wish.picture is not None:
+        histogram.draw(wish.picture, loaded, scorer.log_likelihoods, scorer.p_values)
+    if not scorer.count:
+        raise UnusableFile(f"none of the {count:,} rows could be scored; the reasons are in the output")
+    together = group_score(info, scorer.log_likelihoods, scorer.group_p_value(), wish.alpha)
+    anomalous = int((scorer.p_values <= wish.alpha).sum())
+    return _summary(info, together, anomalous, wish.alpha), anomalous
+
+
+def _batches(found: list[Source], rows: int) -> Iterator[Batch]:
+    for source in found:
+        yield from source.batches(rows)
+
+
+async def _write_all(
+    writer: Writer,
+    scorer: Scorer,
+    folder: MapFolder | None,
+    batches: Iterator[Batch],
+    move: Callable[[int], None],
+    wish: Wish,
+) -> None:
+    """Score and write batch by batch.
+
+    With a false-discovery rate nothing can be written before all is scored; what waits are numbers, never items.
+    """
+    waiting: list[_Scored] = []
+    done = 0
+    for batch in batches:
+        found = await _scored(scorer, folder, batch, wish)
+        if wish.fdr is None:
+            _write(writer, scorer, found, wish.alpha)
+        else:
+            waiting.append(found._replace(batch=batch._replace(items=batch.items[:0])))
+        done += len(batch.places)
+        move(done)
+    discoveries = scorer.discoveries(wish.fdr) if wish.fdr is not None else None
+    first = 0
+    for found in waiting:
+        if found.arrays is not None and discoveries is not None:
+            stop = first + len(found.batch.places) - len(found.batch.faults)
+            found.arrays["discovery"], first = discoveries[first:stop], stop
+        _write(writer, scorer, found, wish.alpha)
+
+
+class _Scored(NamedTuple):
+    """What was found of a batch: of the items that could be scored, if any."""
+
+    batch: Batch
+    arrays: Arrays | None
+    told: Told
+    regions: list[list[Region]] | None
+    """Of each item, where maps were asked for."""
+
+
+async def _scored(scorer: Scorer, folder: MapFolder | None, batch: Batch, wish: Wish) -> _Scored:
+    good = [row for row in range(len(batch.places)) if row not in batch.faults]
+    if not good:
+        return _Scored(batch, None, {}, None)
+    items = batch.items[good] if batch.faults else batch.items
+    arrays = await scorer.score(items)
+    regions = None if folder is None else folder.write([batch.places[row] for row in good], items, arrays)
+    return _Scored(batch, arrays, await _explained(scorer, items, arrays, wish), regions)
+
+
+async def _explained(scorer: Scorer, items: Array, scored: Arrays, wish: Wish) -> Told:
+    places = explained(scorer.info, wish.explain, scored.get("p_value"), wish.alpha)
+    if not places:
+        return {}
+    found = column_contributions(scorer.info, wish.explain, items[places], await scorer.explain(items[places]))
+    return dict(zip(places, found, strict=True))
+
+
+def _write(writer: Writer, scorer: Scorer, found: _Scored, alpha: float) -> None:
+    """Write a row an item; one that cannot be scored has a reason and no figures."""
+    batch = found.batch
+    listed = [] if found.arrays is None else list(item_scores(scorer.info, found.arrays, alpha))
+    for score, regions in zip(listed, found.regions or (), strict=False):
+        score.regions = regions
+    scores = with_contributions(iter(listed), found.told)
+    writer.write(
+        [
+            Row(place, ItemScore(None, None, reason=batch.faults[row]) if row in batch.faults else next(scores))
+            for row, place in enumerate(batch.places)
+        ]
+    )
+
+
+def _summary(info: ModelInfo, together: GroupScore, anomalous: int, alpha: float) -> str:
+    mean = "not finite" if together.log_likelihood is None else f"{together.log_likelihood:.6g} nats"
+    text = f"{info.reference}: {together.count:,} items, mean log-likelihood {mean}"
+    if together.p_value is None:
+        return f"{text}; published without calibration, so there are no p-values"
+    found = f"{anomalous:,} anomalous at {alpha:g}"
+    if info.calibration is not None and not alpha_reachable(info, alpha):
+        found = (
+            f"no verdict at {alpha:g}, since no p-value of {info.calibration.reference:,} calibration items is below "
+            f"{info.calibration.smallest_p_value:.3g}"
+        )
+    return f"{text}; {found}; p-value of all together {together.p_value:.3g}"

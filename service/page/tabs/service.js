@@ -1,0 +1,69 @@
+// Service: requests, latency, queue, batches and alarms, live from /metrics.
+
+import { call } from "../api.js";
+import { app } from "../app.js";
+import { lineChart } from "../chart.js";
+import { h } from "../dom.js";
+import { growth, parse, quantile, total } from "../metrics.js";
+import { percent, round, whole } from "../words.js";
+
+export const title = "Service";
+
+const EVERY = 2, KEPT = 90;
+const COMPUTING = new Set(["/score", "/sample", "/inpaint", "/inpaint/{id}", "/encode", "/decode"]);
+const work = ({ route }) => COMPUTING.has(route) || /^\/v2\/models\/.*infer$/.test(route ?? "");
+const seconds = (value) => (value < 1 ? `${round(value * 1000)} ms` : `${round(value)} s`);
+
+export function show(panel) {
+  const stop = new AbortController(), readings = [];
+  const plots = [
+    ["Requests a second", (a, b, apart) => growth(a, b, "sluice_requests_total", work) / apart, round],
+    ["Latency, median", (a, b) => quantile(a, b, "sluice_request_seconds", 0.5, work), seconds],
+    ["Latency, slowest of 20", (a, b) => quantile(a, b, "sluice_request_seconds", 0.95, work), seconds],
+    ["Waiting work, item-ticks", (a, b) => total(b, "sluice_queue_item_ticks"), whole],
+    ["Rows of a batch, mean", (a, b) => growth(a, b, "sluice_tick_rows_sum") / growth(a, b, "sluice_tick_rows_count"), round],
+    ["Item-ticks a second", (a, b, apart) => growth(a, b, "sluice_item_ticks_total") / apart, whole],
+  ].map(([caption, value, words]) => ({ value, chart: lineChart(caption, { floor: 0, words, xName: "s" }), points: [] }));
+  const facts = h("p", { class: "summary" }), alarms = h("div", { class: "scroll", tabindex: 0 });
+  panel.append(h("p", { class: "hint" }, `Read every ${EVERY} seconds while this tab is open. Requests are those that compute; an empty plot means that there were none.`),
+    facts, h("div", { class: "plots" }, plots.map(({ chart }) => chart.element)), h("h2", {}, "Alarms"),
+    h("p", { class: "hint" }, "The share of scored items that were flagged since the service began. Of ordinary items it comes close to the rate that was asked for."), alarms);
+
+  async function read() {
+    const metrics = parse(await (await call("GET", "metrics", { signal: stop.signal })).text());
+    readings.push({ at: performance.now() / 1000, metrics });
+    tell(metrics);
+    if (readings.length < 2) return;
+    const [before, now] = readings.slice(-2), first = readings[0].at;
+    for (const { value, chart, points } of plots) {
+      const found = value(before.metrics, now.metrics, now.at - before.at);
+      points.push([now.at - first, found ?? NaN]);
+      if (points.length > KEPT) points.shift();
+      chart.draw(points);
+    }
+    readings.splice(1, readings.length - 2);
+  }
+
+  function tell(metrics) {
+    const devices = (metrics.sluice_device_up ?? []).map(({ labels, value }) => `${labels.device} ${value ? "answers" : "is down"}`).join(", ");
+    const failed = total(metrics, "sluice_requests_total", ({ status }) => Number(status) >= 500);
+    facts.replaceChildren(`${total(metrics, "sluice_ready") ? "Ready" : "Not ready"} · ${devices} · ${total(metrics, "sluice_models_loaded")} models · ${whole(total(metrics, "sluice_requests_total"))} requests answered, ${whole(failed)} with a 5xx status`);
+    const rows = (metrics.sluice_scored_items_total ?? []).map(({ labels, value }) => {
+      const flagged = total(metrics, "sluice_anomalous_items_total", ({ model }) => model === labels.model);
+      return h("tr", {}, h("th", { scope: "row" }, labels.model), h("td", { class: "figure" }, whole(value)), h("td", { class: "figure" }, whole(flagged)), h("td", { class: "figure" }, value ? percent(flagged / value) : "–"));
+    });
+    alarms.replaceChildren(rows.length ? h("table", {}, h("thead", {}, h("tr", {}, ["Model", "Scored", "Flagged", "Share"].map((text) => h("th", { scope: "col" }, text)))), h("tbody", {}, rows)) : "Nothing has been scored yet.");
+  }
+
+  const again = async () => {
+    if (stop.signal.aborted) return;
+    if (!document.hidden) await app.attempt(read);
+    if (!stop.signal.aborted) timer = setTimeout(again, EVERY * 1000);
+  };
+  let timer = null;
+  again();
+  return () => {
+    stop.abort();
+    clearTimeout(timer);
+  };
+}

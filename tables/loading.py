@@ -1,0 +1,242 @@
+"""A whole table from its file to vectors: kinds found, columns left out, rows in order."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from tables import kinds
+from tables.cells import Numbers, floats, is_numeric, numbers_of_texts, quick_numbers, seconds_of, texts_of
+from tables.errors import TableError
+from tables.kinds import Found, LeftOut
+from tables.reading import TableFile, open_table
+from tables.schema import CATEGORY, CONTINUOUS, INTEGER, KINDS, TIME, Kind, Schema, common_names
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a user says of a table's columns; anything else is found out."""
+
+    columns: tuple[str, ...] = ()
+    """Take these columns only."""
+    drop: tuple[str, ...] = ()
+    """Leave these out."""
+    label: str | None = None
+    """A column that is neither input nor verdict."""
+    kinds: tuple[tuple[str, Kind], ...] = ()
+    """The kinds of columns by name."""
+    names: bool | None = None
+    """Whether the first line of a text file holds the names of columns."""
+
+
+class LoadedTable(NamedTuple):
+    """A table as vectors, with what was decided about it."""
+
+    schema: Schema
+    entries: npt.NDArray[np.float32]
+    """(N, D), NaN where a cell is missing."""
+    label: npt.NDArray[np.str_] | None
+    """(N,): the cells of the label column, if one was named."""
+    left_out: tuple[LeftOut, ...]
+    notes: tuple[str, ...]
+    """What people should know, a line each."""
+
+    def told(self) -> list[str]:
+        """Everything that was found, a line each: columns with their kinds, then what was left out, then notes."""
+        width = max(len(column.name) for column in self.schema.columns)
+        lines = [f"{column.name:<{width}}  {kinds.told(column)}" for column in self.schema.columns]
+        lines += [f"left out {each.name!r}: {each.reason}" for each in self.left_out]
+        return lines + list(self.notes)
+
+
+def load_table(path: Path, wishes: Wishes | None = None) -> LoadedTable:
+    """Read a table and find the kinds of its columns.
+
+    Raises TableError when it cannot be read, when a wish names a column that is not there, and when fewer than two
+    columns are left.
+    """
+    wishes = wishes or Wishes()
+    table = open_table(path, wishes.names)
+    taken = _taken(table, wishes)
+    gathered = {name: _Gathered(dict(wishes.kinds).get(name)) for name in taken}
+    labels: list[Any] = []
+    faults: dict[int, str] = {}
+    rows = 0
+    for block in table.blocks([*taken, *([wishes.label] if wishes.label else [])]):
+        rows += len(block.rows)
+        faults.update(block.faults)
+        for name in taken:
+            gathered[name].add(block.cells[name], table)
+        if wishes.label:
+            labels.append(texts_of(block.cells[wishes.label]).fill_null("").to_numpy(zero_copy_only=False))
+    if not rows:
+        raise TableError(f"{path}: has no rows")
+    _read_words(table, {name: column for name, column in gathered.items() if column.needs_words})
+    found: list[Found] = []
+    left_out = [LeftOut(wishes.label, "the label")] if wishes.label else []
+    left_out += [LeftOut(name, "dropped") for name in wishes.drop]
+    entries = np.empty((rows, len(taken)), dtype=np.float32)
+    for name in taken:
+        column = gathered.pop(name).found(name, rows)
+        if isinstance(column, LeftOut):
+            if name in wishes.columns or name in dict(wishes.kinds):
+                raise TableError(f"{path}: column {name!r} {column.reason}")
+            left_out.append(column)
+            continue
+        with np.errstate(over="ignore"):
+            values = (column.numbers - column.column.offset).astype(np.float32)
+        values[np.isinf(values)] = np.nan
+        entries[:, len(found)] = values
+        found.append(column._replace(numbers=np.empty(0)))
+    if len(found) < 2:
+        reasons = "; ".join(f"{each.name!r} {each.reason}" for each in left_out[:8])
+        raise TableError(f"{path}: has {len(found)} usable columns; a flow needs two or more ({reasons})")
+    notes = [str(table), *_fault_notes(faults), *kinds.notes_of(found)]
+    others = [name for name in table.names if name not in {column.column.name for column in found}]
+    schema = Schema(tuple(each.column for each in found), tuple(others))
+    label = np.concatenate(labels).astype(np.str_) if labels else None
+    return LoadedTable(
+        schema, entries[:, : len(found)] if len(found) < len(taken) else entries, label, tuple(left_out), tuple(notes)
+    )
+
+
+def check_names(table: TableFile, names: Sequence[str], option: str) -> None:
+    """Raises TableError, with what may have been meant, for names that are not there."""
+    for name in names:
+        if name not in table.names:
+            close = get_close_matches(name, table.names, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else f"; there are {common_names(table.names)}"
+            raise TableError(f"{table.path}: {option}: there is no column {name!r}{hint}")
+
+
+def _taken(table: TableFile, wishes: Wishes) -> list[str]:
+    """The columns that may become inputs, in the order of the file."""
+    check_names(table, wishes.columns, "--columns")
+    check_names(table, wishes.drop, "--drop")
+    check_names(table, [wishes.label] if wishes.label else [], "--label")
+    check_names(table, [name for name, _ in wishes.kinds], "--kind")
+    for name, kind in wishes.kinds:
+        if kind not in KINDS:
+            raise TableError(f"--kind {name}={kind}: the kinds are {', '.join(KINDS)}")
+    wanted = set(wishes.columns or table.names) - set(wishes.drop) - {wishes.label}
+    return [name for name in table.names if name in wanted]
+
+
+class _Gathered:
+    """What blocks have told of one column so far: numbers, or the words that they are written as."""
+
+    def __init__(self, kind: Kind | None) -> None:
+        self.kind = kind
+        self.numbers: list[Numbers] = []
+        self.stray: Counter[str] = Counter()
+        self.is_time = False
+        self.needs_words = kind in (CATEGORY, TIME)
+        self.words: list[Any] = []
+        self.quick = True
+        """Whether all text so far was plain numbers and empty cells."""
+
+    def add(self, cells: Any, table: TableFile) -> None:
+        from pyarrow import types
+
+        if types.is_timestamp(cells.type) or types.is_date(cells.type):
+            self.is_time, self.needs_words = True, False
+            self.numbers.append(seconds_of(cells))
+        elif is_numeric(cells.type):
+            self.needs_words = self.kind == TIME
+            if not self.needs_words:
+                self.numbers.append(floats(cells))
+        elif not self.needs_words:
+            quick = quick_numbers(cells) if self.quick else None
+            if quick is not None:
+                self.numbers.append(quick)
+                return
+            self.quick = False
+            texts = texts_of(cells)
+            numbers, words = numbers_of_texts(texts, table.dialect)
+            self.numbers.append(numbers)
+            if words.any():
+                self.stray.update(texts.filter(_mask(words)).to_pylist())
+            present = sum(int(np.isfinite(part).sum()) for part in self.numbers)
+            if not kinds.strays(self.stray, present) and self.kind not in (CONTINUOUS, INTEGER):
+                self.needs_words, self.numbers = True, []
+
+    def found(self, name: str, rows: int) -> Found | LeftOut:
+        if self.is_time:
+            return kinds.time(name, np.concatenate(self.numbers), "")
+        if not self.needs_words:
+            return kinds.numeric(name, np.concatenate(self.numbers), self.kind, self.stray)
+        return self._of_words(name, rows)
+
+    def _of_words(self, name: str, rows: int) -> Found | LeftOut:
+        import pyarrow
+
+        column = pyarrow.chunked_array(self.words, pyarrow.string())
+        self.words = []
+        encoded = column.combine_chunks().dictionary_encode()
+        words: list[str] = encoded.dictionary.to_pylist()
+        if self.kind != CATEGORY:
+            form = kinds.time_format(words)
+            if form is not None:
+                return kinds.time(name, _seconds_of_words(encoded, words, form), form)
+            if self.kind == TIME:
+                return LeftOut(name, f"holds {words[0]!r}, which is no time that is understood")
+        if len(words) > (kinds.MOST_CATEGORIES if self.kind == CATEGORY else kinds.most_categories(rows)):
+            return kinds.left_out_words(name, len(words), rows)
+        order = sorted(range(len(words)), key=lambda place: _sort_key(words[place]))
+        codes = np.full(len(words) + 1, np.nan)
+        codes[order] = np.arange(len(words))
+        indices = encoded.indices.fill_null(len(words)).to_numpy(zero_copy_only=False)
+        return kinds.category(name, codes[indices], tuple(words[place] for place in order))
+
+
+def _read_words(table: TableFile, columns: Mapping[str, _Gathered]) -> None:
+    """Read the file once more for columns that turned out to be words."""
+    if columns:
+        for block in table.blocks(list(columns)):
+            for name, column in columns.items():
+                column.words.append(texts_of(block.cells[name]))
+
+
+def _seconds_of_words(encoded: Any, words: Sequence[str], form: str) -> Numbers:
+    from datetime import UTC, datetime
+
+    def seconds(word: str) -> float:
+        try:
+            moment = datetime.strptime(word, form) if form else datetime.fromisoformat(word)
+        except ValueError:
+            return np.nan
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+    table = np.array([*map(seconds, words), np.nan])
+    indices = encoded.indices.fill_null(len(words)).to_numpy(zero_copy_only=False)
+    found: Numbers = table[indices]
+    return found
+
+
+def _sort_key(word: str) -> tuple[int, float, str]:
+    """Numbers in their order, then words in theirs."""
+    try:
+        return (0, float(word), word)
+    except ValueError:
+        return (1, 0.0, word.lower())
+
+
+def _mask(flags: npt.NDArray[np.bool_]) -> Any:
+    import pyarrow
+
+    return pyarrow.array(flags)
+
+
+def _fault_notes(faults: Mapping[int, str]) -> list[str]:
+    if not faults:
+        return []
+    first = min(faults)
+    more = f" (and {len(faults) - 1:,} more such rows)" if len(faults) > 1 else ""
+    return [f"row {first + 1} {faults[first]}; it is left out{more}"]

@@ -1,0 +1,189 @@
+"""Files of tables, read block by block through pyarrow: text in any dialect, plain or compressed, and Parquet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tables.dialect import SAMPLE_BYTES, Dialect, detect
+from tables.errors import TableError, missing_extra
+
+_BLOCK_BYTES = 4 * 2**20
+"""Bytes of text that are taken apart at once."""
+_SMALL_BLOCK_BYTES = 2**18
+"""The same where rows are asked for in small numbers."""
+_BLOCK_ROWS = 65_536
+"""Rows of Parquet that are taken at once."""
+_COMPRESSED = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
+_TEXTS = (".csv", ".tsv")
+_PARQUET = (".parquet", ".pq")
+SUFFIXES = (*_TEXTS, *_PARQUET, *(text + packed for text in _TEXTS for packed in _COMPRESSED))
+"""Endings of the files that are read as tables."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows of a table that follow one another. A row with another number of fields than the rest has no cells."""
+
+    rows: npt.NDArray[np.int64]
+    """(B,): the place of each row among all rows of the file, from 0."""
+    cells: dict[str, Any]
+    """pyarrow arrays of B cells, by the column's name: text of a text file, any type of Parquet."""
+    faults: dict[int, str]
+    """Rows of this block without cells, by their place: why."""
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """A table in a file: the names of its columns, how it is written, and its rows block by block."""
+
+    path: Path
+    names: tuple[str, ...]
+    dialect: Dialect | None = field(repr=False)
+    """None for Parquet."""
+
+    def __str__(self) -> str:
+        return f"{self.path.name}: {'Parquet' if self.dialect is None else self.dialect}"
+
+    def blocks(self, names: Sequence[str] | None = None, rows: int | None = None) -> Iterator[Block]:
+        """All rows, with the cells of the columns named, or of all. Raises TableError for damaged files.
+
+        Blocks are large, for speed; with ``rows`` they are small, of at most so many rows of Parquet.
+        """
+        wanted = tuple(self.names if names is None else names)
+        if self.dialect is None:
+            return _parquet_blocks(self, wanted, rows or _BLOCK_ROWS)
+        return _text_blocks(self, wanted, _BLOCK_BYTES if rows is None else _SMALL_BLOCK_BYTES)
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file's name ends as a table's does."""
+    return path.name.lower().endswith(SUFFIXES)
+
+
+def open_table(path: Path, names: bool | None = None) -> TableFile:
+    """A table by its file's name: .csv or .tsv, also with .gz, .bz2 or .zst, or .parquet.
+
+    ``names`` says whether the first line of a text file holds the names of columns; by default it is found out. Raises
+    TableError when the file cannot be read.
+    """
+    _pyarrow(path)
+    if path.name.lower().endswith(_PARQUET):
+        with _faults_named(path):
+            return TableFile(path, tuple(_parquet_file(path).schema_arrow.names), None)
+    with _faults_named(path):
+        with _opened(path) as stream:
+            sample = stream.read(SAMPLE_BYTES)
+        dialect = detect(sample, names)
+    return TableFile(path, dialect.names, dialect)
+
+
+def _text_blocks(table: TableFile, wanted: tuple[str, ...], size: int) -> Iterator[Block]:
+    pyarrow = _pyarrow(table.path)
+    from pyarrow import csv
+
+    dialect = table.dialect
+    assert dialect is not None
+    header = int(dialect.has_names)
+    bad: dict[int, str] = {}
+
+    def on_bad_row(row: Any) -> str:
+        found, expected = row.actual_columns, row.expected_columns
+        bad[int(row.number) - 1 - header] = f"has {found} fields where there are {expected} columns"
+        return "skip"
+
+    with _faults_named(table.path), _opened(table.path) as stream:
+        reader = csv.open_csv(
+            stream,
+            read_options=csv.ReadOptions(
+                use_threads=False,  # only then are the numbers of bad rows known
+                block_size=size,
+                column_names=list(table.names),
+                skip_rows=header,
+                encoding="utf8" if dialect.encoding.startswith("utf-8") else dialect.encoding,
+            ),
+            parse_options=csv.ParseOptions(
+                delimiter=dialect.separator, newlines_in_values=True, invalid_row_handler=on_bad_row
+            ),
+            convert_options=csv.ConvertOptions(
+                column_types=dict.fromkeys(table.names, pyarrow.string()),
+                include_columns=list(wanted),
+                strings_can_be_null=False,
+            ),
+        )
+        place = 0
+        for batch in reader:
+            rows, faults = _places(place, batch.num_rows, bad)
+            place += batch.num_rows + len(faults)
+            yield Block(rows, dict(zip(wanted, batch.columns, strict=True)), faults)
+        if bad:  # bad rows after the last good one
+            yield Block(
+                np.empty(0, dtype=np.int64), {name: pyarrow.array([], pyarrow.string()) for name in wanted}, bad
+            )
+
+
+def _places(first: int, count: int, bad: dict[int, str]) -> tuple[npt.NDArray[np.int64], dict[int, str]]:
+    """The places of ``count`` good rows from ``first`` on, and the bad rows among them, which leave ``bad``."""
+    faults: dict[int, str] = {}
+    if not bad:
+        return np.arange(first, first + count), faults
+    last = first + count
+    for place in sorted(bad):
+        if place > last:
+            break
+        faults[place] = bad.pop(place)
+        last += 1
+    rows = np.setdiff1d(np.arange(first, last), np.array(list(faults), dtype=np.int64), assume_unique=True)
+    return rows, faults
+
+
+def _parquet_blocks(table: TableFile, wanted: tuple[str, ...], rows: int) -> Iterator[Block]:
+    with _faults_named(table.path):
+        place = 0
+        for batch in _parquet_file(table.path).iter_batches(rows, columns=list(wanted), use_threads=False):
+            places = np.arange(place, place + batch.num_rows)
+            yield Block(places, {name: batch.column(name) for name in wanted}, {})
+            place += batch.num_rows
+
+
+def _parquet_file(path: Path) -> Any:
+    from pyarrow import parquet
+
+    return parquet.ParquetFile(path, memory_map=True)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    """A file's bytes, unpacked if its name says that it is compressed."""
+    from pyarrow import input_stream
+
+    packed = next((kind for suffix, kind in _COMPRESSED.items() if path.name.lower().endswith(suffix)), None)
+    with input_stream(str(path), compression=packed) as stream:
+        yield stream
+
+
+@contextmanager
+def _faults_named(path: Path) -> Iterator[None]:
+    """Turn what pyarrow and the operating system raise into errors that name the file."""
+    from pyarrow import ArrowException
+
+    try:
+        yield
+    except TableError as error:
+        raise error if str(error).startswith(str(path)) else TableError(f"{path}: {error}") from error
+    except (OSError, UnicodeDecodeError, ArrowException, EOFError) as error:
+        raise TableError(f"{path}: cannot be read as a table: {error}") from error
+
+
+def _pyarrow(path: Path) -> Any:
+    try:
+        import pyarrow
+    except ImportError as error:
+        raise missing_extra(f"{path}: to read tables", "pyarrow", "data") from error
+    return pyarrow

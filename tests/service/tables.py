@@ -1,0 +1,56 @@
+"""A small published model of a table, for tests of the service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from flows import Flow, build
+from model_store import Publication, publish
+from tables import Column, Schema
+
+SCHEMA = Schema(
+    (
+        Column("height", "continuous", low=150.0, high=190.0),
+        Column("rooms", "integer", resolution=1.0, low=1.0, high=7.0, missing=0.1),
+        Column("colour", "category", resolution=1.0, high=1.0, categories=("blue", "red")),
+        Column("sold", "time", offset=19_000.0, resolution=1.0, low=19_000.0, high=19_900.0, unit="day"),
+    ),
+    left_out=("id",),
+)
+ROWS: list[dict[str, Any]] = [
+    {"height": 171.5, "rooms": 3, "colour": "red", "sold": "2024-01-02"},
+    {"height": 160.25, "rooms": 2, "colour": "blue", "sold": "2022-05-01"},
+]
+CSV = {"content-type": "text/csv"}
+
+
+def publish_homes(root: Path) -> Flow:
+    """Publish `homes`, a flow of the schema's rows that was initialised and never trained."""
+    generator = np.random.default_rng(0)
+    rooms = generator.integers(1, 8, 500)
+    numbers = np.stack(
+        [
+            150 + 4.0 * rooms + generator.normal(size=500),
+            rooms.astype(float),
+            generator.integers(0, 2, 500),
+            generator.integers(19_000, 19_900, 500),
+        ],
+        axis=1,
+    )
+    items = torch.from_numpy(SCHEMA.entries(numbers))
+    arguments = {"hidden": [8], "couplings": 2, "steps": SCHEMA.resolutions, "levels": SCHEMA.levels}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        flow = build("table", (4,), arguments)
+    flow.fit_completion(items)
+    flow.initialise(flow.to_continuous(items))
+    publish(
+        root,
+        "homes",
+        Publication(flow=flow, architecture="table", arguments=arguments, golden_items=items[:4], table=SCHEMA),
+    )
+    return flow

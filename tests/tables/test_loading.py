@@ -1,0 +1,185 @@
+"""Tables as they come: dialects, kinds of columns, what is left out, and errors that name the place."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tables.errors import TableError
+from tables.loading import LoadedTable, Wishes, load_table
+
+ROWS = 60
+RNG = np.random.default_rng(0)
+PRICES = np.round(50 + 10 * RNG.normal(size=ROWS), 2)
+WEIGHTS = RNG.normal(size=ROWS)
+
+
+def write(path: Path, header: str, rows: list[str], encoding: str = "utf-8") -> Path:
+    data = "\n".join([*([header] if header else []), *rows]).encode(encoding)
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+    return path
+
+
+def kinds(table: LoadedTable) -> dict[str, str]:
+    return {column.name: column.kind for column in table.schema.columns}
+
+
+def test_kinds_are_found_and_told(tmp_path: Path) -> None:
+    rows = [
+        f"{row + 7},{['red', 'blue'][row % 2]},2024-0{1 + row % 9}-11,{PRICES[row]:.2f},{row % 5},{WEIGHTS[row]},yes,3"
+        for row in range(ROWS)
+    ]
+    table = load_table(write(tmp_path / "a.csv", "id,colour,sold,price,rooms,weight,sure,one", rows))
+    assert kinds(table) == {
+        "colour": "category",
+        "sold": "time",
+        "price": "integer",
+        "rooms": "integer",
+        "weight": "continuous",
+    }
+    columns = {column.name: column for column in table.schema.columns}
+    assert columns["colour"].categories == ("blue", "red")
+    assert columns["price"].resolution == 0.01
+    assert columns["sold"].unit == "day"
+    told = "\n".join(table.told())
+    assert "left out 'id': numbers the rows" in told
+    assert "left out 'one': is constant" in told
+    assert "left out 'sure': is constant ('yes'" in told
+    assert "the first line holds the names" in told
+    assert np.allclose(table.schema.numbers(table.entries)[:, 2], PRICES)
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding", "comma"),
+    [
+        ("a.csv", "utf-8", False),
+        ("a.csv", "utf-8-sig", False),
+        ("a.csv", "utf-16", True),
+        ("a.csv", "utf-16-le", False),
+        ("a.csv", "latin-1", True),
+        ("a.csv.gz", "utf-8", True),
+        ("a.tsv", "utf-8", False),
+    ],
+)
+def test_encodings_separators_decimal_commas_and_gzip_give_the_same_table(
+    tmp_path: Path, name: str, encoding: str, comma: bool
+) -> None:
+    separator = "\t" if name.endswith("tsv") else ";"
+    rows = [f"{price:.2f}{separator}{weight:.6f}" for price, weight in zip(PRICES, WEIGHTS, strict=True)]
+    rows = [row.replace(".", ",") for row in rows] if comma else rows
+    table = load_table(write(tmp_path / name, f"Größe{separator}Gewicht", rows, encoding))
+    assert table.schema.names == ("Größe", "Gewicht")
+    assert np.allclose(table.schema.numbers(table.entries), np.stack([PRICES, WEIGHTS], 1), atol=1e-5)
+    assert ("decimal commas" in table.notes[0]) == comma
+
+
+def test_parquet_gives_the_same_table(tmp_path: Path) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    columns = {"price": PRICES, "weight": WEIGHTS, "colour": ["red", "blue"] * (ROWS // 2)}
+    parquet.write_table(pyarrow.table(columns), tmp_path / "a.parquet")
+    table = load_table(tmp_path / "a.parquet")
+    assert kinds(table) == {"price": "integer", "weight": "continuous", "colour": "category"}
+    assert np.allclose(table.schema.numbers(table.entries)[:, 0], PRICES)
+
+
+def test_names_that_look_like_years_are_names(tmp_path: Path) -> None:
+    rows = [f"{a:.3f},{b:.3f},{a + b:.3f}" for a, b in zip(PRICES, WEIGHTS, strict=True)]
+    table = load_table(write(tmp_path / "a.csv", "2019,2020,2021", rows))
+    assert table.schema.names == ("2019", "2020", "2021")
+    assert len(table.entries) == ROWS
+
+
+def test_a_file_without_names_gets_numbers_for_names(tmp_path: Path) -> None:
+    rows = [f"{a},{b}" for a, b in zip(PRICES, WEIGHTS, strict=True)]
+    path = write(tmp_path / "a.csv", "", rows)
+    assert load_table(path).schema.names == ("1", "2")
+    assert len(load_table(path).entries) == ROWS
+    assert load_table(path, Wishes(names=True)).schema.names == (str(PRICES[0]), str(WEIGHTS[0]))
+
+
+def test_missing_cells_and_stray_words_are_missing_values(tmp_path: Path) -> None:
+    cells = [str(weight) for weight in WEIGHTS]
+    cells[3], cells[4], cells[5], cells[9] = "", "NA", "null", "broken"
+    rows = [f"{a},{b}" for a, b in zip(PRICES, cells, strict=True)]
+    table = load_table(write(tmp_path / "a.csv", "a,b", rows))
+    assert np.flatnonzero(np.isnan(table.entries[:, 1])).tolist() == [3, 4, 5, 9]
+    assert table.schema.columns[1].missing == pytest.approx(4 / ROWS)
+    assert any("'broken'" in note and "count as missing" in note for note in table.notes)
+
+
+def test_rows_of_another_length_are_left_out_by_number(tmp_path: Path) -> None:
+    rows = [f"{a},{b}" for a, b in zip(PRICES, WEIGHTS, strict=True)]
+    rows.insert(2, "1,2,3")
+    table = load_table(write(tmp_path / "a.csv", "a,b", [*rows, "7"]))
+    assert len(table.entries) == ROWS
+    assert any("row 3 has 3 fields where there are 2 columns" in note and "1 more" in note for note in table.notes)
+
+
+def test_wishes_override_what_was_found(tmp_path: Path) -> None:
+    rows = [f"{row % 3},{a},{b},{row % 2}" for row, (a, b) in enumerate(zip(PRICES, WEIGHTS, strict=True))]
+    path = write(tmp_path / "a.csv", "code,a,b,class", rows)
+    table = load_table(path, Wishes(kinds=(("code", "category"), ("a", "continuous")), label="class"))
+    assert kinds(table) == {"code": "category", "a": "continuous", "b": "continuous"}
+    assert table.label is not None
+    assert set(table.label) == {"0", "1"}
+    assert load_table(path, Wishes(drop=("code", "class"))).schema.names == ("a", "b")
+    assert load_table(path, Wishes(columns=("b", "a"))).schema.names == ("a", "b")
+    with pytest.raises(TableError, match="--label: there is no column 'klass'; did you mean 'class'"):
+        load_table(path, Wishes(label="klass"))
+    with pytest.raises(TableError, match="the kinds are continuous, integer, category, time"):
+        load_table(path, Wishes(kinds=(("a", "word"),)))  # type: ignore[arg-type]
+
+
+def test_numbers_far_from_zero_keep_their_precision(tmp_path: Path) -> None:
+    stamps = 1_700_000_000 + np.arange(ROWS) ** 2
+    rows = [f"{a},{b:.0f}" for a, b in zip(WEIGHTS, stamps, strict=True)]
+    table = load_table(write(tmp_path / "a.csv", "a,stamp", rows))
+    assert np.array_equal(table.schema.numbers(table.entries)[:, 1], stamps)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("", "is empty"),
+        ("a,b\n", "has no rows"),
+        ("a,b\n1,2\n1,7\n1,4\n", "1 usable columns.*'a' is constant"),
+        ("\0\1\2\3", "zero bytes"),
+    ],
+)
+def test_what_is_no_table_is_refused_by_name(tmp_path: Path, text: str, fault: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(text)
+    with pytest.raises(TableError, match=fault) as caught:
+        load_table(path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a.csv.gz", "a.parquet"])
+def test_a_damaged_file_is_refused_by_name(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(b"no such format")
+    with pytest.raises(TableError, match=r"a\..*cannot be read as a table"):
+        load_table(path)
+
+
+def test_places_of_bad_rows_are_known_across_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tables import reading
+
+    monkeypatch.setattr(reading, "_BLOCK_BYTES", 64)
+    rows = [f"{row}.5,{row}.25" if row % 7 else "bad" for row in range(ROWS)]
+    table = reading.open_table(write(tmp_path / "a.csv", "a,b", rows))
+    places: list[int] = []
+    faults: dict[int, str] = {}
+    values: dict[int, str] = {}
+    for block in table.blocks():
+        places += block.rows.tolist()
+        faults |= block.faults
+        values |= dict(zip(block.rows.tolist(), block.cells["a"].to_pylist(), strict=True))
+    assert sorted([*places, *faults]) == list(range(ROWS))
+    assert list(faults) == [row for row in range(ROWS) if row % 7 == 0]
+    assert all(values[row] == f"{row}.5" for row in places)

@@ -1,0 +1,106 @@
+"""Rows by name: order does not matter, and what does not fit is named."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tables import Column, Schema
+from tables.cells import cell_of
+from tables.errors import TableError
+from tables.reading import open_table
+from tables.rows import ColumnMismatch, rows_of_file, rows_of_objects, rows_of_text
+
+SCHEMA = Schema(
+    (
+        Column("height", "continuous", low=150.0, high=190.0),
+        Column("rooms", "integer", resolution=1.0, low=1.0, high=7.0),
+        Column("colour", "category", resolution=1.0, high=1.0, categories=("blue", "red")),
+        Column("sold", "time", resolution=1.0, low=19_000.0, high=19_900.0, unit="day"),
+    ),
+    left_out=("id",),
+)
+FIRST = {"height": 171.5, "rooms": 3, "colour": "red", "sold": "2024-01-02"}
+NUMBERS = [171.5, 3.0, 1.0, 19_724.0]
+
+
+def test_objects_in_any_order_give_the_same_numbers() -> None:
+    rows = rows_of_objects(SCHEMA, [FIRST, dict(reversed(FIRST.items())), {**FIRST, "rooms": None, "id": 7}])
+    assert rows.numbers[0].tolist() == rows.numbers[1].tolist() == NUMBERS
+    assert math.isnan(rows.numbers[2, 1])
+    assert rows.notes == ()
+    assert rows.faults == {}
+
+
+def test_an_extra_column_is_ignored_with_a_note() -> None:
+    rows = rows_of_objects(SCHEMA, [{**FIRST, "shoe size": 44}])
+    assert rows.numbers[0].tolist() == NUMBERS
+    assert "'shoe size'" in rows.notes[0]
+
+
+def test_a_missing_column_is_named_with_what_may_be_meant() -> None:
+    renamed = {("hieght" if name == "height" else name): value for name, value in FIRST.items()}
+    with pytest.raises(ColumnMismatch, match="item 1: column 'height' is missing; is 'hieght' it") as caught:
+        rows_of_objects(SCHEMA, [FIRST, renamed])
+    assert caught.value.column == "height"
+
+
+@pytest.mark.parametrize(
+    ("change", "column", "reason"),
+    [
+        ({"colour": "green"}, "colour", "'green' is not one of blue, red"),
+        ({"rooms": "many"}, "rooms", "'many' is not a number"),
+        ({"sold": "soon"}, "sold", "'soon' is not a time"),
+        ({"height": [1]}, "height", "must be a number"),
+        ({"height": 10**400}, "height", "too large"),
+    ],
+)
+def test_a_cell_that_does_not_fit_is_a_fault_of_its_row(change: dict[str, object], column: str, reason: str) -> None:
+    rows = rows_of_objects(SCHEMA, [FIRST, {**FIRST, **change}])
+    assert rows.numbers[0].tolist() == NUMBERS
+    assert np.isnan(rows.numbers[1]).all()
+    assert rows.faults[1].column == column
+    assert reason in str(rows.faults[1])
+
+
+def test_text_and_file_give_the_numbers_of_objects(tmp_path: Path) -> None:
+    text = (
+        "sold;colour;rooms;height;note\n2024-01-02;red;3;171,5;x\n2024-01-02;red;NA;171,5;\n2024-01-02;pink;3;1,5;\n1\n"
+    )
+    rows = rows_of_text(SCHEMA, text.encode())
+    assert rows.numbers[0].tolist() == NUMBERS
+    assert np.isnan(rows.numbers[1]).tolist() == [False, True, False, False]
+    assert {row: str(fault) for row, fault in rows.faults.items()} == {
+        2: "column 'colour' 'pink' is not one of blue, red",
+        3: "has 1 fields where there are 5 columns",
+    }
+    (tmp_path / "a.csv").write_text(text)
+    blocks = list(rows_of_file(SCHEMA, open_table(tmp_path / "a.csv")))
+    assert np.concatenate([places for places, _ in blocks]).tolist() == [0, 1, 2, 3]
+    assert np.array_equal(np.concatenate([each.numbers for _, each in blocks]), rows.numbers, equal_nan=True)
+    assert {int(places[at]) for places, each in blocks for at in each.faults} == {2, 3}
+
+
+def test_text_without_names_is_taken_in_the_models_order() -> None:
+    rows = rows_of_text(SCHEMA, b"171.5,3,red,2024-01-02\n160,2,blue,2024-01-03\n")
+    assert rows.numbers[0].tolist() == NUMBERS
+    assert "model's order" in rows.notes[0]
+    with pytest.raises(ColumnMismatch, match="3 columns and no names; the model takes 4"):
+        rows_of_text(SCHEMA, b"171.5,3,0\n160,2,1\n")
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"a,b\n", b"\x00\x01\x02", b"height,rooms,colour,sold\n1,2,red,2024-01-02\n" * 3]
+)
+def test_text_that_is_no_table_is_refused(data: bytes) -> None:
+    with pytest.raises(TableError):
+        rows_of_text(SCHEMA, data, most=2)
+
+
+def test_numbers_become_cells_again() -> None:
+    cells = [cell_of(column, number) for column, number in zip(SCHEMA.columns, NUMBERS, strict=True)]
+    assert cells == [171.5, 3, "red", "2024-01-02"]
+    assert cell_of(SCHEMA.columns[0], math.nan) is None

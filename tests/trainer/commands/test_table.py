@@ -1,0 +1,195 @@
+"""``sluice-train table``: any table ends in a model that loads and scores, and what it lacks is said."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner, Result
+
+import model_store
+from model_store import LoadedModel, Store
+from trainer.commands import calibrate
+from trainer.commands import train as command
+from trainer.presets import table
+from trainer.publish.export import export
+
+RNG = np.random.default_rng(0)
+Train = Callable[..., Result]
+
+
+@pytest.fixture
+def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
+    """The command in a folder of its own, for one epoch unless the options say otherwise."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(preset: str, path: Path, *options: str) -> Result:
+        length = () if {"--epochs", "--minutes"} & set(options) else ("--epochs", "1")
+        arguments = [preset, "--data", str(path), "--store", "store", "--device", "cpu", *length, *options]
+        return CliRunner().invoke(command.main, arguments)
+
+    return run
+
+
+def write(path: Path, columns: dict[str, Any]) -> Path:
+    lines = [",".join(columns), *(",".join(map(str, row)) for row in zip(*columns.values(), strict=True))]
+    path.write_text("\n".join(lines))
+    return path
+
+
+def loaded(result: Result, name: str) -> LoadedModel:
+    """The model that the command published, loaded with every check."""
+    assert result.exit_code == 0, result.output
+    return Store(Path("store")).load(name, 1, bfloat16=True)
+
+
+def numbers(rows: int, columns: int) -> dict[str, Any]:
+    return {f"c{index}": RNG.normal(size=rows).round(4) for index in range(columns)}
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(40, 3), (59, 5), (112, 34), (178, 13)])
+def test_a_small_table_ends_in_a_model_that_loads(tmp_path: Path, train: Train, rows: int, columns: int) -> None:
+    model = loaded(train("table", write(tmp_path / "small.csv", numbers(rows, columns))), "small")
+    assert model.precision == "float32"
+    items = torch.zeros(2, columns)
+    items[1, 0] = torch.nan
+    assert bool(model.serving.log_prob(model.serving.to_continuous(items)).isfinite().all())
+
+
+def test_integers_words_dates_and_gaps_are_taken(tmp_path: Path, train: Train) -> None:
+    rows = 300
+    first = RNG.integers(1, 11, rows)
+    columns = {
+        "a": first,
+        "b": np.clip(first + RNG.integers(-1, 2, rows), 1, 10),
+        "kind": RNG.choice(["low", "high", "middle"], rows),
+        "day": [f"2024-{month:02}-{day:02}" for month, day in zip(*RNG.integers(1, 13, (2, rows)), strict=True)],
+        "gaps": np.where(RNG.random(rows) < 0.2, "", RNG.normal(size=rows).round(3).astype(str)),
+        "class": RNG.integers(0, 2, rows),
+    }
+    result = train("table", write(tmp_path / "mixed.csv", columns), "--label", "class")
+    model = loaded(result, "mixed")
+    assert "left out 'class': the label" in result.output
+    assert model.manifest.table is not None
+    assert [column.kind for column in model.manifest.table.columns] == [
+        "integer",
+        "integer",
+        "category",
+        "time",
+        "integer",
+    ]
+    assert model.manifest.table.left_out == ("class",)
+    assert "`kind`" in (Path("store/mixed/1/README.md")).read_text()
+
+
+def mixed(rows: int) -> dict[str, Any]:
+    return {
+        **numbers(rows, 2),
+        "kind": RNG.choice(["low", "high"], rows),
+        "gaps": np.where(RNG.random(rows) < 0.2, "", RNG.normal(size=rows).round(3).astype(str)),
+    }
+
+
+def test_a_table_is_calibrated_again_by_the_models_columns(tmp_path: Path, train: Train) -> None:
+    loaded(train("table", write(tmp_path / "mixed.csv", mixed(300)), "--drop", "c1"), "mixed")
+    later = {name: list(column) for name, column in reversed(mixed(1500).items())}
+    later["kind"][3] = "unheard of"
+    result = CliRunner().invoke(
+        calibrate.main, ["mixed", "--store", "store", "--data", str(write(tmp_path / "later.csv", later))]
+    )
+    assert result.exit_code == 0, result.output
+    model = Store(Path("store")).load("mixed", 2)
+    assert model.manifest.table == Store(Path("store")).manifest("mixed", 1).table
+    assert "--drop c1" in str(model.manifest.provenance["command"])
+    result = CliRunner().invoke(
+        calibrate.main, ["mixed", "--store", "store", "--data", str(write(tmp_path / "other.csv", numbers(100, 3)))]
+    )
+    assert result.exit_code == 1
+    assert "other.csv: column 'kind', 'gaps' is missing" in result.output
+
+
+def test_an_architecture_without_columns_refuses_missing_cells(tmp_path: Path, train: Train) -> None:
+    path = write(tmp_path / "gaps.csv", {"a": RNG.normal(size=60), "b": ["", *RNG.normal(size=59)]})
+    result = train("moons-realnvp", path)
+    assert result.exit_code == 1
+    assert "has missing cells, which realnvp cannot take" in result.output
+
+
+def test_repeated_rows_are_told(tmp_path: Path, train: Train) -> None:
+    columns = {name: np.repeat(column, 10) for name, column in numbers(60, 3).items()}
+    result = train("table", write(tmp_path / "again.csv", columns))
+    assert "rows are nearly the same as an earlier one" in result.output
+    loaded(result, "again")
+
+
+def test_a_flow_that_fails_its_self_test_is_replaced_by_a_simpler_one(
+    tmp_path: Path, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts: list[str] = []
+
+    def strict(run: Any, store: Path | None, name: str, **options: Any) -> Any:
+        attempts.append(run.preset.arguments["coupling"])
+        if attempts[-1] != "additive":
+            raise model_store.FailedSelfTest(f"{name} is not published: the round trip errs by 0.00455")
+        return export(run, store, name, **options)
+
+    monkeypatch.setattr(command, "export", strict)
+    result = train("table", write(tmp_path / "hard.csv", numbers(60, 3)))
+    model = loaded(result, "hard")
+    assert attempts == ["spline", "affine", "additive"]
+    assert model.manifest.architecture.arguments["coupling"] == "additive"
+    assert "the round trip errs by 0.00455; the weights are kept in runs/table-hard/state.safetensors" in result.output
+    assert "Training a simpler flow, of affine couplings, instead" in result.output
+    for directory in (".", "affine", "additive"):
+        assert (Path("runs/table-hard") / directory / "state.safetensors").is_file()
+
+
+def test_where_no_flow_passes_the_weights_are_named(
+    tmp_path: Path, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: Any, **__: Any) -> Any:
+        raise model_store.FailedSelfTest("hard is not published: the round trip errs")
+
+    monkeypatch.setattr(command, "export", never)
+    result = train("table", write(tmp_path / "hard.csv", numbers(60, 3)))
+    assert result.exit_code == 1
+    assert "the weights are kept in runs/table-hard/additive/state.safetensors" in result.output
+
+
+@pytest.mark.parametrize("preset", ["table-nice", "table-spline"])
+def test_the_older_presets_take_a_smaller_batch_of_few_rows(tmp_path: Path, train: Train, preset: str) -> None:
+    loaded(train(preset, write(tmp_path / "few.csv", numbers(59, 3))), "few")
+
+
+def test_minutes_end_a_run(tmp_path: Path, train: Train) -> None:
+    result = train("table", write(tmp_path / "timed.csv", numbers(100, 3)), "--minutes", "0.02")
+    assert "0.02 minutes in batches of" in result.output
+    loaded(result, "timed")
+
+
+def test_wishes_without_a_table_are_refused(train: Train, tmp_path: Path) -> None:
+    result = CliRunner().invoke(command.main, ["moons-nice", "--label", "x"])
+    assert result.exit_code == 2
+    assert "for a table of your own" in result.output
+    result = train("table", write(tmp_path / "t.csv", numbers(60, 3)), "--kind", "c0=word")
+    assert result.exit_code == 2
+    assert "must be NAME=KIND" in result.output
+    result = train("table", write(tmp_path / "t.csv", numbers(60, 3)), "--drop", "c7")
+    assert result.exit_code == 1
+    assert "--drop: there is no column 'c7'; there are 'c0', 'c1', 'c2'" in result.output
+
+
+@pytest.mark.parametrize("rows", [32, 40, 200, 2000, 20_000, 1_000_000])
+def test_a_plan_has_batches_that_the_rows_fill(rows: int) -> None:
+    plan = table.planned(table.TABLE, rows, 10)
+    steps = plan.passes * rows // plan.batch_size
+    assert 1 <= plan.batch_size <= rows
+    assert 250 <= plan.epochs * steps <= 12_000
+    assert plan.warmup_steps < plan.epochs * steps
+    assert 0 < plan.jitter <= 1
+    assert dataclasses.replace(plan, data=table.TABLE.data).name == "table"

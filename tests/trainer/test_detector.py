@@ -1,0 +1,82 @@
+"""The scikit-learn estimator: the library's own checks, verdicts, and a way through a model store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from trainer.detector import FlowDetector
+from trainer.errors import DataError
+
+
+@parametrize_with_checks([FlowDetector(max_steps=1)])  # type: ignore[untyped-decorator]  # scikit-learn has no types
+def test_it_passes_the_checks_of_scikit_learn(estimator: Any, check: Any) -> None:
+    check(estimator)
+
+
+@pytest.fixture(scope="module")
+def detector() -> FlowDetector:
+    rows = np.random.default_rng(0).normal(size=(80, 3))
+    rows[:, 2] += 100
+    return FlowDetector(alpha=0.1, max_steps=30).fit(rows)
+
+
+def test_far_rows_are_outliers_and_near_ones_are_not(detector: FlowDetector) -> None:
+    rows = [[0.0, 0.0, 100.0], [9.0, -9.0, 90.0]]
+    assert detector.predict(rows).tolist() == [1, -1]
+    assert detector.p_values(rows)[1] == pytest.approx(1 / 81)
+    assert (detector.decision_function(rows) >= 0).tolist() == [True, False]
+
+
+def test_predictions_follow_from_p_values_and_alpha(detector: FlowDetector) -> None:
+    rows = np.random.default_rng(1).normal(size=(200, 3)) * 1.5 + np.array([0, 0, 100])
+    assert ((detector.p_values(rows) <= 0.1) == (detector.predict(rows) == -1)).all()
+
+
+def test_the_least_p_values_are_told_apart_by_their_scores(detector: FlowDetector) -> None:
+    far, farther = detector.score_samples([[9.0, -9.0, 90.0], [90.0, -90.0, 10.0]])
+    assert farther < far
+
+
+def test_an_alpha_that_no_p_value_reaches_finds_no_outlier(detector: FlowDetector) -> None:
+    rows = np.random.default_rng(0).normal(size=(30, 2))
+    assert FlowDetector(alpha=0.01, max_steps=1).fit(rows).predict([[99.0, 99.0]]).tolist() == [1]
+
+
+def test_a_saved_detector_gives_the_same_answers(detector: FlowDetector, tmp_path: Path) -> None:
+    published = detector.save(tmp_path, "rows")
+    assert published.version == 1
+    again = FlowDetector.load(tmp_path, "rows")
+    rows = np.random.default_rng(2).normal(size=(40, 3)) + np.array([0, 0, 100])
+    np.testing.assert_array_equal(again.p_values(rows), detector.p_values(rows))
+    np.testing.assert_array_equal(again.predict(rows), detector.predict(rows))
+    assert again.alpha == detector.alpha
+    assert again.save(tmp_path, "rows").version == 2
+
+
+def test_rows_are_drawn_in_the_units_of_the_table(detector: FlowDetector) -> None:
+    drawn = detector.sample(500)
+    assert drawn.shape == (500, 3)
+    assert drawn.mean(axis=0) == pytest.approx([0, 0, 100], abs=0.5)
+
+
+def test_contributions_name_the_column_at_fault(detector: FlowDetector) -> None:
+    gain, expected = detector.contributions([[0.0, 6.0, 100.0]])
+    assert gain.argmax() == 1
+    assert abs(expected[0, 1]) < 1.5
+
+
+def test_too_few_rows_are_refused() -> None:
+    with pytest.raises(ValueError, match="minimum of 10"):
+        FlowDetector().fit(np.zeros((5, 3)))
+
+
+def test_a_model_without_a_calibration_of_rows_is_no_detector() -> None:
+    from model_store import default_root
+
+    with pytest.raises(DataError, match="no calibration of rows"):
+        FlowDetector.load(default_root(), "moons-nice")
