@@ -40,8 +40,8 @@ class LoadedModel:
     calibration: Calibration | CrossCalibration | None
     deviation: selftest.Deviation
     directory: Path = field(repr=False)
-    least_rows: int | None = None
-    """Batches of any multiple of this number of rows give a row the same answer to the bit.
+    least_rows: selftest.LeastRows | None = None
+    """Batches of any multiple of these numbers of rows give a row the same answer to the bit.
 
     Measured for nets of bfloat16 only; None in float32.
     """

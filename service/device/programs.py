@@ -67,7 +67,9 @@ class Program(ABC):
         least = self.model.least_rows if self.flow is self.model.serving else None
         if least is None:
             return DECODED_ROWS_MULTIPLE if self.decodes else ROWS_MULTIPLE
-        return least
+        # A flow without sharp modes decodes the initial points of its inpaintings too.
+        decodes = self.decodes or not isinstance(self.flow, inpainting.SharpModes)
+        return least.decoding if decodes else least.encoding
 
 
 class OneTick(Program):
