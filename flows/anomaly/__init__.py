@@ -1,6 +1,6 @@
 """Is an item atypical? Statistics of items under a flow, and p-values calibrated on held-out items."""
 
-from flows.anomaly.calibration import Assessment, Calibration, GroupVerdict, Verdict, benjamini_hochberg
+from flows.anomaly.calibration import Calibration, GroupVerdict, Verdict, benjamini_hochberg
 from flows.anomaly.contributions import contributions
 from flows.anomaly.cross_conformal import KEPT_ROWS, LEAST_ROWS, UNSEEN, CrossCalibration
 from flows.anomaly.maps import RECIPES, AnomalyMap, MapCalibration, Recipe
@@ -27,7 +27,6 @@ __all__ = [
     "STATISTICS",
     "UNSEEN",
     "AnomalyMap",
-    "Assessment",
     "Calibration",
     "CrossCalibration",
     "GroupVerdict",

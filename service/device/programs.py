@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from flows import Flow, anomaly, inpainting, noise
-from flows.anomaly import Assessment, CrossCalibration, benjamini_hochberg
+from flows.anomaly import CrossCalibration, benjamini_hochberg
+from flows.anomaly.calibration import Assessment
 from flows.inpainting import Climb
 from model_store import LoadedModel
 from service.device.columns import DECODED_ROWS_MULTIPLE, ROWS_MULTIPLE, VECTOR_ROWS_MULTIPLE, Columns

@@ -27,7 +27,14 @@ def test_every_section_of_the_service_is_measured_and_kept(tmp_path: Path, capsy
         "copy",
     }
     assert all(row["worst_nats"] < 1 for row in figures["precision"])
-    assert {row["kind"] for row in figures["programs"]} == {"sample", "score", "encode", "decode", "ascent"}
+    assert {row["kind"] for row in figures["programs"]} == {
+        "sample",
+        "score",
+        "score_map",
+        "encode",
+        "decode",
+        "ascent",
+    }
     assert all(row["kept"] for row in figures["company"])
     assert all(row["requests_per_second"] > 0 and not row["errors"] for row in figures["http"])
     shown = capsys.readouterr().out

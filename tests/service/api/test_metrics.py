@@ -15,10 +15,11 @@ pytestmark = pytest.mark.anyio
 async def test_metrics_move(service: Running) -> None:
     value = service.metric
 
-    async def item_ticks(kind: str) -> float:
-        return await value("sluice_item_ticks_total", kind=kind, model="digits@1")
+    async def item_ticks(kind: str, model: str = "digits@1") -> float:
+        return await value("sluice_item_ticks_total", kind=kind, model=model)
 
-    while (warmed := await item_ticks("score")) < 1 + 8:  # the first pass, and the smallest batch after it
+    # The first pass of each model, and its smallest batch after it.
+    while (warmed := await item_ticks("score")) < 1 + 8 or await item_ticks("score", "points@1") < 1 + 32:
         await asyncio.sleep(0.01)
     waits = await value("sluice_queue_wait_seconds_count", kind="score")
     await service.http.post("/score", content=npy(images(5)), headers=NPY)
