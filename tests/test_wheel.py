@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 # One worker of pytest-xdist builds and installs the wheel, once.
-pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("wheel")]
+pytestmark = pytest.mark.timeout(300)
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("flows", "model_store", "service", "tables", "trainer")

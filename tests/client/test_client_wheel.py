@@ -13,7 +13,7 @@ import pytest
 
 from tests.service.servers import Server
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("wheel")]
+pytestmark = pytest.mark.timeout(300)
 
 ROOT = Path(__file__).parents[2]
 WAIT = 120

@@ -23,7 +23,7 @@ SCRIPT = next(block for language, block in BLOCKS if language == "python")
 COMMANDS = [line for language, block in BLOCKS if not language for line in block.splitlines()]
 PROGRAMS = {"sluice-train": train, "sluice": sluice}
 
-pytestmark = [pytest.mark.anyio, pytest.mark.xdist_group("own-tables"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")

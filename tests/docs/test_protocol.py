@@ -18,7 +18,6 @@ import pytest
 
 from tests.service.servers import ROOT, Server, serving, wait_until
 
-pytestmark = pytest.mark.xdist_group("docs")
 ADDRESS = "localhost:8000"
 
 

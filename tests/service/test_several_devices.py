@@ -24,10 +24,7 @@ from service.settings import Settings
 from tests.service.helpers import DIGITS, NPY, POINTS, events_in, images, npy, publish_small, running, sample_of
 from tests.service.servers import WAIT, Server, alive, serving, wait_until
 
-pytestmark = [
-    pytest.mark.skipif(sys.platform != "linux", reason="processes are watched through /proc"),
-    pytest.mark.xdist_group("several-devices"),  # one service, which each test finds as the one before left it
-]
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are watched through /proc")
 
 DEVICES = ("cpu:0", "cpu:1")
 TOKEN = "a-token-of-the-test-of-several-devices"

@@ -16,8 +16,6 @@ HERE = Path(__file__).parent
 CONFIGURATION = HERE / "schemathesis.toml"
 PROTOCOL = HERE / "routes" / "v2" / "open_inference.yaml"
 
-pytestmark = pytest.mark.xdist_group("schemathesis")
-
 
 @pytest.fixture(scope="module")
 def server(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:

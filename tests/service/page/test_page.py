@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 sync_api = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright (pip)")
 pytestmark = [
     pytest.mark.skipif(executable() is None, reason="no browser is installed: apt-get install chromium"),
-    pytest.mark.xdist_group("browser"),
 ]
 
 TOKEN = "a token of the administrator, of 32 characters and more"

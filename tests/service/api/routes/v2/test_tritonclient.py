@@ -19,8 +19,6 @@ from tests.service.servers import Server, serving
 TOKEN = "correct horse battery staple, and more"
 ADMIN = {"Authorization": f"Bearer {TOKEN}"}
 
-pytestmark = pytest.mark.xdist_group("tritonclient")
-
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
