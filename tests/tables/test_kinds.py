@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tables import kinds
-from tables.schema import CATEGORY, CONTINUOUS, INTEGER
+from tables.schema import CATEGORY, CONTINUOUS, INTEGER, Kind
 
 
 def test_numbers_are_a_category_where_the_user_says_so() -> None:
@@ -29,7 +29,7 @@ def test_numbers_are_a_category_where_the_user_says_so() -> None:
     ],
 )
 def test_a_column_that_tells_nothing_is_left_out_with_its_reason(
-    numbers: np.ndarray, kind: kinds.Kind | None, reason: str | None
+    numbers: np.ndarray, kind: Kind | None, reason: str | None
 ) -> None:
     found = kinds.numeric("value", numbers, kind)
     if reason is None:
