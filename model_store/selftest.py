@@ -78,7 +78,7 @@ class LeastRows(NamedTuple):
     encoding: int
     """For the log-density, its gradient and latents."""
     decoding: int
-    """For what is decoded too. A lattice's inverse rounds otherwise in few rows, by less than a nanopixel."""
+    """For what is decoded too. A lattice's inverse has other last bits in a batch of a few rows."""
 
 
 def least_rows(flow: Flow, items: Tensor, seed: int) -> LeastRows:

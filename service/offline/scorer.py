@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Literal
 
 import numpy as np
 import torch
@@ -30,18 +31,7 @@ class Scorer:
 
     async def score(self, items: Array) -> Arrays:
         """Of items (B, *S): what ``media.documents.item_scores`` takes."""
-        found: Found = await self._device.ask(
-            lambda number: Submit(
-                id=number,
-                model=self.info.reference,
-                kind="score",
-                deadline=far_deadline(),
-                arrays={"items": items},
-                seed=self._seed,
-                options=Options(scores=True, map=self._maps),
-            )
-        )
-        arrays = dict(found.arrays)
+        arrays = await self._asked("score", items, Options(scores=True, map=self._maps))
         self._log_likelihoods.append(arrays["log_likelihood"])
         if "scores" in arrays:
             self._scores.append(arrays.pop("scores"))
@@ -50,17 +40,21 @@ class Scorer:
 
     async def explain(self, items: Array) -> Arrays:
         """The gain and the expected value (B, D) of each column of rows (B, D) of a table."""
+        return await self._asked("explain", items, Options())
+
+    async def _asked(self, kind: Literal["score", "explain"], items: Array, options: Options) -> Arrays:
         found: Found = await self._device.ask(
             lambda number: Submit(
                 id=number,
                 model=self.info.reference,
-                kind="explain",
+                kind=kind,
                 deadline=far_deadline(),
                 arrays={"items": items},
                 seed=self._seed,
+                options=options,
             )
         )
-        return found.arrays
+        return dict(found.arrays)
 
     @property
     def count(self) -> int:

@@ -14,7 +14,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from model_store import ModelRefused, Published, Store
+from model_store import ModelRefused, Published, Store, selftest
 from model_store.files import LARGEST_JSON
 
 Publish = Callable[..., Published]
@@ -192,3 +192,21 @@ def test_verify_reports_every_check(publish_digits: Publish, store: Store) -> No
     report = "\n".join(store.verify("digits", 1))
     for word in ("sha256", "parameters", "round trip", "golden"):
         assert word in report
+
+
+def test_a_model_is_checked_in_exact_float32_whatever_the_caller_computes_in(
+    publish_digits: Publish, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish_digits()
+    rounded: list[bool] = []
+    measure = selftest.measure
+
+    def noted(*arguments: Any) -> selftest.Deviation:
+        rounded.append(torch.backends.cudnn.allow_tf32)
+        return measure(*arguments)
+
+    monkeypatch.setattr(selftest, "measure", noted)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    store.load("digits", 1)
+    assert rounded == [False]
+    assert torch.backends.cudnn.allow_tf32, "the caller's own choice comes back"

@@ -20,7 +20,7 @@ from trainer.run.settings import Computing
 FOLDS = 5
 """More folds leave each flow more rows to train on, and cost as much more time. Ten gave no better verdicts."""
 _CHOOSING = 8
-"""One in so many of the rows that a fold's flow may see chooses its epoch."""
+"""An eighth of the rows outside a fold chooses the epoch of the fold's flow; the other seven train it."""
 
 
 def dealt(groups: Tensor, seed: int) -> Tensor:

@@ -70,3 +70,14 @@ def test_every_kind_of_work_is_proven_and_recorded(calibrated_store: Path, name:
     columns = Columns({"key": torch.arange(3), "temperature": torch.ones(3).double()})
     with torch.inference_mode():
         assert len(runner.compute(Sample(model), columns)) == 32
+
+
+def test_methods_whose_two_kinds_of_pass_share_no_size_get_a_single_one(
+    calibrated_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, runner = load(calibrated_store, "points"), runner_of(Runner)
+    found = iter([(32,), (256,), (256,), (256,), (256,)])  # in the order of the trials, samples first
+    monkeypatch.setattr("service.device.proof._proven", lambda *_: next(found))
+    prove_sizes(model, runner, at_once)
+    for method in METHODS:
+        assert runner.sizes(Inpaint(model, method)).most() == 256
