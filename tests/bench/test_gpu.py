@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from bench.gpu import __main__ as bench
 from bench.gpu import ceilings
@@ -60,3 +61,11 @@ def test_a_section_that_fails_does_not_lose_the_others(tmp_path: Path, monkeypat
     figures = json.loads(kept.read_text("utf-8"))
     assert figures["broken"] == [{"what": "before"}]
     assert figures["ceilings"]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_nothing_is_measured_and_no_page_is_written(tmp_path: Path) -> None:
+    page = tmp_path / "gpu.md"
+    with pytest.raises(SystemExit, match="no GPU is available; --device cpu --small tries the code"):
+        bench.main(["--into", str(page)])
+    assert not page.exists()
