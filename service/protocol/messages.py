@@ -56,6 +56,8 @@ class Submit(Struct, tag=True, array_like=True):
     """Work: rows of one model and one kind.
 
     score, explain, encode: ``arrays["items"]`` (N, *S). decode: ``arrays["latents"]`` (N, *Z). sample: ``n`` items.
+    score of a model with ``ModelInfo.pictures``: pictures filled up to one size, and ``arrays["sides"]`` (N, 2), the
+    height and width of each; without these they fill the arrays.
     inpaint: ``n`` completions of ``arrays["items"]`` (1, *S) where ``arrays["hidden"]`` (1, *S) is true.
     """
 
@@ -82,7 +84,14 @@ class Submit(Struct, tag=True, array_like=True):
             return self.n
         if self.kind == "explain":  # each column of each row is varied
             return self.arrays["items"].size
+        if "sides" in self.arrays:
+            return picture_cost(self.arrays["sides"])
         return len(next(iter(self.arrays.values())))
+
+
+def picture_cost(sides: np.ndarray[Any, Any]) -> int:
+    """Item-ticks of pictures with these sides (N, 2): one for each 64x64 pixels begun."""
+    return int((-(-sides.astype(np.int64).prod(axis=1) // 4096)).sum())
 
 
 class Cancel(Struct, tag=True, array_like=True):

@@ -113,4 +113,3 @@ def _strangest(calibration: PictureCalibration, items: Sequence[Tensor]) -> tupl
     """The calibrating pictures with the highest scores of places, and these scores."""
     order = calibration.maxima.argsort(descending=True)[:_SHOWN].tolist()
     return [items[index] for index in order], [float(calibration.maxima[index]) for index in order]
-

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
@@ -84,6 +85,31 @@ class Bfloat16(BaseModel):
     noise: float
 
 
+class MapFacts(BaseModel):
+    """What the map of where a picture is strange rests on (see docs/maps.md)."""
+
+    source: str
+    reference: int
+    """The n of a region's p-value: none is below 1 / (n + 1)."""
+    aligned: bool
+    """Whether each place is compared with the same place of other pictures."""
+    absolute: bool
+    """Whether too likely places count as strange too."""
+    relative: bool
+    """Whether places that are hard to code may be less likely."""
+
+
+class AnySize(BaseModel):
+    """How a model that scores pictures of any size prepares each, and the sides of the pictures that calibrate it."""
+
+    longest: int
+    """Pixels of the longer side at most: larger pictures are scaled down, their proportions kept."""
+    bits: int
+    """Bits in use of grey pictures with 16 bits a pixel."""
+    shortest_side: int
+    longest_side: int
+
+
 class ModelDetails(ModelSummary):
     calibration: Calibrated | None
     precision: str
@@ -99,6 +125,10 @@ class ModelDetails(ModelSummary):
     provenance: dict[str, str | int | float]
     published: str
     pictures: list[str]
+    map: MapFacts | None
+    """None where the model does not tell where a picture is strange."""
+    any_size: AnySize | None
+    """Of a model that scores pictures of any size; `item_shape` is then that of what it draws and fills in."""
     table: Schema | None = Field(serialization_alias="schema")
     """The columns of a table's model, in the order of a vector's entries."""
 
@@ -136,6 +166,8 @@ async def describe(name: str, service: TheService) -> ModelDetails:
         provenance=model.provenance,
         published=model.published,
         pictures=[file for file in model.files if file.endswith(".png")],
+        map=MapFacts(**msgspec.structs.asdict(model.map)) if model.map is not None else None,
+        any_size=AnySize(**msgspec.structs.asdict(model.pictures)) if model.pictures is not None else None,
         table=model.table,
     )
 
