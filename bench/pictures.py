@@ -5,8 +5,8 @@
 
 Surfaces are cut from photographs inside scikit-image; the test pictures are of another part of each photograph. Six
 kinds of defects with masks are put into half of them. Every surface and size is trained as ``sluice-train pictures``
-trains it, with a number of steps in place of a budget of time. What is done is kept in the state's folder, and a run that
-was stopped goes on from there. Prints Markdown.
+trains it, with a number of steps in place of a budget of time. What is done is kept in the state's folder, and a run
+that was stopped goes on from there. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from trainer.run.device import choose_precision
 from trainer.run.settings import Computing
 
 DEFECTS = ("stain", "scratch", "hole", "blur", "grain", "foreign piece")
-_TRAIN, _ORDINARY, _FAULTY = 80, 60, 16
+_TRAIN, _ORDINARY, _FAULTY = 60, 60, 12
 """Pictures that are trained on, ordinary test pictures, and faulty ones of each kind."""
 _FALSE_POSITIVES = 0.3
 """The share of ordinary pixels up to which the overlap of regions is averaged (Bergmann et al. 2019, MVTec AD)."""
@@ -265,7 +265,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--surface", action="append", choices=list(WINDOWS), help="by default all of them")
     parser.add_argument("--side", action="append", type=int, help="by default 64")
-    parser.add_argument("--steps", type=int, default=200, help="of each flow")
+    parser.add_argument("--steps", type=int, default=160, help="of each flow")
     parser.add_argument("--state", type=Path, default=Path("build/pictures"), help="where figures are kept")
     parser.add_argument("--into", type=Path, help="a page to write the figures into, between its marks")
     parser.add_argument("--only-done", action="store_true", help="report what the state holds, and measure nothing")

@@ -49,7 +49,8 @@ class Usual:
 
     ``mean`` is in nats a pixel: (ZONES, ZONES) by kind of row and column, or (H, W) for each place of aligned pictures.
     ``tails`` (2 S, Q) are averages, downwards and upwards, that ever smaller shares of places exceed; ``tail`` (Q,) the
-    same for scores. ``rarest`` (S,) is -log10 of the rarest of these shares. Raises ValueError for tensors that do not fit.
+    same for scores. ``rarest`` (S,) is -log10 of the rarest of these shares. Raises ValueError for tensors that do not
+    fit.
 
     >>> generator = torch.Generator().manual_seed(0)
     >>> pictures = [torch.randn(24, 20 + k, generator=generator) for k in range(6)]

@@ -59,9 +59,9 @@ class LatticeFlow(Flow, SharpModes):
     def half_log_prob(self, x: Tensor, starts: Sequence[int]) -> Tensor:
         """An estimate (B,) of ``log_prob`` from half of the pixels of each level.
 
-        ``starts``, 0 or 1 for each level, say which half. The mean over all starts is ``log_prob``. Of a joint flow. It is
-        for training: neighbouring pixels of a level tell a net much the same, so a step costs half and says nearly as
-        much.
+        ``starts``, 0 or 1 for each level, say which half. The mean over all starts is ``log_prob``. Of a joint flow. It
+        is for training: neighbouring pixels of a level tell a net much the same, so a step costs half and says nearly
+        as much.
         """
         self.check(x)
         cells, *levels, _ = self.transforms

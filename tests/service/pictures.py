@@ -1,4 +1,4 @@
-"""A published model of pictures of any size: of a flow with random weights, calibrated by pictures of a plain surface."""
+"""A published model of pictures of any size: flows with random weights, calibrated by pictures of a surface."""
 
 from __future__ import annotations
 
