@@ -204,6 +204,16 @@ class DeviceClient(ABC):
         while not holds(self):
             await self._changed.wait()
 
+    async def catch_up(self) -> None:
+        """Wait until all is known here that the device had told anybody when this was called. At once where it is lost.
+
+        A device that has never answered is waited for. Messages arrive in their order, so the answer to a ping comes
+        after the models that were told before it.
+        """
+        await self.until(lambda client: client.alive or client.lost or client.failed)
+        with suppress(Problem):  # it has died meanwhile
+            await self.ask(m.Ping)
+
 
 def device_lost() -> Unavailable:
     """The problem of requests while no device answers."""

@@ -44,6 +44,9 @@ class Devices(Protocol):
     async def stop(self) -> None:
         """End the connections; what still waits fails."""
 
+    async def catch_up(self) -> None:
+        """Wait until all is known here that the devices had told anybody when this was called."""
+
     async def ask(self, make: Callable[[int], m.Request]) -> Any:
         """Send the message that ``make`` builds from a fresh number and wait for its answer.
 

@@ -80,7 +80,7 @@ async def score(exchange: Exchange, query: ScoreParameters) -> Response:
     pictures that are as strange, or a PNG of the pictures under the map's colours, of at most 64 pictures.
     """
     service = exchange.service
-    model = service.model(query.model)
+    model = await service.model(query.model)
     if query.map and model.map is None:
         raise WrongValue(
             f"{model.reference} has no map of where a picture is strange: sluice-calibrate adds one", "map"
