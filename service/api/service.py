@@ -87,10 +87,14 @@ class Service:
         try:
             return self._known(reference)
         except (Unknown, Unavailable):
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_BEHIND):
-                    await self.device.catch_up()
+            await self.catch_up(_BEHIND)
             return self._known(reference)
+
+    async def catch_up(self, patience: float) -> None:
+        """Hear what the devices have told other api processes already, if they answer within ``patience`` seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await self.device.catch_up()
 
     def _known(self, reference: str | None) -> ModelInfo:
         if self.device.lost:

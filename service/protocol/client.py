@@ -182,13 +182,20 @@ class DeviceClient(ABC):
         self.catalogue = Catalogue()
         self.backlog.reset()
         self._outbox = []
+        self._fail_all(device_lost)
+        self._tell_change()
+
+    def dismiss(self) -> None:
+        """Whatever still waits fails: the service ends."""
+        self._fail_all(lambda: Unavailable("the service is shutting down", retry_after=RESTART_RETRY_AFTER))
+
+    def _fail_all(self, problem: Callable[[], Problem]) -> None:
         waiting, self._waiting = self._waiting, {}
         for waiter in waiting.values():
             if isinstance(waiter, Stream):
-                waiter.end(None, device_lost())
+                waiter.end(None, problem())
             elif not waiter.done():
-                waiter.set_exception(device_lost())
-        self._tell_change()
+                waiter.set_exception(problem())
 
     def _tell_change(self) -> None:
         self._changed.set()

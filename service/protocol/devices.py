@@ -41,6 +41,9 @@ class Devices(Protocol):
     async def start(self) -> None:
         """Connect. Returns at once; the catalogue follows."""
 
+    def dismiss(self) -> None:
+        """What still waits fails: the service ends."""
+
     async def stop(self) -> None:
         """End the connections; what still waits fails."""
 

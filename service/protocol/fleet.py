@@ -65,6 +65,10 @@ class Fleet:
         for client in self.clients:
             await client.stop()
 
+    def dismiss(self) -> None:
+        for client in self.clients:
+            client.dismiss()
+
     async def catch_up(self) -> None:
         asked = [client for client in self.clients if client.alive] or self.clients
         news = [asyncio.create_task(client.catch_up()) for client in asked]

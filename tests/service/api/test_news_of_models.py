@@ -59,7 +59,7 @@ async def test_a_request_that_comes_before_the_first_news_waits_for_it(
     unknown = asyncio.create_task(api.get("/models/nobody"))
     await asyncio.sleep(0.1)
     assert not early.done()
-    assert (await api.get("/health/live")).status_code == 200, "probes wait for nothing"
+    assert (await api.get("/health/live")).status_code == 200, "liveness waits for nothing"
     assert_problem(await api.get("/health/ready"), 503)
     with device(Settings(store=store, device="cpu"), endpoint):
         # The news may be that the model is being loaded.
