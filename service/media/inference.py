@@ -143,14 +143,14 @@ def inputs_of(request: InferRequest, binary: memoryview, known: Collection[str])
     return found
 
 
-def outputs_of(request: InferRequest, known: Collection[str], default: Sequence[str]) -> list[tuple[str, bool]]:
+def outputs_of(request: InferRequest, known: Collection[str], default: Sequence[str]) -> dict[str, bool]:
     """Names of the outputs to send, and whether each is sent as binary data; ``default`` where none is chosen.
 
     Raises WrongValue for an output that is not ``known``, comes twice, or is to be sent in a way that is not supported.
     """
     always = request.parameters.get("binary_data_output") is True
     if not request.outputs:
-        return [(name, always) for name in default]
+        return dict.fromkeys(default, always)
     found: dict[str, bool] = {}
     for output in request.outputs:
         if output.name not in known:
@@ -161,7 +161,7 @@ def outputs_of(request: InferRequest, known: Collection[str], default: Sequence[
             if output.parameters.get(parameter):
                 raise WrongValue(f"{output.name}: {parameter} is not supported", "outputs")
         found[output.name] = output.parameters.get("binary_data", always) is True
-    return list(found.items())
+    return found
 
 
 def answer_body(model: str, version: str, request_id: str, outputs: Sequence[Wanted]) -> tuple[bytes, int | None]:

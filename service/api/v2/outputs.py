@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,12 +35,9 @@ _DATATYPES = ("FP16", BF16, "FP32", "FP64")
 class Choice(NamedTuple):
     """The outputs to send, and the datatype of floats among them; None is each output's own."""
 
-    outputs: Sequence[tuple[str, bool]]
-    """Names, and whether each is sent as binary data."""
+    outputs: Mapping[str, bool]
+    """By name, whether each is sent as binary data."""
     floats: str | None = None
-
-    def has(self, name: str) -> bool:
-        return any(name == chosen for chosen, _ in self.outputs)
 
 
 def choice_of(request: InferRequest, function: Called, asked: Asked) -> Choice:
@@ -60,9 +57,9 @@ def choice_of(request: InferRequest, function: Called, asked: Asked) -> Choice:
                     f"anomalous needs an alpha of at least {smallest:.3g}: no p-value of this model is smaller", "alpha"
                 )
     chosen = Choice(chosen_outputs(request, signature.output_names, usual), _floats(request))
-    if isinstance(query, ScoreParameters) and query.fdr is None and chosen.has("discovery"):
+    if isinstance(query, ScoreParameters) and query.fdr is None and "discovery" in chosen.outputs:
         raise WrongValue("discovery needs the parameter fdr", "fdr")
-    if chosen.floats == BF16 and not all(binary for _, binary in chosen.outputs):
+    if chosen.floats == BF16 and not all(chosen.outputs.values()):
         raise WrongValue(f"{_FLOATS}: BF16 has no form in JSON; ask for the outputs as binary data", _FLOATS)
     return chosen
 
@@ -77,11 +74,11 @@ def _floats(request: InferRequest) -> str | None:
 
 def outputs_of(service: Service, function: Called, asked: Asked, found: Any, chosen: Choice) -> list[Wanted]:
     """The chosen outputs. ``found`` is what the device answered: rows, or a completed inpainting."""
-    model, arrays, columns = function.model, dict(found.arrays), function.signature().output_columns
+    model, arrays = function.model, dict(found.arrays)
     if function.kind == "score":
         count_scores(service, model, found, _alpha(asked.query))
         arrays = _judged(model, arrays, found.each, _alpha(asked.query), chosen)
-        if chosen.has(MAP):
+        if MAP in chosen.outputs:
             arrays[MAP] = arrays["rarity"]
     elif function.kind == "inpaint":
         arrays |= {**{name: arrays[other] for name, other in _COMPLETIONS.items()}, "seed": _seed(asked)}
@@ -89,9 +86,10 @@ def outputs_of(service: Service, function: Called, asked: Asked, found: Any, cho
         arrays["seed"] = _seed(asked)
     if model.table is not None and "items" in arrays:
         numbers = arrays["items"] = model.table.numbers(arrays["items"])
-        wanted = [name for name, _ in chosen.outputs if name in columns]
+        columns = function.signature().output_columns
+        wanted = [name for name in chosen.outputs if name in columns]
         arrays |= {name: column_of(numbers, model.table, name).reshape(-1, 1) for name in wanted}
-    return [_wanted(name, arrays[name], binary, chosen.floats) for name, binary in chosen.outputs]
+    return [_wanted(name, arrays[name], binary, chosen.floats) for name, binary in chosen.outputs.items()]
 
 
 def _wanted(name: str, values: Array, binary: bool, floats: str | None) -> Wanted:
@@ -108,9 +106,9 @@ def _judged(
 ) -> dict[str, Array]:
     """The device's rows, and of the chosen outputs those that are made of them."""
     found = {**arrays, **each}
-    if chosen.has("bits_per_dim") and model.bits_per_dim_of:
+    if "bits_per_dim" in chosen.outputs and model.bits_per_dim_of:
         found["bits_per_dim"] = 8 - arrays["log_likelihood"] / (model.bits_per_dim_of * math.log(2))
-    if chosen.has("anomalous"):
+    if "anomalous" in chosen.outputs:
         found["anomalous"] = arrays["p_value"] <= alpha
     return found
 

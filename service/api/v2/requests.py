@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -165,10 +166,19 @@ def _query(kind: type[P], names: tuple[str, ...], parameters: Mapping[str, Any],
     """The parameters of a function, checked as those of a query are. An input wins over a parameter."""
     said = {name: parameters[name] for name in names if parameters.get(name) is not None}
     said.update({name: _single(inputs[name]) for name in names if name in inputs})
+    if not said:
+        plain: P = _default(kind)
+        return plain
     try:
         return kind.model_validate(said)
     except ValidationError as error:
         raise WrongValue(*invalid(error)) from error
+
+
+@lru_cache(maxsize=len(_OPTIONS))
+def _default(kind: type[P]) -> P:
+    """The parameters of a request that says nothing of them."""
+    return kind()
 
 
 def _single(sent: Sent) -> Any:

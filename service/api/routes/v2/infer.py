@@ -81,7 +81,7 @@ async def infer(exchange: Exchange, _: NoParameters) -> Response:
             chosen = choice_of(request, function, asked)
             room.release()
             work = asked.work
-            if function.kind == "score" and chosen.has(MAP):
+            if function.kind == "score" and MAP in chosen.outputs:
                 work.options = Options(fdr=work.options.fdr, map=True)
             sent = time.perf_counter()
             found = await service.device.ask(lambda number: _numbered(work, number, deadline))
