@@ -165,10 +165,10 @@ async def _map_answer(
 
 def count_scores(service: Service, model: ModelInfo, found: Found, alpha: float) -> None:
     """Tell the metrics how many items were scored, and how many of them are anomalous."""
-    service.metrics.scored_items.labels(model.reference).inc(len(found.arrays["log_likelihood"]))
+    scored, anomalous = service.metrics.scored(model.reference)
+    scored.add(len(found.arrays["log_likelihood"]))
     if "p_value" in found.arrays:
-        anomalous = int((found.arrays["p_value"] <= alpha).sum())
-        service.metrics.anomalous_items.labels(model.reference).inc(anomalous)
+        anomalous.add(int((found.arrays["p_value"] <= alpha).sum()))
 
 
 def _document(
