@@ -7,6 +7,7 @@ from flows.anomaly.maps import RECIPES, AnomalyMap, MapCalibration, Recipe
 from flows.anomaly.members import ROW_STATISTICS, row_tests
 from flows.anomaly.neighbours import Neighbours
 from flows.anomaly.nonconformity import MINIMUM_ITEMS, NonconformityScores
+from flows.anomaly.pictures import PICTURE_STATISTICS, PICTURE_TESTS, PictureCalibration
 from flows.anomaly.statistics import (
     STATISTICS,
     Test,
@@ -22,6 +23,8 @@ __all__ = [
     "KEPT_ROWS",
     "LEAST_ROWS",
     "MINIMUM_ITEMS",
+    "PICTURE_STATISTICS",
+    "PICTURE_TESTS",
     "RECIPES",
     "ROW_STATISTICS",
     "STATISTICS",
@@ -33,6 +36,7 @@ __all__ = [
     "MapCalibration",
     "Neighbours",
     "NonconformityScores",
+    "PictureCalibration",
     "Recipe",
     "Test",
     "Verdict",
