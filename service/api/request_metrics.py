@@ -74,6 +74,9 @@ class RequestMetrics:
         self.cancelled = self._counter("cancelled", "Requests given up before their answer", "reason")
         self.scored_items = self._counter("scored_items", "Items that got a score", "model")
         self.anomalous_items = self._counter("anomalous_items", "Scored items whose p-value was at most alpha", "model")
+        self.promised_alarms = self._counter(
+            "promised_alarms", "The sum of alpha over scored items: what would be flagged if all were ordinary", "model"
+        )
         self.of_keys = self._counter(
             "key_requests", "Answered requests by the API key that they showed", "key", "status"
         )
