@@ -23,9 +23,10 @@ export function lineChart(caption, { xName = "", floor = null, words } = {}) {
     const step = roundStep((y1 - y0) / 3), marks = [], places = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
     const tick = words ?? ((value) => value.toLocaleString("en", { minimumFractionDigits: places, maximumFractionDigits: places }));
     for (let value = Math.ceil(y0 / step) * step; value <= y1; value += step) marks.push(value);
+    const told = marks.filter((value, at) => at === 0 || tick(value) !== tick(marks[at - 1])); // whole numbers repeat
     return picture.replaceChildren(
       ...marks.map((value) => svg("line", { x1: LEFT, x2: WIDTH - RIGHT, y1: at(x0, value)[1], y2: at(x0, value)[1], class: "grid" })),
-      ...marks.map((value) => svg("text", { x: LEFT - 6, y: at(x0, value)[1] + 4, "text-anchor": "end" }, tick(value))),
+      ...told.map((value) => svg("text", { x: LEFT - 6, y: at(x0, value)[1] + 4, "text-anchor": "end" }, tick(value))),
       ...behind.map((line) => svg("path", { d: path(line), class: "line other" })),
       svg("path", { d: path(kept), class: "line" }),
       svg("text", { x: LEFT, y: HEIGHT - 6 }, round(x0)), svg("text", { x: WIDTH - RIGHT, y: HEIGHT - 6, "text-anchor": "end" }, `${round(x1)} ${xName}`));

@@ -9,7 +9,8 @@ import { readNpy, rowsOf } from "./npy.js";
 import { invert, isInkOnPaper, pixelsOfFile } from "./pictures.js";
 import { Plane } from "./plane.js";
 import { isTable, rowForm, takesMissing } from "./rows.js";
-import { isImage, isPlane, shapeOf, someSeed } from "./words.js";
+import { verdict } from "./verdicts.js";
+import { isImage, isPlane, round, shapeOf, someSeed } from "./words.js";
 
 const TABLE = /\.(csv|tsv|txt)$/i;
 
@@ -112,11 +113,11 @@ function rowCard(model, add) {
 
 /** The density, with a point that is scored as one drags it. */
 function pointPlane(model, add, signal) {
-  const x = number(0, { step: "any" }), y = number(0, { step: "any" });
+  const said = h("output", {}), x = number(0, { step: "any" }), y = number(0, { step: "any" });
   const put = () => {
     const data = Float32Array.of(Number(x.value), Number(y.value));
     app.items = app.items.filter((item) => item.name !== "the point");
-    add([{ data, name: "the point" }]);
+    add([{ data, name: "the point" }], true);
   };
   const move = (left, up) => {
     x.value = left.toFixed(3);
@@ -132,8 +133,10 @@ function pointPlane(model, add, signal) {
   });
   return {
     element: h("div", { class: "card" }, h("h2", {}, "Drag a point over the density"), plane.element,
-      h("div", { class: "controls" }, field("x", x), field("y", y), h("button", { type: "button", class: "main", onclick: put }, "Score the point"))),
+      h("div", { class: "controls" }, field("x", x), field("y", y), h("button", { type: "button", class: "main", onclick: put }, "Score the point"), said)),
     tell: ({ items, answer }, alpha) => {
+      const p = answer.items[0].p_value, n = model.calibration?.reference;
+      said.replaceChildren(...(p === null || items[0].name !== "the point" ? [] : [verdict(p, alpha, n), ` p-value ${round(p)}`]));
       plane.marked = items.map(({ data }, at) => ({ point: data, colour: answer.items[at].p_value <= alpha ? "#d55e00" : "#009e73" })).reverse();
       plane.draw();
     },

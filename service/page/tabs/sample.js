@@ -77,7 +77,7 @@ export function show(panel) {
       h("button", { type: "button", class: "main", onclick: () => {
         seed.value = someSeed();
         redraw();
-      } }, "New seed"),
+      } }, "Draw new ones"),
       field("Temperature", warmth, said)),
     h("p", { class: "hint" }, isPlane(model) && !isTable(model) ? "Points that the model draws, over its density. Click a point to pick it; scroll or pinch to zoom, drag to move."
       : "Every item is new. The same seed gives the same items. A temperature below 1 gives more typical items, above 1 more unusual ones."),

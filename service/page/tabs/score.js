@@ -84,11 +84,14 @@ export function show(panel) {
     table = null;
     place.replaceChildren();
   };
-  const add = (items) => {
+  /** `live`: while a point is being dragged the page does not move. */
+  const add = async (items, live = false) => {
     forget();
     app.items = [...items, ...app.items];
-    return score();
+    await score();
+    if (!live) seen();
   };
+  const seen = () => head.scrollIntoView({ block: "nearest", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
   const clear = () => {
     forget();
     app.items = [];
@@ -103,6 +106,7 @@ export function show(panel) {
     table = await fileTable(text, name, { model, alpha: rate.alpha, signal: stop.signal });
     place.replaceChildren(table.element);
     draw();
+    seen();
   }
 
   const opacity = h("input", { type: "range", min: 0, max: 100, step: 5, value: 100 * shown.opacity, oninput: () => {

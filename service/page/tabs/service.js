@@ -17,8 +17,8 @@ const seconds = (value) => (value < 1 ? `${round(value * 1000)} ms` : `${round(v
 /** Whether more was flagged than chance would explain of ordinary items: beyond three standard deviations. */
 function judged(flagged, promised) {
   if (!promised) return "";
-  if (flagged <= promised + 3 * Math.sqrt(promised) + 1) return h("span", { class: "ordinary" }, "● as of ordinary items");
-  return h("span", { class: "flagged" }, `▲ ${round(flagged / promised, 2)} times as many as of ordinary items`);
+  if (flagged <= promised + 3 * Math.sqrt(promised) + 1) return h("span", { class: "ordinary" }, "● as promised");
+  return h("span", { class: "flagged" }, `▲ ${round(flagged / promised, 2)} times the promised`);
 }
 
 export function show(panel) {
@@ -57,10 +57,10 @@ export function show(panel) {
     facts.replaceChildren(`${total(metrics, "sluice_ready") ? "Ready" : "Not ready"} · ${devices} · ${total(metrics, "sluice_models_loaded")} models · ${whole(total(metrics, "sluice_requests_total"))} requests answered, ${whole(failed)} with a 5xx status`);
     const rows = (metrics.sluice_scored_items_total ?? []).map(({ labels, value }) => {
       const mine = ({ model }) => model === labels.model, flagged = total(metrics, "sluice_anomalous_items_total", mine), promised = total(metrics, "sluice_promised_alarms_total", mine);
-      return h("tr", {}, h("th", { scope: "row" }, labels.model), h("td", { class: "figure" }, whole(value)), h("td", { class: "figure" }, whole(flagged)),
-        h("td", { class: "figure" }, promised ? percent(flagged / value) : "–"), h("td", { class: "figure" }, promised ? percent(promised / value) : "–"), h("td", {}, judged(flagged, promised)));
+      return h("tr", {}, h("th", { scope: "row" }, labels.model), h("td", {}, judged(flagged, promised)), h("td", { class: "figure" }, whole(value)), h("td", { class: "figure" }, whole(flagged)),
+        h("td", { class: "figure" }, promised ? percent(flagged / value) : "–"), h("td", { class: "figure" }, promised ? percent(promised / value) : "–"));
     });
-    alarms.replaceChildren(rows.length ? h("table", {}, h("thead", {}, h("tr", {}, ["Model", "Scored", "Flagged", "Share flagged", "Promised for ordinary items", ""].map((text) => h("th", { scope: "col" }, text)))), h("tbody", {}, rows)) : "Nothing has been scored yet.");
+    alarms.replaceChildren(rows.length ? h("table", {}, h("thead", {}, h("tr", {}, ["Model", "Alarms", "Scored", "Flagged", "Share flagged", "Promised share"].map((text) => h("th", { scope: "col" }, text)))), h("tbody", {}, rows)) : "Nothing has been scored yet.");
   }
 
   const again = async () => {
