@@ -73,6 +73,22 @@ bench-maps: install
 bench-client: install
 	$(BIN)/python -m bench.client --into docs/client.md
 
+# The site of docs/, in build/site. It fails on a broken link and on anything that a browser would ask another host for.
+.PHONY: docs reference docs-pictures
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+# The pages of docs/reference/, from the code. A test fails while one of them is not what the code says.
+reference: install
+	$(BIN)/python -m docs.generate
+
+# The pictures of docs/understanding/ and docs/gallery/: some minutes. DATA as below; `sluice serve` must run beside it.
+docs-pictures: install
+	$(BIN)/python -m docs.understanding.pictures
+	for script in docs/gallery/[a-z]*.py; do \
+	  $(BIN)/python -m docs.gallery.$$(basename $$script .py) $(if $(DATA),--data-dir $(DATA)) || exit 1; \
+	done
+
 # Every preset in small, against the line that it states. DATA is a folder with the original files of the data sets;
 # without one they are downloaded.
 DATA ?= $(firstword $(wildcard data ../shared/data))

@@ -56,10 +56,17 @@ _MOST_SHOWN = 64
 class ScoreParameters(ItemParameters):
     """The query of `POST /score`."""
 
-    alpha: Share = ALPHA
+    alpha: Annotated[
+        Share, Field(description="The false-alarm rate: an item is anomalous at a p-value of at most this")
+    ] = ALPHA
     map: Annotated[bool, Field(description="Also tell where each picture is strange")] = False
-    fdr: Annotated[float | None, Field(gt=0, lt=1, allow_inf_nan=False)] = None
-    contributions: Wish = "anomalous"
+    fdr: Annotated[
+        float | None,
+        Field(gt=0, lt=1, allow_inf_nan=False, description="The share of flagged items that may be false, on average"),
+    ] = None
+    contributions: Annotated[Wish, Field(description="Of which rows of a table to name the columns at fault")] = (
+        "anomalous"
+    )
     bad_rows: Annotated[
         Literal["refuse", "skip"],
         Field(description="What a row of a table that cannot be scored does: refuse the request, or get a `reason`"),
