@@ -162,7 +162,10 @@ class Calibration:
 
     def judge(self, statistics: Tensor) -> Verdict:
         """p-values of items from their statistics (B, K). A row that is not finite gets the least one, 1 / (n + 1)."""
-        features = self.nonconformity.features(statistics)
+        return self.judge_features(self.nonconformity.features(statistics))
+
+    def judge_features(self, features: Tensor) -> Verdict:
+        """``judge`` of items whose features (G, B) under ``nonconformity`` are known."""
         less, at_most = self._ranks(features)
         of_tests = self.nonconformity.of_tests
         each = p_values_of_ranks(of_tests(less), self.size)

@@ -68,19 +68,19 @@ def moved(key: Together, levels: Sequence[float], table: Schema | None) -> list[
 def _sentence(series: SeriesDrift, levels: Sequence[float], table: Schema | None) -> str:
     seen, expected = list(accumulate(series.shares))[:-1], list(accumulate(series.expected))[:-1]
     cut = max(range(len(levels)), key=lambda place: _divergence(seen[place], expected[place]))
-    shares = f"where {_percent(expected[cut])} were expected"
     when = f"among the {series.since_items:,} items since {series.since}"
+    side, part, usual = "at most", seen[cut], expected[cut]
+    if levels[cut] > 0.5:  # of the smaller part a change is easier to see
+        side, part, usual = "above", 1 - part, 1 - usual
+    shares = f"where {_percent(usual)} were expected, {when}."
     if series.sort == "column":
         edge = _value(series.name, series.edges[cut], table)
-        return (
-            f"Column {series.name}: values are {_direction(series)}. {_percent(seen[cut])} are at most {edge}, "
-            f"{shares}, {when}."
-        )
+        return f"Column {series.name}: values are {_direction(series)}. {_percent(part)} are {side} {edge}, {shares}"
     whose = "of all tests together" if series.sort == "verdict" else f"of the test {series.name}"
     stranger = "stranger" if seen[cut] > expected[cut] else "more typical"
     return (
-        f"By the p-values {whose}, items are {stranger} than the calibrating ones: {_percent(seen[cut])} are at most "
-        f"{levels[cut]:g}, {shares}, {when}."
+        f"By the p-values {whose}, items are {stranger} than the calibrating ones: {_percent(part)} are {side} "
+        f"{levels[cut]:g}, {shares}"
     )
 
 

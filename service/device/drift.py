@@ -37,7 +37,7 @@ _HURRY = 1024
 _LARGE = 8 * BLOCK
 
 
-class _Waiting(NamedTuple):
+class Scored(NamedTuple):
     """Items of one request, or a part of them."""
 
     p_values: Tensor
@@ -45,9 +45,9 @@ class _Waiting(NamedTuple):
     items: Tensor | None
     """Rows of a table whose columns are watched."""
 
-    def rows(self, start: int, stop: int | None) -> _Waiting:
+    def rows(self, start: int, stop: int | None) -> Scored:
         items = None if self.items is None else self.items[start:stop]
-        return _Waiting(self.p_values[start:stop], self.ranks[start:stop], items)
+        return Scored(self.p_values[start:stop], self.ranks[start:stop], items)
 
 
 class Watch:
@@ -73,10 +73,10 @@ class Watch:
         """When the block began that led to the least value of each martingale."""
         self._latest = now
         self._levels = torch.tensor(LEVELS, dtype=torch.float64)
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[Scored] = deque()
         self.waiting = 0
 
-    def saw(self, found: _Waiting) -> None:
+    def saw(self, found: Scored) -> None:
         """Items that have been scored."""
         if self.waiting < _MOST_WAITING:
             self._waiting.append(found)
@@ -157,7 +157,7 @@ class Watch:
             edges,
         )
 
-    def _taken(self, size: int) -> Iterator[_Waiting]:
+    def _taken(self, size: int) -> Iterator[Scored]:
         self.waiting -= size
         while size:
             first = self._waiting.popleft()
@@ -188,7 +188,7 @@ class DriftWatch:
             # Requests of nobody warm a model up; those whose clients have left are not answered.
             if job.owner.peer is not None and not job.over:
                 items = job.columns["items"] if table else None
-                found = _Waiting(columns["p_value"][start:stop], columns["ranks"][start:stop], items)
+                found = Scored(columns["p_value"][start:stop], columns["ranks"][start:stop], items)
                 watches[ALL].saw(found)
                 mine = self._of_key(model, watches, job.tenant)
                 if mine is not None:

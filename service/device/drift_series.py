@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from flows import noise
+from flows import DequantiseColumns, noise
 from flows.anomaly import BINS, LEVELS, CrossCalibration, bins_of, cells
 from flows.anomaly.calibration import Calibration
 from model_store import LoadedModel
@@ -77,12 +77,14 @@ _TIES_AT_ONCE = 64
 
 
 class ColumnSeries:
-    """The values of a table's columns among those of the rows that its calibration keeps (M, D)."""
+    """The values of a table's columns among those of the rows that its calibration ``kept`` (M, D).
 
-    def __init__(self, model: LoadedModel, kept: Tensor) -> None:
-        names = _names(model, kept.shape[1])[:MOST_COLUMNS]
+    ``grid`` knows the steps of columns that have such: values are compared on it.
+    """
+
+    def __init__(self, names: Sequence[str], kept: Tensor, grid: DequantiseColumns | None = None) -> None:
+        names = names[:MOST_COLUMNS]
         self.series = [Series("column", name) for name in names]
-        grid = model.flow.columns
         self._grid = None if grid is None else copy.deepcopy(grid).cpu()
         self._width = len(names)
         rows, count = self._values(kept), len(kept)
@@ -105,7 +107,7 @@ class ColumnSeries:
         calibration = model.calibration
         if not isinstance(calibration, CrossCalibration) or not len(calibration.kept):
             return None
-        return cls(model, calibration.kept)
+        return cls(_names(model, calibration.kept.shape[1]), calibration.kept, model.flow.columns)
 
     def bins(self, items: Tensor, first: int) -> Tensor:
         """The bins (B, D) of rows, numbered from ``first``; -1 of a missing cell, which belongs to no bin."""
