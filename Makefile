@@ -18,9 +18,9 @@ serve: install
 
 # Two workers, each with one thread for an operation: threads of two workers that spin for each other on two cores make
 # the suite several times slower. The tests of a file stay together: some share a service, which takes seconds to start.
-# It ends with the coverage, whose floor is in pyproject.toml.
+# COVERAGE=1 ends it with the coverage, whose floor is in pyproject.toml: following every line costs a quarter more time.
 test: install lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report term
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(if $(COVERAGE),--cov --cov-report term)
 
 # The long form of the tests that try to break the service, see docs/reliability.md. Wants a quiet machine.
 .PHONY: test-reliability

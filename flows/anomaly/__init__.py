@@ -8,6 +8,7 @@ from flows.anomaly.martingales import BINS, BLOCK, LEVELS, Martingales, bins_of,
 from flows.anomaly.members import ROW_STATISTICS, row_tests
 from flows.anomaly.neighbours import Neighbours
 from flows.anomaly.nonconformity import MINIMUM_ITEMS, NonconformityScores
+from flows.anomaly.pictures import PICTURE_STATISTICS, PICTURE_TESTS, PictureCalibration
 from flows.anomaly.statistics import (
     STATISTICS,
     Test,
@@ -26,6 +27,8 @@ __all__ = [
     "LEAST_ROWS",
     "LEVELS",
     "MINIMUM_ITEMS",
+    "PICTURE_STATISTICS",
+    "PICTURE_TESTS",
     "RECIPES",
     "ROW_STATISTICS",
     "STATISTICS",
@@ -38,6 +41,7 @@ __all__ = [
     "Martingales",
     "Neighbours",
     "NonconformityScores",
+    "PictureCalibration",
     "Recipe",
     "Test",
     "Verdict",

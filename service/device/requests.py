@@ -171,7 +171,8 @@ def _name(asked: m.Submit) -> str:
 def _work_of(model: LoadedModel, asked: m.Submit) -> tuple[Program, Columns]:
     if asked.kind == "sample":
         temperature = torch.full((asked.n,), asked.options.temperature, dtype=torch.float64)
-        return Sample(model), Columns({"key": noise.keys(asked.seed, asked.n), "temperature": temperature})
+        keys = noise.keys(asked.seed, asked.n, first=asked.first)
+        return Sample(model), Columns({"key": keys, "temperature": temperature})
     if asked.kind == "decode":
         return Decode(model), Columns({"latents": torch.from_numpy(asked.arrays["latents"])})
     items = torch.from_numpy(asked.arrays["items"])

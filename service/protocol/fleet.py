@@ -67,6 +67,20 @@ class Fleet:
         for client in self.clients:
             await client.stop()
 
+    def dismiss(self) -> None:
+        for client in self.clients:
+            client.dismiss()
+
+    async def catch_up(self) -> None:
+        asked = [client for client in self.clients if client.alive] or self.clients
+        news = [asyncio.create_task(client.catch_up()) for client in asked]
+        try:
+            # Where none has answered yet, the first that does can serve.
+            await asyncio.wait(news, return_when=asyncio.ALL_COMPLETED if self.alive else asyncio.FIRST_COMPLETED)
+        finally:
+            for task in news:
+                task.cancel()
+
     async def ask(self, make: Callable[[int], m.Request]) -> Any:
         message = make(next(self._numbers))
         if len(self.clients) == 1:

@@ -55,7 +55,8 @@ class Hello(Struct, tag=True, array_like=True):
 class Submit(Struct, tag=True, array_like=True):
     """Work: rows of one model and one kind.
 
-    score, explain, encode: ``arrays["items"]`` (N, *S). decode: ``arrays["latents"]`` (N, *Z). sample: ``n`` items.
+    score, explain, encode: ``arrays["items"]`` (N, *S). decode: ``arrays["latents"]`` (N, *Z). sample: ``n`` items,
+    the first of which is draw ``first`` of the seed.
     inpaint: ``n`` completions of ``arrays["items"]`` (1, *S) where ``arrays["hidden"]`` (1, *S) is true.
     """
 
@@ -72,6 +73,7 @@ class Submit(Struct, tag=True, array_like=True):
     task: TaskKey | None = None
     tenant: Tenant | None = None
     """Whose work it is, where clients show keys."""
+    first: int = 0
 
     @property
     def cost(self) -> int:

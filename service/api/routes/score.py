@@ -80,7 +80,7 @@ async def score(exchange: Exchange, query: ScoreParameters) -> Response:
     pictures that are as strange, or a PNG of the pictures under the map's colours, of at most 64 pictures.
     """
     service = exchange.service
-    model = service.model(query.model)
+    model = await service.model(query.model)
     if query.map and model.map is None:
         raise WrongValue(
             f"{model.reference} has no map of where a picture is strange: sluice-calibrate adds one", "map"
@@ -165,10 +165,10 @@ async def _map_answer(
 
 def count_scores(service: Service, model: ModelInfo, found: Found, alpha: float) -> None:
     """Tell the metrics how many items were scored, and how many of them are anomalous."""
-    service.metrics.scored_items.labels(model.reference).inc(len(found.arrays["log_likelihood"]))
+    scored, anomalous = service.metrics.scored(model.reference)
+    scored.add(len(found.arrays["log_likelihood"]))
     if "p_value" in found.arrays:
-        anomalous = int((found.arrays["p_value"] <= alpha).sum())
-        service.metrics.anomalous_items.labels(model.reference).inc(anomalous)
+        anomalous.add(int((found.arrays["p_value"] <= alpha).sum()))
 
 
 def _document(
