@@ -68,6 +68,11 @@ bench-inpainting: install
 bench-maps: install
 	$(BIN)/python -m bench.maps $(if $(DATA),--data-dir $(DATA)) --into docs/maps.md
 
+# False alarms of the martingales that watch for drift, and how soon they notice a change: half an hour. DATA as above.
+.PHONY: bench-drift
+bench-drift: install
+	$(BIN)/python -m bench.drift $(if $(DATA),--data-dir $(DATA)) --into docs/drift.md
+
 # 100,000 rows through the Python client, beside npy bodies that are sent by hand. Wants a quiet machine.
 .PHONY: bench-client
 bench-client: install

@@ -101,6 +101,8 @@ class Settings(BaseSettings):
     """Seconds after which a request is given up with 504. A request may ask for less, not for more."""
     device_patience: Duration = 120.0
     """Seconds without an answer between two ticks after which the device process counts as hung and is started anew."""
+    drift_dir: Path | None = None
+    """A directory that keeps the martingales of docs/drift.md over restarts; unset, they begin anew with each."""
     max_tasks: Count = 100
     """Inpaintings kept beyond their request; when all of them still run, one more is answered with 429."""
     task_deadline: Duration = 3600.0
