@@ -15,7 +15,8 @@ from tests.reliability.asks import INPAINT, SAMPLE, SCORE
 from tests.reliability.figures import Proof
 from tests.reliability.load import Surprise, load
 from tests.reliability.markers import LONG, share_of
-from tests.service.servers import Server, alive, serving, wait_until
+from tests.reliability.probing import settled
+from tests.service.servers import alive, serving, wait_until
 
 pytestmark = [pytest.mark.skipif(sys.platform != "linux", reason="processes are watched through /proc"), LONG]
 
@@ -131,14 +132,3 @@ def test_a_supervisor_that_is_killed_leaves_no_process_and_can_be_started_again(
     with serving(store, tmp_path / "log") as server:
         proof.expect(server.post("/sample").status_code == 200, "it cannot be started again")
     proof.hold()
-
-
-def settled(server: Server, proof: Proof) -> None:
-    """Nothing is left of the load."""
-    for gauge in ("sluice_queue_jobs", "sluice_queue_item_ticks"):
-        try:
-            wait_until(lambda name=gauge: server.metric(name) == 0, 10)  # type: ignore[misc]
-        except AssertionError:
-            proof.expect(False, f"{gauge} is {server.metric(gauge)}")
-    # The question itself is one.
-    proof.expect(server.metric("sluice_requests_in_flight") <= 1, "requests in flight are counted that are over")
