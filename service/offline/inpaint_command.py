@@ -102,7 +102,7 @@ def inpaint(
     devices: str | None,
     form: str | None,
     device: str | None,
-    store: Path | None,
+    store: Path | str | None,
     as_json: bool,
 ) -> None:
     """Fill in what a mask hides in FILE: a PNG, a JPEG, or one item in a .npy file.

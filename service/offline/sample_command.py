@@ -72,7 +72,7 @@ def sample(
     devices: str | None,
     form: str | None,
     device: str | None,
-    store: Path | None,
+    store: Path | str | None,
     as_json: bool,
 ) -> None:
     """Draw new items from a model: a PNG grid of images, a scatter of points of the plane, or an array.

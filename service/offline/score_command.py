@@ -80,7 +80,7 @@ class _Share(click.FloatRange):
 def score(
     files: tuple[Path, ...],
     model: str | None,
-    store: Path | None,
+    store: Path | str | None,
     device: str | None,
     alpha: float,
     fdr: float | None,

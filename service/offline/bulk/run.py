@@ -13,13 +13,13 @@ from typing import Any
 import click
 import msgspec
 
-from model_store import Store
 from model_store.files import replace_durably
 from service.device.descriptions import info_of
 from service.devices import devices_of
 from service.offline.bulk.job import SUMMARY, Command, InputNote, Job, Part, alone_in, begin, read_job
 from service.offline.bulk.progress import progress
 from service.offline.unusable import UnusableFile, missing_extra
+from service.opened_store import store_of
 from service.protocol.defaults import DRAWN_SEED_BITS, LARGEST_SEED
 from service.protocol.model_info import ModelInfo
 from service.settings import Settings
@@ -45,7 +45,9 @@ class Wish(msgspec.Struct, frozen=True):
     options: dict[str, Any] = {}
 
 
-def run_bulk(wish: Wish, folder: Path, model: str | None, store: Path | None, settings: Settings) -> dict[str, Any]:
+def run_bulk(
+    wish: Wish, folder: Path, model: str | None, store: Path | str | None, settings: Settings
+) -> dict[str, Any]:
     """Compute whatever the folder lacks; the summary. Raises UnusableFile, StoreError, NoSuchDevice or Problem."""
     try:
         import pyarrow  # noqa: F401
@@ -85,10 +87,10 @@ def _note(text: str) -> None:
     click.echo(text, err=True)
 
 
-def _job(wish: Wish, folder: Path, model: str | None, store: Path, settings: Settings) -> Job:
+def _job(wish: Wish, folder: Path, model: str | None, store: Path | str, settings: Settings) -> Job:
     from service.offline.bulk.worker import open_inputs
 
-    shelf = Store(store)
+    shelf = store_of(settings, store)
     name, version = shelf.resolve(model)
     info = info_of(shelf.load(name, version), ())
     there = read_job(folder)
@@ -99,7 +101,7 @@ def _job(wish: Wish, folder: Path, model: str | None, store: Path, settings: Set
         command=wish.command,
         model=info.reference,
         manifest_sha256=hashlib.sha256(shelf.manifest_bytes(name, version)).hexdigest(),
-        store=str(store.absolute()),
+        store=str(store.absolute()) if isinstance(store, Path) else store,
         device="cpu" if devices_of(settings)[0].place == "cpu" else "cuda",
         part_rows=wish.part_rows or (there.part_rows if there is not None else _part_rows(wish.command, info)),
         files=[str(file.absolute()) for file in wish.files],
