@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.device_names import checked_device, checked_devices
@@ -32,6 +34,16 @@ def shipped_store() -> Path:
     return Path(next(iter(spec.submodule_search_locations))) / "models"
 
 
+def location(value: Path | str) -> Path | str:
+    """Where a store lies: a URL such as s3://bucket/models stays a text, anything else is a directory."""
+    return value if re.match(r"[a-z][a-z0-9+.-]*://", str(value)) and isinstance(value, str) else Path(value)
+
+
+def cache_folder() -> Path:
+    """Where files of stores at URLs are kept unless a setting says otherwise."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sluice"
+
+
 class Settings(BaseSettings):
     """The service's settings. Limits bound what one request, and all waiting requests together, may ask for."""
 
@@ -45,8 +57,12 @@ class Settings(BaseSettings):
     """Names that the service answers to, separated by commas; unset, any. Probes and metrics answer to any."""
     api_processes: Count | None = None
     """Processes that speak HTTP; unset, one for every four CPUs."""
-    store: Path = Field(default_factory=shipped_store)
-    """The model store."""
+    store: Annotated[Path | str, BeforeValidator(location)] = Field(default_factory=shipped_store)
+    """A directory, or a URL such as `s3://bucket/models`."""
+    store_cache: Path = Field(default_factory=cache_folder)
+    """Where files of a store at a URL are kept; processes share it."""
+    store_cache_bytes: Count = 20 * 2**30
+    """The most bytes that it may hold; what nobody uses makes room."""
     default_model: str | None = None
     """The model of a request that names none; unset, the store's own default."""
 
@@ -101,6 +117,8 @@ class Settings(BaseSettings):
     """Seconds after which a request is given up with 504. A request may ask for less, not for more."""
     device_patience: Duration = 120.0
     """Seconds without an answer between two ticks after which the device process counts as hung and is started anew."""
+    drift_dir: Path | None = None
+    """A directory that keeps the martingales of docs/drift.md over restarts; unset, they begin anew with each."""
     max_tasks: Count = 100
     """Inpaintings kept beyond their request; when all of them still run, one more is answered with 429."""
     task_deadline: Duration = 3600.0
