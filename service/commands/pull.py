@@ -6,7 +6,15 @@ from pathlib import Path
 
 import click
 
-from service.commands.style import Documented, failures_told, json_option, json_text, settings_with, store_option
+from service.commands.style import (
+    Documented,
+    failures_told,
+    json_option,
+    json_text,
+    settings_with,
+    store_option,
+    watched,
+)
 
 
 @click.command(
@@ -30,8 +38,8 @@ def pull(source: Path, name: str | None, store: Path | None, as_json: bool) -> N
     """
     from model_store import Store, receive
 
-    with failures_told():
-        published = receive(Store(store or settings_with().store), source, name)
+    with failures_told(), watched("reading and checking") as watch:
+        published = receive(Store(store or settings_with().store), source, name, watch=watch)
     if as_json:
         click.echo(json_text({"name": published.name, "version": published.version, "path": str(published.path)}))
     else:
