@@ -85,6 +85,17 @@ def test_the_python_of_a_page_runs(folder: Path, server: Server, page: str) -> N
     assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
 
 
+def test_the_curl_commands_of_the_readme_are_answered(folder: Path, server: Server) -> None:
+    text = "\n".join(blocks(ROOT / "README.md", "sh")).replace("localhost:8000", server.address)
+    commands = [line for line in re.split(r"^(?=curl )", text, flags=re.M) if line.strip()]
+    assert len(commands) >= 7
+    for command in commands:
+        words = [*shlex.split(command), "--silent", "--show-error", "--fail"]
+        done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=WAIT)
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+    assert {"grid.png", "inpainted.png", "moons.png"} <= {path.name for path in folder.iterdir()}
+
+
 @pytest.mark.timeout(240)
 def test_the_commands_of_the_page_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
