@@ -11,7 +11,19 @@ from starlette.types import Receive, Scope, Send
 from service.api import problems, schemas
 from service.api.door import Door
 from service.api.operations import OperationRoute
-from service.api.routes import docs, health, inpaint, inpaint_tasks, latents, models, page, repository, sample, score
+from service.api.routes import (
+    docs,
+    drift,
+    health,
+    inpaint,
+    inpaint_tasks,
+    latents,
+    models,
+    page,
+    repository,
+    sample,
+    score,
+)
 from service.api.routes.v2 import infer
 from service.api.routes.v2 import models as v2_models
 from service.api.routes.v2 import server as v2_server
@@ -78,7 +90,7 @@ def create_app(settings: Settings | None = None, device: Devices | None = None) 
     app.add_middleware(Door, service=service, operations=OPERATIONS)
     app.front = Door(app, service, OPERATIONS)
     app.router.routes.extend(OPERATIONS)
-    for module in (models, repository, health, docs, page, v2_server, v2_models):
+    for module in (models, drift, repository, health, docs, page, v2_server, v2_models):
         app.include_router(module.router)
     return app
 

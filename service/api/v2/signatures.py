@@ -6,7 +6,7 @@ A model is listed under its name, which scores, and once more for each other fun
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import NamedTuple
@@ -84,7 +84,9 @@ def name_of(model: str, kind: Kind) -> str:
     return model if kind == SCORE else f"{model}.{kind}"
 
 
-def called(find: Callable[[str], ModelInfo], catalogue: Catalogue, name: str, version: str | None) -> Called:
+async def called(
+    find: Callable[[str], Awaitable[ModelInfo]], catalogue: Catalogue, name: str, version: str | None
+) -> Called:
     """The function that a path means. Raises Unknown or Unavailable.
 
     ``find`` is the service's way from a reference to a model. A model whose own name ends like a function comes first.
@@ -95,7 +97,7 @@ def called(find: Callable[[str], ModelInfo], catalogue: Catalogue, name: str, ve
         base, kind = name, SCORE
     if "@" in base:
         raise Unknown("there is no such model; a version stands in the path: /v2/models/NAME/versions/VERSION", "model")
-    return Called(find(base if version is None else f"{base}@{version}"), kind, name)
+    return Called(await find(base if version is None else f"{base}@{version}"), kind, name)
 
 
 def _option(name: str, datatype: str) -> TensorInfo:

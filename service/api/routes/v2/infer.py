@@ -72,7 +72,7 @@ async def infer(exchange: Exchange, _: NoParameters) -> Response:
     """
     service, began = exchange.service, time.perf_counter()
     name = exchange.path_part("name") or ""
-    function = called(service.model, service.device.catalogue, name, exchange.path_part("version"))
+    function = await called(service.model, service.device.catalogue, name, exchange.path_part("version"))
     exchange.deadline()
     counts = service.metrics.functions(function.model.reference, function.kind)
     try:
