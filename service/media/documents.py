@@ -111,7 +111,7 @@ def _block(model: ModelInfo, arrays: Arrays, alpha: float) -> Iterator[ItemScore
     nats = arrays["log_likelihood"].tolist()
     items = [_likelihood(value, dimensions) for value in nats]
     if "p_value" in arrays:
-        reachable, unreachable = alpha_reachable(model, alpha) is not False, _unreachable(model, alpha)
+        reachable, unreachable = alpha_reachable(model, alpha) is not False, unreachable_reason(model, alpha)
         columns = (arrays[name].tolist() for name in ("p_value", "test_p_values", "statistics"))
         for item, p_value, p_values, values in zip(items, *columns, strict=True):
             item.p_value, item.anomalous = p_value, p_value <= alpha if reachable else None
@@ -157,7 +157,8 @@ def head_of(model: ModelInfo, alpha: float) -> dict[str, Any]:
     }
 
 
-def _unreachable(model: ModelInfo, alpha: float) -> str:
+def unreachable_reason(model: ModelInfo, alpha: float) -> str:
+    """Why no p-value of this model can be as small as alpha; empty without calibration."""
     note = model.calibration
     if note is None:
         return ""

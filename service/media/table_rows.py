@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -59,6 +59,22 @@ def rows_of_body(kind: str, data: bytes, table: Table, most: int, skip_bad: bool
 def items_of_array(array: Array, table: Table, field: str, first: int = 0) -> NDArray[np.float32]:
     """Items (N, D) from numbers (N, D), or (D,) of one, in the columns' units; NaN is a missing cell."""
     return _checked(Rows(_numbers_of_array(array, table.schema, field), {}), table, field, first).items
+
+
+def items_of_json(elements: Sequence[bytes], table: Table, field: str) -> NDArray[np.float32]:
+    """Items (N, D) from rows that are JSON texts: objects by column name, or lists in the model's order."""
+    rows = []
+    for place, data in enumerate(elements):
+        try:
+            rows.append(msgspec.json.decode(data))
+        except (ValueError, RecursionError) as error:
+            raise Malformed(f"item {place} is not valid JSON", f"{field}[{place}]") from error
+        if not isinstance(rows[-1], list | dict):
+            raise WrongValue(f"item {place} must be a JSON object by column name, or a list", f"{field}[{place}]")
+    try:
+        return _checked(_rows_of_json(rows, table.schema, len(rows), field), table, field).items
+    except ColumnMismatch as error:
+        raise WrongValue(str(error), field) from error
 
 
 def row_to_complete(

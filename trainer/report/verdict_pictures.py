@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from flows import Flow, anomaly
-from flows.anomaly import Calibration, CrossCalibration, MapCalibration
+from flows.anomaly import Calibration, CrossCalibration, MapCalibration, PictureCalibration
 from trainer.report.corruptions import corruptions
 from trainer.report.drawing import BLUE, GREY, INK, RARITY_COLOURS, RED, axes_of, figure_of, png_of
 
@@ -22,7 +22,7 @@ _COMMON, _RARE = 1.0, 5.0
 """The rarities of the first and the last colour: 1 place in 10, and 1 in 100,000."""
 
 
-def calibration(found: Calibration | CrossCalibration) -> bytes:
+def calibration(found: Calibration | CrossCalibration | PictureCalibration) -> bytes:
     """A histogram of the nonconformity scores that p-values rank an item among, and where alarms begin."""
     scores = found.ordinary_scores.double().cpu().clamp(min=_LEAST)
     figure, axes = axes_of("nonconformity score", "held-out items")

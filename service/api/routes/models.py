@@ -151,7 +151,7 @@ async def list_models(service: TheService) -> ModelList:
 @router.get("/models/{name}")
 async def describe(name: str, service: TheService) -> ModelDetails:
     """One model: shape, architecture, measured quality, provenance, and its pictures' names."""
-    model = service.model(name)
+    model = await service.model(name)
     return ModelDetails(
         **_summary(model, service.device.catalogue),
         calibration=_calibrated(model),
@@ -173,13 +173,13 @@ async def describe(name: str, service: TheService) -> ModelDetails:
 @router.get("/models/{name}/card", response_class=Response)
 async def card(name: str, service: TheService) -> Response:
     """The model card, as Markdown."""
-    return Answer(await _file(service, service.model(name), CARD), "text/markdown; charset=utf-8")
+    return Answer(await _file(service, await service.model(name), CARD), "text/markdown; charset=utf-8")
 
 
 @router.get("/models/{name}/pictures/{file}", response_class=Response)
 async def picture(name: str, file: str, service: TheService) -> Response:
     """A picture of the model card; only those that the manifest lists."""
-    model = service.model(name)
+    model = await service.model(name)
     if not file.endswith(".png"):
         raise Unknown("the model has no such picture", "file")
     return Answer(await _file(service, model, file), "image/png")

@@ -56,10 +56,17 @@ _MOST_SHOWN = 64
 class ScoreParameters(ItemParameters):
     """The query of `POST /score`."""
 
-    alpha: Share = ALPHA
+    alpha: Annotated[
+        Share, Field(description="The false-alarm rate: an item is anomalous at a p-value of at most this")
+    ] = ALPHA
     map: Annotated[bool, Field(description="Also tell where each picture is strange")] = False
-    fdr: Annotated[float | None, Field(gt=0, lt=1, allow_inf_nan=False)] = None
-    contributions: Wish = "anomalous"
+    fdr: Annotated[
+        float | None,
+        Field(gt=0, lt=1, allow_inf_nan=False, description="The share of flagged items that may be false, on average"),
+    ] = None
+    contributions: Annotated[Wish, Field(description="Of which rows of a table to name the columns at fault")] = (
+        "anomalous"
+    )
     bad_rows: Annotated[
         Literal["refuse", "skip"],
         Field(description="What a row of a table that cannot be scored does: refuse the request, or get a `reason`"),
@@ -86,7 +93,7 @@ async def score(exchange: Exchange, query: ScoreParameters) -> Response:
     pictures that are as strange, or a PNG of the pictures under the map's colours, of at most 64 pictures.
     """
     service = exchange.service
-    model = service.model(query.model)
+    model = await service.model(query.model)
     if query.map and model.map is None:
         raise WrongValue(
             f"{model.reference} has no map of where a picture is strange: sluice-calibrate adds one", "map"
@@ -173,11 +180,11 @@ async def _map_answer(
 
 def count_scores(service: Service, model: ModelInfo, found: Found, alpha: float) -> None:
     """Tell the metrics how many items were scored, and how many of them are anomalous."""
-    service.metrics.scored_items.labels(model.reference).inc(len(found.arrays["log_likelihood"]))
+    scored, anomalous, promised = service.metrics.scored(model.reference)
+    scored.add(len(found.arrays["log_likelihood"]))
     if "p_value" in found.arrays:
-        anomalous = int((found.arrays["p_value"] <= alpha).sum())
-        service.metrics.anomalous_items.labels(model.reference).inc(anomalous)
-        service.metrics.promised_alarms.labels(model.reference).inc(alpha * len(found.arrays["p_value"]))
+        anomalous.add(int((found.arrays["p_value"] <= alpha).sum()))
+        promised.add(alpha * len(found.arrays["p_value"]))
 
 
 def _document(
