@@ -15,7 +15,7 @@ from tests.reliability.asks import INPAINT, SAMPLE, SCORE
 from tests.reliability.figures import Proof
 from tests.reliability.load import Surprise, load
 from tests.reliability.markers import LONG, share_of
-from tests.reliability.probing import settled
+from tests.reliability.probing import processes, settled
 from tests.service.servers import alive, serving, wait_until
 
 pytestmark = [pytest.mark.skipif(sys.platform != "linux", reason="processes are watched through /proc"), LONG]
@@ -123,7 +123,7 @@ def test_a_supervisor_that_is_killed_leaves_no_process_and_can_be_started_again(
             load(server, ASKS, clients=2, pause=0.01),
         ):
             time.sleep(moments.uniform(0.0, 3.0))
-            children = server.children("service")
+            children = processes(server)
             server.process.kill()
             proof.injected()
             began = time.monotonic()
