@@ -108,7 +108,7 @@ def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         pytest.skip("the clock of processes is moved by a compiled library, on Linux")
     (tmp_path / "clock.c").write_text(SHIM)
     library, offset = tmp_path / "clock.so", tmp_path / "offset"
-    command = [compiler, "-shared", "-fPIC", "-O1", "-o", library, tmp_path / "clock.c", "-ldl"]
+    command = [compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(tmp_path / "clock.c"), "-ldl"]
     subprocess.run(command, check=True, capture_output=True)
     offset.write_bytes(struct.pack("l", 0))
     monkeypatch.setenv("LD_PRELOAD", str(library))

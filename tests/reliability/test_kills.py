@@ -56,7 +56,7 @@ def test_a_device_that_is_killed_costs_what_it_held(server_that_may_die: Path, t
     kills: list[tuple[float, float]] = []
     with (
         serving(server_that_may_die, tmp_path / "log", api_processes=2) as server,
-        load(server, ASKS, clients=6, pause=0.005) as running,
+        load(server, ASKS, clients=6, pause=0.01) as running,
     ):
         for _ in range(MOMENTS):
             time.sleep(moments.uniform(0.05, 1.0))
@@ -122,7 +122,7 @@ def test_a_supervisor_that_is_killed_leaves_no_process_and_can_be_started_again(
             serving(store, tmp_path / "log", ready=number % 4 == 0, api_processes=1) as server,
             load(server, ASKS, clients=2, pause=0.01),
         ):
-            time.sleep(moments.uniform(0.0, 3.0))
+            time.sleep(moments.uniform(0.0, 1.5))
             children = processes(server)
             server.process.kill()
             proof.injected()

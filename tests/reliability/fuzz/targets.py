@@ -72,8 +72,8 @@ def held(*parsers: Callable[[], object]) -> None:
 def _all_of(kind: str, data: bytes) -> None:
     body = Body(kind, [Part("body", kind, data)])
     held(
-        *(lambda spec=spec: (body.most_items(spec.shape), sent_of(body, spec, False, MOST)) for spec in SPECS.values()),  # type: ignore[misc]
-        *(lambda spec=spec: inpainting_of(body, spec, False) for spec in SPECS.values()),  # type: ignore[misc]
+        *(lambda spec=spec: (body.most_items(spec.shape), sent_of(body, spec, False, MOST)) for spec in SPECS.values()),
+        *(lambda spec=spec: inpainting_of(body, spec, False) for spec in SPECS.values()),
     )
 
 
@@ -105,7 +105,7 @@ def mask(data: bytes) -> None:
         bodies = parts(image, Part("mask", kind, data)), parts(Part("image", kind, data))
         held(
             *(
-                lambda body=body, name=name, fit=fit: inpainting_of(body, SPECS[name], fit)  # type: ignore[misc]
+                lambda body=body, name=name, fit=fit: inpainting_of(body, SPECS[name], fit)
                 for body in bodies
                 for name in ("digits", "colours", "points")
                 for fit in (False, True)
