@@ -26,6 +26,7 @@ test: install lint
 # counts goes to build/reliability.json, from where reliability-figures puts it into the page. SHARE=0.1 does a tenth.
 .PHONY: test-reliability reliability-figures fuzz
 test-reliability: install
+	-$(BIN)/python -m pip install --quiet --disable-pip-version-check 'atheris>=3'  # without it nothing is fuzzed
 	rm -f build/reliability.json
 	SLUICE_RELIABILITY=1 SLUICE_RELIABILITY_FIGURES=build/reliability.json SLUICE_RELIABILITY_SHARE=$(or $(SHARE),1) \
 		OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/reliability -o timeout=900 -rs --durations 10
