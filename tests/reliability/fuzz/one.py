@@ -17,7 +17,9 @@ def main() -> None:
         targets = importlib.import_module("tests.reliability.fuzz.targets")
     warnings.simplefilter("ignore")
     target = targets.TARGETS[sys.argv[1]]
-    atheris.Setup([sys.argv[0], *sys.argv[2:]], lambda data: target(bytes(data)))
+    # What libFuzzer starts again to merge corpora: it hands the words to a shell.
+    again = f"{sys.executable} -m {__spec__.name} {sys.argv[1]}"
+    atheris.Setup([again, *sys.argv[2:]], lambda data: target(bytes(data)))
     atheris.Fuzz()
 
 
