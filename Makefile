@@ -18,9 +18,9 @@ serve: install
 
 # Two workers, each with one thread for an operation: threads of two workers that spin for each other on two cores make
 # the suite several times slower. The tests of a file stay together: some share a service, which takes seconds to start.
-# It ends with the coverage, whose floor is in pyproject.toml.
+# COVERAGE=1 ends it with the coverage, whose floor is in pyproject.toml: following every line costs a quarter more time.
 test: install lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report term
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(if $(COVERAGE),--cov --cov-report term)
 
 # The long form of the tests that try to break the service, see docs/reliability.md. Wants a quiet machine. What it
 # counts goes to build/reliability.json, from where reliability-figures puts it into the page. SHARE=0.1 does a tenth.
@@ -81,10 +81,31 @@ bench-inpainting: install
 bench-maps: install
 	$(BIN)/python -m bench.maps $(if $(DATA),--data-dir $(DATA)) --into docs/maps.md
 
+# False alarms of the martingales that watch for drift, and how soon they notice a change: half an hour. DATA as above.
+.PHONY: bench-drift
+bench-drift: install
+	$(BIN)/python -m bench.drift $(if $(DATA),--data-dir $(DATA)) --into docs/drift.md
+
 # 100,000 rows through the Python client, beside npy bodies that are sent by hand. Wants a quiet machine.
 .PHONY: bench-client
 bench-client: install
 	$(BIN)/python -m bench.client --into docs/client.md
+
+# The site of docs/, in build/site. It fails on a broken link and on anything that a browser would ask another host for.
+.PHONY: docs reference docs-pictures
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+# The pages of docs/reference/, from the code. A test fails while one of them is not what the code says.
+reference: install
+	$(BIN)/python -m docs.generate
+
+# The pictures of docs/understanding/ and docs/gallery/: some minutes. DATA as below; `sluice serve` must run beside it.
+docs-pictures: install
+	$(BIN)/python -m docs.understanding.pictures
+	for script in docs/gallery/[a-z]*.py; do \
+	  $(BIN)/python -m docs.gallery.$$(basename $$script .py) $(if $(DATA),--data-dir $(DATA)) || exit 1; \
+	done
 
 # Every preset in small, against the line that it states. DATA is a folder with the original files of the data sets;
 # without one they are downloaded.
@@ -98,9 +119,9 @@ results-smoke: install
 # build's local version label is cut, so that each machine gets the build that its own index offers. torch is held.
 lock:
 	rm -rf $(VENV)-lock && $(PYTHON) -m venv $(VENV)-lock
-	$(VENV)-lock/bin/pip install --quiet torch==2.13.0 --editable '.[train]'
+	$(VENV)-lock/bin/pip install --quiet torch==2.13.0 --editable '.[train,object-store]'
 	$(VENV)-lock/bin/pip freeze --exclude-editable | sed 's/+cpu$$//' > requirements.lock
-	$(VENV)-lock/bin/pip install --quiet --editable '.[train,dev]'
+	$(VENV)-lock/bin/pip install --quiet --editable '.[train,object-store,dev]'
 	echo '-r requirements.lock' > requirements-dev.lock
 	$(VENV)-lock/bin/pip freeze --all --exclude pip --exclude wheel --exclude-editable | sed 's/+cpu$$//' | grep -vxFf requirements.lock >> requirements-dev.lock
 	rm -rf $(VENV)-lock

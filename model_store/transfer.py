@@ -28,7 +28,7 @@ from model_store.files import LARGEST_JSON, DamagedFile
 from model_store.hub_layout import CONFIG, card_in, manifest_in, to_hub
 from model_store.loading import first_fault, load_version
 from model_store.publication import Publication, Report
-from model_store.publishing import Published, publish, republish, verdicts_of
+from model_store.publishing import Published, publish, published_in, republish, verdicts_of
 from model_store.store import Store
 from model_store.weights import DamagedTensors, flow_of
 
@@ -79,8 +79,8 @@ def receive(store: Store, source: Path, name: str | None = None, largest: int = 
         for version in reversed(store.versions(wanted)):
             if store.manifest(wanted, version).files == manifest.files:
                 verdicts = verdicts_of(manifest.calibration)
-                return Published(wanted, version, store.root / wanted / str(version), verdicts, new=False)
-        return republish(store.root, model, wanted)
+                return published_in(store, wanted, version, verdicts, new=False)
+        return republish(store, model, wanted)
 
 
 def publish_weights(
@@ -115,7 +115,7 @@ def publish_weights(
         provenance={"weights_sha256": hashlib.sha256(data).hexdigest()},
         report=Report(card=card.decode() or f"# {name}\n\nPublished from weights that came without a card.\n"),
     )
-    return publish(store.root, name, publication)
+    return publish(store, name, publication)
 
 
 class _Loose(BaseModel):

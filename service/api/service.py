@@ -13,7 +13,7 @@ from typing import TypeVar
 from service.api.authority import Authority
 from service.api.guard import BytesInFlight
 from service.api.request_metrics import RequestMetrics
-from service.media.effort import Effort, within
+from service.media.effort import Effort
 from service.protocol.client import device_lost
 from service.protocol.defaults import DRAWN_SEED_BITS
 from service.protocol.devices import Devices
@@ -109,12 +109,10 @@ class Service:
         """
         effort = Effort(self.settings.max_pixels)
         if size <= _TRIVIAL:
-            with within(effort):
-                return work()
+            return effort.spent_by(work)
 
         def run() -> T:
-            with within(effort):
-                return work()
+            return effort.spent_by(work)
 
         pool = self._heavy if size >= _LARGE else self._light
         try:

@@ -32,12 +32,13 @@ if TYPE_CHECKING:
 )
 @store_option
 @json_option
-def push(reference: str, target: Path, layout: Layout, store: Path | None, as_json: bool) -> None:
+def push(reference: str, target: Path, layout: Layout, store: Path | str | None, as_json: bool) -> None:
     """Write the model REFERENCE to TARGET: a new directory, or a zip archive where TARGET ends in .zip."""
-    from model_store import Store, send
+    from model_store import send
+    from service.opened_store import store_of
 
     with failures_told():
-        shelf = Store(store or settings_with().store)
+        shelf = store_of(settings_with(), store)
         name, version = shelf.resolve(reference)
         files = send(shelf, name, version, target, layout)
     if as_json:

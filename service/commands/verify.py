@@ -19,14 +19,15 @@ from service.commands.style import Documented, bar, failures_told, json_option, 
 @click.argument("references", nargs=-1)
 @store_option
 @json_option
-def verify(references: tuple[str, ...], store: Path | None, as_json: bool) -> None:
+def verify(references: tuple[str, ...], store: Path | str | None, as_json: bool) -> None:
     """Load models with every check: hashes, tensors, the round trip, the golden log-likelihoods.
 
     REFERENCES are names, name@version or name@alias; without any, every version of the store is loaded.
     """
-    from model_store import Store, StoreError
+    from model_store import StoreError
+    from service.opened_store import store_of
 
-    shelf = Store(store or settings_with().store)
+    shelf = store_of(settings_with(), store)
     with failures_told():
         every = tuple(f"{name}@{version}" for name in shelf.names() for version in shelf.versions(name))
     found: list[dict[str, Any]] = []

@@ -55,7 +55,7 @@ def sources(paths: Sequence[Path], spec: ItemSpec, fit: bool, tell: Callable[[st
     """
     found: list[Source] = []
     pictures: list[Path] = []
-    for path in (file for given in paths for file in _files(given)):
+    for path in (file for given in paths for file in files_in(given)):
         suffix = path.suffix.lower()
         if suffix in PICTURES:
             pictures.append(path)
@@ -66,7 +66,8 @@ def sources(paths: Sequence[Path], spec: ItemSpec, fit: bool, tell: Callable[[st
     return found + _album(pictures, spec, fit)
 
 
-def _files(given: Path) -> list[Path]:
+def files_in(given: Path) -> list[Path]:
+    """The files to read at a path, a folder's by their names, folders below it too. Raises UnusableFile for others."""
     known = (*PICTURES, *array_files.SUFFIXES, *SUFFIXES)
     if not given.is_dir():
         if not given.name.lower().endswith(known):

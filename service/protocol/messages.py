@@ -55,7 +55,8 @@ class Hello(Struct, tag=True, array_like=True):
 class Submit(Struct, tag=True, array_like=True):
     """Work: rows of one model and one kind.
 
-    score, explain, encode: ``arrays["items"]`` (N, *S). decode: ``arrays["latents"]`` (N, *Z). sample: ``n`` items.
+    score, explain, encode: ``arrays["items"]`` (N, *S). decode: ``arrays["latents"]`` (N, *Z). sample: ``n`` items,
+    the first of which is draw ``first`` of the seed.
     inpaint: ``n`` completions of ``arrays["items"]`` (1, *S) where ``arrays["hidden"]`` (1, *S) is true.
     """
 
@@ -72,6 +73,7 @@ class Submit(Struct, tag=True, array_like=True):
     task: TaskKey | None = None
     tenant: Tenant | None = None
     """Whose work it is, where clients show keys."""
+    first: int = 0
 
     @property
     def cost(self) -> int:
@@ -145,6 +147,16 @@ class Stats(Struct, tag=True, array_like=True):
     id: int
 
 
+class Drift(Struct, tag=True, array_like=True):
+    """Ask how the live items of a model differ from its calibrating ones.
+
+    Answered with ``Told``: a JSON list of ``ModelDrift``, one a device; or with ``Failed``.
+    """
+
+    id: int
+    model: str
+
+
 class Ping(Struct, tag=True, array_like=True):
     """Answered between two ticks with ``Told``: a device that does not answer hangs."""
 
@@ -157,7 +169,7 @@ class Gone(Struct, tag=True, array_like=True):
     peer: str
 
 
-Request = Submit | Follow | Claim | StopTask | Load | Unload | Read | Stats | Ping
+Request = Submit | Follow | Claim | StopTask | Load | Unload | Read | Stats | Drift | Ping
 """A message that bears a number and is answered."""
 Up = Hello | Cancel | Gone | Request
 
