@@ -52,7 +52,7 @@ MIXES = (Mix(), Mix(tail=1.5), Mix(inpainting=0.01, tail=1.5))
 
 
 class Capacity(NamedTuple):
-    """The most requests a second at which a replica keeps its promise."""
+    """The most requests a second at which a replica keeps its promise to scores."""
 
     rate: float
     outcome: Outcome
@@ -64,7 +64,7 @@ def capacity(replica: Replica, costs: Costs, mix: Mix, p99: float) -> Capacity |
     def tried(rate: float) -> Outcome | None:
         seconds = max(_SECONDS, _FEWEST_REQUESTS / rate)
         found = simulate(replica, costs, poisson(rate), mix, seconds, warm_up=_WARM_UP * seconds)
-        asked = len(found.took) + found.refused
+        asked = len(found.took) + len(found.inpaintings) + found.refused
         return found if found.quantile(0.99) <= p99 and found.refused <= _REFUSABLE * asked else None
 
     low, high = 0.0, 50.0
@@ -135,7 +135,7 @@ def lost_zone(costs: Costs, mix: Mix, p99: float, api: int) -> Iterator[tuple[st
         found = simulate(replica, costs, _stepping(rate, rate * ZONES / (ZONES - 1), 1.0), mix, 2.0, warm_up=0.5)
         after = sorted(took for took, came in zip(found.took, found.moments, strict=True) if came >= 1.0)
         last = after[int(0.99 * len(after))]
-        refused = found.refused / (found.refused + len(found.took))
+        refused = found.refused / (found.refused + len(found.took) + len(found.inpaintings))
         yield f"{share:.0%}", f"{share * ZONES / (ZONES - 1):.0%}", f"{last * 1e3:.0f} ms", f"{refused:.1%}"
 
 

@@ -52,9 +52,11 @@ class Outcome:
 
     seconds: float
     took: list[float] = field(default_factory=list)
-    """Seconds of each answer, from when its request came."""
+    """Seconds of each answer to work of one tick, from when its request came."""
     moments: list[float] = field(default_factory=list)
-    """When each of these came."""
+    """When each of these requests came."""
+    inpaintings: list[float] = field(default_factory=list)
+    """Seconds of each inpainting."""
     refused: int = 0
     computing: float = 0.0
     """Seconds of ticks of all devices together."""
@@ -66,7 +68,7 @@ class Outcome:
     @property
     def rate(self) -> float:
         """Answers a second."""
-        return len(self.took) / self.seconds
+        return (len(self.took) + len(self.inpaintings)) / self.seconds
 
     @property
     def busy(self) -> float:
@@ -74,7 +76,7 @@ class Outcome:
         return self.computing / self.seconds
 
     def quantile(self, share: float) -> float:
-        """Seconds within which this share of the answers came; infinite where there were none."""
+        """Seconds within which this share of the answers to work of one tick came; infinite where there were none."""
         if not self.took:
             return float("inf")
         return sorted(self.took)[min(int(share * len(self.took)), len(self.took) - 1)]
@@ -162,7 +164,9 @@ class _World:
         yield from self._api(api, costs.api_after + extra / 2)
         if costs.client:
             yield from self.work(costs.client / 2)
-        if counted:
+        if counted and ask.kind == "inpaint":
+            self.outcome.inpaintings.append(self.environment.now - came)
+        elif counted:
             self.outcome.took.append(self.environment.now - came)
             self.outcome.moments.append(came)
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -96,6 +97,19 @@ def test_the_commands_of_the_page_run(folder: Path, monkeypatch: pytest.MonkeyPa
         run_command(line)
     made = {path.name for path in folder.iterdir()}
     assert {"grid.png", "points.npy", "whole.png", "search.gif", "manifest.json", "moons.zip"} <= made
+
+
+def test_the_commands_and_the_python_of_bulk_runs_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("SLUICE_STORE", str(folder / "store"))
+    monkeypatch.setenv("SLUICE_DEVICE", "cpu")
+    np.save("points.npy", np.zeros((9, 2), np.float32))
+    (commands,) = blocks(ROOT / "docs/bulk.md", "bash")
+    for line in commands.splitlines():
+        run_command(line)
+    (text,) = blocks(ROOT / "docs/bulk.md", "python")
+    done = subprocess.run([sys.executable, "-"], cwd=folder, input=text, capture_output=True, text=True, timeout=WAIT)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_config_of_the_page_publishes(folder: Path, tmp_path: Path) -> None:

@@ -85,14 +85,11 @@ def run_on_ray(
         num_cpus=1 if job.device == "cpu" else 0,
         num_gpus=0 if job.device == "cpu" else 1,
     )
-    noted: set[str] = set()
     for row in done.iter_rows():
         if row["failed"]:
             raise UnusableFile(row["failed"])
         for text in row["notes"].splitlines():
-            if text not in noted:
-                noted.add(text)
-                note(text)
+            note(text)
         part = by_number[row["part"]]
         tell(len(part), part)
 

@@ -96,6 +96,7 @@ class _Started(NamedTuple):
 
 @contextmanager
 def _engine(chosen: Engine, settings: Settings) -> Iterator[_Started]:
+    note = _telling_once()
     if chosen.name == "ray":
         from service.offline.bulk.ray_engine import cluster, kind_of_device, run_on_ray
 
@@ -103,7 +104,7 @@ def _engine(chosen: Engine, settings: Settings) -> Iterator[_Started]:
             yield _Started(
                 kind_of_device(ray, settings),
                 lambda folder, job, parts, tell: run_on_ray(
-                    ray, folder, job, parts, settings, chosen.workers, tell, _note
+                    ray, folder, job, parts, settings, chosen.workers, tell, note
                 ),
             )
         return
@@ -113,9 +114,9 @@ def _engine(chosen: Engine, settings: Settings) -> Iterator[_Started]:
 
     def run(folder: Path, job: Job, parts: Sequence[Part], tell: Tell) -> None:
         if len(devices) == 1:
-            asyncio.run(run_here(folder, job, parts, settings, tell, _note))
+            asyncio.run(run_here(folder, job, parts, settings, tell, note))
         else:
-            asyncio.run(run_in_processes(folder, parts, devices, settings, tell, _note))
+            asyncio.run(run_in_processes(folder, parts, devices, settings, tell, note))
 
     yield _Started("cpu" if devices[0].place == "cpu" else "cuda", run)
 
@@ -132,8 +133,16 @@ def _compute(engine: _Started, folder: Path, job: Job, missing: list[Part]) -> N
         engine.run(folder, job, missing, tell)
 
 
-def _note(text: str) -> None:
-    click.echo(text, err=True)
+def _telling_once() -> Callable[[str], None]:
+    """Tells each note once, however many workers have it."""
+    told: set[str] = set()
+
+    def note(text: str) -> None:
+        if text not in told:
+            told.add(text)
+            click.echo(text, err=True)
+
+    return note
 
 
 def _job(wish: Wish, device: str, folder: Path, model: str | None, store: Path | str, settings: Settings) -> Job:
