@@ -18,9 +18,9 @@ serve: install
 
 # Two workers, each with one thread for an operation: threads of two workers that spin for each other on two cores make
 # the suite several times slower. The tests of a file stay together: some share a service, which takes seconds to start.
-# It ends with the coverage, whose floor is in pyproject.toml.
+# COVERAGE=1 ends it with the coverage, whose floor is in pyproject.toml: following every line costs a quarter more time.
 test: install lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report term
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(if $(COVERAGE),--cov --cov-report term)
 
 # The long form of the tests that try to break the service, see docs/reliability.md. Wants a quiet machine.
 .PHONY: test-reliability
@@ -84,10 +84,31 @@ bench-inpainting: install
 bench-maps: install
 	$(BIN)/python -m bench.maps $(if $(DATA),--data-dir $(DATA)) --into docs/maps.md
 
+# False alarms of the martingales that watch for drift, and how soon they notice a change: half an hour. DATA as above.
+.PHONY: bench-drift
+bench-drift: install
+	$(BIN)/python -m bench.drift $(if $(DATA),--data-dir $(DATA)) --into docs/drift.md
+
 # 100,000 rows through the Python client, beside npy bodies that are sent by hand. Wants a quiet machine.
 .PHONY: bench-client
 bench-client: install
 	$(BIN)/python -m bench.client --into docs/client.md
+
+# The site of docs/, in build/site. It fails on a broken link and on anything that a browser would ask another host for.
+.PHONY: docs reference docs-pictures
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+# The pages of docs/reference/, from the code. A test fails while one of them is not what the code says.
+reference: install
+	$(BIN)/python -m docs.generate
+
+# The pictures of docs/understanding/ and docs/gallery/: some minutes. DATA as below; `sluice serve` must run beside it.
+docs-pictures: install
+	$(BIN)/python -m docs.understanding.pictures
+	for script in docs/gallery/[a-z]*.py; do \
+	  $(BIN)/python -m docs.gallery.$$(basename $$script .py) $(if $(DATA),--data-dir $(DATA)) || exit 1; \
+	done
 
 # Every preset in small, against the line that it states. DATA is a folder with the original files of the data sets;
 # without one they are downloaded.

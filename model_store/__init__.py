@@ -3,7 +3,7 @@
 from model_store.draws import draws_to_png, fits_a_sheet
 from model_store.errors import FailedSelfTest, ModelRefused, StoreError, UnknownModel
 from model_store.loading import LoadedModel
-from model_store.manifest import DRAWS, Manifest
+from model_store.manifest import DRAWS, Manifest, PicturesNote
 from model_store.opening import open_store
 from model_store.precision import measure_bfloat16, serving
 from model_store.publication import CalibrationEvidence, MapEvidence, Publication, Report
@@ -20,6 +20,7 @@ __all__ = [
     "Manifest",
     "MapEvidence",
     "ModelRefused",
+    "PicturesNote",
     "Publication",
     "Published",
     "Report",

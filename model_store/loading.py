@@ -12,11 +12,11 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from flows import Flow, inpainting
-from flows.anomaly import Calibration, CrossCalibration, MapCalibration, Recipe
+from flows.anomaly import MapCalibration, Recipe
 from flows.nets.precision import exact_float32
 from model_store import manifest as m
 from model_store import selftest
-from model_store.calibrations import calibration_of
+from model_store.calibrations import AnyCalibration, calibration_of
 from model_store.draws import draws_from_png
 from model_store.errors import ModelRefused, UnknownModel
 from model_store.files import LARGEST_JSON, DamagedFile, read_checked, read_plain
@@ -38,7 +38,7 @@ class LoadedModel:
     """The flow in float32, with which the card's and the golden log-likelihoods were measured."""
     serving: Flow
     """The flow that answers: ``flow`` itself, or a copy with nets of bfloat16 where those were asked for."""
-    calibration: Calibration | CrossCalibration | None
+    calibration: AnyCalibration | None
     deviation: selftest.Deviation
     directory: Path = field(repr=False)
     least_rows: selftest.LeastRows | None = None
@@ -146,6 +146,8 @@ def load_version(
         golden = from_bytes(data[m.GOLDEN])
         deviation = _self_test(flow, manifest, golden)
         calibration = calibration_of(flow, manifest, data) if calibrated else None
+        if manifest.pictures is not None and manifest.calibration is None:
+            raise DamagedTensors("a model of pictures of any size needs a calibration")
         anomaly_map = _map(flow, manifest.map, data)
         answering, fallback = _serving(flow, manifest, golden) if bfloat16 else (flow, None)
         survey = None

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from flows import Flow
-from flows.anomaly import CrossCalibration
+from flows.anomaly import CrossCalibration, PictureCalibration
 from flows.priors import PRIORS
 from model_store import manifest as m
 from model_store import selftest
@@ -80,7 +80,7 @@ def publish(store: Path | Store, name: str, publication: Publication) -> Publish
         m.GOLDEN: to_bytes({"items": items, "log_likelihood": answers}),
         m.CARD: publication.report.card.encode(),
         **publication.report.pictures,
-        **_measured_files(publication.calibration, publication.map, publication.draws),
+        **_measured_files(publication.calibration, publication.map, publication.draws, publication.weights_dtype),
     }
     return _write(store, draft, files)
 
@@ -184,18 +184,25 @@ def _draft(name: str, publication: Publication) -> m.Manifest:
         calibration=None if publication.calibration is None else _note(publication.calibration),
         map=_map_note(publication.map),
         bfloat16=publication.bfloat16,
+        pictures=publication.pictures,
         schema=publication.table,
         files={},
     )
 
 
 def _note(evidence: CalibrationEvidence) -> m.CalibrationNote:
+    calibration = evidence.calibration
+    folds: int | None = None
+    if isinstance(calibration, CrossCalibration):
+        folds = len(calibration.members)
+    elif isinstance(calibration, PictureCalibration):
+        folds = len(calibration.densities)
     return m.CalibrationNote(
         source=evidence.source,
-        statistics=[name for test in evidence.calibration.tests for name in test.statistics],
-        fit=evidence.calibration.fit,
-        reference=evidence.calibration.size,
-        folds=len(evidence.calibration.members) if isinstance(evidence.calibration, CrossCalibration) else None,
+        statistics=[name for test in calibration.tests for name in test.statistics],
+        fit=calibration.fit,
+        reference=calibration.size,
+        folds=folds,
         detection={items: dict(figures) for items, figures in evidence.detection.items()},
     )
 
@@ -213,12 +220,15 @@ def _map_note(evidence: MapEvidence | None) -> m.MapNote | None:
 
 
 def _measured_files(
-    evidence: CalibrationEvidence | None, anomaly_map: MapEvidence | None, draws: Tensor | None
+    evidence: CalibrationEvidence | None,
+    anomaly_map: MapEvidence | None,
+    draws: Tensor | None,
+    weights_dtype: m.Dtype = "float32",
 ) -> dict[str, bytes]:
     """The files of the parts that a version may lack."""
     files = {}
     if evidence is not None:
-        files[m.CALIBRATION] = calibration_to_bytes(evidence.calibration)
+        files[m.CALIBRATION] = calibration_to_bytes(evidence.calibration, weights_dtype)
     if anomaly_map is not None:
         files[m.MAP] = to_bytes(anomaly_map.calibration.tensors())
     if draws is not None:

@@ -50,7 +50,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SLUICE_", env_ignore_empty=True, frozen=True)
 
     host: str = "127.0.0.1"
+    """The address to listen on. Beyond this machine, requests need keys; see docs/keys.md."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    """The port to listen on; 0 picks a free one, and the log tells which."""
     hosts: str = ""
     """Names that the service answers to, separated by commas; unset, any. Probes and metrics answer to any."""
     api_processes: Count | None = None
@@ -88,11 +90,13 @@ class Settings(BaseSettings):
     max_connections: Count = 4096
     """Connections of one api process; one more takes the place of the one that has waited longest."""
     max_connections_per_address: Count = 1024
+    """Of them, from one address."""
     header_timeout: Duration = 10.0
     """Seconds for the head of a request, and for the first byte on a new connection."""
     body_timeout: Duration = 20.0
     """Seconds without a byte of a body that is awaited."""
     max_body_bytes: Count = 64 * 2**20
+    """Bytes of one request's body; a larger one is 413."""
     max_bytes_in_flight: Count = 256 * 2**20
     """Bytes of all bodies that one api process holds; a request beyond them is answered with 429."""
     max_pixels: Count = 2**28
@@ -102,6 +106,7 @@ class Settings(BaseSettings):
     max_n: Count = 1024
     """Items of one request to sample, and completions of one request to inpaint."""
     max_steps: Count = 2000
+    """Steps of an inpainting."""
     max_batch_rows: Count | None = None
     """Rows of one tick; unset, 256 on a CPU and 2,048 on a GPU."""
     cuda_graphs: bool = True
@@ -112,6 +117,8 @@ class Settings(BaseSettings):
     """Seconds after which a request is given up with 504. A request may ask for less, not for more."""
     device_patience: Duration = 120.0
     """Seconds without an answer between two ticks after which the device process counts as hung and is started anew."""
+    drift_dir: Path | None = None
+    """A directory that keeps the martingales of docs/drift.md over restarts; unset, they begin anew with each."""
     max_tasks: Count = 100
     """Inpaintings kept beyond their request; when all of them still run, one more is answered with 429."""
     task_deadline: Duration = 3600.0

@@ -4,9 +4,11 @@ from flows.anomaly.calibration import Calibration, GroupVerdict, Verdict, benjam
 from flows.anomaly.contributions import contributions
 from flows.anomaly.cross_conformal import KEPT_ROWS, LEAST_ROWS, UNSEEN, CrossCalibration
 from flows.anomaly.maps import RECIPES, AnomalyMap, MapCalibration, Recipe
+from flows.anomaly.martingales import BINS, BLOCK, LEVELS, Martingales, bins_of, bonferroni, cells
 from flows.anomaly.members import ROW_STATISTICS, row_tests
 from flows.anomaly.neighbours import Neighbours
 from flows.anomaly.nonconformity import MINIMUM_ITEMS, NonconformityScores
+from flows.anomaly.pictures import PICTURE_STATISTICS, PICTURE_TESTS, PictureCalibration
 from flows.anomaly.statistics import (
     STATISTICS,
     Test,
@@ -19,9 +21,14 @@ from flows.anomaly.statistics import (
 )
 
 __all__ = [
+    "BINS",
+    "BLOCK",
     "KEPT_ROWS",
     "LEAST_ROWS",
+    "LEVELS",
     "MINIMUM_ITEMS",
+    "PICTURE_STATISTICS",
+    "PICTURE_TESTS",
     "RECIPES",
     "ROW_STATISTICS",
     "STATISTICS",
@@ -31,12 +38,17 @@ __all__ = [
     "CrossCalibration",
     "GroupVerdict",
     "MapCalibration",
+    "Martingales",
     "Neighbours",
     "NonconformityScores",
+    "PictureCalibration",
     "Recipe",
     "Test",
     "Verdict",
     "benjamini_hochberg",
+    "bins_of",
+    "bonferroni",
+    "cells",
     "contributions",
     "names_of",
     "pixel_nats",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -28,6 +29,8 @@ class LatticeLevel(Transform):
     With ``joint`` one pass of the net serves all colours of a place: its body sees what is known before the first of
     them, and a head for each colour sees the colours before it in the same group. The colours are not rotated.
 
+    With ``anywhere`` the nets do not know the place of a cell, so the same weights serve pictures of any size.
+
     ``known`` (C, H, W) masks the entries of the levels before. ``groups`` (G, C, H, W) masks each group, within one
     channel; a group also knows the groups before it. Both are over cells, as the transform's input (B, C, H, W).
 
@@ -48,14 +51,33 @@ class LatticeLevel(Transform):
     """Of a joint level: the channels of a net's input that are ever known."""
 
     def __init__(
-        self, known: Tensor, groups: Tensor, width: int, blocks: int, components: int, joint: bool = False
+        self,
+        known: Tensor,
+        groups: Tensor,
+        width: int,
+        blocks: int,
+        components: int,
+        joint: bool = False,
+        anywhere: bool = False,
     ) -> None:
         super().__init__()
+        self.components, self.joint = components, joint
+        self._set_masks(known, groups)
+        self.code = PixelCode(CODE)
+        start, cells = UnitMixture.start(components), (1, 1) if anywhere else groups.shape[2:]
+        if joint:
+            places = len(groups) // self.colours
+            self.net: CellNet | PlaceNet = PlaceNet(
+                len(self.useful), places, cells, width, blocks, start, self.colours, CODE
+            )
+        else:
+            self.net = CellNet(CODE * groups.shape[1], len(groups), cells, width, blocks, start)
+
+    def _set_masks(self, known: Tensor, groups: Tensor) -> None:
+        """What follows from the shape. It is not saved, and it exists even on the meta device."""
         self.channels = [int(group.flatten(1).any(dim=1).nonzero()) for group in groups]
         self.colours = groups.shape[1] // CELL**2
-        self.components = components
         before = torch.stack([torch.stack([known, *groups[:index]]).any(dim=0) for index in range(len(groups))])
-        # They follow from the shape, so they are not saved, and they exist even on the meta device.
         self.register_buffer("known", functional.pixel_shuffle(before.float(), CELL).bool(), persistent=False)
         self.register_buffer("groups", groups.any(dim=1), persistent=False)
         planes = torch.tensor(list(dict.fromkeys(self.channels)), device="cpu")
@@ -63,18 +85,15 @@ class LatticeLevel(Transform):
         coded = self.known.float().repeat_interleave(CODE, dim=1)
         seen = torch.cat([self._shifted(coded[index : index + 1], index) for index in range(len(groups))])
         self.register_buffer("seen", seen.bool(), persistent=False)
-        self.code = PixelCode(CODE)
-        self.joint = joint
-        channels, start = CODE * groups.shape[1], UnitMixture.start(components)
-        if joint:
-            useful = self._useful()
-            self.register_buffer("useful", useful, persistent=False)
-            places, cells = len(groups) // self.colours, groups.shape[2:]
-            self.net: CellNet | PlaceNet = PlaceNet(
-                len(useful), places, cells, width, blocks, start, self.colours, CODE
-            )
-        else:
-            self.net = CellNet(channels, len(groups), groups.shape[2:], width, blocks, start)
+        if self.joint:
+            self.register_buffer("useful", self._useful(), persistent=False)
+
+    def on_grid(self, known: Tensor, groups: Tensor) -> LatticeLevel:
+        """This level for pictures of another size, with the same nets. Only of a level that works ``anywhere``."""
+        other = copy.copy(self)
+        other._buffers = dict(self._buffers)
+        other._set_masks(known, groups)
+        return other.to(self.groups.device)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         y, log_slope = self.to_latent(x)
@@ -108,22 +127,25 @@ class LatticeLevel(Transform):
             for target, plane in zip((latents, log_slopes), mixture.to_latent(pixels), strict=True):
                 self._put(target, plane, index)
 
-    def mixture(self, x: Tensor, index: int | None = None) -> UnitMixture:
-        """The mixtures of one group's pixels (B, ...), or of all groups (G B, ...); x must hold all known pixels."""
+    def mixture(self, x: Tensor, index: int | None = None, inside: Tensor | None = None) -> UnitMixture:
+        """The mixtures of one group's pixels (B, ...), or of all groups (G B, ...); x must hold all known pixels.
+
+        Nets see nothing of pixels where ``inside`` (B, rows, columns) is false, as they see nothing beyond a border.
+        """
         which = range(len(self.channels)) if index is None else range(index, index + 1)
         if self.joint:
-            return UnitMixture(self._jointly(x, index).to(x.dtype), self.components)
+            return UnitMixture(self._jointly(x, index, inside).to(x.dtype), self.components)
         # Entries that are not known may be latents, which are not pixels and may be large.
-        code = self.code(torch.where(self.known[which[-1]], functional.pixel_shuffle(x, CELL), 0))
+        code = _within(self.code(torch.where(self.known[which[-1]], functional.pixel_shuffle(x, CELL), 0)), inside)
         raw: Tensor = self.net(self._seen(code, which), slice(which[0], which[-1] + 1))
         return UnitMixture(raw.to(x.dtype), self.components)
 
-    def _jointly(self, x: Tensor, index: int | None) -> Tensor:
+    def _jointly(self, x: Tensor, index: int | None, inside: Tensor | None = None) -> Tensor:
         """The raw parameters of one group's mixtures, or of all groups', by one pass for each place."""
         n = self.colours
         place, colour = (None, None) if index is None else divmod(index, n)
         places = range(len(self.channels) // n) if place is None else range(place, place + 1)
-        code = self.code(torch.where(self.known[places[-1] * n], functional.pixel_shuffle(x, CELL), 0))
+        code = _within(self.code(torch.where(self.known[places[-1] * n], functional.pixel_shuffle(x, CELL), 0)), inside)
         seen = self._seen(code, range(places[0] * n, places[-1] * n + 1, n)).index_select(1, self.useful)
         # A head sees the colours before its own, of its own group only: elsewhere they may be unknown.
         before = self.colours - 1 if colour is None else colour
@@ -186,3 +208,8 @@ class LatticeLevel(Transform):
     def extra_repr(self) -> str:
         channels = list(dict.fromkeys(self.channels))
         return f"groups={len(self.channels)}, channels={channels}, components={self.components}"
+
+
+def _within(code: Tensor, inside: Tensor | None) -> Tensor:
+    """Codes (B, C E, rows, columns), zero where ``inside`` (B, rows, columns) is false."""
+    return code if inside is None else code * inside.unsqueeze(1)

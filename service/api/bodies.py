@@ -64,7 +64,7 @@ def _parts(data: bytes, content_type: str, most_files: int) -> Body:
         parser.on_end = on_end
         parser.write(data)
         parser.finalize()
-    except Problem:
+    except (Problem, MemoryError):
         raise
     except Exception as error:  # the parser raises several kinds of error on damaged bodies
         raise Malformed("the multipart body is damaged") from error

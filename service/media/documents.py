@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -124,6 +124,19 @@ def _block(model: ModelInfo, arrays: Arrays, alpha: float) -> Iterator[ItemScore
         for item, rarity, p_values in zip(items, arrays["rarity"], arrays["place_p_value"], strict=True):
             item.regions = regions(rarity, p_values, alpha)
     yield from items
+
+
+def with_faults(scores: Iterator[ItemScore], faults: Mapping[int, str]) -> Iterator[ItemScore]:
+    """Scores with, at the places of the faults among all items, documents that hold nothing but the reason."""
+    place = 0
+    while True:
+        if place in faults:
+            yield ItemScore(None, None, reason=faults[place])
+        elif (score := next(scores, None)) is not None:
+            yield score
+        else:
+            return
+        place += 1
 
 
 def alpha_reachable(model: ModelInfo, alpha: float) -> bool | None:

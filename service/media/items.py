@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -63,11 +64,21 @@ class Body(NamedTuple):
         return len(self.parts)
 
 
-def sent_of(body: Body, spec: ItemSpec, fit: bool, most: int) -> tuple[Array, tuple[str, ...]]:
-    """Items as ``items_of`` gives them, and what the sender should know of columns that were ignored."""
+class Sent(NamedTuple):
+    """Items (N, *S) of a request, and what the sender should know of them."""
+
+    items: Array
+    notes: tuple[str, ...] = ()
+    """Such as columns that were ignored."""
+    faults: Mapping[int, str] = {}
+    """Why rows of a table were left out, by their places among all that were sent."""
+
+
+def sent_of(body: Body, spec: ItemSpec, fit: bool, most: int, skip_bad: bool = False) -> Sent:
+    """Items as ``items_of`` gives them. ``skip_bad`` leaves bad rows of a table out and says why."""
     if spec.table is not None and body.type in (CSV, JSON, NPY):
-        return rows_of_body(body.type, body.parts[0].data, spec.table, most)
-    return items_of(body, spec, fit, most), ()
+        return Sent(*rows_of_body(body.type, body.parts[0].data, spec.table, most, skip_bad))
+    return Sent(items_of(body, spec, fit, most))
 
 
 def items_of(body: Body, spec: ItemSpec, fit: bool, most: int) -> Array:

@@ -34,6 +34,8 @@ def open_picture(data: bytes, field: str) -> Image.Image:
         picture = Image.open(io.BytesIO(data), formats=_FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise TooLarge(f"{field}: the picture has too many pixels", field) from error
+    except MemoryError:
+        raise  # which is not the picture's fault
     except Exception as error:  # Pillow's decoders raise almost anything on damaged files
         raise Malformed(f"{field} is not a whole PNG or JPEG picture", field) from error
     if picture.width * picture.height > LARGEST:
@@ -41,6 +43,8 @@ def open_picture(data: bytes, field: str) -> Image.Image:
     effort.spend(picture.width * picture.height, field)
     try:
         picture.load()
+    except MemoryError:
+        raise
     except Exception as error:
         raise Malformed(f"{field} is a damaged picture", field) from error
     return picture

@@ -147,6 +147,16 @@ class Stats(Struct, tag=True, array_like=True):
     id: int
 
 
+class Drift(Struct, tag=True, array_like=True):
+    """Ask how the live items of a model differ from its calibrating ones.
+
+    Answered with ``Told``: a JSON list of ``ModelDrift``, one a device; or with ``Failed``.
+    """
+
+    id: int
+    model: str
+
+
 class Ping(Struct, tag=True, array_like=True):
     """Answered between two ticks with ``Told``: a device that does not answer hangs."""
 
@@ -159,7 +169,7 @@ class Gone(Struct, tag=True, array_like=True):
     peer: str
 
 
-Request = Submit | Follow | Claim | StopTask | Load | Unload | Read | Stats | Ping
+Request = Submit | Follow | Claim | StopTask | Load | Unload | Read | Stats | Drift | Ping
 """A message that bears a number and is answered."""
 Up = Hello | Cancel | Gone | Request
 

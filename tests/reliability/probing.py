@@ -11,7 +11,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.service.servers import Server
+from tests.reliability.figures import Proof
+from tests.service.servers import Server, wait_until
 
 
 @dataclass
@@ -59,3 +60,14 @@ def memory(pid: int, what: str = "VmHWM") -> int:
         if line.startswith(what):
             return int(line.split()[1]) * 1024
     raise AssertionError(what)
+
+
+def settled(server: Server, proof: Proof) -> None:
+    """Nothing is left of the load."""
+    for gauge in ("sluice_queue_jobs", "sluice_queue_item_ticks"):
+        try:
+            wait_until(lambda name=gauge: server.metric(name) == 0, 10)  # type: ignore[misc]
+        except AssertionError:
+            proof.expect(False, f"{gauge} is {server.metric(gauge)}")
+    # The question itself is one.
+    proof.expect(server.metric("sluice_requests_in_flight") <= 1, "requests in flight are counted that are over")

@@ -18,10 +18,12 @@ from model_store import Published
 from tables import KINDS, Kind
 from tables.loading import Wishes
 from trainer.commands.options import data_dir_option, device_option, store_option
+from trainer.commands.train_pictures import train_pictures
 from trainer.commands.table_report import told
 from trainer.data import HELD_OUT_SHARE, OwnData
 from trainer.errors import Diverged, TrainerError
 from trainer.presets import PRESETS, Precision, Preset, table
+from trainer.presets.pictures import PICTURES
 from trainer.publish.export import export
 from trainer.report.evaluation import Quality
 from trainer.run import experiment
@@ -39,6 +41,7 @@ Examples:
   sluice-train mnist-nice --limit 2000 --epochs 2 --no-publish
   sluice-train table --data measurements.csv
   sluice-train table --data machines.csv.gz --label failed --drop serial --kind line=category
+  sluice-train pictures --data good-pictures --minutes 15 --name my-part
   sluice-train images-nice --data folder-of-pictures --name my-pictures
   sluice-train cifar10 --minutes 30 --device cuda
   torchrun --nproc-per-node 8 --no-python sluice-train cifar10-nice
@@ -86,6 +89,15 @@ Exit codes:
     type=click.FloatRange(min=0, min_open=True),
     help="A budget of wall-clock time for the whole run, in place of epochs: the schedule follows it, and the run ends "
     "inside it, with the model published.",
+)
+@click.option(
+    "--size",
+    type=click.IntRange(min=16, max=4096),
+    help="Of `pictures`: pixels of the longer side to work at, at most.  [default: 256, or less where the pictures are "
+    "smaller]",
+)
+@click.option(
+    "--steps", type=click.IntRange(min=1), help="Of `pictures`: training steps of each flow, in place of --minutes."
 )
 @click.option("--batch-size", type=click.IntRange(min=1), help="Items in a step, instead of the preset's.")
 @store_option
@@ -150,6 +162,8 @@ def main(
     header: bool | None,
     epochs: int | None,
     minutes: float | None,
+    size: int | None,
+    steps: int | None,
     batch_size: int | None,
     store: Path | None,
     name: str | None,
@@ -180,6 +194,29 @@ def main(
             "--columns, --drop, --label, --kind and --header are for a table of your own: see --data"
         )
     chosen = PRESETS[preset]
+    if preset == PICTURES.name:
+        unused = {"--epochs": epochs, "--batch-size": batch_size, "--limit": limit, "--columns": wishes != Wishes()}
+        if given := [option for option, value in unused.items() if value]:
+            raise click.UsageError(f"{', '.join(given)} is not for pictures; see --minutes, --steps and --size")
+        train_pictures(
+            own_path,
+            size=size,
+            minutes=minutes,
+            steps=steps,
+            store=(store or model_store.default_root()) if publish else None,
+            name=name,
+            run_dir=run_dir,
+            resume=resume,
+            device=device,
+            seed=seed,
+            precision=precision,
+            graph=graph,
+            as_json=as_json,
+            console=console,
+        )
+        return
+    if size is not None or steps is not None:
+        raise click.UsageError("--size and --steps are for the preset pictures")
     if own_path is not None:
         own = OwnData(own_path, wishes)
         chosen = dataclasses.replace(chosen, data=own, model=own.name)

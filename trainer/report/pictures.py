@@ -29,7 +29,7 @@ def samples(flow: Flow, seed: int, temperature: float = SAMPLE_TEMPERATURE) -> b
     height, width, *channels = items.shape[1:]
     rows = items.reshape(GRID, GRID, height, width, *channels).swapaxes(1, 2)
     sheet = Image.fromarray(rows.reshape(GRID * height, GRID * width, *channels))
-    return _png_of(sheet.resize((sheet.width * 2, sheet.height * 2), Image.Resampling.NEAREST))
+    return png_of(sheet.resize((sheet.width * 2, sheet.height * 2), Image.Resampling.NEAREST))
 
 
 def density(flow: Flow, data: Tensor, resolution: int = 200) -> bytes:
@@ -49,7 +49,7 @@ def density(flow: Flow, data: Tensor, resolution: int = 200) -> bytes:
     left.imshow(heights.numpy(), origin="lower", extent=extent, vmax=float(heights.quantile(0.995)))
     right.set(title="data", aspect="equal", xlim=extent[:2], ylim=extent[2:])
     right.scatter(*data[:5000].T.numpy(), s=1, alpha=0.4)
-    return _png_of(figure)
+    return png_of(figure)
 
 
 def curve(history: Sequence[EpochRecord], best: EpochRecord) -> bytes:
@@ -61,7 +61,7 @@ def curve(history: Sequence[EpochRecord], best: EpochRecord) -> bytes:
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.axvline(best.epoch, color="grey", linestyle=":", label="kept")
     axes.legend()
-    return _png_of(figure)
+    return png_of(figure)
 
 
 def histogram(scores: Tensor) -> bytes:
@@ -71,7 +71,7 @@ def histogram(scores: Tensor) -> bytes:
     axes.hist(values[values >= np.quantile(values, 0.01)], bins=60)
     axes.axvline(float(scores.mean()), color="grey", linestyle=":", label="mean of all")
     axes.legend()
-    return _png_of(figure)
+    return png_of(figure)
 
 
 def latents(found: Latents) -> bytes:
@@ -83,7 +83,7 @@ def latents(found: Latents) -> bytes:
     axes.stairs((counts / (found.values.numel() * grid.diff())).numpy(), grid.numpy(), fill=True, label="test items")
     axes.plot(grid.numpy(), found.prior.log_density(grid).exp().numpy(), color="black", label="prior")
     axes.legend()
-    return _png_of(figure)
+    return png_of(figure)
 
 
 def _axes(x: str, y: str):  # type: ignore[no-untyped-def]  # matplotlib ships no types
@@ -94,7 +94,8 @@ def _axes(x: str, y: str):  # type: ignore[no-untyped-def]  # matplotlib ships n
     return figure, axes
 
 
-def _png_of(picture: Figure | Image.Image) -> bytes:
+def png_of(picture: Figure | Image.Image) -> bytes:
+    """A figure of matplotlib, or a picture, as PNG."""
     buffer = io.BytesIO()
     if isinstance(picture, Image.Image):
         picture.save(buffer, "png", optimize=True)
