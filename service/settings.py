@@ -44,6 +44,8 @@ class Settings(BaseSettings):
     api_processes: Count | None = None
     """Processes that speak HTTP; unset, one for every four CPUs."""
     store: Path = Field(default_factory=shipped_store)
+    trusted_keys: Path | None = None
+    """A file of public keys: only models that one of them signed are served; unset, signatures are not looked at."""
     default_model: str | None = None
     """The model of a request that names none; unset, the store's own default."""
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from model_store import LoadedModel, ModelRefused, Store, StoreError
+from model_store import LoadedModel, ModelRefused, StoreError
 from service.device import hardware, memory
 from service.device.account import Account
 from service.device.columns import Columns
@@ -28,6 +28,7 @@ from service.device.warm_up import warm_up, warm_up_sizes
 from service.protocol.errors import Problem, Unavailable, Unknown
 from service.protocol.model_info import RefusedInfo
 from service.settings import Settings
+from service.stores import store_of
 
 logger = logging.getLogger("sluice")
 
@@ -55,7 +56,7 @@ class ServedModels:
         self._settings, self._scheduler, self._runner = settings, scheduler, runner
         self._account, self._metrics = account, metrics
         self._later, self._changed = later, changed
-        self._store = Store(settings.store)
+        self._store = store_of(settings)
         self.registry = Registry(settings.default_model, settings.deadline)
         bfloat16 = hardware.bfloat16_allowed(settings, device)
         self._loader = Loader(self._store, device, self._warm_up, bfloat16=bfloat16)

@@ -13,7 +13,6 @@ from typing import Any
 import click
 import msgspec
 
-from model_store import Store
 from model_store.files import replace_durably
 from service.device.descriptions import info_of
 from service.devices import devices_of
@@ -23,6 +22,7 @@ from service.offline.unusable import UnusableFile, missing_extra
 from service.protocol.defaults import DRAWN_SEED_BITS, LARGEST_SEED
 from service.protocol.model_info import ModelInfo
 from service.settings import Settings
+from service.stores import store_of
 
 PART_ROWS = {"score": 65_536, "sample": 65_536, "inpaint": 1_024}
 """Items of a part: what is computed again after a run was killed is at most two parts a device."""
@@ -88,7 +88,7 @@ def _note(text: str) -> None:
 def _job(wish: Wish, folder: Path, model: str | None, store: Path, settings: Settings) -> Job:
     from service.offline.bulk.worker import open_inputs
 
-    shelf = Store(store)
+    shelf = store_of(settings, store)
     name, version = shelf.resolve(model)
     info = info_of(shelf.load(name, version), ())
     there = read_job(folder)

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from model_store import Store
 from service.device import hardware
 from service.media.items import ItemSpec
 from service.media.table_rows import Table
@@ -24,6 +23,7 @@ from service.offline.one_model import serving_one
 from service.offline.unusable import UnusableFile
 from service.protocol.model_info import ModelInfo
 from service.settings import Settings
+from service.stores import store_of
 
 _CHUNKS = 3
 """Chunks that the device holds or that wait for their part to be full: one computes, one waits, one is being read."""
@@ -92,7 +92,7 @@ class Worker:
 @asynccontextmanager
 async def worker_of(folder: Path, job: Job, settings: Settings, told: Callable[[str], object]) -> AsyncIterator[Worker]:
     """A worker on the device of the settings. ``told`` hears notes for people. Raises UnusableFile or StoreError."""
-    store, device = Store(Path(job.store)), hardware.device_of(settings)
+    store, device = store_of(settings, Path(job.store)), hardware.device_of(settings)
     if (device.type == "cpu") != (job.device == "cpu"):
         raise UnusableFile(f"{folder}: the run is for {job.device}; this process computes on {device.type}")
     name, version = store.resolve(job.model)
