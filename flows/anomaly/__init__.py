@@ -4,6 +4,7 @@ from flows.anomaly.calibration import Calibration, GroupVerdict, Verdict, benjam
 from flows.anomaly.contributions import contributions
 from flows.anomaly.cross_conformal import KEPT_ROWS, LEAST_ROWS, UNSEEN, CrossCalibration
 from flows.anomaly.maps import RECIPES, AnomalyMap, MapCalibration, Recipe
+from flows.anomaly.martingales import BINS, BLOCK, LEVELS, Martingales, bins_of, bonferroni, cells
 from flows.anomaly.members import ROW_STATISTICS, row_tests
 from flows.anomaly.neighbours import Neighbours
 from flows.anomaly.nonconformity import MINIMUM_ITEMS, NonconformityScores
@@ -20,8 +21,11 @@ from flows.anomaly.statistics import (
 )
 
 __all__ = [
+    "BINS",
+    "BLOCK",
     "KEPT_ROWS",
     "LEAST_ROWS",
+    "LEVELS",
     "MINIMUM_ITEMS",
     "PICTURE_STATISTICS",
     "PICTURE_TESTS",
@@ -34,6 +38,7 @@ __all__ = [
     "CrossCalibration",
     "GroupVerdict",
     "MapCalibration",
+    "Martingales",
     "Neighbours",
     "NonconformityScores",
     "PictureCalibration",
@@ -41,6 +46,9 @@ __all__ = [
     "Test",
     "Verdict",
     "benjamini_hochberg",
+    "bins_of",
+    "bonferroni",
+    "cells",
     "contributions",
     "names_of",
     "pixel_nats",

@@ -35,6 +35,10 @@ class Door:
             (route.operation.method, route.operation.path): route for route in operations if "{" not in route.path
         }
 
+    def direct(self, scope: Scope) -> OperationRoute | None:
+        """The operation that answers a request, if it is found without asking every route."""
+        return self._operations.get((scope["method"], scope["path"])) or infer.direct(scope)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
@@ -62,7 +66,7 @@ class Door:
             await send(message)
 
         metrics = self._service.metrics
-        metrics.in_flight.inc()
+        metrics.in_flight.add(1)
         try:
             if self._hosts:
                 check_host(dict(scope["headers"]).get(b"host"), scope["path"], self._hosts)
@@ -71,7 +75,7 @@ class Door:
                     await Answer(b"", headers={"Allow": ", ".join(methods)}, status=204)(scope, receive, note)
                     return
                 scope = {**scope, "method": "GET"}
-            direct = self._operations.get((scope["method"], scope["path"])) or infer.direct(scope)
+            direct = self.direct(scope)
             if direct is not None:
                 scope["route"] = direct
             if authority is not None:
@@ -80,6 +84,8 @@ class Door:
                 client = scope.get("client")
                 TENANT.set(tenant_at(client[0]) if client else None)
             if direct is not None:
+                if (tenant := TENANT.get()) is not None:
+                    await self._service.turnstile.enter(tenant.name)
                 await direct.operation(scope, receive, note)
             else:
                 await self._app(scope, receive, note)
@@ -93,7 +99,7 @@ class Door:
             if authority is not None and key is not None:
                 authority.leave(key)
                 metrics.of_keys.labels(key.name, str(status)).inc()
-            metrics.in_flight.dec()
+            metrics.in_flight.add(-1)
             # The template, not the path: a crawler must not make a time series of every address it tries.
             route = getattr(scope.get("route"), "path", "unknown")
             metrics.answered(route, status, time.perf_counter() - began)

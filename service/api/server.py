@@ -64,6 +64,8 @@ class Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         for one in late:
             await loop.connect_accepted_socket(self._connection, one)
+        # No request lasts longer. A stream that follows a task may: it is told, before uvicorn cuts what is left.
+        loop.call_later(self._service.settings.deadline, self._service.device.dismiss)
         await super().shutdown(sockets)
 
     def _connection(self) -> asyncio.Protocol:

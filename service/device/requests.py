@@ -10,6 +10,7 @@ from flows import noise
 from model_store import LoadedModel
 from service.device.account import Account
 from service.device.columns import Columns
+from service.device.drift import DriftWatch
 from service.device.inpaintings import Inpainting, Listener
 from service.device.jobs import Job
 from service.device.picture_scores import ScorePictures
@@ -32,9 +33,16 @@ class Requests:
     """Belongs to the device's loop."""
 
     def __init__(
-        self, settings: Settings, registry: Registry, scheduler: Scheduler, account: Account, outbox: Outbox
+        self,
+        settings: Settings,
+        registry: Registry,
+        scheduler: Scheduler,
+        account: Account,
+        outbox: Outbox,
+        drift: DriftWatch,
     ) -> None:
         self._registry, self._scheduler, self._account, self._outbox = registry, scheduler, account, outbox
+        self._drift = drift
         self._tenants = Tenants(account, settings.queue_item_ticks)
         self._tasks = Tasks(settings.max_tasks, settings.task_kept, account.retry_after)
         self._peers: dict[str, Held] = {}
@@ -110,6 +118,8 @@ class Requests:
         for place, problem in conclusion.problems.items():
             wave.jobs[place].fail(problem)
         self._outbox.results(wave.jobs, conclusion.arrays, conclusion.each)
+        if isinstance(wave.program, Score):
+            self._drift.saw(wave.program.model, wave.jobs, wave.columns)
         for job in wave.jobs:
             if job.close():
                 job.owner.completed()
@@ -162,7 +172,8 @@ def _name(asked: m.Submit) -> str:
 def _work_of(model: LoadedModel, asked: m.Submit) -> tuple[Program, Columns]:
     if asked.kind == "sample":
         temperature = torch.full((asked.n,), asked.options.temperature, dtype=torch.float64)
-        return Sample(model), Columns({"key": noise.keys(asked.seed, asked.n), "temperature": temperature})
+        keys = noise.keys(asked.seed, asked.n, first=asked.first)
+        return Sample(model), Columns({"key": keys, "temperature": temperature})
     if asked.kind == "decode":
         return Decode(model), Columns({"latents": torch.from_numpy(asked.arrays["latents"])})
     items = torch.from_numpy(asked.arrays["items"])

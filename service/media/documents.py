@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -112,7 +112,7 @@ def _block(model: ModelInfo, arrays: Arrays, alpha: float) -> Iterator[ItemScore
     entries = arrays["dimensions"].tolist() if "dimensions" in arrays else [model.bits_per_dim_of] * len(nats)
     items = [_likelihood(value, dimensions) for value, dimensions in zip(nats, entries, strict=True)]
     if "p_value" in arrays:
-        reachable, unreachable = alpha_reachable(model, alpha) is not False, _unreachable(model, alpha)
+        reachable, unreachable = alpha_reachable(model, alpha) is not False, unreachable_reason(model, alpha)
         columns = (arrays[name].tolist() for name in ("p_value", "test_p_values", "statistics"))
         for item, p_value, p_values, values in zip(items, *columns, strict=True):
             item.p_value, item.anomalous = p_value, p_value <= alpha if reachable else None
@@ -125,6 +125,19 @@ def _block(model: ModelInfo, arrays: Arrays, alpha: float) -> Iterator[ItemScore
         for item, found in zip(items, regions_of(arrays, alpha), strict=True):
             item.regions = found
     yield from items
+
+
+def with_faults(scores: Iterator[ItemScore], faults: Mapping[int, str]) -> Iterator[ItemScore]:
+    """Scores with, at the places of the faults among all items, documents that hold nothing but the reason."""
+    place = 0
+    while True:
+        if place in faults:
+            yield ItemScore(None, None, reason=faults[place])
+        elif (score := next(scores, None)) is not None:
+            yield score
+        else:
+            return
+        place += 1
 
 
 def regions_of(arrays: Arrays, alpha: float) -> Iterator[list[Region]]:
@@ -157,7 +170,8 @@ def head_of(model: ModelInfo, alpha: float) -> dict[str, Any]:
     }
 
 
-def _unreachable(model: ModelInfo, alpha: float) -> str:
+def unreachable_reason(model: ModelInfo, alpha: float) -> str:
+    """Why no p-value of this model can be as small as alpha; empty without calibration."""
     note = model.calibration
     if note is None:
         return ""

@@ -35,6 +35,8 @@ def open_picture(data: bytes, field: str, formats: Sequence[str] = _FORMATS) -> 
         picture = Image.open(io.BytesIO(data), formats=list(formats))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise TooLarge(f"{field}: the picture has too many pixels", field) from error
+    except MemoryError:
+        raise  # which is not the picture's fault
     except Exception as error:  # Pillow's decoders raise almost anything on damaged files
         raise Malformed(f"{field} is not a whole {' or '.join(formats)} picture", field) from error
     if picture.width * picture.height > LARGEST:
@@ -42,6 +44,8 @@ def open_picture(data: bytes, field: str, formats: Sequence[str] = _FORMATS) -> 
     effort.spend(picture.width * picture.height, field)
     try:
         picture.load()
+    except MemoryError:
+        raise
     except Exception as error:
         raise Malformed(f"{field} is a damaged picture", field) from error
     return picture

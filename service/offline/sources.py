@@ -22,7 +22,7 @@ from tables.reading import SUFFIXES, is_table
 PICTURES = (".png", ".jpg", ".jpeg")
 ANY_PICTURES = (*PICTURES, ".tif", ".tiff", ".bmp", ".webp", ".pgm", ".ppm")
 """Those of models that take pictures of any size: what their trainer reads, but for formats of several pictures."""
-_ENDINGS = (*PICTURES, *array_files.SUFFIXES, *SUFFIXES)
+ENDINGS = (*PICTURES, *array_files.SUFFIXES, *SUFFIXES)
 
 
 class Place(NamedTuple):
@@ -61,7 +61,7 @@ def sources(paths: Sequence[Path], spec: ItemSpec, fit: bool, tell: Callable[[st
     """
     found: list[Source] = []
     pictures: list[Path] = []
-    for path in (file for given in paths for file in files_of(given, _ENDINGS)):
+    for path in (file for given in paths for file in files_of(given, ENDINGS)):
         suffix = path.suffix.lower()
         if suffix in PICTURES:
             pictures.append(path)

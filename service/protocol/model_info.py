@@ -21,6 +21,14 @@ class TestInfo(Struct, frozen=True):
     statistics: tuple[str, ...]
 
 
+class ScoreHistogram(Struct, frozen=True):
+    """How many held-out items have a nonconformity score between each two edges; the last bin holds its upper edge."""
+
+    edges: tuple[float, ...]
+    """Ascending, one more than ``counts``."""
+    counts: tuple[int, ...]
+
+
 class CalibrationInfo(Struct, frozen=True):
     """What the p-values of a model rest on."""
 
@@ -35,6 +43,8 @@ class CalibrationInfo(Struct, frozen=True):
     """AUROC and false-positive rate at 95 % detection against each foreign set, measured at publish."""
     folds: int | None = None
     """Members of a table's cross-conformal p-values; None for a calibration by kernel densities of statistics."""
+    histogram: ScoreHistogram | None = None
+    """Of the ``reference`` held-out items that p-values rank an item among."""
 
     @property
     def smallest_p_value(self) -> float:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from fastapi.responses import StreamingResponse
@@ -28,6 +28,7 @@ from service.media.documents import (
     head_of,
     item_scores,
     to_json,
+    with_faults,
 )
 from service.media.explanations import Wish, column_contributions, explained, with_contributions
 from service.media.heat import heat_sheet, levels_of
@@ -58,10 +59,21 @@ _MOST_PIXELS_SHOWN = 2**22
 class ScoreParameters(ItemParameters):
     """The query of `POST /score`."""
 
-    alpha: Share = ALPHA
+    alpha: Annotated[
+        Share, Field(description="The false-alarm rate: an item is anomalous at a p-value of at most this")
+    ] = ALPHA
     map: Annotated[bool, Field(description="Also tell where each picture is strange")] = False
-    fdr: Annotated[float | None, Field(gt=0, lt=1, allow_inf_nan=False)] = None
-    contributions: Wish = "anomalous"
+    fdr: Annotated[
+        float | None,
+        Field(gt=0, lt=1, allow_inf_nan=False, description="The share of flagged items that may be false, on average"),
+    ] = None
+    contributions: Annotated[Wish, Field(description="Of which rows of a table to name the columns at fault")] = (
+        "anomalous"
+    )
+    bad_rows: Annotated[
+        Literal["refuse", "skip"],
+        Field(description="What a row of a table that cannot be scored does: refuse the request, or get a `reason`"),
+    ] = "refuse"
 
 
 @operation(
@@ -76,7 +88,8 @@ async def score(exchange: Exchange, query: ScoreParameters) -> Response:
     decimal point are fractions in [0, 1]. Rows of a table's model are CSV with a line of names, or JSON objects by
     column name; null or an empty cell is a missing value. An image's answer depends on the image, the model and the
     seed (0 if absent), never on its neighbours. `contributions` names the columns that make a row of a table unlikely:
-    of the first 32 anomalous rows the three greatest, with `all` every column of every row, with `none` none.
+    of the first 32 anomalous rows the three greatest, with `all` every column of every row, with `none` none. A row
+    that cannot be read refuses the request; with `bad_rows=skip` it gets a `reason` in its place, and no figure.
 
     A model of pictures of any size scales larger ones down as it did in training; `fit` then only lets grey stand for
     colour, or the other way round. Its maps have the size that it looks at, filled up with NaN to the largest.
@@ -86,7 +99,7 @@ async def score(exchange: Exchange, query: ScoreParameters) -> Response:
     pictures that are as strange, or a PNG of the pictures under the map's colours, of at most 64 pictures.
     """
     service = exchange.service
-    model = service.model(query.model)
+    model = await service.model(query.model)
     if query.map and model.map is None:
         raise WrongValue(
             f"{model.reference} has no map of where a picture is strange: sluice-calibrate adds one", "map"
@@ -95,8 +108,9 @@ async def score(exchange: Exchange, query: ScoreParameters) -> Response:
     deadline = exchange.deadline()
     with service.device.queue.reserve() as room:
         preparation, sent = preparation_of(model), None
+        faults: Mapping[int, str] = {}
         if preparation is None:
-            items, notes = await items_sent(exchange, model, room, query.fit)
+            items, notes, faults = await items_sent(exchange, model, room, query.fit, query.bad_rows == "skip")
         else:
             sent = await pictures_sent(exchange, preparation, room, query.fit)
             items, notes = sent.items, notes_on(sent, model)
@@ -139,8 +153,10 @@ async def score(exchange: Exchange, query: ScoreParameters) -> Response:
     if places:
         told = await _contributions(exchange, model, items[places], query, deadline)
         scores = with_contributions(scores, dict(zip(places, told, strict=True)))
+    if faults:
+        scores = with_faults(scores, faults)
     pieces = _document(model, scores, together, query.alpha, notes)
-    if len(items) <= _AT_ONCE:
+    if len(items) + len(faults) <= _AT_ONCE:
         size = 0 if len(items) <= _FEW and not query.map else max(len(items) * _ITEM_BYTES, _NOT_TRIVIAL)
         return Answer(await service.compute(lambda: b"".join(pieces), size), JSON, headers_of(model))
     return StreamingResponse(_streamed(service, pieces), media_type=JSON, headers=headers_of(model))
@@ -183,10 +199,11 @@ async def _map_answer(
 
 def count_scores(service: Service, model: ModelInfo, found: Found, alpha: float) -> None:
     """Tell the metrics how many items were scored, and how many of them are anomalous."""
-    service.metrics.scored_items.labels(model.reference).inc(len(found.arrays["log_likelihood"]))
+    scored, anomalous, promised = service.metrics.scored(model.reference)
+    scored.add(len(found.arrays["log_likelihood"]))
     if "p_value" in found.arrays:
-        anomalous = int((found.arrays["p_value"] <= alpha).sum())
-        service.metrics.anomalous_items.labels(model.reference).inc(anomalous)
+        anomalous.add(int((found.arrays["p_value"] <= alpha).sum()))
+        promised.add(alpha * len(found.arrays["p_value"]))
 
 
 def _document(
