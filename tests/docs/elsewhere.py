@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 RUN_ELSEWHERE: Mapping[str, str] = {
     "docs/keys.md": "tests/docs/test_protocol.py",
+    "docs/own-pictures.md": "tests/docs/test_own_pictures.py",
     "docs/own-tables.md": "tests/docs/test_own_tables.py",
     "docs/protocol.md": "tests/docs/test_protocol.py",
 }
