@@ -22,10 +22,23 @@ serve: install
 test: install lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(if $(COVERAGE),--cov --cov-report term)
 
-# The long form of the tests that try to break the service, see docs/reliability.md. Wants a quiet machine.
-.PHONY: test-reliability
+# The long form of the tests that try to break the service, see docs/reliability.md. Wants a quiet machine. What it
+# counts goes to build/reliability.json, from where reliability-figures puts it into the page. SHARE=0.1 does a tenth.
+.PHONY: test-reliability reliability-figures fuzz
 test-reliability: install
-	SLUICE_RELIABILITY=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/reliability -o timeout=900 -rs --durations 10
+	-$(BIN)/python -m pip install --quiet --disable-pip-version-check 'atheris>=3'  # without it nothing is fuzzed
+	rm -f build/reliability.json
+	SLUICE_RELIABILITY=1 SLUICE_RELIABILITY_FIGURES=build/reliability.json SLUICE_RELIABILITY_SHARE=$(or $(SHARE),1) \
+		OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/reliability -o timeout=900 -rs --durations 10
+
+reliability-figures: install
+	$(BIN)/python -m tests.reliability.figures --into docs/reliability.md
+
+# Each parser of bodies against inputs that its coverage suggests, for so many minutes.
+MINUTES ?= 10
+fuzz: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'atheris>=3'
+	$(BIN)/python -m tests.reliability.fuzz --minutes $(MINUTES)
 
 lint: install
 	$(BIN)/ruff check .

@@ -207,6 +207,11 @@ class PictureCalibration:
         """Whether each place is compared with the same place of other pictures."""
         return self.judges[0].usual.aligned
 
+    @property
+    def ordinary_scores(self) -> Tensor:
+        """The nonconformity scores (n,) of the calibrating pictures, ascending, each under the judge that judges it."""
+        return self.scores[:, -1].sort().values
+
     def held_out(self, statistic: str) -> Tensor:
         """The log-likelihoods (n,) in nats of the calibrating pictures, each under the flow that knows nothing of it.
 

@@ -13,8 +13,9 @@ from flows.anomaly import PictureCalibration
 from trainer.pictures.folds import TrainedFlow
 from trainer.pictures.plan import FOLDS, PicturePlan
 from trainer.presets import Preset
+from trainer.report.drawing import png_of
 from trainer.report.evaluation import Quality
-from trainer.report.pictures import SAMPLE_TEMPERATURE, png_of
+from trainer.report.pictures import SAMPLE_TEMPERATURE
 
 _CARD = Template("""\
 # $name
