@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 from docs.generate.markdown import Table, code, one_line
 from service.api.app import create_app
 from service.api.v2.signatures import Signature, TensorInfo, signature
-from service.api.v2.signatures import _Facts as Facts
 from service.protocol.messages import Kind
 from service.protocol.model_info import TestInfo
+from tables import Schema
 
 HEAD = """\
 # HTTP API
@@ -75,6 +75,17 @@ def _description() -> dict[str, Any]:
     return create_app().openapi()
 
 
+class _Example(NamedTuple):
+    """A calibrated model of images, with maps."""
+
+    is_image: bool = True
+    item_shape: tuple[int, ...] = (28, 28)
+    latent_shape: tuple[int, ...] = (28, 28)
+    tests: tuple[TestInfo, ...] = (TestInfo("likelihood", ("bits_per_dim",)), TestInfo("latent", ("energy",)))
+    table: Schema | None = None
+    map: object = True
+
+
 def page() -> str:
     """The calls outside of /v2."""
     return HEAD + _calls(v2=False) + "## Documents\n\nObjects in JSON answers.\n\n" + _documents(v2=False)
@@ -82,13 +93,10 @@ def page() -> str:
 
 def page_v2() -> str:
     """The calls under /v2, and what each function of a model takes and gives."""
-    shape = (28, 28)
-    tests = (TestInfo("likelihood", ("bits_per_dim",)), TestInfo("latent", ("energy",)))
-    facts = Facts(True, shape, shape, tests)
     parts = [HEAD_V2]
     for kind in _KINDS:
         name = "mnist" if kind == "score" else f"mnist.{kind}"
-        parts += [f"### `{name}`\n\n", _tensors(signature(kind, facts)), "\n"]
+        parts += [f"### `{name}`\n\n", _tensors(signature(kind, _Example())), "\n"]
     return "".join(parts) + _calls(v2=True) + "## Documents\n\n" + _documents(v2=True)
 
 
