@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from service.media.table_columns import is_whole
 from service.protocol.errors import Unknown
 from service.protocol.messages import Kind
-from service.protocol.model_info import Catalogue, ModelInfo, TestInfo
-from tables import CONTINUOUS, INTEGER, Column, Schema
+from service.protocol.model_info import Catalogue, ModelInfo
+from tables import CONTINUOUS, INTEGER, Column
 
 ANY = -1
 """An extent that the request decides."""
@@ -63,23 +63,6 @@ class Signature:
         return tuple(tensor.name for tensor in self.outputs if not tensor.optional)
 
 
-class Modelled(Protocol):
-    """What the tensors of a model depend on: ``ModelInfo`` has all of it."""
-
-    @property
-    def is_image(self) -> bool: ...
-    @property
-    def item_shape(self) -> tuple[int, ...]: ...
-    @property
-    def latent_shape(self) -> tuple[int, ...]: ...
-    @property
-    def tests(self) -> tuple[TestInfo, ...]: ...
-    @property
-    def table(self) -> Schema | None: ...
-    @property
-    def map(self) -> object | None: ...
-
-
 class Called(NamedTuple):
     """A function of a served model, and the name that the client called it by."""
 
@@ -125,7 +108,7 @@ _SEED = _option("seed", "INT64")
 _FIT = _option("fit", "BOOL")
 
 
-def _items(model: Modelled, extent: int = ANY, name: str = "items", optional: bool = False) -> TensorInfo:
+def _items(model: ModelInfo, extent: int = ANY, name: str = "items", optional: bool = False) -> TensorInfo:
     # The numbers of a table are those of its columns: a time in seconds needs more than float32.
     datatype = "UINT8" if model.is_image else "FP32" if model.table is None else "FP64"
     return TensorInfo(name, datatype, (extent, *model.item_shape), optional)
@@ -135,7 +118,7 @@ def _each(name: str, datatype: str = "FP32", *shape: int, optional: bool = False
     return TensorInfo(name, datatype, (ANY, *shape), optional)
 
 
-def _taking(model: Modelled, name: str, extent: int, options: _Tensors) -> tuple[_Tensors, tuple[str, ...]]:
+def _taking(model: ModelInfo, name: str, extent: int, options: _Tensors) -> tuple[_Tensors, tuple[str, ...]]:
     """The inputs of a function of items: these under ``name``, or as columns by name, and the options.
 
     A column that is named like an option takes its place; the option then is a parameter only. No column can be sent
@@ -149,14 +132,14 @@ def _taking(model: Modelled, name: str, extent: int, options: _Tensors) -> tuple
     return (_items(model, extent, name, optional=bool(columns)), *columns, *rest), names
 
 
-def _giving(model: Modelled, others: _Tensors) -> tuple[_Tensors, frozenset[str]]:
+def _giving(model: ModelInfo, others: _Tensors) -> tuple[_Tensors, frozenset[str]]:
     """The outputs of a function of which items come: these, and on request their columns by name."""
     taken = {"items", *(tensor.name for tensor in others)}
     columns = tuple(column for column in _columns(model, ANY) if column.name not in taken)
     return (_items(model), *others, *columns), frozenset(column.name for column in columns)
 
 
-def _columns(model: Modelled, extent: int) -> _Tensors:
+def _columns(model: ModelInfo, extent: int) -> _Tensors:
     columns = () if model.table is None else model.table.columns
     return tuple(TensorInfo(column.name, _datatype(column), (extent, 1), optional=True) for column in columns)
 
@@ -167,12 +150,12 @@ def _datatype(column: Column) -> str:
     return "FP64" if column.kind in (CONTINUOUS, INTEGER) else "BYTES"
 
 
-def _score(model: Modelled) -> Signature:
+def _score(model: ModelInfo) -> Signature:
     options = (_SEED, _option("alpha", "FP64"), _option("fdr", "FP64"), _FIT)
     return Signature(*_taking(model, "items", ANY, options), tuple(_scores(model)))
 
 
-def _scores(model: Modelled) -> Iterator[TensorInfo]:
+def _scores(model: ModelInfo) -> Iterator[TensorInfo]:
     yield _each("log_likelihood", "FP64")
     if model.is_image:
         yield _each("bits_per_dim", "FP64")
@@ -187,12 +170,12 @@ def _scores(model: Modelled) -> Iterator[TensorInfo]:
         yield _each(MAP, "FP32", *model.item_shape[:2], optional=True)
 
 
-def _sample(model: Modelled) -> Signature:
+def _sample(model: ModelInfo) -> Signature:
     options = (_option("n", "INT64"), _SEED, _option("temperature", "FP64"))
     return Signature(options, (), *_giving(model, (TensorInfo("seed", "INT64", (1,)),)))
 
 
-def _inpaint(model: Modelled) -> Signature:
+def _inpaint(model: ModelInfo) -> Signature:
     options = (
         TensorInfo("mask", "BOOL", (1, *model.item_shape), optional=True),
         _option("n", "INT64"),
@@ -216,28 +199,23 @@ def _inpaint(model: Modelled) -> Signature:
     return Signature(*_taking(model, "image", 1, options), *_giving(model, others))
 
 
-def _encode(model: Modelled) -> Signature:
+def _encode(model: ModelInfo) -> Signature:
     outputs = (_each("latents", "FP32", *model.latent_shape), _each("log_abs_det"))
     return Signature(*_taking(model, "items", ANY, (_SEED, _FIT)), outputs)
 
 
-def _decode(model: Modelled) -> Signature:
+def _decode(model: ModelInfo) -> Signature:
     inputs = (_each("latents", "FP32", *model.latent_shape),)
     return Signature(inputs, (), *_giving(model, (_each("log_abs_det"),)))
 
 
-_MAKERS: Mapping[Kind, Callable[[Modelled], Signature]] = {
+_MAKERS: Mapping[Kind, Callable[[ModelInfo], Signature]] = {
     "score": _score,
     "sample": _sample,
     "inpaint": _inpaint,
     "encode": _encode,
     "decode": _decode,
 }
-
-
-def signature(kind: Kind, model: Modelled) -> Signature:
-    """The tensors of a function of such a model."""
-    return _MAKERS[kind](model)
 
 
 class _Same:
@@ -257,4 +235,4 @@ class _Same:
 
 @lru_cache(maxsize=256)
 def _signature(kind: Kind, model: _Same) -> Signature:
-    return signature(kind, model.model)
+    return _MAKERS[kind](model.model)
