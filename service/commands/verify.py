@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -32,19 +32,23 @@ def verify(references: tuple[str, ...], store: Path | str | None, as_json: bool)
         every = tuple(f"{name}@{version}" for name in shelf.names() for version in shelf.versions(name))
     found: list[dict[str, Any]] = []
     wanted = references or every
-    # Without --json the lines that come one by one show how far it is.
-    with bar(len(wanted), "verifying", "models") if as_json else nullcontext(lambda _: None) as move:
+    # Lines that came one by one would tear a bar apart.
+    at_once = not as_json and not sys.stderr.isatty()
+    with bar(len(wanted), "verifying", "models") as move:
         for place, reference in enumerate(wanted):
             try:
                 name, version = shelf.resolve(reference)
                 found.append({"reference": f"{name}@{version}", "passed": True, "checks": shelf.verify(name, version)})
             except StoreError as error:
                 found.append({"reference": reference, "passed": False, "reason": str(error)})
-            if not as_json:
+            if at_once:
                 _tell(found[-1])
             move(place + 1)
     if as_json:
         click.echo(json_text(found))
+    elif not at_once:
+        for one in found:
+            _tell(one)
     if not all(one["passed"] for one in found):
         raise SystemExit(1)
 

@@ -134,7 +134,7 @@ def inpainting_of(body: Body, spec: ItemSpec, fit: bool) -> tuple[Array, NDArray
 
 def with_hidden_places(array: Array, hidden: Array, spec: ItemSpec) -> tuple[Array, NDArray[np.bool_]]:
     """An item and where it is hidden, each (*S) or (1, *S), as ``inpainting_of`` gives them. Raises WrongValue."""
-    if hidden.ndim == 2 and len(spec.shape) == 3:
+    if len(spec.shape) == 3 and hidden.shape == spec.shape[:2]:
         hidden = np.broadcast_to(hidden[..., None], spec.shape)
     whole = _batch(array, spec.shape, "image")
     mask = _batch(np.ascontiguousarray(hidden), spec.shape, "mask")

@@ -54,6 +54,13 @@ def probing(server: Server, path: str = "/health/live") -> Iterator[Probes]:
         thread.join()
 
 
+def processes(server: Server) -> set[int]:
+    """The api processes and the device processes of a service."""
+    found = server.children("service.api") | server.children("service.device")
+    assert found
+    return found
+
+
 def memory(pid: int, what: str = "VmHWM") -> int:
     """Bytes of memory that a process holds: VmRSS now, VmHWM at most so far."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():

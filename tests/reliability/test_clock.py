@@ -17,6 +17,7 @@ from tests.reliability.asks import GOOD, INPAINT
 from tests.reliability.figures import Proof
 from tests.reliability.load import load
 from tests.reliability.markers import LONG, share_of
+from tests.reliability.probing import processes
 from tests.service.helpers import Running, Start, until
 from tests.service.servers import serving
 
@@ -107,7 +108,7 @@ def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         pytest.skip("the clock of processes is moved by a compiled library, on Linux")
     (tmp_path / "clock.c").write_text(SHIM)
     library, offset = tmp_path / "clock.so", tmp_path / "offset"
-    command = [compiler, "-shared", "-fPIC", "-O1", "-o", library, tmp_path / "clock.c", "-ldl"]
+    command = [compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(tmp_path / "clock.c"), "-ldl"]
     subprocess.run(command, check=True, capture_output=True)
     offset.write_bytes(struct.pack("l", 0))
     monkeypatch.setenv("LD_PRELOAD", str(library))
@@ -127,7 +128,7 @@ def test_processes_whose_clock_jumps_under_load_answer_as_before(
         serving(store, tmp_path / "log", api_processes=2, deadline=10) as server,
         load(server, GOOD, clients=6, pause=0.002) as running,
     ):
-        children = server.children("service")
+        children = processes(server)
         asks_the_time = [sys.executable, "-c", "import time; print(time.time())"]
         for number in range(share_of(40)):
             jump((YEARS, -YEARS, 3600, -3600, 1, 0)[number % 6])
@@ -137,7 +138,7 @@ def test_processes_whose_clock_jumps_under_load_answer_as_before(
                 assert float(told.stdout) > time.time() + YEARS / 2, "the clock of processes is moved"
             time.sleep(0.2)
         answers = running.stop()
-        proof.expect(server.children("service") == children, "a process was started again")
+        proof.expect(processes(server) == children, "a process was started again")
         proof.expect(server.metric("sluice_queue_jobs") == 0, "jobs are left")
     for one in answers.surprises:
         proof.expect(False, str(one))

@@ -16,9 +16,9 @@ from tests.reliability.asks import BAD, GOOD, JSON, NPY, large_array
 from tests.reliability.figures import Proof
 from tests.reliability.load import Answers, Ask, load
 from tests.reliability.markers import LONG, share_of
-from tests.reliability.probing import memory, settled
+from tests.reliability.probing import memory, processes, settled
 from tests.reliability.slow_readers import leave, read_slowly
-from tests.service.helpers import Running
+from tests.service.helpers import Start
 from tests.service.servers import Server, serving, wait_until
 
 REQUESTS, LEAVERS, READERS = share_of(200_000), share_of(1_000), share_of(200)
@@ -37,37 +37,38 @@ EVENTS = Ask(**{**vars(ENDLESS), "headers": JSON | {"Accept": "text/event-stream
 
 
 @pytest.mark.anyio
-async def test_mixed_requests_and_clients_that_leave_leave_nothing_behind(service: Running, proof: Proof) -> None:
+async def test_mixed_requests_and_clients_that_leave_leave_nothing_behind(start: Start, proof: Proof) -> None:
     moments = random.Random(0)
+    async with start(max_steps=10**6, queue_item_ticks=10**9) as service:
 
-    async def ask(one: Ask) -> None:
-        answer = await service.http.request(one.method, one.path, content=one.body, headers=dict(one.headers))
-        proof.expect(answer.status_code in one.expected, f"{one.name}: {answer.status_code} {answer.text[:200]}")
+        async def ask(one: Ask) -> None:
+            answer = await service.http.request(one.method, one.path, content=one.body, headers=dict(one.headers))
+            proof.expect(answer.status_code in one.expected, f"{one.name}: {answer.status_code} {answer.text[:200]}")
 
-    async def leaver() -> None:
-        waiting = asyncio.create_task(ask(ENDLESS if moments.random() < 0.5 else GOOD[0]))
-        await asyncio.sleep(moments.uniform(0, 0.05))
-        waiting.cancel()
+        async def leaver() -> None:
+            waiting = asyncio.create_task(ask(ENDLESS if moments.random() < 0.5 else GOOD[0]))
+            await asyncio.sleep(moments.uniform(0, 0.05))
+            waiting.cancel()
 
-    mixed = [ask(one) for one in (GOOD + BAD) * 4]
-    await asyncio.gather(*mixed, *(leaver() for _ in range(20)))
-    async with asyncio.timeout(20):
-        while service.waiting or service.jobs:
-            await asyncio.sleep(0.01)
+        mixed = [ask(one) for one in (GOOD + BAD) * 4]
+        await asyncio.gather(*mixed, *(leaver() for _ in range(20)))
+        async with asyncio.timeout(20):
+            while service.waiting or service.jobs:
+                await asyncio.sleep(0.01)
     proof.hold()
 
 
 @LONG
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are watched through /proc")
 def test_two_hundred_thousand_requests_leave_nothing_behind(store: Path, tmp_path: Path, proof: Proof) -> None:
-    with serving(store, tmp_path / "log", api_processes=1, max_steps=10**6) as server:
-        children = server.children("service")
+    with serving(store, tmp_path / "log", api_processes=1, max_steps=10**6, queue_item_ticks=10**9) as server:
+        children = processes(server)
         for _ in range(_WARM_UP):
             wave(server, proof, REQUESTS // 10 // _WARM_UP, LEAVERS // 10, READERS, 2.0)
         before = in_all(server)
         answers = wave(server, proof, REQUESTS, LEAVERS, READERS, 20.0)
         after = in_all(server)
-        proof.expect(server.children("service") == children, "a process was started again")
+        proof.expect(processes(server) == children, "a process was started again")
         settled(server, proof)
     growth = after / before - 1
     proof.expect(growth < GROWTH, f"memory grew by {growth:.1%}, from {before:,} to {after:,} bytes")
@@ -107,4 +108,4 @@ def wave(server: Server, proof: Proof, requests: int, leavers: int, readers: int
 def in_all(server: Server) -> int:
     """Bytes of memory of all processes together, once they have come to rest."""
     time.sleep(1)
-    return sum(memory(pid, "VmRSS") for pid in {server.process.pid, *server.children("service")})
+    return sum(memory(pid, "VmRSS") for pid in {server.process.pid, *processes(server)})

@@ -108,6 +108,9 @@ def test_storage_that_is_down_is_told_and_the_cache_goes_on(bucket: Bucket, tmp_
     bucket.door.faults = [lambda _: Answer("503 Service Unavailable")]
     again = opened(tmp_path)
     assert again.names() == ["points"]
+    tries = len(bucket.door.seen)
+    assert again.aliases("points") == {"default": 2}
+    assert len(bucket.door.seen) == tries, "storage that was down a moment ago is not waited for again"
     assert again.load(*again.resolve("points")).reference == "points@2"
     with pytest.raises(StoreError, match=r"s3://models/store: points/1/\S+: \w+ after 6 attempts"):
         again.load("points", 1)
