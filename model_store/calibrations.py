@@ -7,7 +7,15 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from flows import Flow
-from flows.anomaly import PICTURE_TESTS, Calibration, CrossCalibration, PictureCalibration, names_of, row_tests, tests_of
+from flows.anomaly import (
+    PICTURE_TESTS,
+    Calibration,
+    CrossCalibration,
+    PictureCalibration,
+    names_of,
+    row_tests,
+    tests_of,
+)
 from flows.architectures.lattice_flow import LatticeFlow
 from flows.tiles import TiledDensity
 from model_store import manifest as m

@@ -21,6 +21,7 @@ from model_store.draws import draws_from_png
 from model_store.errors import ModelRefused, UnknownModel
 from model_store.files import LARGEST_JSON, DamagedFile, read_checked, read_plain
 from model_store.precision import serving
+from model_store.signatures import TrustedKeys
 from model_store.weights import DamagedTensors, flow_from_bytes, from_bytes
 
 _LONGEST_SHOWN = 40
@@ -84,10 +85,16 @@ class LoadedModel:
             raise ModelRefused(self.name, self.version, str(error)) from error
 
 
-def read_manifest(directory: Path, name: str, version: int) -> m.Manifest:
-    """The manifest in a version's directory, parsed strictly. Raises ModelRefused."""
+def read_manifest(directory: Path, name: str, version: int, trusted: TrustedKeys | None = None) -> m.Manifest:
+    """The manifest in a version's directory, parsed strictly. Raises ModelRefused.
+
+    With ``trusted`` keys, one of them must have signed it; the bytes that were signed are the bytes that are parsed.
+    """
     try:
-        manifest = m.Manifest.model_validate_json(read_plain(directory, m.MANIFEST, LARGEST_JSON))
+        data = read_plain(directory, m.MANIFEST, LARGEST_JSON)
+        if trusted is not None:
+            trusted.check(directory, data)
+        manifest = m.Manifest.model_validate_json(data)
     except DamagedFile as error:
         raise ModelRefused(name, version, str(error)) from error
     except ValidationError as error:
@@ -124,14 +131,16 @@ def load_version(
     *,
     calibrated: bool = True,
     bfloat16: bool = False,
+    trusted: TrustedKeys | None = None,
 ) -> LoadedModel:
     """Load with every check: hashes, keys, shapes, dtypes, finite values, round trip, golden log-likelihood.
 
     ``calibrated=False`` leaves the calibration out, for a caller that replaces it. With ``bfloat16`` the flow that
     answers has nets of that precision, where publishing found them harmless and they pass a self-test of their own;
-    where they fail it the flow answers in float32, and ``fallback`` says why. Raises ModelRefused with the reason.
+    where they fail it the flow answers in float32, and ``fallback`` says why. With ``trusted`` keys a version that none
+    of them signed is refused. Raises ModelRefused with the reason.
     """
-    manifest = read_manifest(directory, name, version)
+    manifest = read_manifest(directory, name, version, trusted)
     try:
         data = {file: read_checked(directory, file, entry) for file, entry in manifest.files.items()}
         for required in (m.WEIGHTS, m.GOLDEN, m.CARD):

@@ -11,7 +11,7 @@ from sluice_client import sending
 
 from docs.generate.fields import docstrings
 from docs.generate.markdown import Table, code, one_line
-from service import logs
+from service import logs, settings
 from service.settings import Settings
 
 HEAD = """\
@@ -41,6 +41,8 @@ _BOUNDS = {
     annotated_types.Le: ("le", "at most {}"),
     annotated_types.Lt: ("lt", "less than {}"),
 }
+_MADE: dict[Any, str] = {settings.shipped_store: "the store that ships", settings.cache_folder: code("~/.cache/sluice")}
+"""What functions that make a default give."""
 _KINDS = {"int": "whole number", "float": "number", "bool": "true or false", "str": "text", "Path": "path"}
 
 
@@ -67,7 +69,7 @@ def _linked(text: str) -> str:
 
 def _default(field: FieldInfo) -> str:
     if field.default_factory is not None:
-        return "the store that ships"
+        return _MADE[field.default_factory]
     value: Any = field.default
     if value is None or value == "":
         return "unset"

@@ -193,6 +193,11 @@ class PictureCalibration:
         return len(self.scores)
 
     @property
+    def sizes(self) -> tuple[int, ...]:
+        """How many calibrating pictures each judge ranks a picture among."""
+        return tuple(ordered.shape[1] for ordered in self._sorted)
+
+    @property
     def tests(self) -> tuple[Test, ...]:
         """The tests that make up a verdict."""
         return PICTURE_TESTS
@@ -239,14 +244,18 @@ class PictureCalibration:
         at_least, above = torch.zeros(2, columns, dtype=torch.long, device=densities.device).unbind(0)
         more = torch.zeros(densities.shape[1:], dtype=torch.long, device=densities.device)
         rarity = densities.new_zeros(densities.shape[1:])
+        each_ranks = []
         for judge, ordered, maxima in zip(self.judges, self._sorted, self._maxima, strict=True):
             own = densities[judge.fold]
             places = judge.usual.scores(own)
             rarity += judge.usual.rarity(places) / len(self.judges)
             more += len(maxima) - torch.searchsorted(maxima, places.double().contiguous())
             scores = judge.test_scores(own, places).float().double()[:, None].contiguous()
-            at_least += ordered.shape[1] - torch.searchsorted(ordered, scores)[:, 0]
-            above += ordered.shape[1] - torch.searchsorted(ordered, scores, right=True)[:, 0]
+            lower = torch.searchsorted(ordered, scores)[:, 0]
+            lower_or_equal = torch.searchsorted(ordered, scores, right=True)[:, 0]
+            at_least += ordered.shape[1] - lower
+            above += ordered.shape[1] - lower_or_equal
+            each_ranks.append(torch.stack([lower, lower_or_equal], dim=1).roll(1, dims=0))
         p_values = (1 + at_least).double() / (self.size + 1)
         ranks = (2 * self.size - at_least - above)[:-1]
         likelihood = self.log_likelihood(densities)
@@ -257,6 +266,7 @@ class PictureCalibration:
                 p_values[-1:],
                 {test.name: p_values[k : k + 1] for k, test in enumerate(PICTURE_TESTS)},
                 self._normal_score_of.index_select(0, ranks)[None],
+                torch.stack(each_ranks)[None],
             ),
             rarity,
             (1 + more).double() / (self.size + 1),
