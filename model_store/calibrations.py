@@ -46,9 +46,7 @@ def calibration_to_bytes(calibration: AnyCalibration, weights_dtype: m.Dtype = "
     return to_bytes(tensors)
 
 
-def calibration_of(
-    flow: Flow, manifest: m.Manifest, data: Mapping[str, bytes]
-) -> AnyCalibration | None:
+def calibration_of(flow: Flow, manifest: m.Manifest, data: Mapping[str, bytes]) -> AnyCalibration | None:
     """The calibration that a manifest describes, on the flow's device, or None where it has none.
 
     Raises DamagedTensors or DamagedFile for any other.
