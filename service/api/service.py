@@ -13,6 +13,7 @@ from typing import TypeVar
 from service.api.authority import Authority
 from service.api.guard import BytesInFlight
 from service.api.request_metrics import RequestMetrics
+from service.api.tracing import Tracing
 from service.media.effort import Effort
 from service.protocol.client import device_lost
 from service.protocol.defaults import DRAWN_SEED_BITS
@@ -50,6 +51,8 @@ class Service:
         """Who may do what; None where requests need no key."""
         self.metrics = RequestMetrics()
         self.bodies = BytesInFlight(settings.max_bytes_in_flight)
+        self.tracing = Tracing.from_environment()
+        """Makes spans, where OpenTelemetry is configured."""
         self.draining = False
         """Whether the service says "not ready" and goes on answering."""
         self._light = ThreadPoolExecutor(settings.decoders, "sluice-decode")
@@ -61,6 +64,8 @@ class Service:
 
     async def stop(self) -> None:
         await self.device.stop()
+        if self.tracing is not None:
+            await asyncio.to_thread(self.tracing.stop)
         for pool in (self._light, self._heavy):
             pool.shutdown(wait=False, cancel_futures=True)
 
