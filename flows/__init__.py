@@ -12,6 +12,7 @@ from flows.errors import ArchitectureError, FlowError, InputOutsideDomain, Shape
 from flows.flow import Flow, bits_per_dim
 from flows.nets import MLP, ConvNet, ResidualNet
 from flows.priors import Prior, StandardLogistic, StandardNormal
+from flows.stacked import StackedFlows
 from flows.transforms.columns import DequantiseColumns
 from flows.transforms.convolution import InvertibleConvolution
 from flows.transforms.coupling import AdditiveCoupling, AffineCoupling, Coupling, EvenOdd, Split
@@ -57,6 +58,7 @@ __all__ = [
     "SplineCoupling",
     "Split",
     "Squeeze",
+    "StackedFlows",
     "StandardLogistic",
     "StandardNormal",
     "Standardise",

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from flows import Flow, inpainting
-from flows.anomaly import MapCalibration, Recipe
+from flows.anomaly import Calibration, CrossCalibration, MapCalibration, PictureCalibration, Recipe
 from flows.nets.precision import exact_float32
 from model_store import manifest as m
 from model_store import selftest
@@ -39,7 +39,8 @@ class LoadedModel:
     """The flow in float32, with which the card's and the golden log-likelihoods were measured."""
     serving: Flow
     """The flow that answers: ``flow`` itself, or a copy with nets of bfloat16 where those were asked for."""
-    calibration: AnyCalibration | None
+    calibration: Calibration | CrossCalibration | None
+    """What judges items of one shape; None without p-values, and for a model of pictures of any size."""
     deviation: selftest.Deviation
     directory: Path = field(repr=False)
     least_rows: selftest.LeastRows | None = None
@@ -50,6 +51,8 @@ class LoadedModel:
     fallback: str | None = None
     """Why ``serving`` is in float32 although nets of bfloat16 were asked for and published as harmless; else None."""
 
+    pictures: PictureCalibration | None = None
+    """What judges pictures of any size, and their places; None for all other models."""
     map: MapCalibration | None = None
     """What tells where a picture is strange; None for vectors, and for versions published before there were maps."""
     published_survey: inpainting.Survey | None = field(default=None, repr=False)
@@ -62,6 +65,11 @@ class LoadedModel:
         It is of the published draws. A version without them draws a few items at the first use and keeps the survey.
         """
         return self.published_survey if self.published_survey is not None else inpainting.survey(self.serving)
+
+    @property
+    def judging(self) -> AnyCalibration | None:
+        """What judges items, whatever their kind; None without p-values."""
+        return self.calibration if self.pictures is None else self.pictures
 
     @property
     def reference(self) -> str:
@@ -157,6 +165,7 @@ def load_version(
         calibration = calibration_of(flow, manifest, data) if calibrated else None
         if manifest.pictures is not None and manifest.calibration is None:
             raise DamagedTensors("a model of pictures of any size needs a calibration")
+        pictures = calibration if isinstance(calibration, PictureCalibration) else None
         anomaly_map = _map(flow, manifest.map, data)
         answering, fallback = _serving(flow, manifest, golden) if bfloat16 else (flow, None)
         survey = None
@@ -173,7 +182,8 @@ def load_version(
         manifest=manifest,
         flow=flow,
         serving=answering,
-        calibration=calibration,
+        calibration=None if isinstance(calibration, PictureCalibration) else calibration,
+        pictures=pictures,
         deviation=deviation,
         directory=directory,
         least_rows=least_rows,

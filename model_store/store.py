@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("sluice")
 
-_STORE = "store.json"
+STORE_FILE = "store.json"
 
 
 def default_root() -> Path:
@@ -83,7 +83,7 @@ class Store:
         names = self.names()
         if not names:
             raise UnknownModel("the store holds no model")
-        chosen = read_object(self.root, _STORE).get(DEFAULT)
+        chosen = read_object(self.root, STORE_FILE).get(DEFAULT)
         return chosen if chosen in names else min(names, key=lambda name: (not self.versions(name), name))
 
     def resolve(self, text: str | None = None) -> tuple[str, int]:

@@ -156,6 +156,11 @@ class Calibration:
             self.judge(found),
         )
 
+    @property
+    def ordinary_scores(self) -> Tensor:
+        """The nonconformity scores (n,) of the held-out items, ascending, which p-values rank an item among."""
+        return self._combined
+
     def held_out(self, statistic: str) -> Tensor:
         """The values (n,) of a reported statistic over the held-out items, in its own unit."""
         return self.nonconformity.in_units(self.features.T.double(), statistic)

@@ -219,6 +219,11 @@ class CrossCalibration:
         """The number of rows that are kept as neighbours."""
         return len(self.kept)
 
+    @property
+    def ordinary_scores(self) -> Tensor:
+        """The nonconformity scores (n,) of the calibrating rows, ascending, each under the member that judges it."""
+        return self.scores.sum(dim=1).sort().values
+
     def held_out(self, statistic: str) -> Tensor:
         """The log-likelihoods (n,) in nats of the calibrating rows, each under the member that judges it.
 

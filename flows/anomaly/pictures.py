@@ -37,6 +37,11 @@ HALVES = 2
 _ROUNDING = 2.0**10
 """Scores are rounded to its inverse, so that another machine's rounding changes nothing."""
 _HIGHEST = 1e6
+_LEAD = 2.0
+"""Spreads by which the likelihood must be further out than the strangest place to count as much.
+
+It sees what is wrong with a whole picture. A fault in a small part hardly moves it, and its noise would hide the fault.
+"""
 
 
 class Judge(NamedTuple):
@@ -65,7 +70,8 @@ class Judge(NamedTuple):
         each = (found - middle) / spread
         each = torch.stack([each[0].abs(), each[1]]).nan_to_num(nan=_HIGHEST, posinf=_HIGHEST, neginf=-_HIGHEST)
         each = each.clamp(-_HIGHEST, _HIGHEST)
-        return (torch.cat([each, each.logsumexp(dim=0, keepdim=True)]) * _ROUNDING).round() / _ROUNDING
+        both = torch.logaddexp(each[:1] - _LEAD, each[1:])
+        return (torch.cat([each, both]) * _ROUNDING).round() / _ROUNDING
 
 
 class PictureAssessment(NamedTuple):
@@ -138,7 +144,8 @@ class PictureCalibration:
     ) -> PictureCalibration:
         """``of``, where the log-densities (H, W) of each picture's pixels under its fold's flow are known."""
         widths = widths_for(sorted(min(each.shape) for each in pixels)[len(pixels) // 2])
-        judges, judged = [], torch.zeros(len(pixels), dtype=torch.long)
+        judges: list[Judge] = []
+        judged = torch.zeros(len(pixels), dtype=torch.long)
         scores = torch.zeros(len(pixels), len(PICTURE_TESTS) + 1, dtype=torch.float64)
         maxima = torch.zeros(len(pixels), dtype=torch.float64)
         for fold in range(len(densities)):
@@ -168,7 +175,8 @@ class PictureCalibration:
         return cls(
             densities,
             judges,
-            *(tensors[name] for name in ("held_out", "maxima")),
+            tensors["held_out"],
+            tensors["maxima"],
             tensors["judged"].long(),
             tensors["log_likelihoods"],
         )
@@ -211,6 +219,11 @@ class PictureCalibration:
     def aligned(self) -> bool:
         """Whether each place is compared with the same place of other pictures."""
         return self.judges[0].usual.aligned
+
+    @property
+    def ordinary_scores(self) -> Tensor:
+        """The nonconformity scores (n,) of the calibrating pictures, ascending, each under the judge that judges it."""
+        return self.scores[:, -1].sort().values
 
     def held_out(self, statistic: str) -> Tensor:
         """The log-likelihoods (n,) in nats of the calibrating pictures, each under the flow that knows nothing of it.

@@ -47,6 +47,10 @@ class Standardise(Transform):
     def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
         return y * self.log_std.exp() + self.mean, self.log_std.sum().expand(y.shape[0])
 
+    def matrix(self) -> tuple[Tensor, Tensor]:
+        """M (D, D) with y = (x - mean) M for rows x, and log|det M|."""
+        return (-self.log_std).exp().diag(), -self.log_std.sum()
+
     @torch.no_grad()
     def initialise(self, x: Tensor) -> Tensor:
         exact = x.double()
@@ -106,6 +110,10 @@ class Whitening(Transform):
 
     def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
         return self._scale(y, sign=-1) + self.mean, -self._log_abs_det.expand(y.shape[0])
+
+    def matrix(self) -> tuple[Tensor, Tensor]:
+        """M (D, D) with y = (x - mean) M for rows x, and log|det M|."""
+        return self._scale(torch.eye(self.dimensions).to(self.directions), sign=1), self._log_abs_det
 
     @property
     def _log_abs_det(self) -> Tensor:

@@ -32,10 +32,10 @@ async def read_body(exchange: Exchange, accepted: tuple[str, ...], most_files: i
     if found != MULTIPART:
         return Body(found, [Part("body", found, data)])
     size = len(data) if len(data) > _LARGE else 0
-    return await exchange.service.compute(lambda: _parts(data, header, most_files), size)
+    return await exchange.service.compute(lambda: parts_of(data, header, most_files), size)
 
 
-def _parts(data: bytes, content_type: str, most_files: int) -> Body:
+def parts_of(data: bytes, content_type: str, most_files: int) -> Body:
     parts: list[Part] = []
     ended = False
 

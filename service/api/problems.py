@@ -40,6 +40,7 @@ STATUS = {
 REJECTED = frozenset({"too_large", "queue_full", "unavailable"})
 """Kinds that mean: for want of room or of a model. The metrics count them by reason."""
 
+NO_MEMORY = "there is not enough memory for this request now"
 _MEMORY_RETRY_AFTER = 2
 """Seconds after which a request may come again that met too little memory: others that hold it are over by then."""
 
@@ -78,7 +79,7 @@ def problem_of(error: BaseException) -> Problem:
     if isinstance(error, Problem):
         return error
     if isinstance(error, MemoryError):
-        return Unavailable("there is not enough memory for this request now", retry_after=_MEMORY_RETRY_AFTER)
+        return Unavailable(NO_MEMORY, retry_after=_MEMORY_RETRY_AFTER)
     logger.error("a request failed", exc_info=error)
     return Unexpected()
 

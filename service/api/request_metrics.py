@@ -79,6 +79,9 @@ class RequestMetrics:
         self.cancelled = self._counter("cancelled", "Requests given up before their answer", "reason")
         self._scored_items = self._counter("scored_items", "Items that got a score", "model")
         self._anomalous = self._counter("anomalous_items", "Scored items whose p-value was at most alpha", "model")
+        self._promised = self._counter(
+            "promised_alarms", "The sum of alpha over scored items: what would be flagged if all were ordinary", "model"
+        )
         self.of_keys = self._counter(
             "key_requests", "Answered requests by the API key that they showed", "key", "status"
         )
@@ -138,11 +141,11 @@ class RequestMetrics:
             self._tallies.of(lambda _: last.set(time.time())),
         )
 
-    def _scored_of(self, model: str) -> tuple[Tally, Tally]:
-        """The counts of a model's scored items, and of the anomalous ones among them."""
-        children = (counter.labels(model) for counter in (self._scored_items, self._anomalous))
-        scored, anomalous = (self._tallies.of(child.inc) for child in children)
-        return scored, anomalous
+    def _scored_of(self, model: str) -> tuple[Tally, Tally, Tally]:
+        """The counts of a model's scored items, of the anomalous ones among them, and of the alarms promised."""
+        children = (counter.labels(model) for counter in (self._scored_items, self._anomalous, self._promised))
+        scored, anomalous, promised = (self._tallies.of(child.inc) for child in children)
+        return scored, anomalous, promised
 
     def _children_of(self, route: str, status: int) -> tuple[Tally, Histogram]:
         return self._tallies.of(self.requests.labels(route, str(status)).inc), self._seconds.labels(route)

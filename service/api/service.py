@@ -14,6 +14,7 @@ from service.api.authority import Authority
 from service.api.guard import BytesInFlight
 from service.api.request_metrics import RequestMetrics
 from service.api.tracing import Tracing
+from service.api.turnstile import Turnstile
 from service.media.effort import Effort
 from service.protocol.client import device_lost
 from service.protocol.defaults import DRAWN_SEED_BITS
@@ -49,6 +50,7 @@ class Service:
         self.settings, self.device = settings, device
         self.authority = None if settings.keys_file is None else Authority(settings.keys_file, len(device.up))
         """Who may do what; None where requests need no key."""
+        self.turnstile = Turnstile()
         self.metrics = RequestMetrics()
         self.bodies = BytesInFlight(settings.max_bytes_in_flight)
         self.tracing = Tracing.from_environment()

@@ -25,10 +25,10 @@ from service.device.registry import Registry
 from service.device.runner import Runner
 from service.device.scheduler import Scheduler
 from service.device.warm_up import warm_up, warm_up_sizes
+from service.opened_store import store_of
 from service.protocol.errors import Problem, Unavailable, Unknown
 from service.protocol.model_info import RefusedInfo
 from service.settings import Settings
-from service.stores import store_of
 
 logger = logging.getLogger("sluice")
 

@@ -31,26 +31,29 @@ class SentRows(NamedTuple):
     """Items of a table's model, and what the sender should know."""
 
     items: NDArray[np.float32]
-    """(N, D), NaN where a cell is missing."""
+    """(N, D), NaN where a cell is missing. Rows with a fault are left out."""
     notes: tuple[str, ...] = ()
+    faults: Mapping[int, str] = {}
+    """Why rows cannot be items, by their places among all rows that were sent."""
 
 
-def rows_of_body(kind: str, data: bytes, table: Table, most: int) -> SentRows:
+def rows_of_body(kind: str, data: bytes, table: Table, most: int, skip_bad: bool = False) -> SentRows:
     """The rows of a body of type text/csv, application/json (under ``items``) or application/x-npy.
 
     Rows are objects by column name, or lists in the model's order. Raises WrongValue, Malformed or TooLarge; the
-    problem's field is ``items`` or ``items[3]``.
+    problem's field is ``items`` or ``items[3]``. With ``skip_bad`` rows with a fault are left out instead, as long as
+    one row has none.
     """
     try:
         if kind == CSV:
-            return _checked(rows_of_text(table.schema, data, most), table)
+            return _sent(rows_of_text(table.schema, data, most), table, skip_bad)
         if kind == JSON:
-            return _checked(_rows_of_json(_member(data, "items"), table.schema, most), table)
+            return _sent(_rows_of_json(_member(data, "items"), table.schema, most), table, skip_bad)
     except ColumnMismatch as error:
         raise WrongValue(str(error), "items") from error
     except TableError as error:
         raise WrongValue(f"the body {error}", "items") from error
-    return SentRows(items_of_array(from_npy(data), table, "items"))
+    return _sent(Rows(_numbers_of_array(from_npy(data), table.schema, "items"), {}), table, skip_bad)
 
 
 def items_of_array(array: Array, table: Table, field: str, first: int = 0) -> NDArray[np.float32]:
@@ -164,20 +167,41 @@ def _numbers_of_array(array: Array, schema: Schema, field: str) -> NDArray[np.fl
     return batch.astype(np.float64)
 
 
+def _sent(rows: Rows, table: Table, skip_bad: bool) -> SentRows:
+    """Rows as items: all of them, or those without a fault."""
+    if not skip_bad:
+        return _checked(rows, table)
+    faults = {place: str(fault) for place, fault in rows.faults.items()}
+    items = table.schema.entries(rows.numbers)
+    for place in np.flatnonzero(_unfit(items, table).any(axis=1)).tolist():
+        faults.setdefault(place, _unfit_cell(items[place], table))
+    if len(faults) == len(items):
+        return _checked(rows, table)
+    return SentRows(np.delete(items, list(faults), axis=0), rows.notes, dict(sorted(faults.items())))
+
+
+def _unfit(items: NDArray[np.float32], table: Table) -> NDArray[np.bool_]:
+    """Which entries (N, D) no item may hold: infinite ones, and missing ones unless the model takes them."""
+    return np.isinf(items) if table.takes_missing else ~np.isfinite(items)
+
+
+def _unfit_cell(item: NDArray[np.float32], table: Table) -> str:
+    """What is wrong with the first unfit entry of an item (D,)."""
+    place = int(_unfit(item, table).argmax())
+    what = "is missing, and this model takes no missing values" if np.isnan(item[place]) else "is too large"
+    return f"column {table.schema.names[place]!r} {what}"
+
+
 def _checked(rows: Rows, table: Table, field: str = "items", start: int = 0) -> SentRows:
     """Rows as items. Raises WrongValue for the first that has a fault, or a missing cell where none may be."""
     if rows.faults:
         first = min(rows.faults)
         raise WrongValue(f"item {first}: {rows.faults[first]}", f"{field}[{first}]")
     items = table.schema.entries(rows.numbers)
-    infinite = np.isinf(items)
-    if not table.takes_missing:
-        infinite |= np.isnan(items)
-    if infinite.any():
-        row, place = (int(at) for at in np.argwhere(infinite)[0])
-        name = table.schema.names[place]
-        what = "is missing, and this model takes no missing values" if np.isnan(items[row, place]) else "is too large"
-        raise WrongValue(f"item {start + row}: column {name!r} {what}", f"{field}[{start + row}]")
+    unfit = _unfit(items, table).any(axis=1)
+    if unfit.any():
+        row = int(unfit.argmax())
+        raise WrongValue(f"item {start + row}: {_unfit_cell(items[row], table)}", f"{field}[{start + row}]")
     return SentRows(items, rows.notes)
 
 

@@ -13,16 +13,16 @@ from service.device import hardware
 from service.device.descriptions import info_of
 from service.device.loop import DeviceLoop
 from service.device.main import in_process
+from service.opened_store import store_of
 from service.protocol.client import DeviceClient
 from service.protocol.model_info import ModelInfo
 from service.settings import Settings
-from service.stores import store_of
 
 _YEAR = 365 * 86_400.0
 """Seconds: nobody gives up the work of a command but its user."""
 
 
-def load_model(reference: str | None, store: Path | None, settings: Settings) -> LoadedModel:
+def load_model(reference: str | None, store: Path | str | None, settings: Settings) -> LoadedModel:
     """A model with every check, on the device of the settings. Raises StoreError."""
     shelf, device = store_of(settings, store), hardware.device_of(settings)
     return shelf.load(*shelf.resolve(reference), device, bfloat16=hardware.bfloat16_allowed(settings, device))

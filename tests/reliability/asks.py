@@ -46,7 +46,7 @@ GOOD = [
         "v2",
         "POST",
         "/v2/models/digits/infer",
-        _json({"inputs": [{"name": "items", "datatype": "UINT8", "shape": [1, 8, 8], "data": _DIGITS[0].tolist()}]}),
+        _json({"inputs": [{"name": "items", "datatype": "UINT8", "shape": [1, 8, 8], "data": _DIGITS[:1].tolist()}]}),
         JSON,
         weight=2,
     ),

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import itertools
 import json
+import os
 import random
 import selectors
 import socket
@@ -18,8 +19,8 @@ import time
 from collections import deque
 from typing import Any
 
-_MOST_TOLD = 2000
-"""Surprises and bodies that are told one by one; of more, their count would say enough."""
+_MOST_BODIES = 2000
+"""Different bodies of one request that are told; one more would say nothing new."""
 
 
 class Tally:
@@ -35,12 +36,11 @@ class Tally:
         self.count += 1
         self.statuses[status] = self.statuses.get(status, 0) + 1
         if status not in ask.expected:
-            if len(self.surprises) < _MOST_TOLD:
-                text = said[:200].decode("utf-8", "replace")
-                self.surprises.append((ask.name, status, text, began, time.monotonic()))
+            text = said[:200].decode("utf-8", "replace")
+            self.surprises.append((ask.name, status, text, began, time.monotonic()))
         elif status == 200:
             known = self.bodies.setdefault(ask.name, set())
-            if len(known) < _MOST_TOLD:
+            if len(known) < _MOST_BODIES:
                 known.add(hashlib.sha256(said).hexdigest())
 
     def told(self, seconds: float, whole: bool) -> str:
@@ -163,7 +163,7 @@ def main() -> None:
         soonest = min((when for when, _ in idle), default=now + 0.5)
         for key, _ in selector.select(max(0.0, min(0.5, soonest - now))):
             if key.data is None:
-                over = over or not sys.stdin.buffer.read1(1)  # type: ignore[attr-defined]
+                over = over or not os.read(sys.stdin.fileno(), 1)
                 continue
             client = clients[key.data]
             assert client.socket is not None

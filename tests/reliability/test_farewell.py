@@ -16,7 +16,7 @@ from tests.reliability.asks import SAMPLE, SCORE
 from tests.reliability.figures import Proof
 from tests.reliability.load import load
 from tests.reliability.markers import LONG
-from tests.service.helpers import EVENTS, Running, events_in, until
+from tests.service.helpers import EVENTS, Start, events_in, until
 from tests.service.servers import serving, wait_until
 
 ENDLESS = "/inpaint/endless?model=points&steps=1000000&method=nice"
@@ -24,8 +24,8 @@ HALF_POINT = {"image": [0.5, None]}
 
 
 @pytest.mark.anyio
-async def test_a_stream_is_told_that_the_service_ends(start: type[Running]) -> None:
-    async with start(max_steps=10**6) as service:  # type: ignore[attr-defined]
+async def test_a_stream_is_told_that_the_service_ends(start: Start) -> None:
+    async with start(max_steps=10**6) as service:
         begun = await service.http.put(ENDLESS, json=HALF_POINT)
         assert begun.status_code == 202, begun.text
         following = asyncio.create_task(service.http.get("/inpaint/endless", headers=EVENTS))

@@ -15,13 +15,14 @@ from tests.reliability.asks import INPAINT, SAMPLE, SCORE
 from tests.reliability.figures import Proof
 from tests.reliability.load import Surprise, load
 from tests.reliability.markers import LONG, share_of
-from tests.service.servers import Server, alive, serving, wait_until
+from tests.reliability.probing import processes, settled
+from tests.service.servers import alive, serving, wait_until
 
 pytestmark = [pytest.mark.skipif(sys.platform != "linux", reason="processes are watched through /proc"), LONG]
 
 MOMENTS = share_of(20)
 READY_AGAIN = 5.0
-"""Seconds, on a quiet machine."""
+"""Seconds. On a machine that is so busy that the first start took long, one and a half times as long as that."""
 ASKS = [SCORE, SAMPLE, INPAINT]
 
 # The service ends when a process dies three times within a minute, which other tests prove. Here they may.
@@ -53,10 +54,12 @@ def since(surprises: list[Surprise], kills: list[tuple[float, float]], slack: fl
 def test_a_device_that_is_killed_costs_what_it_held(server_that_may_die: Path, tmp_path: Path, proof: Proof) -> None:
     moments = random.Random(1)
     kills: list[tuple[float, float]] = []
+    began = time.monotonic()
     with (
         serving(server_that_may_die, tmp_path / "log", api_processes=2) as server,
-        load(server, ASKS, clients=6, pause=0.005) as running,
+        load(server, ASKS, clients=6, pause=0.01) as running,
     ):
+        first = time.monotonic() - began
         for _ in range(MOMENTS):
             time.sleep(moments.uniform(0.05, 1.0))
             device = server.device()
@@ -74,7 +77,7 @@ def test_a_device_that_is_killed_costs_what_it_held(server_that_may_die: Path, t
     for one in answers.surprises:
         proof.expect(one.status == 503, f"no 503: {one}")
     slowest = max(well - killed for killed, well in kills)
-    proof.expect(slowest < READY_AGAIN, f"ready again after {slowest:.1f} s")
+    proof.expect(slowest < max(READY_AGAIN, 1.5 * first), f"ready again after {slowest:.1f} s, at first {first:.1f} s")
     proof.measured["ready again, slowest"] = f"{slowest:.1f} s"
     proof.measured["answered 503 meanwhile"] = f"{len(answers.surprises):,}"
     proof.hold()
@@ -121,24 +124,14 @@ def test_a_supervisor_that_is_killed_leaves_no_process_and_can_be_started_again(
             serving(store, tmp_path / "log", ready=number % 4 == 0, api_processes=1) as server,
             load(server, ASKS, clients=2, pause=0.01),
         ):
-            time.sleep(moments.uniform(0.0, 3.0))
-            children = server.children("service")
+            time.sleep(moments.uniform(0.0, 1.5))
+            children = processes(server)
             server.process.kill()
             proof.injected()
             began = time.monotonic()
             wait_until(lambda pids=children: not any(map(alive, pids)), 30)  # type: ignore[misc]
-            proof.expect(time.monotonic() - began < READY_AGAIN, "children outlive their parent")
+            gone = time.monotonic() - began
+            proof.expect(gone < READY_AGAIN, f"children outlive their parent by {gone:.1f} s")
     with serving(store, tmp_path / "log") as server:
         proof.expect(server.post("/sample").status_code == 200, "it cannot be started again")
     proof.hold()
-
-
-def settled(server: Server, proof: Proof) -> None:
-    """Nothing is left of the load."""
-    for gauge in ("sluice_queue_jobs", "sluice_queue_item_ticks"):
-        try:
-            wait_until(lambda name=gauge: server.metric(name) == 0, 10)  # type: ignore[misc]
-        except AssertionError:
-            proof.expect(False, f"{gauge} is {server.metric(gauge)}")
-    # The question itself is one.
-    proof.expect(server.metric("sluice_requests_in_flight") <= 1, "requests in flight are counted that are over")

@@ -27,7 +27,7 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("rounds", [len(BAD), pytest.param(share_of(200), marks=LONG)])
+@pytest.mark.parametrize("rounds", [len(BAD), pytest.param(share_of(100), marks=LONG)])
 async def test_a_bad_item_fails_alone(start: Start, rounds: int, proof: Proof) -> None:
     places = np.random.default_rng(1)
     async with start() as service:
@@ -50,7 +50,7 @@ async def test_a_bad_item_fails_alone(start: Start, rounds: int, proof: Proof) -
     proof.hold()
 
 
-@pytest.mark.parametrize("rounds", [1, pytest.param(share_of(100), marks=LONG)])
+@pytest.mark.parametrize("rounds", [1, pytest.param(share_of(50), marks=LONG)])
 async def test_an_item_that_breaks_its_tick_fails_alone(
     start: Start, rounds: int, monkeypatch: pytest.MonkeyPatch, proof: Proof
 ) -> None:

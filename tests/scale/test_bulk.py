@@ -70,8 +70,8 @@ def test_a_run_killed_at_ten_moments_gives_the_bytes_of_an_undisturbed_one(
 ) -> None:
     rows = np.random.default_rng(1).standard_normal((400_000, 2)).astype(np.float32)
     np.savetxt(tmp_path / "rows.csv", rows, delimiter=",", header="x,y", comments="")
-    given = ("score", tmp_path / "rows.csv", "--model", "points", "--store", calibrated_store)
-    given = (*given, "--devices", devices, "--part-rows", 10_000)
+    options = ("--model", "points", "--store", calibrated_store, "--devices", devices, "--part-rows", 10_000)
+    given = ("score", tmp_path / "rows.csv", *options)
     began = time.monotonic()
     run(*given, "-o", f"{tmp_path}/undisturbed/")
     took = time.monotonic() - began

@@ -18,8 +18,8 @@ from model_store import Published
 from tables import KINDS, Kind
 from tables.loading import Wishes
 from trainer.commands.options import data_dir_option, device_option, store_option
-from trainer.commands.train_pictures import train_pictures
 from trainer.commands.table_report import told
+from trainer.commands.train_pictures import train_pictures
 from trainer.data import HELD_OUT_SHARE, OwnData
 from trainer.errors import Diverged, TrainerError
 from trainer.presets import PRESETS, Precision, Preset, table
@@ -262,16 +262,16 @@ def main(
             "again: it continues from the last state that was written"
         ) from error
     if as_json:
-        at = published and {"name": published.name, "version": published.version, "path": str(published.path)}
+        at = published and {"name": published.name, "version": published.version, "path": published.place}
         click.echo(json.dumps({"test": dataclasses.asdict(quality), "published": at}, indent=1))
         return
     click.echo(f"test: {quality}")
     if published and published.new:
-        click.echo(f"published {published.name}@{published.version} at {published.path}")
+        click.echo(f"published {published.name}@{published.version} at {published.place}")
         click.echo(published.verdicts)
     elif published:
         click.echo(
-            f"this run is published already, as {published.name}@{published.version} at {published.path}; "
+            f"this run is published already, as {published.name}@{published.version} at {published.place}; "
             "--fresh trains it anew"
         )
 

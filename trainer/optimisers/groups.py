@@ -14,7 +14,7 @@ from trainer.presets import Preset
 
 SCALING_BOOST = 10.0
 """How many times as high as that of other parameters the learning rate of a diagonal scaling is."""
-_BETAS = (0.9, 0.99)
+BETAS = (0.9, 0.99)
 """Decay of AdamW's first and second moments."""
 
 
@@ -25,7 +25,7 @@ def optimiser_of(flow: Flow, preset: Preset) -> FusedAdamW:
     """
     kind = Muon if preset.muon_rate else FusedAdamW
     on_cuda = flow.device.type == "cuda"
-    optimiser = kind(parameter_groups(flow, preset), betas=_BETAS, fused=True, capturable=on_cuda)
+    optimiser = kind(parameter_groups(flow, preset), betas=BETAS, fused=True, capturable=on_cuda)
     if on_cuda:
         for group in optimiser.param_groups:
             group["lr"] = torch.zeros((), device=flow.device)

@@ -16,6 +16,7 @@ from trainer.run.initial_state import fresh_state
 from trainer.run.loop import train
 from trainer.run.ranks import Ranks
 from trainer.run.settings import Computing
+from trainer.run.stacked_training import can_stack, train_stacked
 
 FOLDS = 5
 """More folds leave each flow more rows to train on, and cost as much more time. Ten gave no better verdicts."""
@@ -51,9 +52,8 @@ def fold_flows(
     that a flow may see chooses it, and is not trained on; the rows of its own fold do neither. Raises Diverged where a
     training does.
     """
-    rows, found = splits.train, []
+    rows, states, parts = splits.train, [], []
     for fold in range(FOLDS):
-        say(f"calibration: training the flow of fold {fold + 1} of {FOLDS}")
         seen = (folds != fold).nonzero().flatten()
         kinds, places = torch.unique(groups[seen], return_inverse=True)
         draw = torch.randperm(len(kinds), generator=torch.Generator().manual_seed(seed + fold))
@@ -61,10 +61,17 @@ def fold_flows(
         # Where the last epoch is kept, no rows are needed to choose one; the loop only reports on some.
         fitted = seen[~choosing] if preset.keep_best else seen
         own = replace(splits, train=rows[fitted], validation=rows[seen[choosing]], test=rows[:0])
-        fitting = replace(preset, batch_size=min(preset.batch_size, len(own.train)))
-        state = fresh_state(fitting, own, seed + fold + 1, device)
-        computing = Computing(graph=False)
-        train(state, own, fitting, seed=seed + fold + 1, computing=computing, ranks=Ranks(device), hooks=Hooks())
-        state.flow.load_state_dict(state.best)
-        found.append(state.flow.eval().requires_grad_(False))
-    return found
+        states.append(fresh_state(preset, own, seed + fold + 1, device))
+        parts.append(own)
+    preset = replace(preset, batch_size=min(preset.batch_size, *(len(part.train) for part in parts)))
+    seeds = [seed + fold + 1 for fold in range(FOLDS)]
+    if can_stack(preset, states[0].flow):
+        say(f"calibration: training the flows of {FOLDS} folds")
+        train_stacked([state.flow for state in states], parts, preset, seeds)
+    else:
+        for number, (state, own, its_seed) in enumerate(zip(states, parts, seeds, strict=True), 1):
+            say(f"calibration: training the flow of fold {number} of {FOLDS}")
+            computing = Computing(graph=False)
+            train(state, own, preset, seed=its_seed, computing=computing, ranks=Ranks(device), hooks=Hooks())
+            state.flow.load_state_dict(state.best)
+    return [state.flow.eval().requires_grad_(False) for state in states]

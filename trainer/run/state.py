@@ -12,6 +12,7 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -82,14 +83,18 @@ class TrainingState:
         """average <- (1 - share) * average + share * flow, for every parameter; ``share`` is a scalar."""
         if self.average is None:
             return
-        averages: list[Any] = list(self.average.parameters())
-        weights: Any = list(self.flow.parameters())
+        averages, weights = self._averaged
         with torch.no_grad():
             if share.device.type == "cpu":
                 torch._foreach_lerp_(averages, weights, float(share))
             else:  # the host does not wait for the share
                 steps: Any = torch._foreach_mul(torch._foreach_sub(weights, averages), share)
                 torch._foreach_add_(averages, steps)
+
+    @cached_property
+    def _averaged(self) -> tuple[list[Any], list[Any]]:
+        """The parameters of the average and of the flow: to walk through the modules takes as long as to add up."""
+        return list(self.evaluated.parameters()), list(self.flow.parameters())
 
     def keep_best(self) -> None:
         """Remember the evaluated weights as the best so far."""

@@ -69,7 +69,7 @@ async def encode(exchange: Exchange, query: ItemParameters) -> Response:
     form = negotiate(exchange.accept, (JSON, NPY))
     deadline = exchange.deadline()
     with service.device.queue.reserve() as room:
-        items, _ = await items_sent(exchange, model, room, query.fit)
+        items = (await items_sent(exchange, model, room, query.fit)).items
         room.release()
         found: Found = await service.device.ask(
             lambda number: Submit(

@@ -21,9 +21,9 @@ from service.offline.bulk.job import Job, Part, publish_part
 from service.offline.bulk.work import WORKS, Work
 from service.offline.one_model import serving_one
 from service.offline.unusable import UnusableFile
+from service.opened_store import store_of
 from service.protocol.model_info import ModelInfo
-from service.settings import Settings
-from service.stores import store_of
+from service.settings import Settings, location
 
 _CHUNKS = 3
 """Chunks that the device holds or that wait for their part to be full: one computes, one waits, one is being read."""
@@ -92,7 +92,7 @@ class Worker:
 @asynccontextmanager
 async def worker_of(folder: Path, job: Job, settings: Settings, told: Callable[[str], object]) -> AsyncIterator[Worker]:
     """A worker on the device of the settings. ``told`` hears notes for people. Raises UnusableFile or StoreError."""
-    store, device = store_of(settings, Path(job.store)), hardware.device_of(settings)
+    store, device = store_of(settings, location(job.store)), hardware.device_of(settings)
     if (device.type == "cpu") != (job.device == "cpu"):
         raise UnusableFile(f"{folder}: the run is for {job.device}; this process computes on {device.type}")
     name, version = store.resolve(job.model)

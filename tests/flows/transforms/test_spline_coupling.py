@@ -68,6 +68,14 @@ def test_gradients_of_the_inverse_are_finite(raw: list[float]) -> None:
     assert bool(z.grad.isfinite().all())
 
 
+def test_the_gradient_is_that_of_the_curve() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = 2 * torch.randn(12, 2, dtype=torch.float64, generator=generator)
+    raw = torch.randn(12, 2 * RAW, dtype=torch.float64, generator=generator)
+    spline = coupling([0.0] * RAW)
+    assert torch.autograd.gradcheck(spline.couple, (x.requires_grad_(), raw.requires_grad_()))
+
+
 def test_a_spline_is_the_identity_outside_its_domain() -> None:
     spline = coupling([3.0] * RAW, torch.float32)
     x = rows(torch.tensor([-1e30, -4.0, 4.0, 1e4]))

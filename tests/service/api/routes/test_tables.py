@@ -50,6 +50,27 @@ async def test_every_form_of_the_same_rows_gets_the_same_answer(homes: Running) 
     assert await scores(homes, content=npy(numbers), headers=NPY) == expected
 
 
+async def test_a_bad_row_is_told_in_its_place_where_one_asks_for_that(homes: Running) -> None:
+    bad = {**ROWS[0], "colour": "green"}
+    rows = [bad, ROWS[0], {**bad, "height": "tall"}, ROWS[1], bad]
+    assert_problem(await homes.http.post("/score", json={"items": rows}), 422, "items[0]")
+    found = await homes.post_json("/score?bad_rows=skip", json={"items": rows})
+    assert [item["log_likelihood"] is None for item in found["items"]] == [True, False, True, False, True]
+    assert "'green' is not" in found["items"][0]["reason"]
+    assert "'tall' is not" in found["items"][2]["reason"]
+    assert [found["items"][at]["log_likelihood"] for at in (1, 3)] == await scores(homes, json={"items": ROWS})
+    assert found["group"]["count"] == 2
+    as_text = await homes.post_json(
+        "/score?bad_rows=skip", content=f"{TEXT}red;;3;2022-05-01;x\n".encode(), headers=CSV
+    )
+    assert as_text["items"][2]["reason"].startswith("column 'rooms'")
+    numbers = np.array([[171.5, 3, 1, 19_724], [np.inf, 2, 0, 19_113]])
+    as_numbers = await homes.post_json("/score?bad_rows=skip", content=npy(numbers), headers=NPY)
+    assert as_numbers["items"][1]["reason"] == "column 'height' is too large"
+    assert_problem(await homes.http.post("/score?bad_rows=skip", json={"items": [bad, bad]}), 422, "items[0]")
+    assert_problem(await homes.http.post("/score?bad_rows=ignore", json={"items": rows}), 422, "bad_rows")
+
+
 async def test_an_extra_column_is_ignored_with_a_note(homes: Running) -> None:
     found = await homes.post_json("/score", json={"items": [{**row, "shoe size": 44, "id": 7} for row in ROWS]})
     assert [item["log_likelihood"] for item in found["items"]] == await scores(homes, json={"items": ROWS})
