@@ -66,7 +66,7 @@ async def drift(name: str, service: TheService, request: Request) -> ModelDrift:
     Needs a calibrated model. Items count in blocks of 64. A key sees what all requests have sent together, and what it
     has sent itself; one of the scope `metrics` or `admin` sees every key's.
     """
-    model = service.model(name)
+    model = await service.model(name)
     told: Told = await service.device.ask(lambda number: Drift(number, model.reference))
     found = msgspec.json.decode(told.data, type=list[Watched])
     levels = found[0].levels
