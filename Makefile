@@ -40,11 +40,27 @@ fuzz: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'atheris>=3'
 	$(BIN)/python -m tests.reliability.fuzz --minutes $(MINUTES)
 
+# What goes beyond one machine, in its long form: bulk runs that are killed, Ray, an S3 server, manifests, the simulation.
+.PHONY: test-scale
+test-scale: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'ray[data]>=2.44'
+	SLUICE_SCALE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/scale tests/service/offline/bulk tests/model_store/remote \
+	  tests/service/test_object_store.py tests/docker/test_kubernetes.py tests/bench/scaling -o timeout=900 -rs --durations 10
+
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Bulk runs beside a bare loop, and the simulation beside a replica on this machine. Wants a quiet machine.
+.PHONY: bench-bulk bench-scaling
+bench-bulk: install
+	$(BIN)/python -m bench.bulk --into docs/bulk.md
+
+bench-scaling: install
+	$(BIN)/python -m bench.scaling measure
+	$(BIN)/python -m bench.scaling check --into docs/scaling.md
 
 # Sluice beside its peers; each gets an environment in bench/.envs the first time. Wants wrk, and a quiet machine.
 bench: install

@@ -7,7 +7,15 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from flows import Flow
-from flows.anomaly import PICTURE_TESTS, Calibration, CrossCalibration, PictureCalibration, names_of, row_tests, tests_of
+from flows.anomaly import (
+    PICTURE_TESTS,
+    Calibration,
+    CrossCalibration,
+    PictureCalibration,
+    names_of,
+    row_tests,
+    tests_of,
+)
 from flows.architectures.lattice_flow import LatticeFlow
 from flows.tiles import TiledDensity
 from model_store import manifest as m
@@ -38,9 +46,7 @@ def calibration_to_bytes(calibration: AnyCalibration, weights_dtype: m.Dtype = "
     return to_bytes(tensors)
 
 
-def calibration_of(
-    flow: Flow, manifest: m.Manifest, data: Mapping[str, bytes]
-) -> AnyCalibration | None:
+def calibration_of(flow: Flow, manifest: m.Manifest, data: Mapping[str, bytes]) -> AnyCalibration | None:
     """The calibration that a manifest describes, on the flow's device, or None where it has none.
 
     Raises DamagedTensors or DamagedFile for any other.

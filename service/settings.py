@@ -63,6 +63,8 @@ class Settings(BaseSettings):
     """Where files of a store at a URL are kept; processes share it."""
     store_cache_bytes: Count = 20 * 2**30
     """The most bytes that it may hold; what nobody uses makes room."""
+    trusted_keys: Path | None = None
+    """A file of public keys: only models that one of them signed are served; unset, signatures are not looked at."""
     default_model: str | None = None
     """The model of a request that names none; unset, the store's own default."""
 

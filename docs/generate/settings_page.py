@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import annotated_types
@@ -10,7 +11,7 @@ from sluice_client import sending
 
 from docs.generate.fields import docstrings
 from docs.generate.markdown import Table, code, one_line
-from service import logs
+from service import logs, settings
 from service.settings import Settings
 
 HEAD = """\
@@ -40,6 +41,8 @@ _BOUNDS = {
     annotated_types.Le: ("le", "at most {}"),
     annotated_types.Lt: ("lt", "less than {}"),
 }
+_MADE: dict[Any, str] = {settings.shipped_store: "the store that ships", settings.cache_folder: code("~/.cache/sluice")}
+"""What functions that make a default give."""
 _KINDS = {"int": "whole number", "float": "number", "bool": "true or false", "str": "text", "Path": "path"}
 
 
@@ -48,7 +51,9 @@ def page() -> str:
     meanings = docstrings(Settings)
     table = Table("variable", "default", "values", "meaning")
     for name, field in Settings.model_fields.items():
-        table.row(code(f"SLUICE_{name.upper()}"), _default(field), _values(field), one_line(meanings.get(name, "")))
+        table.row(
+            code(f"SLUICE_{name.upper()}"), _default(field), _values(field), _linked(one_line(meanings.get(name, "")))
+        )
     return HEAD + table.text() + TAIL
 
 
@@ -57,9 +62,14 @@ def undocumented() -> list[str]:
     return sorted(set(Settings.model_fields) - set(docstrings(Settings)))
 
 
+def _linked(text: str) -> str:
+    """Pages that a docstring names become links."""
+    return re.sub(r"\bdocs/([\w-]+)\.md\b", r"[\1](../\1.md)", text)
+
+
 def _default(field: FieldInfo) -> str:
     if field.default_factory is not None:
-        return "the store that ships"
+        return _MADE[field.default_factory]
     value: Any = field.default
     if value is None or value == "":
         return "unset"

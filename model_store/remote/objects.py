@@ -60,10 +60,10 @@ class Objects:
         self.url, self._root = url, str(root).rstrip("/")
 
     def below(self, prefix: str) -> dict[str, Stat]:
-        """All objects below a prefix, which ends in a slash. Raises Unreachable."""
+        """All objects below a prefix, which ends in a slash, or below the URL. Raises Unreachable."""
         where = f"{self._root}/{prefix}".rstrip("/")
         try:
-            found = self._trying(prefix, lambda: self._fs.find(where, detail=True, refresh=True))
+            found = self._trying(prefix or "the store", lambda: self._fs.find(where, detail=True, refresh=True))
         except Missing:
             return {}
         start = len(self._root) + 1
@@ -72,14 +72,6 @@ class Objects:
             for path, about in found.items()
             if about.get("type") != "directory"
         }
-
-    def folders(self) -> list[str]:
-        """The names directly below the URL that are no objects. Raises Unreachable."""
-        try:
-            found = self._trying("the store", lambda: self._fs.ls(self._root, detail=True, refresh=True))
-        except Missing:
-            return []
-        return [str(about["name"]).rstrip("/").rpartition("/")[2] for about in found if about["type"] == "directory"]
 
     def read(self, key: str, size: int, piece: Callable[[bytes], object]) -> None:
         """Hand the first ``size`` bytes of an object to ``piece``, some at a time, each once.

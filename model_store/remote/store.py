@@ -8,31 +8,39 @@ import logging
 import os
 import re
 import secrets
-import shutil
+import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
 from model_store import reference
 from model_store.aliases import ALIASES, read_aliases
 from model_store.errors import ModelRefused, StoreError, UnknownModel
-from model_store.files import LARGEST_JSON, names_in, replace_durably
+from model_store.files import LARGEST_JSON, replace_durably, versions_in
 from model_store.loading import LoadedModel
 from model_store.manifest import MANIFEST, FileEntry, Manifest
 from model_store.reference import ALIAS, VERSION
 from model_store.remote.cache import Cache, DamagedDownload
 from model_store.remote.objects import Missing, Objects, Unreachable
+from model_store.signatures import SIGNATURE, TrustedKeys
 from model_store.store import STORE_FILE, Store
 
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 logger = logging.getLogger("sluice")
+
+T = TypeVar("T")
 
 _CLAIM = "claimed"
 """The object by which a publisher takes the number of a version."""
 _DOWNLOADS = 3
 """How often a file whose bytes are not those of the manifest is asked for."""
+_PAUSE = 10.0
+"""Seconds for which storage that did not answer is not asked again for what the mirror holds: each try takes some."""
 
 
 class RemoteStore(Store):
@@ -44,18 +52,20 @@ class RemoteStore(Store):
     loaded.
     """
 
-    def __init__(self, url: str, cache: Path, bound: int) -> None:
+    def __init__(self, url: str, cache: Path, bound: int, trusted: TrustedKeys | None = None) -> None:
         self.url = url.rstrip("/")
         self._objects, self._cache = Objects(self.url), Cache(cache, bound)
-        super().__init__(cache / hashlib.sha256(self.url.encode()).hexdigest()[:16])
+        super().__init__(cache / hashlib.sha256(self.url.encode()).hexdigest()[:16], trusted)
         self.root.mkdir(exist_ok=True)
+        self._down_until = 0.0
 
     def names(self) -> list[str]:
-        """The models that have at least one complete version, sorted. Raises StoreError."""
-        found = names_in(self.root)
-        with self._from_mirror():
-            found = self._objects.folders()
-        return sorted(name for name in found if reference.is_name(name) and self.versions(name))
+        """The models that have at least one complete version, sorted. Lists the storage once."""
+        found = self._ask(lambda: self._objects.below(""), None)
+        if found is None:
+            return super().names()
+        complete = {key.partition("/")[0] for key in found if re.fullmatch(rf"[^/]+/{VERSION}/{MANIFEST}", key)}
+        return sorted(filter(reference.is_name, complete))
 
     def versions(self, name: str) -> list[int]:
         self._refresh(name)
@@ -67,8 +77,7 @@ class RemoteStore(Store):
         return {alias: at for alias, at in read_aliases(self._directory(name)).items() if at in found}
 
     def default_name(self) -> str:
-        with self._from_mirror():
-            self._bring(STORE_FILE, self.root / STORE_FILE)
+        self._ask(lambda: self._bring(STORE_FILE, self.root / STORE_FILE), None)
         return super().default_name()
 
     def manifest(self, name: str, version: int) -> Manifest:
@@ -136,6 +145,16 @@ class RemoteStore(Store):
             data = (json.dumps({**known, alias: version}, indent=1) + "\n").encode()
             done = self._objects.create(key, data) if not known else self._objects.replace(key, data, etag)
 
+    def sign(self, name: str, version: int, key: Ed25519PrivateKey) -> str:
+        held = self._fetched(name, version, self.manifest(name, version).files)
+        try:
+            made = super().sign(name, version, key)
+            written = (self._inside(name, version) / SIGNATURE).read_bytes()
+        finally:
+            os.close(held)
+        self._objects.replace(f"{name}/{version}/{SIGNATURE}", written)
+        return made
+
     def add(self, draft: Manifest, files: Mapping[str, bytes]) -> int:
         """Write a version: its number is claimed, its files follow, and the manifest comes last; the number.
 
@@ -164,23 +183,28 @@ class RemoteStore(Store):
     def _refresh(self, name: str, version: int | None = None) -> None:
         """Bring the mirror's manifests and aliases of a model up to date; of one version that is there, nothing."""
         directory = self._directory(name)
-        if version is not None and (directory / str(version) / MANIFEST).exists():
-            return  # a version never changes
-        with self._from_mirror():
-            found = self._objects.below(f"{name}/")
-            complete = {int(key.split("/")[1]) for key in found if re.fullmatch(rf"[^/]+/{VERSION}/{MANIFEST}", key)}
-            for number in complete:
-                path = directory / str(number) / MANIFEST
-                if not path.exists():
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    self._bring(f"{name}/{number}/{MANIFEST}", path)
-            for number in set(super().versions(name)) - complete:
-                (directory / str(number) / MANIFEST).unlink(missing_ok=True)
-                self._cache.forget(directory / str(number))
-            if complete:
-                self._bring(f"{name}/{ALIASES}", directory / ALIASES)
-            else:
-                shutil.rmtree(directory, ignore_errors=True)
+        if version is None or not (directory / str(version) / MANIFEST).exists():  # a version never changes
+            self._ask(lambda: self._mirror(name, directory), None)
+        if version is not None and self.trusted is not None:  # but it can be signed later
+            key, path = f"{name}/{version}/{SIGNATURE}", directory / str(version) / SIGNATURE
+            if path.parent.is_dir():
+                self._ask(lambda: self._bring(key, path), None)
+
+    def _mirror(self, name: str, directory: Path) -> None:
+        found = self._objects.below(f"{name}/")
+        complete = {int(key.split("/")[1]) for key in found if re.fullmatch(rf"[^/]+/{VERSION}/{MANIFEST}", key)}
+        for number in complete:
+            path = directory / str(number) / MANIFEST
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._bring(f"{name}/{number}/{MANIFEST}", path)
+        for number in set(versions_in(directory)) - complete:
+            (directory / str(number) / MANIFEST).unlink(missing_ok=True)
+            self._cache.forget(directory / str(number))
+        if complete:
+            self._bring(f"{name}/{ALIASES}", directory / ALIASES)
+        else:
+            (directory / ALIASES).unlink(missing_ok=True)
 
     def _bring(self, key: str, path: Path) -> None:
         """Put a small document into the mirror, or remove it there where the storage has none."""
@@ -223,10 +247,13 @@ class RemoteStore(Store):
 
         return fetch
 
-    @contextmanager
-    def _from_mirror(self) -> Iterator[None]:
-        """Where the storage does not answer, go on with what the mirror holds."""
+    def _ask(self, act: Callable[[], T], otherwise: T) -> T:
+        """Look something up in the storage; where that does not answer, go on with what the mirror holds."""
+        if time.monotonic() < self._down_until:
+            return otherwise
         try:
-            yield
+            return act()
         except Unreachable as error:
             logger.warning("%s; what the cache holds is used", error)
+            self._down_until = time.monotonic() + _PAUSE
+            return otherwise

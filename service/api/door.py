@@ -84,6 +84,8 @@ class Door:
                 client = scope.get("client")
                 TENANT.set(tenant_at(client[0]) if client else None)
             if direct is not None:
+                if (tenant := TENANT.get()) is not None:
+                    await self._service.turnstile.enter(tenant.name)
                 await direct.operation(scope, receive, note)
             else:
                 await self._app(scope, receive, note)

@@ -13,6 +13,7 @@ from typing import TypeVar
 from service.api.authority import Authority
 from service.api.guard import BytesInFlight
 from service.api.request_metrics import RequestMetrics
+from service.api.turnstile import Turnstile
 from service.media.effort import Effort
 from service.protocol.client import device_lost
 from service.protocol.defaults import DRAWN_SEED_BITS
@@ -48,6 +49,7 @@ class Service:
         self.settings, self.device = settings, device
         self.authority = None if settings.keys_file is None else Authority(settings.keys_file, len(device.up))
         """Who may do what; None where requests need no key."""
+        self.turnstile = Turnstile()
         self.metrics = RequestMetrics()
         self.bodies = BytesInFlight(settings.max_bytes_in_flight)
         self.draining = False

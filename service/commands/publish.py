@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from service.commands.style import Documented, failures_told, json_option, json_text, settings_with, store_option
+from service.commands.style import (
+    Documented,
+    failures_told,
+    json_option,
+    json_text,
+    settings_with,
+    store_option,
+    watched,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,9 +49,9 @@ def publish(source: Path, name: str, golden: Path | None, store: Path | str | No
     from model_store import publish_weights
     from service.opened_store import store_of
 
-    with failures_told():
+    with failures_told(), watched("publishing") as watch:
         items = None if golden is None else _items_in(golden)
-        published = publish_weights(store_of(settings_with(), store), source, name, items)
+        published = publish_weights(store_of(settings_with(), store), source, name, items, watch=watch)
     if as_json:
         click.echo(json_text({"name": published.name, "version": published.version, "path": published.place}))
     else:

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import click
 
-from service.commands.style import Documented, failures_told, json_option, json_text, settings_with, store_option
+from service.commands.style import (
+    Documented,
+    failures_told,
+    json_option,
+    json_text,
+    settings_with,
+    store_option,
+    watched,
+)
 
 
 @click.command(
@@ -31,8 +39,8 @@ def pull(source: Path, name: str | None, store: Path | str | None, as_json: bool
     from model_store import receive
     from service.opened_store import store_of
 
-    with failures_told():
-        published = receive(store_of(settings_with(), store), source, name)
+    with failures_told(), watched("reading and checking") as watch:
+        published = receive(store_of(settings_with(), store), source, name, watch=watch)
     if as_json:
         click.echo(json_text({"name": published.name, "version": published.version, "path": published.place}))
     else:

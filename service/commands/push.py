@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from service.commands.style import Documented, failures_told, json_option, json_text, settings_with, store_option
+from service.commands.style import (
+    Documented,
+    failures_told,
+    json_option,
+    json_text,
+    settings_with,
+    store_option,
+    watched,
+)
 
 if TYPE_CHECKING:
     from model_store.transfer import Layout
@@ -37,10 +45,10 @@ def push(reference: str, target: Path, layout: Layout, store: Path | str | None,
     from model_store import send
     from service.opened_store import store_of
 
-    with failures_told():
+    with failures_told(), watched("writing") as watch:
         shelf = store_of(settings_with(), store)
         name, version = shelf.resolve(reference)
-        files = send(shelf, name, version, target, layout)
+        files = send(shelf, name, version, target, layout, watch)
     if as_json:
         click.echo(json_text({"reference": f"{name}@{version}", "target": str(target), "files": files}))
     else:

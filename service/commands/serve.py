@@ -37,6 +37,8 @@ def serve(**options: object) -> None:
     if options["device"] is not None and options["devices"] is not None:
         raise click.UsageError("--devices takes the place of --device: give one of them")
     settings = settings_with(**options)
+    if settings.trusted_keys is not None and not settings.trusted_keys.is_file():
+        raise click.ClickException(f"the file of trusted keys {settings.trusted_keys} is not there")
     try:
         settings.admin_token()
         check_exposure(settings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,6 +130,21 @@ def bar(length: int, label: str, unit: str) -> Iterator[Callable[[int], None]]:
             shown.update(step, current_item=None if hidden else object())
 
         yield move
+
+
+@contextmanager
+def watched(label: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar of bytes whose number is known later; yields what is told how many are done, and of how many."""
+    with ExitStack() as shown:
+        move: Callable[[int], None] | None = None
+
+        def watch(done: int, of: int) -> None:
+            nonlocal move
+            if move is None:
+                move = shown.enter_context(bar(of, label, "bytes"))
+            move(done)
+
+        yield watch
 
 
 def write_out(output: Path | None, data: bytes) -> None:

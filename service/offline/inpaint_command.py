@@ -100,6 +100,8 @@ def inpaint(
     output: Output,
     part_rows: int | None,
     devices: str | None,
+    engine: str | None,
+    workers: int | None,
     form: str | None,
     device: str | None,
     store: Path | str | None,
@@ -122,16 +124,17 @@ def inpaint(
         settings = settings_with(device=device, devices=devices)
         chosen = {"n": count, "steps": steps, "method": method, "step_size": step_size, "temperature": temperature}
         with failures_told():
-            from service.offline.bulk.run import Wish, run_bulk
+            from service.offline.bulk.run import Wish, engine_of, run_bulk
 
-            wanted = Wish("inpaint", (file,), 0, seed, part_rows, mask, {**chosen, "fit": fit})
+            computing = engine_of(engine, workers, devices)
+            wanted = Wish("inpaint", (file,), 0, seed, part_rows, mask, {**chosen, "fit": fit}, engine=computing)
             found = run_bulk(wanted, output.path, model, store, settings)
         if as_json:
             click.echo(json_text({**found, "output": str(output.path)}))
         else:
             click.echo(f"{found['model']}: {found['items']:,} items, seed {found['seed']}", err=True)
         return
-    refuse_without_folder(part_rows=part_rows, devices=devices)
+    refuse_without_folder(part_rows=part_rows, devices=devices, engine=engine, workers=workers)
     if file.is_dir():
         raise click.UsageError(
             f"{file} is a folder: several items are filled in into a folder as --output, such as out/"

@@ -42,6 +42,16 @@ def output_option(file_help: str) -> Callable[[F], F]:
         for option in (
             devices_option,
             click.option(
+                "--workers",
+                type=click.IntRange(1),
+                help="Of --engine ray: actors.  [default: one on each GPU, or on each CPU, of the cluster]",
+            ),
+            click.option(
+                "--engine",
+                type=click.Choice(["local", "ray"]),
+                help="Of a folder: what computes, processes of this machine or Ray's cluster.  [default: local]",
+            ),
+            click.option(
                 "--part-rows",
                 type=click.IntRange(1),
                 help="Of a folder: items of one file.  [default: 65,536; 1,024 of an inpainting; fewer large ones]",

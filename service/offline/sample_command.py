@@ -70,6 +70,8 @@ def sample(
     output: Output,
     part_rows: int | None,
     devices: str | None,
+    engine: str | None,
+    workers: int | None,
     form: str | None,
     device: str | None,
     store: Path | str | None,
@@ -88,16 +90,17 @@ def sample(
         refuse_with_folder(format=form)
         settings = settings_with(device=device, devices=devices)
         with failures_told():
-            from service.offline.bulk.run import Wish, run_bulk
+            from service.offline.bulk.run import Wish, engine_of, run_bulk
 
-            wanted = Wish("sample", (), count, seed, part_rows, options={"temperature": temperature})
+            computing = engine_of(engine, workers, devices)
+            wanted = Wish("sample", (), count, seed, part_rows, options={"temperature": temperature}, engine=computing)
             found = run_bulk(wanted, output.path, model, store, settings)
         if as_json:
             click.echo(json_text({**found, "output": str(output.path)}))
         else:
             click.echo(f"{found['model']}: {found['items']:,} items, seed {found['seed']}", err=True)
         return
-    refuse_without_folder(part_rows=part_rows, devices=devices)
+    refuse_without_folder(part_rows=part_rows, devices=devices, engine=engine, workers=workers)
     if count > _MOST:
         raise click.UsageError(f"-n {count} is too many for one file: at most {_MOST:,}, or any number into a folder")
     settings = settings_with(device=device)

@@ -91,6 +91,8 @@ def score(
     output: Output,
     part_rows: int | None,
     devices: str | None,
+    engine: str | None,
+    workers: int | None,
     picture: Path | None,
     maps: Path | None,
     as_json: bool,
@@ -110,10 +112,11 @@ def score(
         settings = settings_with(device=device, devices=devices)
         with failures_told():
             from service.offline.bulk.run import Wish as Bulk
-            from service.offline.bulk.run import run_bulk
+            from service.offline.bulk.run import engine_of, run_bulk
             from service.offline.unusable import UnusableFile
 
-            wanted = Bulk("score", files, seed=seed, part_rows=part_rows, options=options)
+            computing = engine_of(engine, workers, devices)
+            wanted = Bulk("score", files, seed=seed, part_rows=part_rows, options=options, engine=computing)
             found = run_bulk(wanted, output.path, model, store, settings)
             if found["unusable"] == found["items"]:
                 raise UnusableFile(
@@ -123,7 +126,7 @@ def score(
         if fail_anomalous and found["anomalous"]:
             raise SystemExit(_FOUND)
         return
-    refuse_without_folder(part_rows=part_rows, devices=devices)
+    refuse_without_folder(part_rows=part_rows, devices=devices, engine=engine, workers=workers)
     settings = settings_with(device=device)
     with failures_told():
         from service.offline.one_model import load_model

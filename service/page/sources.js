@@ -3,10 +3,10 @@
 import { fetchArray, postJson, query } from "./api.js";
 import { app } from "./app.js";
 import { densityOf } from "./density.js";
-import { pad } from "./drawing.js";
+import { inkOf, pad } from "./drawing.js";
 import { field, fileButton, h, latest, number } from "./dom.js";
 import { readNpy, rowsOf } from "./npy.js";
-import { invert, isInkOnPaper, pixelsOfFile } from "./pictures.js";
+import { bitmapOf, invert, isInkOnPaper, scaled } from "./pictures.js";
 import { Plane } from "./plane.js";
 import { isTable, rowForm, takesMissing } from "./rows.js";
 import { verdict } from "./verdicts.js";
@@ -24,9 +24,10 @@ export function itemSources({ model, add, addTable, clear, signal }) {
       else if (TABLE.test(file.name) || file.type === "text/csv") return addTable(await file.text(), file.name);
       else if (!isImage(model)) throw new Error(`${model.name} takes ${isTable(model) ? "rows: a CSV" : "numbers: a CSV or npy"} file`);
       else {
-        const pixels = await pixelsOfFile(file, model.item_shape);
-        const swap = isInkOnPaper(pixels, model.item_shape) && flip.checked;
-        items.push({ data: swap ? invert(pixels) : pixels, name: `${file.name || "pasted"}${swap ? " (inverted)" : ""}` });
+        const bitmap = await bitmapOf(file), shape = model.item_shape, pixels = scaled(bitmap, bitmap.width, bitmap.height, shape);
+        const swap = isInkOnPaper(pixels, shape) && flip.checked, photograph = swap && isDigits(model) && Math.min(bitmap.width, bitmap.height) > 2 * shape[0];
+        const changed = photograph ? " (ink on black, centred)" : swap ? " (inverted)" : "";
+        items.push({ data: photograph ? inkOf(bitmap, shape) : swap ? invert(pixels) : pixels, name: `${file.name || "pasted"}${changed}` });
       }
     }
     return add(items);
@@ -37,7 +38,7 @@ export function itemSources({ model, add, addTable, clear, signal }) {
     : isTable(model) ? "Drop a CSV file here, or paste rows with a line of names. Columns are found by name."
     : `Drop a CSV file with ${model.item_shape[0]} columns of numbers here, or an npy file.`;
   const source = h("div", { class: "card drop" }, h("h2", {}, isImage(model) ? "Pictures" : "A file"), h("div", { class: "row" }, file, camera), h("p", { class: "hint" }, hint),
-    isImage(model) && !model.item_shape[2] ? h("label", { class: "field" }, flip, h("span", {}, "Invert pictures of dark ink on bright paper")) : null,
+    isImage(model) && !model.item_shape[2] ? h("label", { class: "field" }, flip, h("span", {}, "Make dark ink on bright paper white on black")) : null,
     h("div", { class: "row" }, h("button", { type: "button", onclick: () => app.go("sample") }, "Pick from samples"), h("button", { type: "button", onclick: clear }, "Remove all")));
   const plane = isPlane(model) && !isTable(model) ? pointPlane(model, add, signal) : null;
   const other = isImage(model) ? drawPad(model, add) : plane ? plane.element : isTable(model) ? rowCard(model, add) : numbers(model, add);
@@ -75,10 +76,13 @@ function itemsOfNpy(array, model, name) {
   return rowsOf({ shape: one ? [1, ...shape] : shape, data: kept }).map((item, at) => ({ data: item, name: `${name}, item ${at + 1}` }));
 }
 
+/** Whether items were prepared as MNIST's digits were: scaled, and centred. */
+const isDigits = (model) => model.item_shape.join() === "28,28" && /mnist/.test(model.name) && !/fashion/.test(model.name);
+
 let drawn = 0;
 
 function drawPad(model, add) {
-  const board = pad(model.item_shape), digits = model.item_shape.join() === "28,28" && /mnist/.test(model.name) && !/fashion/.test(model.name);
+  const board = pad(model.item_shape), digits = isDigits(model);
   const centre = h("input", { type: "checkbox", checked: digits });
   return h("div", { class: "card" }, h("h2", {}, digits ? "Draw a digit, or anything else" : "Draw"), board.element,
     h("div", { class: "row" }, h("button", { type: "button", class: "main", onclick: () => {

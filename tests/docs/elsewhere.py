@@ -12,6 +12,11 @@ RUN_ELSEWHERE: Mapping[str, str] = {
 """The test that runs a page."""
 
 NOT_RUN: Mapping[str, Mapping[str, str]] = {
+    "docs/kubernetes.md": {
+        "kubectl kustomize docker/kubernetes/overlays/cpu": (
+            "needs kubectl; tests/docker/test_kubernetes.py renders every overlay"
+        ),
+    },
     "docs/tables.md": {
         "from trainer.detector import FlowDetector             # pip install 'sluice[train,sklearn]'": (
             "tests/trainer/test_detector.py fits and saves a detector"

@@ -48,7 +48,7 @@ class FinishedRun:
 def device_name(device: torch.device) -> str:
     """What a device is called, and how many threads compute on a CPU."""
     if device.type == "cuda":
-        return torch.cuda.getdevice_name(device)
+        return torch.cuda.get_device_name(device)
     return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
 
 

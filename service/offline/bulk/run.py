@@ -6,9 +6,10 @@ import asyncio
 import hashlib
 import math
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 import msgspec
@@ -18,6 +19,7 @@ from service.device.descriptions import info_of
 from service.devices import devices_of
 from service.offline.bulk.job import SUMMARY, Command, InputNote, Job, Part, alone_in, begin, read_job
 from service.offline.bulk.progress import progress
+from service.offline.bulk.worker import Tell, open_inputs
 from service.offline.unusable import UnusableFile, missing_extra
 from service.opened_store import store_of
 from service.protocol.defaults import DRAWN_SEED_BITS, LARGEST_SEED
@@ -29,6 +31,23 @@ PART_ROWS = {"score": 65_536, "sample": 65_536, "inpaint": 1_024}
 _PART_BYTES = 64 * 2**20
 """Bytes of items in the output of a part, about, where its items are large."""
 _DOING = {"score": "scoring", "sample": "sampling", "inpaint": "inpainting"}
+
+
+class Engine(NamedTuple):
+    """What computes: processes of this machine, or actors of Ray's."""
+
+    name: str = "local"
+    workers: int | None = None
+    """Of Ray: actors. None for one on each GPU, or on each CPU, of the cluster."""
+
+
+def engine_of(name: str | None, workers: int | None, devices: str | None) -> Engine:
+    """The engine of the options. A wrong combination ends the command."""
+    if name == "ray" and devices is not None:
+        raise click.UsageError("--devices lists devices of this machine; --engine ray takes those of its cluster")
+    if name != "ray" and workers is not None:
+        raise click.UsageError("--workers needs --engine ray")
+    return Engine(name or "local", workers)
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -43,6 +62,7 @@ class Wish(msgspec.Struct, frozen=True):
     part_rows: int | None = None
     mask: Path | None = None
     options: dict[str, Any] = {}
+    engine: Engine = Engine()
 
 
 def run_bulk(
@@ -55,20 +75,53 @@ def run_bulk(
         raise missing_extra("to write Parquet", "pyarrow", "bulk") from error
     folder = folder.absolute()
     with alone_in(folder):
-        job = _job(wish, folder, model, store or settings.store, settings)
-        begin(folder, job)
-        missing = [part for part in job.parts if not (folder / part.file).exists()]
-        if missing:
-            _compute(folder, job, missing, settings)
+        with _engine(wish.engine, settings) as engine:
+            job = _job(wish, engine.device, folder, model, store or settings.store, settings)
+            begin(folder, job)
+            missing = [part for part in job.parts if not (folder / part.file).exists()]
+            if missing:
+                _compute(engine, folder, job, missing)
         summary = summary_of(folder, job)
         replace_durably(folder / SUMMARY, msgspec.json.format(msgspec.json.encode(summary), indent=1))
     return summary
 
 
-def _compute(folder: Path, job: Job, missing: list[Part], settings: Settings) -> None:
+class _Started(NamedTuple):
+    """An engine that is ready to compute."""
+
+    device: str
+    """`cpu` or `cuda`."""
+    run: Callable[[Path, Job, Sequence[Part], Tell], None]
+
+
+@contextmanager
+def _engine(chosen: Engine, settings: Settings) -> Iterator[_Started]:
+    note = _telling_once()
+    if chosen.name == "ray":
+        from service.offline.bulk.ray_engine import cluster, kind_of_device, run_on_ray
+
+        with cluster() as ray:
+            yield _Started(
+                kind_of_device(ray, settings),
+                lambda folder, job, parts, tell: run_on_ray(
+                    ray, folder, job, parts, settings, chosen.workers, tell, note
+                ),
+            )
+        return
     from service.offline.bulk.processes import run_here, run_in_processes
 
     devices = devices_of(settings)
+
+    def run(folder: Path, job: Job, parts: Sequence[Part], tell: Tell) -> None:
+        if len(devices) == 1:
+            asyncio.run(run_here(folder, job, parts, settings, tell, note))
+        else:
+            asyncio.run(run_in_processes(folder, parts, devices, settings, tell, note))
+
+    yield _Started("cpu" if devices[0].place == "cpu" else "cuda", run)
+
+
+def _compute(engine: _Started, folder: Path, job: Job, missing: list[Part]) -> None:
     done = job.count - sum(map(len, missing))
     if done:
         click.echo(f"{done:,} of {job.count:,} items are there already", err=True)
@@ -77,19 +130,22 @@ def _compute(folder: Path, job: Job, missing: list[Part], settings: Settings) ->
         def tell(items: int, _: Part | None) -> None:
             move(items)
 
-        if len(devices) == 1:
-            asyncio.run(run_here(folder, job, missing, settings, tell, _note))
-        else:
-            asyncio.run(run_in_processes(folder, missing, devices, settings, tell, _note))
+        engine.run(folder, job, missing, tell)
 
 
-def _note(text: str) -> None:
-    click.echo(text, err=True)
+def _telling_once() -> Callable[[str], None]:
+    """Tells each note once, however many workers have it."""
+    told: set[str] = set()
+
+    def note(text: str) -> None:
+        if text not in told:
+            told.add(text)
+            click.echo(text, err=True)
+
+    return note
 
 
-def _job(wish: Wish, folder: Path, model: str | None, store: Path | str, settings: Settings) -> Job:
-    from service.offline.bulk.worker import open_inputs
-
+def _job(wish: Wish, device: str, folder: Path, model: str | None, store: Path | str, settings: Settings) -> Job:
     shelf = store_of(settings, store)
     name, version = shelf.resolve(model)
     info = info_of(shelf.load(name, version), ())
@@ -102,7 +158,7 @@ def _job(wish: Wish, folder: Path, model: str | None, store: Path | str, setting
         model=info.reference,
         manifest_sha256=hashlib.sha256(shelf.manifest_bytes(name, version)).hexdigest(),
         store=str(store.absolute()) if isinstance(store, Path) else store,
-        device="cpu" if devices_of(settings)[0].place == "cpu" else "cuda",
+        device=device,
         part_rows=wish.part_rows or (there.part_rows if there is not None else _part_rows(wish.command, info)),
         files=[str(file.absolute()) for file in wish.files],
         inputs=[InputNote("draws", wish.count, "")],

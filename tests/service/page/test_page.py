@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from service import keys
 from tests.service.page.browser import executable, faults, opened, overflow
@@ -197,6 +198,21 @@ def test_a_picture_that_is_dropped_or_chosen_is_scored(server: Server, browser: 
         assert shown == pytest.approx(told["log_likelihood"], rel=1e-4)
 
 
+def test_a_photograph_of_ink_becomes_a_centred_digit_on_black(server: Server, browser: Browser, tmp_path: Path) -> None:
+    photograph = Image.linear_gradient("L").resize((500, 400)).point(lambda level: 150 + level // 5)  # a shadow
+    ImageDraw.Draw(photograph).line([(60, 60), (160, 60), (90, 200)], fill=40, width=22)
+    photograph.save(tmp_path / "seven.jpg")
+    with opened(browser, f"{server.address}/#score?model=mnist-nice") as page:
+        page.set_input_files("main input[type=file]", tmp_path / "seven.jpg")
+        page.get_by_text("seven.jpg (ink on black, centred)").wait_for()
+        picture = page.get_by_label("seven.jpg (ink on black, centred)").locator("canvas").first
+        levels = np.array(picture.evaluate("one => [...one.getContext('2d').getImageData(0, 0, 28, 28).data]"))
+        rows, columns = np.nonzero(levels.reshape(28, 28, 4)[..., 0] > 128)
+        assert 18 <= rows.max() - rows.min() + 1 <= 21
+        assert 10 < columns.mean() < 18
+        assert len(rows) < 200
+
+
 def test_a_csv_becomes_a_table_that_is_sorted_and_downloaded(server: Server, browser: Browser, tmp_path: Path) -> None:
     with opened(browser, f"{server.address}/#score?model=moons", phone=True) as page:
         file = {"name": "points.csv", "mimeType": "text/csv", "buffer": POINTS.encode()}
@@ -318,6 +334,7 @@ def test_the_service_is_told_live(server: Server, browser: Browser) -> None:
         page.wait_for_function("() => document.querySelectorAll('.chart .line').length >= 3")
         alarms = page.locator("tr", has_text="moons@6").inner_text().split("\t")
         assert float(alarms[5].removesuffix(" %")) > 0
+        page.get_by_text("No block of items has been scored yet.").wait_for()
 
 
 def test_an_error_is_told_in_the_words_of_the_problem(server: Server, browser: Browser) -> None:
