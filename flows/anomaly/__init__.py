@@ -2,9 +2,10 @@
 
 from flows.anomaly.calibration import Calibration, GroupVerdict, Verdict, benjamini_hochberg
 from flows.anomaly.contributions import contributions
-from flows.anomaly.cross_conformal import KEPT_ROWS, LEAST_ROWS, UNSEEN, CrossCalibration
+from flows.anomaly.cross_conformal import KEPT_ROWS, LEAST_ROWS, UNSEEN, CrossCalibration, has_mixtures
 from flows.anomaly.maps import RECIPES, AnomalyMap, MapCalibration, Recipe
 from flows.anomaly.members import ROW_STATISTICS, row_tests
+from flows.anomaly.mixture import Mixture
 from flows.anomaly.neighbours import Neighbours
 from flows.anomaly.nonconformity import MINIMUM_ITEMS, NonconformityScores
 from flows.anomaly.statistics import (
@@ -31,6 +32,7 @@ __all__ = [
     "CrossCalibration",
     "GroupVerdict",
     "MapCalibration",
+    "Mixture",
     "Neighbours",
     "NonconformityScores",
     "Recipe",
@@ -38,6 +40,7 @@ __all__ = [
     "Verdict",
     "benjamini_hochberg",
     "contributions",
+    "has_mixtures",
     "names_of",
     "pixel_nats",
     "pixel_nats_of",
