@@ -142,9 +142,9 @@ results-smoke: install
 # build's local version label is cut, so that each machine gets the build that its own index offers. torch is held.
 lock:
 	rm -rf $(VENV)-lock && $(PYTHON) -m venv $(VENV)-lock
-	$(VENV)-lock/bin/pip install --quiet torch==2.13.0 --editable '.[train,object-store]'
+	$(VENV)-lock/bin/pip install --quiet torch==2.13.0 --editable '.[train,object-store,sign,otel]'
 	$(VENV)-lock/bin/pip freeze --exclude-editable | sed 's/+cpu$$//' > requirements.lock
-	$(VENV)-lock/bin/pip install --quiet --editable '.[train,object-store,dev]'
+	$(VENV)-lock/bin/pip install --quiet --editable '.[train,object-store,sign,otel,dev]'
 	echo '-r requirements.lock' > requirements-dev.lock
 	$(VENV)-lock/bin/pip freeze --all --exclude pip --exclude wheel --exclude-editable | sed 's/+cpu$$//' | grep -vxFf requirements.lock >> requirements-dev.lock
 	rm -rf $(VENV)-lock
