@@ -1,4 +1,4 @@
-"""One service and one browser for all tests of the page."""
+"""A service and a browser for the tests of a file. Playwright runs an event loop, which no other file may meet."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.service.page.browser import TOKEN, executable
+from tests.service.pictures import publish_pictures
 from tests.service.servers import ROOT, Server, serving
 from tests.service.tables import publish_homes
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium; without one, or without playwright, the test is skipped."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright (pip)")
@@ -29,11 +30,12 @@ def browser() -> Iterator[Browser]:
         launched.close()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def server(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A service of two of the models that ship, `mnist-nice` (the default) and `moons`, and of the table `homes`."""
+    """A service of `mnist-nice` (the default) and `moons`, which ship, of a table and of pictures of any size."""
     folder = tmp_path_factory.mktemp("page")
     publish_homes(folder / "store", calibrated=True)
+    publish_pictures(folder / "store")
     for name in ("mnist-nice", "moons"):
         shutil.copytree(ROOT / "model_store" / "models" / name, folder / "store" / name)
     token = folder / "token"

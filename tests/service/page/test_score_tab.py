@@ -10,6 +10,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from tests.service.page.browser import faults, opened, press
+from tests.service.pictures import surface, with_hole
 from tests.service.servers import ROOT, Server
 
 if TYPE_CHECKING:
@@ -83,6 +84,28 @@ def test_a_picture_that_is_dropped_or_chosen_is_scored(server: Server, browser: 
             headers={"content-type": "image/png"},
         ).json()["items"][0]
         assert shown == pytest.approx(told["log_likelihood"], rel=1e-4)
+
+
+def test_a_picture_of_another_size_is_sent_as_it_is_and_its_map_covers_it(
+    server: Server, browser: Browser, tmp_path: Path
+) -> None:
+    picture = Image.fromarray(with_hole(surface(1, seed=5, least=28, most=32)[0])).resize((110, 120), 0)
+    picture.save(tmp_path / "plate.png")  # the service looks at 44 x 48 pixels of it
+    with opened(browser, f"{server.address}/#score?model=surface&alpha=0.1", phone=True) as page:
+        page.set_input_files("main input[type=file]", tmp_path / "plate.png")
+        over = page.locator(".heat canvas.over")
+        over.wait_for()
+        told = server.post(
+            "/score?model=surface&map=true&alpha=0.1",
+            content=(tmp_path / "plate.png").read_bytes(),
+            headers={"content-type": "image/png"},
+        ).json()["items"][0]
+        assert told["regions"]
+        assert page.locator(".heat rect.frame").count() == len(told["regions"])
+        assert page.locator(".heat svg").get_attribute("viewBox") == "0 0 110 120"
+        assert over.evaluate("one => [one.width, one.height]") == [44, 48]
+        assert f"p-value {told['p_value']:.3g}" in page.locator(".verdict").inner_text()
+        assert not faults(page)
 
 
 def test_a_photograph_of_ink_becomes_a_centred_digit_on_black(server: Server, browser: Browser, tmp_path: Path) -> None:
