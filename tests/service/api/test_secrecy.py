@@ -6,6 +6,7 @@ import io
 import logging
 import socket
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ async def test_a_key_stands_in_no_log_answer_or_metric(
     keys.revoke(file, "gone")
     (tmp_path / "token").write_text(token := "an admin token of 40 characters at least")
     told = []
-    settings = {"keys_file": file, "admin_token_file": tmp_path / "token", "access_log": True}
+    settings: dict[str, Any] = {"keys_file": file, "admin_token_file": tmp_path / "token", "access_log": True}
     async with running(store, drift_dir=tmp_path / "drift", **settings) as service:
         for key in (good, wrong, gone, token):
             for headers in ({"authorization": f"Bearer {key}"}, {"x-api-key": key}):
