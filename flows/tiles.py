@@ -23,8 +23,8 @@ from flows.transforms.lattice_cells import CELL
 TILE, MARGIN = 160, 16
 """Sides of a tile, and the context around its core, in pixels: a net of three blocks looks 16 to 20 pixels far."""
 LEAST_SIDE = 2 * CELL
-_KEPT = 16
-"""Sizes of tiles whose masks are kept. A picture has at most four."""
+_KEPT = 8 * TILE**2
+"""Pixels of all sizes of tiles together whose masks are kept, about 200 MB in colour. A picture has four at most."""
 
 
 class TiledDensity:
@@ -92,8 +92,8 @@ class TiledDensity:
         if sides == self.flow.item_shape[:2]:
             return self.flow
         if sides not in self._sized:
-            self._sized[sides] = self.flow.on_sides(height, width)
-            if len(self._sized) > _KEPT:
+            while self._sized and height * width + sum(down * across for down, across in self._sized) > _KEPT:
                 self._sized.popitem(last=False)
+            self._sized[sides] = self.flow.on_sides(height, width)
         self._sized.move_to_end(sides)
         return self._sized[sides]

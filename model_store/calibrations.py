@@ -7,7 +7,16 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from flows import Flow
-from flows.anomaly import PICTURE_TESTS, Calibration, CrossCalibration, PictureCalibration, names_of, row_tests, tests_of
+from flows.anomaly import (
+    PICTURE_TESTS,
+    Calibration,
+    CrossCalibration,
+    PictureCalibration,
+    has_mixtures,
+    names_of,
+    row_tests,
+    tests_of,
+)
 from flows.architectures.lattice_flow import LatticeFlow
 from flows.tiles import TiledDensity
 from model_store import manifest as m
@@ -38,9 +47,7 @@ def calibration_to_bytes(calibration: AnyCalibration, weights_dtype: m.Dtype = "
     return to_bytes(tensors)
 
 
-def calibration_of(
-    flow: Flow, manifest: m.Manifest, data: Mapping[str, bytes]
-) -> AnyCalibration | None:
+def calibration_of(flow: Flow, manifest: m.Manifest, data: Mapping[str, bytes]) -> AnyCalibration | None:
     """The calibration that a manifest describes, on the flow's device, or None where it has none.
 
     Raises DamagedTensors or DamagedFile for any other.
@@ -77,7 +84,8 @@ def _crossed(
 ) -> CrossCalibration:
     if flow.is_image or note.folds is None:
         raise DamagedTensors("cross-conformal p-values are of vectors")
-    if note.statistics != [name for test in row_tests(bool(len(tensors["kept"]))) for name in test.statistics]:
+    tests = row_tests(bool(len(tensors["kept"])), has_mixtures(tensors))
+    if note.statistics != [name for test in tests for name in test.statistics]:
         raise DamagedTensors(_OTHER_STATISTICS)
     if (len(tensors["held_out"]), len(tensors["kept"])) != (note.reference, note.fit):
         raise DamagedTensors(f"{m.CALIBRATION} does not hold the rows that the manifest says")

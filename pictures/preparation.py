@@ -13,7 +13,9 @@ LEAST_SIDE = 8
 _GREY = frozenset({"1", "L", "LA", "La"})
 DEEP = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N"})
 """Modes of grey pictures with 16 bits a pixel."""
-_COLOUR = frozenset({"RGB", "RGBA", "RGBa", "RGBX", "P", "PA", "CMYK", "YCbCr", "HSV", "LAB"})
+_ORIENTATION, _LYING = 0x0112, 5
+"""The EXIF tag of how a picture is turned, and the value from which on width and height change places."""
+_COLOUR = frozenset({"RGB", "RGBA", "RGBa", "RGBX", "P", "PA", "CMYK", "YCbCr", "HSV"})
 
 
 class BadPicture(ValueError):
@@ -34,7 +36,7 @@ class Preparation:
     colours: int
     """1 for grey, 3 for colour."""
     bits: int = 8
-    """Bits of a grey picture with 16 bits a pixel that are in use: a camera of 12 bits uses 12. The upper 8 are kept."""
+    """Bits in use of a grey picture with 16 bits a pixel: a camera of 12 bits uses 12. The upper 8 of them are kept."""
 
     def __call__(self, picture: Image.Image, *, convert: bool = True) -> NDArray[np.uint8]:
         """uint8 pixels (H, W), or (H, W, 3) of a colour model, of a decoded picture. Raises BadPicture.
@@ -64,6 +66,12 @@ class Preparation:
 def is_grey(picture: Image.Image) -> bool:
     """Whether a picture has no colours by its mode."""
     return picture.mode in _GREY or picture.mode in DEEP
+
+
+def turned_size(picture: Image.Image) -> tuple[int, int]:
+    """Width and height of a picture once it is turned as its EXIF data say."""
+    lies = picture.getexif().get(_ORIENTATION, 1) >= _LYING
+    return (picture.height, picture.width) if lies else picture.size
 
 
 def bits_used(picture: Image.Image) -> int:

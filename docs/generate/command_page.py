@@ -84,7 +84,9 @@ def _spelling(option: click.Option, context: click.Context) -> str:
     names = ", ".join(code(name) for name in [*option.opts, *option.secondary_opts])
     if option.is_flag or option.count:
         return names
-    return f"{names} {code(option.make_metavar(context))}"
+    if isinstance(option.type, click.Choice):  # a bar between the choices would end the cell
+        return f"{names} {' or '.join(code(str(choice)) for choice in option.type.choices)}"
+    return f"{names} {code(option.make_metavar(context).replace('|', ', '))}"
 
 
 def _default(option: click.Option, context: click.Context) -> str:

@@ -7,11 +7,10 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from docs.generate.markdown import Table, code, one_line
+from model_store import Store, default_root
 from service.api.app import create_app
-from service.api.v2.signatures import Signature, TensorInfo, signature
-from service.api.v2.signatures import _Facts as Facts
-from service.protocol.messages import Kind
-from service.protocol.model_info import TestInfo
+from service.api.v2.signatures import OTHERS, SCORE, Called, Signature, TensorInfo, name_of
+from service.device.descriptions import info_of
 
 HEAD = """\
 # HTTP API
@@ -49,12 +48,11 @@ examples for curl and for Triton's client: [protocol](../protocol.md).
 
 ## Functions of a model
 
-Each model is listed once for each function. An extent of -1 is decided by the request. The tables show the tensors of a
-calibrated model of grey images of 28 by 28 pixels; a model of vectors takes and gives `FP32` items of shape [-1, D] and
-has no `bits_per_dim`.
+Each model is listed once for each function. An extent of -1 is decided by the request. The tables show the tensors of
+`mnist-nice`, a calibrated model of grey images of 28 by 28 pixels. A model of vectors takes and gives `FP32` items of
+shape [-1, D] and has no `bits_per_dim`. A model of a table has its columns as inputs and outputs by name as well.
 
 """
-_KINDS: tuple[Kind, ...] = ("score", "sample", "inpaint", "encode", "decode")
 _TITLES = {
     "inference": "Computing",
     "models": "Models",
@@ -82,13 +80,12 @@ def page() -> str:
 
 def page_v2() -> str:
     """The calls under /v2, and what each function of a model takes and gives."""
-    shape = (28, 28)
-    tests = (TestInfo("likelihood", ("bits_per_dim",)), TestInfo("latent", ("energy",)))
-    facts = Facts(True, shape, shape, tests)
+    store = Store(default_root())
+    model = info_of(store.load(*store.resolve("mnist-nice")), ())
     parts = [HEAD_V2]
-    for kind in _KINDS:
-        name = "mnist" if kind == "score" else f"mnist.{kind}"
-        parts += [f"### `{name}`\n\n", _tensors(signature(kind, facts)), "\n"]
+    for kind in (SCORE, *OTHERS):
+        called = Called(model, kind, name_of(model.name, kind))
+        parts += [f"### `{called.name}`\n\n", _tensors(called.signature()), "\n"]
     return "".join(parts) + _calls(v2=True) + "## Documents\n\n" + _documents(v2=True)
 
 

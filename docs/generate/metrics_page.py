@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import torch
 from prometheus_client import CollectorRegistry
 
 from docs.generate.markdown import Table, code
 from service.api.request_metrics import RequestMetrics
-from service.device import gauges
-from service.device.account import Account
-from service.device.device_metrics import DeviceMetrics
-from service.device.registry import Registry
+from service.device.loop import DeviceLoop
+from service.settings import Settings
 
 HEAD = """\
 # Metrics
@@ -32,8 +30,7 @@ _STATES = (
 
 def page() -> str:
     """The page as Markdown."""
-    requests, device = RequestMetrics(), DeviceMetrics()
-    gauges.watch(device, Account(), 0, 0, Registry(None, 0.0), torch.device("cpu"))
+    requests, device = RequestMetrics(), DeviceLoop(Settings(device="cpu")).metrics
     states = Table("metric", "type", "labels", "meaning")
     for name, label, meaning in _STATES:
         states.row(code(name), "gauge", code(label), meaning)
@@ -46,15 +43,16 @@ def page() -> str:
 def _table(registry: CollectorRegistry) -> str:
     table = Table("metric", "type", "labels", "meaning")
     for collector in dict.fromkeys(registry._collector_to_names):
-        name, kind, labels, meaning = _facts(collector)
-        table.row(code(name), kind, ", ".join(code(label) for label in labels), meaning)
+        for name, kind, labels, meaning in _facts(collector):
+            suffix = "_total" if kind == "counter" else ""
+            table.row(code(name + suffix), kind, ", ".join(code(label) for label in labels), meaning)
     return table.text()
 
 
-def _facts(collector: Any) -> tuple[str, str, tuple[str, ...], str]:
-    """Name, type, labels and meaning of a metric of prometheus_client, or of a gauge that is looked up when read."""
+def _facts(collector: Any) -> Iterator[tuple[str, str, Sequence[str], str]]:
+    """Name, type, labels and meaning of a metric of prometheus_client, or of each that a collector makes when read."""
     if hasattr(collector, "_documentation"):
-        kind = collector._type
-        name = f"{collector._name}_total" if kind == "counter" else collector._name
-        return name, kind, tuple(collector._labelnames), collector._documentation
-    return collector._name, "gauge", tuple(collector._labels), collector._meaning
+        yield collector._name, collector._type, collector._labelnames, collector._documentation
+    else:
+        for family in collector.collect():
+            yield family.name, family.type, family._labelnames, family.documentation

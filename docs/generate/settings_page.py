@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import annotated_types
@@ -50,13 +51,20 @@ def page() -> str:
     meanings = docstrings(Settings)
     table = Table("variable", "default", "values", "meaning")
     for name, field in Settings.model_fields.items():
-        table.row(code(f"SLUICE_{name.upper()}"), _default(field), _values(field), one_line(meanings.get(name, "")))
+        table.row(
+            code(f"SLUICE_{name.upper()}"), _default(field), _values(field), _linked(one_line(meanings.get(name, "")))
+        )
     return HEAD + table.text() + TAIL
 
 
 def undocumented() -> list[str]:
     """Settings without a docstring."""
     return sorted(set(Settings.model_fields) - set(docstrings(Settings)))
+
+
+def _linked(text: str) -> str:
+    """Pages that a docstring names become links."""
+    return re.sub(r"\bdocs/([\w-]+)\.md\b", r"[\1](../\1.md)", text)
 
 
 def _default(field: FieldInfo) -> str:

@@ -37,6 +37,11 @@ HALVES = 2
 _ROUNDING = 2.0**10
 """Scores are rounded to its inverse, so that another machine's rounding changes nothing."""
 _HIGHEST = 1e6
+_LEAD = 2.0
+"""Spreads by which the likelihood must be further out than the strangest place to count as much.
+
+It sees what is wrong with a whole picture. A fault in a small part hardly moves it, and its noise would hide the fault.
+"""
 
 
 class Judge(NamedTuple):
@@ -65,7 +70,8 @@ class Judge(NamedTuple):
         each = (found - middle) / spread
         each = torch.stack([each[0].abs(), each[1]]).nan_to_num(nan=_HIGHEST, posinf=_HIGHEST, neginf=-_HIGHEST)
         each = each.clamp(-_HIGHEST, _HIGHEST)
-        return (torch.cat([each, each.logsumexp(dim=0, keepdim=True)]) * _ROUNDING).round() / _ROUNDING
+        both = torch.logaddexp(each[:1] - _LEAD, each[1:])
+        return (torch.cat([each, both]) * _ROUNDING).round() / _ROUNDING
 
 
 class PictureAssessment(NamedTuple):
@@ -138,7 +144,8 @@ class PictureCalibration:
     ) -> PictureCalibration:
         """``of``, where the log-densities (H, W) of each picture's pixels under its fold's flow are known."""
         widths = widths_for(sorted(min(each.shape) for each in pixels)[len(pixels) // 2])
-        judges, judged = [], torch.zeros(len(pixels), dtype=torch.long)
+        judges: list[Judge] = []
+        judged = torch.zeros(len(pixels), dtype=torch.long)
         scores = torch.zeros(len(pixels), len(PICTURE_TESTS) + 1, dtype=torch.float64)
         maxima = torch.zeros(len(pixels), dtype=torch.float64)
         for fold in range(len(densities)):
@@ -168,7 +175,8 @@ class PictureCalibration:
         return cls(
             densities,
             judges,
-            *(tensors[name] for name in ("held_out", "maxima")),
+            tensors["held_out"],
+            tensors["maxima"],
             tensors["judged"].long(),
             tensors["log_likelihoods"],
         )
@@ -191,6 +199,11 @@ class PictureCalibration:
     def size(self) -> int:
         """n, the number of calibrating pictures. No p-value is below 1 / (n + 1)."""
         return len(self.scores)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """How many calibrating pictures each judge ranks a picture among."""
+        return tuple(ordered.shape[1] for ordered in self._sorted)
 
     @property
     def tests(self) -> tuple[Test, ...]:
@@ -239,14 +252,18 @@ class PictureCalibration:
         at_least, above = torch.zeros(2, columns, dtype=torch.long, device=densities.device).unbind(0)
         more = torch.zeros(densities.shape[1:], dtype=torch.long, device=densities.device)
         rarity = densities.new_zeros(densities.shape[1:])
+        each_ranks = []
         for judge, ordered, maxima in zip(self.judges, self._sorted, self._maxima, strict=True):
             own = densities[judge.fold]
             places = judge.usual.scores(own)
             rarity += judge.usual.rarity(places) / len(self.judges)
             more += len(maxima) - torch.searchsorted(maxima, places.double().contiguous())
             scores = judge.test_scores(own, places).float().double()[:, None].contiguous()
-            at_least += ordered.shape[1] - torch.searchsorted(ordered, scores)[:, 0]
-            above += ordered.shape[1] - torch.searchsorted(ordered, scores, right=True)[:, 0]
+            lower = torch.searchsorted(ordered, scores)[:, 0]
+            lower_or_equal = torch.searchsorted(ordered, scores, right=True)[:, 0]
+            at_least += ordered.shape[1] - lower
+            above += ordered.shape[1] - lower_or_equal
+            each_ranks.append(torch.stack([lower, lower_or_equal], dim=1).roll(1, dims=0))
         p_values = (1 + at_least).double() / (self.size + 1)
         ranks = (2 * self.size - at_least - above)[:-1]
         likelihood = self.log_likelihood(densities)
@@ -257,6 +274,7 @@ class PictureCalibration:
                 p_values[-1:],
                 {test.name: p_values[k : k + 1] for k, test in enumerate(PICTURE_TESTS)},
                 self._normal_score_of.index_select(0, ranks)[None],
+                torch.stack(each_ranks)[None],
             ),
             rarity,
             (1 + more).double() / (self.size + 1),

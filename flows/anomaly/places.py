@@ -9,29 +9,39 @@ too unlikely a one. A place's score is the rarest of its windows and directions.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from flows.anomaly.curves import KNOTS, interpolated, log_shares, quantiles
+from flows.anomaly.curves import KNOTS, RAREST, interpolated, log_shares, quantiles
 from flows.errors import ShapeMismatch
 
 BLOCK = 8
 """The order of a lattice flow's pixels repeats after this number of pixels."""
 ZONES = 3 * BLOCK
-"""Kinds of rows, and of columns: the first eight, those between by their place in a block, the last eight."""
+"""Kinds of rows, and of columns: the first eight, those between, and the last eight, each by its place in a block."""
 _DOUBT = 4.0
 """Pixels of the same place in a block that a kind of place counts besides its own: a corner has few."""
-_NARROWEST, _WIDEST, _LARGEST = 0.7, 1 / 10, 24.0
+_NARROWEST, _WIDEST, _LARGEST = 1.4, 1 / 10, 24.0
 """Standard deviations of windows: the narrowest in pixels, the widest as a share of the shorter side and in pixels.
 
-They follow one another at twice the width. The widest averages over about a quarter of the side.
+They follow one another at twice the width. The widest averages over about a quarter of the side. On a rough surface a
+narrower window than 1.4 found no more, and wider ones found holes and blurred places.
 """
 _REACH = 3.0
 """Standard deviations after which a window is cut off."""
 _HUGE = 1e4
+_APART = 5.0
+"""Windows side by side that lie beyond the end of a curve: from fewer, its slope would follow one place of one picture.
+
+With 1 in 10,000 places whatever their number, ordinary places of few pictures scored from 2 to 60.
+"""
+_COMMONEST = 1.0
+_END = KNOTS // 3
+"""Pieces of a curve whose mean slope goes on beyond its end."""
 
 
 class Usual:
@@ -39,7 +49,8 @@ class Usual:
 
     ``mean`` is in nats a pixel: (ZONES, ZONES) by kind of row and column, or (H, W) for each place of aligned pictures.
     ``tails`` (2 S, Q) are averages, downwards and upwards, that ever smaller shares of places exceed; ``tail`` (Q,) the
-    same for scores. Raises ValueError for tensors that do not fit.
+    same for scores. ``rarest`` (S,) is -log10 of the rarest of these shares. Raises ValueError for tensors that do not
+    fit.
 
     >>> generator = torch.Generator().manual_seed(0)
     >>> pictures = [torch.randn(24, 20 + k, generator=generator) for k in range(6)]
@@ -51,31 +62,39 @@ class Usual:
     (True, True)
     """
 
-    def __init__(self, widths: Sequence[float], mean: Tensor, tails: Tensor, tail: Tensor) -> None:
+    def __init__(
+        self, widths: Sequence[float], mean: Tensor, tails: Tensor, tail: Tensor, rarest: Sequence[float]
+    ) -> None:
         self.widths, self.mean, self.tails, self.tail = tuple(widths), mean.float(), tails.double(), tail.double()
         if tails.shape != (2 * len(self.widths), KNOTS) or tail.shape != (KNOTS,) or mean.ndim != 2:
             raise ValueError("what is usual at a place does not fit its windows")
         if not bool((self.tails.diff() > 0).all()) or not bool((self.tail.diff() > 0).all()):
             raise ValueError("the tails of a map must rise")
         self.tails = self.tails.contiguous()
-        self._logs = log_shares(mean.device)
+        self.rarest = [float(each) for each in rarest]
+        if len(self.rarest) != len(self.widths) or not all(0 < each < 10 for each in self.rarest):
+            raise ValueError("each window needs the rarest share that its curve was read to")
+        self._logs = [log_shares(mean.device, each) for each in self.rarest]
 
     @classmethod
     def of(cls, pictures: Sequence[Tensor], widths: Sequence[float], *, aligned: bool = False) -> Usual:
         """From log-densities (H, W) of the pixels of ordinary pictures; of one size where they are ``aligned``."""
         mean = torch.stack(list(pictures)).mean(dim=0) if aligned else _mean_by_zone(pictures)
         ramp = torch.linspace(0, 1, KNOTS, device=mean.device)
-        draft = cls(widths, mean, ramp.expand(2 * len(widths), -1), ramp)
+        rarest = [_readable(sum(each.numel() for each in pictures), width) for width in widths]
+        draft = cls(widths, mean, ramp.expand(2 * len(widths), -1), ramp, rarest)
         averages = torch.cat([draft.averages(each).flatten(1) for each in pictures], dim=1)
-        tails = torch.stack([quantiles(row) for row in torch.cat([-averages, averages])])
-        draft = cls(widths, mean, tails, ramp)
-        return cls(widths, mean, tails, quantiles(torch.cat([draft.scores(each).flatten() for each in pictures])))
+        both = zip(torch.cat([-averages, averages]), rarest * 2, strict=True)
+        tails = torch.stack([quantiles(row, share) for row, share in both])
+        draft = cls(widths, mean, tails, ramp, rarest)
+        scores = torch.cat([draft.scores(each).flatten() for each in pictures])
+        return cls(widths, mean, tails, quantiles(scores, rarest[0]), rarest)
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor], prefix: str) -> Usual:
         """From what ``tensors`` gave. Raises ValueError, and KeyError for a missing tensor."""
-        found = (tensors[f"{prefix}{name}"] for name in ("mean", "tails", "tail"))
-        return cls(tensors["widths"].tolist(), *found)
+        mean, tails, tail, rarest = (tensors[f"{prefix}{name}"] for name in ("mean", "tails", "tail", "rarest"))
+        return cls(tensors["widths"].tolist(), mean, tails, tail, rarest.flatten().tolist())
 
     def tensors(self, prefix: str) -> dict[str, Tensor]:
         """What a store keeps; the widths of the windows are common to all."""
@@ -83,6 +102,7 @@ class Usual:
             f"{prefix}mean": self.mean.cpu(),
             f"{prefix}tails": self.tails.float().cpu(),
             f"{prefix}tail": self.tail.float().cpu(),
+            f"{prefix}rarest": torch.tensor(self.rarest, dtype=torch.float64),
         }
 
     @property
@@ -102,15 +122,18 @@ class Usual:
         found = torch.full_like(averages[0], -torch.inf)
         for window, average in enumerate(averages):
             for tail, values in ((window, -average), (window + len(self.widths), average)):
-                found = torch.maximum(found, interpolated(self.tails[tail], self._logs, values))
+                found = torch.maximum(found, interpolated(self.tails[tail], self._logs[window], values, _END))
         return found.float()
 
     def rarity(self, scores: Tensor) -> Tensor:
         """-log10 of the share of places of ordinary pictures with such scores, of any shape."""
-        return interpolated(self.tail, self._logs, scores.double()).float()
+        return interpolated(self.tail, self._logs[0], scores.double(), _END).float()
 
     def mean_at(self, height: int, width: int) -> Tensor:
-        """The usual log-density (H, W) of each place. Raises ShapeMismatch for another size than that of aligned pictures."""
+        """The usual log-density (H, W) of each place.
+
+        Raises ShapeMismatch for another size than that of aligned pictures.
+        """
         if self.aligned and tuple(self.mean.shape) == (height, width):
             return self.mean
         if self.aligned:
@@ -121,12 +144,20 @@ class Usual:
         return self.mean[rows.to(self.mean.device)][:, columns.to(self.mean.device)]
 
 
+def _readable(places: int, width: float) -> float:
+    """-log10 of the rarest share of places that so many, averaged over windows of this width, can tell of."""
+    windows = places / (4 * math.pi * width**2)
+    return min(max(math.log10(windows / _APART), _COMMONEST), RAREST)
+
+
 def zones(side: int) -> Tensor:
-    """The kind (side,) of each row or column: 0 to 7 the first, 8 to 15 between, 16 to 23 the last."""
+    """The kind (side,) of each row or column: 0 to 7 the first, 8 to 15 between, 16 to 23 the last.
+
+    Within each, it is the place in a block: that matters more than how far a border is.
+    """
     place = torch.arange(side)
-    kind = BLOCK + place % BLOCK
-    kind = torch.where(side - place <= BLOCK, ZONES - side + place, kind)
-    return torch.where(place < BLOCK, place, kind)
+    third = torch.where(place < BLOCK, 0, torch.where(side - place <= BLOCK, 2, 1))
+    return third * BLOCK + place % BLOCK
 
 
 def widths_for(shorter_side: int) -> tuple[float, ...]:

@@ -57,8 +57,9 @@ def lattice(
 
     ``width`` is the number of channels and ``blocks`` the number of residual blocks of each level's net;
     ``components`` is the number of logistics in each pixel's mixture. ``joint`` says whether one pass of a net serves
-    all colours of a pixel, or each colour takes a pass of its own. ``anywhere`` says that nets do not know the place of a
-    pixel: then the weights fit pictures of any size (``LatticeFlow.on_sides``). Raises ArchitectureError for other shapes.
+    all colours of a pixel, or each colour takes a pass of its own. ``anywhere`` says that nets do not know the
+    place of a pixel: then the weights fit pictures of any size (``LatticeFlow.on_sides``). Raises ArchitectureError for
+    other shapes.
 
     >>> flow = flows.lattice((8, 8), width=8, blocks=1, components=2)
     >>> flow.to_items(flow.sample(2)).shape

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from flows.nets.lattice_net import CellNet, PixelCode, PlaceNet
+from flows.priors import Prior
 from flows.transforms.lattice_cells import CELL
 from flows.transforms.mixture import UnitMixture
 from flows.transforms.transform import Transform, no_volume_change
@@ -142,21 +143,25 @@ class LatticeLevel(Transform):
 
     def _jointly(self, x: Tensor, index: int | None, inside: Tensor | None = None) -> Tensor:
         """The raw parameters of one group's mixtures, or of all groups', by one pass for each place."""
+        place, colour = (None, None) if index is None else divmod(index, self.colours)
+        every = range(len(self.channels) // self.colours)
+        return self._of_places(x, every if place is None else range(place, place + 1), colour, inside)
+
+    def _of_places(self, x: Tensor, places: range, colour: int | None, inside: Tensor | None) -> Tensor:
+        """The raw parameters of the mixtures of some places, of one colour or of all."""
         n = self.colours
-        place, colour = (None, None) if index is None else divmod(index, n)
-        places = range(len(self.channels) // n) if place is None else range(place, place + 1)
         code = _within(self.code(torch.where(self.known[places[-1] * n], functional.pixel_shuffle(x, CELL), 0)), inside)
-        seen = self._seen(code, range(places[0] * n, places[-1] * n + 1, n)).index_select(1, self.useful)
+        seen = self._seen(code, range(places[0] * n, places[-1] * n + 1, n * places.step)).index_select(1, self.useful)
         # A head sees the colours before its own, of its own group only: elsewhere they may be unknown.
         before = self.colours - 1 if colour is None else colour
         earlier = seen.new_zeros(len(seen), 0, *seen.shape[2:])
         if before:
-            mask = self.groups[places[0] * n : (places[-1] + 1) * n : n].unsqueeze(1).unsqueeze(1)
+            mask = self.groups[places[0] * n : (places[-1] + 1) * n : n * places.step].unsqueeze(1).unsqueeze(1)
             own = torch.stack([x[:, self.channels[p * n] % CELL**2 :: CELL**2][:, :before] for p in places])
             earlier = (self.code(torch.where(mask, own, 0).flatten(0, 1)).unflatten(0, own.shape[:2]) * mask).flatten(
                 0, 1
             )
-        raw: Tensor = self.net(seen, earlier, slice(places[0], places[-1] + 1), colour)
+        raw: Tensor = self.net(seen, earlier, slice(places[0], places[-1] + 1, places.step), colour)
         if colour is None and n > 1:
             apart = raw.reshape(len(places), len(x), n, -1, *raw.shape[2:])
             raw = apart.transpose(1, 2).flatten(0, 2)
@@ -182,6 +187,20 @@ class LatticeLevel(Transform):
             code = code.reshape(len(code), self.colours, CODE, *code.shape[2:]).roll(-colour, dims=1).flatten(1, 2)
         down, right = CELL // 2 - row, CELL // 2 - column
         return functional.pixel_unshuffle(functional.pad(code, (right, -right, down, -down)), CELL)
+
+    def half_log_density(self, x: Tensor, start: int, prior: Prior) -> Tensor:
+        """The log-density (B,) of the level's pixels, estimated from every other place, from the first or the second.
+
+        Of a joint level. The mean over both starts is the log-density, for half of the work each.
+        """
+        n, cells = self.colours, self.groups.shape[1:]
+        places = range(start, len(self.channels) // n, 2)
+        mixture = UnitMixture(self._of_places(x, places, None, None).to(x.dtype), self.components)
+        own = torch.cat([x[:, self.channels[place * n + colour]] for place in places for colour in range(n)])
+        z, log_slope = mixture.to_latent(own)
+        mask = self.groups.reshape(-1, n, *cells)[start::2].flatten(0, 1)
+        density = (prior.log_density(z) + log_slope).reshape(len(mask), -1, *cells)
+        return 2 * torch.where(mask.unsqueeze(1), density, 0).sum(dim=(0, 2, 3))
 
     def own(self, x: Tensor) -> Tensor:
         """The channel of each group in x (B, C, H, W), group after group: planes (G B, H, W)."""

@@ -12,7 +12,7 @@ import time
 import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
@@ -25,7 +25,11 @@ from model_store.manifest import MANIFEST, FileEntry, Manifest
 from model_store.reference import ALIAS, VERSION
 from model_store.remote.cache import Cache, DamagedDownload
 from model_store.remote.objects import Missing, Objects, Unreachable
+from model_store.signatures import SIGNATURE, TrustedKeys
 from model_store.store import STORE_FILE, Store
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 logger = logging.getLogger("sluice")
 
@@ -48,10 +52,10 @@ class RemoteStore(Store):
     loaded.
     """
 
-    def __init__(self, url: str, cache: Path, bound: int) -> None:
+    def __init__(self, url: str, cache: Path, bound: int, trusted: TrustedKeys | None = None) -> None:
         self.url = url.rstrip("/")
         self._objects, self._cache = Objects(self.url), Cache(cache, bound)
-        super().__init__(cache / hashlib.sha256(self.url.encode()).hexdigest()[:16])
+        super().__init__(cache / hashlib.sha256(self.url.encode()).hexdigest()[:16], trusted)
         self.root.mkdir(exist_ok=True)
         self._down_until = 0.0
 
@@ -141,6 +145,16 @@ class RemoteStore(Store):
             data = (json.dumps({**known, alias: version}, indent=1) + "\n").encode()
             done = self._objects.create(key, data) if not known else self._objects.replace(key, data, etag)
 
+    def sign(self, name: str, version: int, key: Ed25519PrivateKey) -> str:
+        held = self._fetched(name, version, self.manifest(name, version).files)
+        try:
+            made = super().sign(name, version, key)
+            written = (self._inside(name, version) / SIGNATURE).read_bytes()
+        finally:
+            os.close(held)
+        self._objects.replace(f"{name}/{version}/{SIGNATURE}", written)
+        return made
+
     def add(self, draft: Manifest, files: Mapping[str, bytes]) -> int:
         """Write a version: its number is claimed, its files follow, and the manifest comes last; the number.
 
@@ -169,9 +183,12 @@ class RemoteStore(Store):
     def _refresh(self, name: str, version: int | None = None) -> None:
         """Bring the mirror's manifests and aliases of a model up to date; of one version that is there, nothing."""
         directory = self._directory(name)
-        if version is not None and (directory / str(version) / MANIFEST).exists():
-            return  # a version never changes
-        self._ask(lambda: self._mirror(name, directory), None)
+        if version is None or not (directory / str(version) / MANIFEST).exists():  # a version never changes
+            self._ask(lambda: self._mirror(name, directory), None)
+        if version is not None and self.trusted is not None:  # but it can be signed later
+            key, path = f"{name}/{version}/{SIGNATURE}", directory / str(version) / SIGNATURE
+            if path.parent.is_dir():
+                self._ask(lambda: self._bring(key, path), None)
 
     def _mirror(self, name: str, directory: Path) -> None:
         found = self._objects.below(f"{name}/")

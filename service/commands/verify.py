@@ -22,13 +22,15 @@ from service.commands.style import Documented, bar, failures_told, json_option, 
 def verify(references: tuple[str, ...], store: Path | str | None, as_json: bool) -> None:
     """Load models with every check: hashes, tensors, the round trip, the golden log-likelihoods.
 
+    Where SLUICE_TRUSTED_KEYS is set, a version must also be signed by one of these keys.
+
     REFERENCES are names, name@version or name@alias; without any, every version of the store is loaded.
     """
     from model_store import StoreError
     from service.opened_store import store_of
 
-    shelf = store_of(settings_with(), store)
     with failures_told():
+        shelf = store_of(settings_with(), store)
         every = tuple(f"{name}@{version}" for name in shelf.names() for version in shelf.versions(name))
     found: list[dict[str, Any]] = []
     wanted = references or every

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from flows.anomaly import ROW_STATISTICS, STATISTICS
+from flows.anomaly import PICTURE_STATISTICS, ROW_STATISTICS, STATISTICS
 from model_store import LoadedModel
 from model_store.manifest import WEIGHTS
-from service.protocol.model_info import CalibrationInfo, MapInfo, ModelInfo, ScoreHistogram, TestInfo
+from service.protocol.model_info import CalibrationInfo, MapInfo, ModelInfo, PicturesInfo, ScoreHistogram, TestInfo
 
-_MEANINGS = {**STATISTICS, **ROW_STATISTICS}
+_MEANINGS = {**STATISTICS, **ROW_STATISTICS, **PICTURE_STATISTICS}
 _BINS = 40
 """Bins of the held-out scores: enough to see their shape on a phone, and little to send."""
 _SHOWN = 0.998
@@ -41,12 +41,11 @@ def info_of(model: LoadedModel, aliases: tuple[str, ...]) -> ModelInfo:
         provenance=dict(manifest.provenance),
         published=manifest.published,
         files=tuple(manifest.files),
-        tests=tuple(TestInfo(test.name, tuple(test.reported)) for test in model.calibration.tests)
-        if model.calibration
-        else (),
+        tests=tuple(TestInfo(test.name, tuple(test.reported)) for test in model.judging.tests) if model.judging else (),
         calibration=_calibration(model),
         table=manifest.table,
         map=_map(model),
+        pictures=_pictures(model),
     )
 
 
@@ -76,7 +75,16 @@ def _histogram(scores: Tensor) -> ScoreHistogram:
     return ScoreHistogram(tuple(edges.tolist()), tuple(int(count) for count in counts.tolist()))
 
 
+def _pictures(model: LoadedModel) -> PicturesInfo | None:
+    note = model.manifest.pictures
+    return None if note is None else PicturesInfo(**note.model_dump())
+
+
 def _map(model: LoadedModel) -> MapInfo | None:
+    if model.pictures is not None:
+        calibrated = model.manifest.calibration
+        assert calibrated is not None
+        return MapInfo(calibrated.source, calibrated.reference, model.pictures.aligned, True, False)
     note = model.manifest.map
     if note is None or model.map is None:
         return None

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from flows import DequantiseColumns, noise
 from flows.anomaly import BINS, LEVELS, CrossCalibration, bins_of, cells
-from flows.anomaly.calibration import Calibration
 from model_store import LoadedModel
+from model_store.calibrations import AnyCalibration
 from service.protocol.drift import Sort
 
 SEED = 20030812
@@ -37,7 +37,7 @@ class PValueSeries:
     p-values, and evidence against ordinary items.
     """
 
-    def __init__(self, calibration: Calibration | CrossCalibration) -> None:
+    def __init__(self, calibration: AnyCalibration) -> None:
         tests = [Series("test", test.name) for test in calibration.tests]
         self.sizes = calibration.sizes
         self.series = [

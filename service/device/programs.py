@@ -45,6 +45,9 @@ class Program(ABC):
     size: ClassVar[int | None] = None
     """The only size of its batches; None where they may have several."""
 
+    recordable: ClassVar[bool] = True
+    """Whether a pass looks at no value, so that it can be recorded."""
+
     @property
     def decodes(self) -> bool:
         """Whether a tick takes latents to items."""
@@ -150,7 +153,7 @@ class Score(OneTick):
         arrays.pop("ranks", None)  # which tell of drift
         if not any(job.options.scores for job in jobs):
             arrays.pop("scores", None)
-        calibration = self.model.calibration
+        calibration = self.model.judging
         if calibration is None:
             return Conclusion(arrays, {}, {})
         verdicts = calibration.judge_groups(columns["scores"], [len(job) for job in jobs])

@@ -13,6 +13,7 @@ from service.device.columns import Columns
 from service.device.drift import DriftWatch
 from service.device.inpaintings import Inpainting, Listener
 from service.device.jobs import Job
+from service.device.picture_scores import ScorePictures
 from service.device.programs import Decode, Encode, Explain, Inpaint, OneTick, Program, Sample, Score, ScoreWithMap
 from service.device.progress import Progress
 from service.device.registry import Registry, Served
@@ -177,6 +178,11 @@ def _work_of(model: LoadedModel, asked: m.Submit) -> tuple[Program, Columns]:
         return Decode(model), Columns({"latents": torch.from_numpy(asked.arrays["latents"])})
     items = torch.from_numpy(asked.arrays["items"])
     program: Program = Encode(model)
+    if asked.kind == "score" and model.manifest.pictures is not None:
+        sides = asked.arrays.get("sides")
+        own = torch.tensor(items.shape[1:3]).expand(len(items), 2) if sides is None else torch.from_numpy(sides)
+        columns = Columns({"items": items, "sides": own, "seed": _seeds(len(items), asked.seed)})
+        return ScorePictures(model, asked.options.map), columns
     if asked.kind == "score":
         program = ScoreWithMap(model) if asked.options.map else Score(model)
     elif asked.kind == "explain":

@@ -22,7 +22,13 @@ MOST_ITEMS = 32
 
 def explained(model: ModelInfo, wish: Wish, p_values: npt.NDArray[np.float64] | None, alpha: float) -> list[int]:
     """The places of the items to explain. None where the model has no cross-conformal p-values of rows."""
-    if wish == "none" or p_values is None or model.calibration is None or model.calibration.folds is None:
+    if (
+        wish == "none"
+        or p_values is None
+        or model.calibration is None
+        or model.calibration.folds is None
+        or model.pictures is not None
+    ):
         return []
     if wish == "all":
         return list(range(len(p_values)))

@@ -152,14 +152,15 @@ def checked(array: Array, spec: ItemSpec, field: str, first: int = 0) -> Array:
     if spec.table is not None:
         return items_of_array(array, spec.table, field, first)
     batch = _batch(array, spec.shape, field)
-    check = _levels if spec.is_image else _vectors
+    check = levels if spec.is_image else _vectors
     if len(batch) <= _BLOCK:
         return check(batch, field, first)
     starts = range(0, len(batch), _BLOCK)
     return np.concatenate([check(batch[start : start + _BLOCK], field, first + start) for start in starts])
 
 
-def _levels(batch: Array, field: str, first: int) -> Array:
+def levels(batch: Array, field: str, first: int) -> Array:
+    """Pixels (N, ...) given as 8-bit levels or as fractions in [0, 1], as uint8 levels. Raises WrongValue."""
     if batch.dtype.kind == "b":
         raise WrongValue(f"{field} must be levels 0 to 255 or fractions in [0, 1]", field)
     if batch.dtype == np.uint8:

@@ -57,6 +57,8 @@ class Submit(Struct, tag=True, array_like=True):
 
     score, explain, encode: ``arrays["items"]`` (N, *S). decode: ``arrays["latents"]`` (N, *Z). sample: ``n`` items,
     the first of which is draw ``first`` of the seed.
+    score of a model with ``ModelInfo.pictures``: pictures filled up to one size, and ``arrays["sides"]`` (N, 2), the
+    height and width of each; without these they fill the arrays.
     inpaint: ``n`` completions of ``arrays["items"]`` (1, *S) where ``arrays["hidden"]`` (1, *S) is true.
     """
 
@@ -84,7 +86,14 @@ class Submit(Struct, tag=True, array_like=True):
             return self.n
         if self.kind == "explain":  # each column of each row is varied
             return self.arrays["items"].size
+        if "sides" in self.arrays:
+            return picture_cost(self.arrays["sides"])
         return len(next(iter(self.arrays.values())))
+
+
+def picture_cost(sides: np.ndarray[Any, Any]) -> int:
+    """Item-ticks of pictures with these sides (N, 2): one for each 64x64 pixels begun."""
+    return int((-(-sides.astype(np.int64).prod(axis=1) // 4096)).sum())
 
 
 class Cancel(Struct, tag=True, array_like=True):

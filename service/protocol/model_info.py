@@ -66,6 +66,17 @@ class MapInfo(Struct, frozen=True):
     """Whether places that are hard to code may be less likely."""
 
 
+class PicturesInfo(Struct, frozen=True):
+    """How a model that scores pictures of any size prepares each picture, and the sizes that it was calibrated on."""
+
+    longest: int
+    """Pixels of the longer side at most: larger pictures are scaled down, their proportions kept."""
+    bits: int
+    """Bits in use of grey pictures with 16 bits a pixel."""
+    shortest_side: int
+    longest_side: int
+
+
 class ModelInfo(Struct, frozen=True):
     """One served version: shapes, kinds, what was measured, and the names of its files."""
 
@@ -99,6 +110,8 @@ class ModelInfo(Struct, frozen=True):
     """The columns of the table that a vector is a row of; None for images, and for vectors without a schema."""
     map: MapInfo | None = None
     """None where the model has no map of where a picture is strange."""
+    pictures: PicturesInfo | None = None
+    """Of a model that scores pictures of any size. Its item shape is that of what it draws and fills in."""
 
     @property
     def reference(self) -> str:

@@ -11,8 +11,8 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[2]
 SHELL = ("bash", "sh", "console", "shell")
 _BLOCK = re.compile(
-    r"^(?P<mark><!-- *not run: *(?P<reason>[^\n]+?) *-->\n\n?)?(?P<indent> *)```(?P<language>[\w-]*)[^\n]*\n"
-    r"(?P<text>.*?)^(?P=indent)```$",
+    r"^(?P<mark>(?: *|\d+\. +)<!-- *not run: *(?P<reason>[^\n]+?) *-->\n\n?)?"
+    r"(?P<indent> *)```(?P<language>[\w-]*)[^\n]*\n(?P<text>.*?)^(?P=indent)```$",
     re.M | re.S,
 )
 _INDENTED = re.compile(r"(?P<before>^[^\n]*\n|\A)\n(?P<text>(?: {4}[^\n]*\n|\n(?= {4}))+)", re.M)

@@ -18,15 +18,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
+import matplotlib.figure  # noqa: F401
 import numpy  # noqa: F401
 import PIL.Image  # noqa: F401
 import sluice_client  # noqa: F401
-import torch  # noqa: F401
+import torch._dynamo  # noqa: F401 (an optimiser imports it, which takes seconds)
 
 import flows  # noqa: F401
 import model_store  # noqa: F401
 import service.device.main
 import service.offline.score_command  # noqa: F401
+import trainer.detector  # noqa: F401
 from service.cli import main as sluice
 from trainer.commands.calibrate import main as sluice_calibrate
 from trainer.commands.train import main as sluice_train

@@ -97,7 +97,8 @@ def shell_in(folder: Path) -> Iterator[Shell]:
     commands = subprocess.Popen([sys.executable, "-m", "tests.docs.commands", str(socket)], cwd=ROOT, env=environment)
     try:
         with serving(folder / "store", folder / "log", default_model="mnist-nice") as server:
-            wait_until(socket.exists)
+            wait_until(lambda: socket.exists() or commands.poll() is not None, LONGEST)
+            assert commands.poll() is None, "tests/docs/commands.py ended; its error is above"
             yield Shell(folder, server.address)
     finally:
         commands.kill()

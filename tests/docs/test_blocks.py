@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.docs.blocks import ROOT, Block, blocks_of, pages
 from tests.docs.elsewhere import NOT_RUN, RUN_ELSEWHERE
@@ -21,12 +22,11 @@ from tests.docs.shell import Shell, shell_in
 pytestmark = pytest.mark.timeout(300)
 
 SUBSTITUTES = {
-    "docs/maps.md": ("mnist", "mnist-nice"),
-    "docs/tables.md": ("NAME", "moons"),
+    "docs/drift.md": {"/models/mnist/": "/models/mnist-nice/"},
+    "docs/maps.md": {"model=mnist&": "model=mnist-nice&", "--model mnist ": "--model mnist-nice "},
+    "docs/tables.md": {"--model NAME ": "--model moons "},
 }
 """Models that pages name, and the small ones that stand in for them."""
-
-
 WRITTEN = re.compile(r"(?:(?:-o|--output)[ =]|> )([\w./-]+)(?![\w./-]*/dev)", re.M)
 """Files that a block of commands says it writes."""
 
@@ -68,8 +68,20 @@ def test_the_blocks_of_a_page_run(shell: Shell, page: str) -> None:
 
 
 def _substituted(page: str, text: str) -> str:
-    named, small = SUBSTITUTES.get(page, ("", ""))
-    return text.replace(f"model={named}&", f"model={small}&").replace(f"--model {named} ", f"--model {small} ")
+    for named, small in SUBSTITUTES.get(page, {}).items():
+        assert named in text, page
+        text = text.replace(named, small)
+    return text
+
+
+def test_every_metric_of_a_service_is_on_its_page(shell: Shell) -> None:
+    shell.script("curl -X POST 'localhost:8000/sample?model=moons&n=1' -o /dev/null", python=False, place="here")
+    text = shell.script("curl localhost:8000/metrics", python=False, place="here")
+    page = (ROOT / "docs/reference/metrics.md").read_text("utf-8")
+    families = (family.name for family in text_string_to_metric_families(text))
+    names = {name for name in families if name.startswith("sluice_") and not name.endswith("_created")}
+    assert len(names) > 20
+    assert {name for name in names if f"`{name}`" not in page and f"`{name}_total`" not in page} == set()
 
 
 SCRIPTS = sorted(path.name for path in (ROOT / "docs/gallery").glob("[!_]*.py"))

@@ -93,7 +93,7 @@ def test_a_shell_completes_commands_and_options() -> None:
     assert "_SLUICE_COMPLETE=bash_complete" in script.stdout
     words = {"COMP_WORDS": "sluice s", "COMP_CWORD": "1"}
     found = _run("-c", code, _SLUICE_COMPLETE="bash_complete", **words)
-    assert found.stdout.split() == ["plain,serve", "plain,sample", "plain,score"]
+    assert found.stdout.split() == ["plain,serve", "plain,sample", "plain,score", "plain,sign"]
     words = {"COMP_WORDS": "sluice sample --te", "COMP_CWORD": "2"}
     assert _run("-c", code, _SLUICE_COMPLETE="bash_complete", **words).stdout.split() == ["plain,--temperature"]
 

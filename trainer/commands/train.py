@@ -18,8 +18,8 @@ from model_store import Published
 from tables import KINDS, Kind
 from tables.loading import Wishes
 from trainer.commands.options import data_dir_option, device_option, store_option
-from trainer.commands.train_pictures import train_pictures
 from trainer.commands.table_report import told
+from trainer.commands.train_pictures import train_pictures
 from trainer.data import HELD_OUT_SHARE, OwnData
 from trainer.errors import Diverged, TrainerError
 from trainer.presets import PRESETS, Precision, Preset, table

@@ -17,8 +17,8 @@ import model_store
 from flows import FlowError
 from trainer.data import OwnData, picture_folder
 from trainer.errors import TrainerError
-from trainer.pictures.folds import FOLDS, StopRequested, TrainedFlow, dealt, train_folds
-from trainer.pictures.plan import PicturePlan, planned
+from trainer.pictures.folds import StopRequested, TrainedFlow, dealt, train_folds
+from trainer.pictures.plan import FOLDS, PicturePlan, planned
 from trainer.pictures.publication import published
 from trainer.presets import Precision
 from trainer.presets.pictures import PICTURES

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from pictures import BadPicture, Preparation
-from pictures.preparation import bits_used, is_grey
+from pictures.preparation import bits_used, is_grey, turned_size
 from trainer.data.folder import SUFFIXES
 from trainer.errors import DataError
 
@@ -81,7 +81,7 @@ def look(folder: Path) -> FoundPictures:
         try:
             with _opened(path) as picture:
                 Preparation(max(picture.size), 3, bits_used(picture))(picture)
-                size = picture.size if picture.getexif().get(_ORIENTATION, 1) < _TURNED else picture.size[::-1]
+                size = turned_size(picture)
                 colours = colours if is_grey(picture) else 3
                 bits = max(bits, bits_used(picture))
         except (BadPicture, DataError) as error:
@@ -123,12 +123,6 @@ def of_few(found: FoundPictures, count: int) -> FoundPictures:
     return replace(found, paths=found.paths[:count], sizes=found.sizes[:count])
 
 
-_ORIENTATION = 0x0112
-"""The EXIF tag of how a picture is turned."""
-_TURNED = 5
-"""From this value of the tag on, width and height change places."""
-
-
 def _opened(path: Path) -> Image.Image:
     """A decoded picture. Raises DataError for a damaged one."""
     try:
@@ -137,5 +131,7 @@ def _opened(path: Path) -> Image.Image:
             raise DataError(f"has more than {LARGEST:,} pixels")
         picture.load()
     except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise DataError(f"is not a readable picture: {str(error).splitlines()[0] if str(error) else 'damaged'}") from error
+        raise DataError(
+            f"is not a readable picture: {str(error).splitlines()[0] if str(error) else 'damaged'}"
+        ) from error
     return picture

@@ -22,7 +22,7 @@ def aligned(pixels: Sequence[Tensor], folds: Tensor) -> bool:
     is read from one half of a fold and measured in the other.
     """
     left = {True: 0.0, False: 0.0}
-    for fold in folds.unique().tolist():
+    for fold in sorted(set(folds.tolist())):
         own = [pixels[index] for index in (folds == fold).nonzero().flatten().tolist()]
         for known, others in ((own[0::2], own[1::2]), (own[1::2], own[0::2])):
             for by_place in left:

@@ -22,6 +22,8 @@ from trainer.report.evaluation import Quality
 
 _GOLDEN = 4
 """Crops of the self-test at every load."""
+_DRAWN = 4
+"""Samples along a side of the sheet: a crop takes a hundred times as long to draw as a digit."""
 _SHOWN = 4
 """Calibrating pictures on the card, with their maps: the strangest."""
 
@@ -66,7 +68,7 @@ def published(
     say("drawing samples and maps for the card")
     drawn = {
         "loss.png": pictures.curve(flows[0].history, max(flows[0].history, key=lambda record: record.validation)),
-        "samples.png": pictures.samples(main, seed),
+        "samples.png": pictures.samples(main, seed, side=_DRAWN),
         "maps.png": picture_card.maps(calibration, *_strangest(calibration, items)),
     }
     evidence = CalibrationEvidence(
@@ -113,4 +115,3 @@ def _strangest(calibration: PictureCalibration, items: Sequence[Tensor]) -> tupl
     """The calibrating pictures with the highest scores of places, and these scores."""
     order = calibration.maxima.argsort(descending=True)[:_SHOWN].tolist()
     return [items[index] for index in order], [float(calibration.maxima[index]) for index in order]
-

@@ -43,8 +43,8 @@ in bounded memory. The log-likelihood of a picture is that of the mean of the fl
 
     $command
 
-Each flow is trained on crops of $crop x $crop pixels of two thirds of the pictures; an eighth of these chose the weights
-that were kept. Steps: $steps.
+Each flow is trained on crops of $crop x $crop pixels of two thirds of the pictures; an eighth of these chose the
+weights that were kept. Steps: $steps.
 
 | | |
 |---|---|
@@ -61,8 +61,9 @@ picture, standard error $standard_error).
 
 ## Verdicts and maps
 
-p-values rest on $n pictures, in $folds folds of two halves each (cross-conformal). The smallest p-value is 1 / ($n + 1) =
-$smallest: at a smaller alpha no picture can be called anomalous. Of ordinary pictures a share of about alpha is.
+p-values rest on $n pictures, in $folds folds of two halves each (cross-conformal). The smallest p-value is
+1 / ($n + 1) = $smallest: at a smaller alpha no picture can be called anomalous. Of ordinary pictures about a share
+alpha is.
 
 Places are compared with $aligned. A region's p-value compares its strangest place with the strangest places of ordinary
 pictures.

@@ -19,14 +19,14 @@ SAMPLE_TEMPERATURE = 0.7
 """Temperature of the first samples shown, beside those at 1. Below 1 strokes are more coherent."""
 
 
-def samples(flow: Flow, seed: int, temperature: float = SAMPLE_TEMPERATURE) -> bytes:
-    """A grid of 8x8 samples of an image flow, enlarged twofold."""
+def samples(flow: Flow, seed: int, temperature: float = SAMPLE_TEMPERATURE, side: int = GRID) -> bytes:
+    """A grid of ``side`` times ``side`` samples of an image flow, enlarged twofold."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        items = flow.to_items(flow.sample(GRID * GRID, generator, temperature)).cpu().numpy()
+        items = flow.to_items(flow.sample(side * side, generator, temperature)).cpu().numpy()
     height, width, *channels = items.shape[1:]
-    rows = items.reshape(GRID, GRID, height, width, *channels).swapaxes(1, 2)
-    sheet = Image.fromarray(rows.reshape(GRID * height, GRID * width, *channels))
+    rows = items.reshape(side, side, height, width, *channels).swapaxes(1, 2)
+    sheet = Image.fromarray(rows.reshape(side * height, side * width, *channels))
     return png_of(sheet.resize((sheet.width * 2, sheet.height * 2), Image.Resampling.NEAREST))
 
 

@@ -111,6 +111,17 @@ class Bfloat16(BaseModel):
     noise: float
 
 
+class AnySize(BaseModel):
+    """How a model that scores pictures of any size prepares each, and the sides of the pictures that calibrate it."""
+
+    longest: int
+    """Pixels of the longer side at most: larger pictures are scaled down, their proportions kept."""
+    bits: int
+    """Bits in use of grey pictures with 16 bits a pixel."""
+    shortest_side: int
+    longest_side: int
+
+
 class ModelDetails(ModelSummary):
     calibration: Calibrated | None
     map: Mapped | None
@@ -128,6 +139,8 @@ class ModelDetails(ModelSummary):
     provenance: dict[str, str | int | float]
     published: str
     pictures: list[str]
+    any_size: AnySize | None
+    """Of a model that scores pictures of any size; `item_shape` is then that of what it draws and fills in."""
     table: Schema | None = Field(serialization_alias="schema")
     """The columns of a table's model, in the order of a vector's entries."""
 
@@ -166,6 +179,7 @@ async def describe(name: str, service: TheService) -> ModelDetails:
         provenance=model.provenance,
         published=model.published,
         pictures=[file for file in model.files if file.endswith(".png")],
+        any_size=AnySize(**structs.asdict(model.pictures)) if model.pictures is not None else None,
         table=model.table,
     )
 

@@ -15,7 +15,7 @@ from service.offline import array_files, table_files
 from service.offline.array_files import Stored
 from service.offline.bulk.decoding import Chunk, Decoder
 from service.offline.bulk.job import InputNote
-from service.offline.sources import PICTURES, files_in
+from service.offline.sources import ENDINGS, PICTURES, files_of
 from service.offline.unusable import named
 from tables.reading import is_table
 
@@ -44,7 +44,7 @@ def inputs_of(paths: Sequence[Path], decoder: Decoder, tell: Callable[[str], obj
             found.append(_Album(list(pictures), decoder))
             pictures.clear()
 
-    for path in (file for given in paths for file in files_in(given)):
+    for path in (file for given in paths for file in files_of(given, ENDINGS)):
         if path.suffix.lower() in PICTURES:
             pictures.append(path)
             continue

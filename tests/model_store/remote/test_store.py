@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from model_store import ModelRefused, Store, StoreError, UnknownModel, open_store, receive
+from model_store import ModelRefused, Store, StoreError, UnknownModel, open_store, receive, signatures
 from model_store.manifest import MANIFEST, WEIGHTS
 from tests.model_store.remote.s3_server import URL, Answer, Bucket, FaultyDoor, bucket_of, first, s3_server
 from tests.scale.markers import LONG
@@ -254,3 +254,15 @@ def test_a_directory_behind_a_url_is_a_store_too(published: Path, tmp_path: Path
     assert store.load(*store.resolve()).reference == "points@2"
     assert receive(store, published / "digits/1", "more").version == 1
     assert Store(tmp_path / "there").load("more", 1).reference == "more@1"
+
+
+def test_a_signature_reaches_every_service(bucket: Bucket, tmp_path: Path) -> None:
+    signatures.make_key(tmp_path / "key.pem")
+    trusted = signatures.TrustedKeys.read(tmp_path / "key.pem.pub")
+    demanding = open_store(URL, tmp_path / "theirs", GIB, trusted)
+    with pytest.raises(ModelRefused, match="not signed"):
+        demanding.load("points", 2)
+    opened(tmp_path / "mine").sign("points", 2, signatures.read_key(tmp_path / "key.pem"))
+    demanding.load("points", 2)
+    with pytest.raises(ModelRefused, match="not signed"):
+        demanding.load("points", 1)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from service.api.bodies import parts_of
 from service.api.problems import STATUS
-from service.media.effort import Effort, within
+from service.media.effort import Effort
 from service.media.inference import inputs_of, outputs_of, read_head
 from service.media.items import Body, ItemSpec, Part, inpainting_of, items_of, latents_of, sent_of
 from service.media.pictures import open_picture, to_pixels
@@ -60,8 +60,7 @@ def held(*parsers: Callable[[], object]) -> None:
     """Call parsers. Raises Found unless each returns, or raises a problem that is the client's."""
     for parser in parsers:
         try:
-            with within(Effort(PIXELS)):
-                parser()
+            Effort(PIXELS).spent_by(parser)
         except Problem as problem:
             if STATUS[problem.kind] >= 500:
                 raise Found(repr(problem)) from problem
