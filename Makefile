@@ -142,12 +142,27 @@ results-smoke: install
 # build's local version label is cut, so that each machine gets the build that its own index offers. torch is held.
 lock:
 	rm -rf $(VENV)-lock && $(PYTHON) -m venv $(VENV)-lock
-	$(VENV)-lock/bin/pip install --quiet torch==2.13.0 --editable '.[train,object-store]'
+	$(VENV)-lock/bin/pip install --quiet torch==2.13.0 --editable '.[train,object-store,sign,otel]'
 	$(VENV)-lock/bin/pip freeze --exclude-editable | sed 's/+cpu$$//' > requirements.lock
-	$(VENV)-lock/bin/pip install --quiet --editable '.[train,object-store,dev]'
+	$(VENV)-lock/bin/pip install --quiet --editable '.[train,object-store,sign,otel,dev]'
 	echo '-r requirements.lock' > requirements-dev.lock
 	$(VENV)-lock/bin/pip freeze --all --exclude pip --exclude wheel --exclude-editable | sed 's/+cpu$$//' | grep -vxFf requirements.lock >> requirements-dev.lock
 	rm -rf $(VENV)-lock
+
+# Hashes for the pins of the locks, for the image; versions stay. After every `make lock`.
+.PHONY: lock-hashes
+lock-hashes:
+	rm -rf $(VENV)-lock && $(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/pip install --quiet --disable-pip-version-check uv
+	$(VENV)-lock/bin/python docker/lock_hashes.py $(VENV)-lock/bin/uv
+	rm -rf $(VENV)-lock
+
+# What Sluice runs on: a bill of materials (CycloneDX) in build/, and the licence of each package.
+.PHONY: sbom
+sbom: install
+	mkdir -p build
+	$(BIN)/python docker/sbom.py requirements.lock > build/sbom.json
+	$(BIN)/python docker/sbom.py requirements.lock --licences
 
 clean:
 	rm -rf $(VENV) $(VENV)-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* build *.egg-info client/build client/*.egg-info

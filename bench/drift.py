@@ -1,7 +1,7 @@
 """How often the martingales of docs/drift.md alarm on ordinary items, and after how many items they notice a change.
 
     make bench-drift [DATA=DIR]
-    .venv/bin/python -m bench.drift [--data-dir DIR] [--streams N] [--into FILE]
+    .venv/bin/python -m bench.drift [--data-dir DIR] [--streams N] [--only-ordinary] [--into FILE]
 
 Each stream draws its calibrating items anew. Its items are watched as the service watches those of a request: by the
 verdict, by each test and, of a table, by each column. An alarm is evidence of 100 by all of them together.
@@ -86,7 +86,7 @@ def _items(count: float) -> str:
     return f"{count:,.0f}" if math.isfinite(count) else "not noticed"
 
 
-def report(data_dir: Path | None, streams: int) -> Iterator[str]:
+def report(data_dir: Path | None, streams: int, only_ordinary: bool) -> Iterator[str]:
     """Lines of Markdown."""
     with torch.enable_grad():
         sources: list[Source] = [Digits(data_dir), Friedman()]
@@ -95,6 +95,8 @@ def report(data_dir: Path | None, streams: int) -> Iterator[str]:
     yield "|---|---|---|---|---|"
     for source in sources:
         yield from false_alarms(source, streams)
+    if only_ordinary:
+        return
     most = " and ".join(f"{source.after:,} of {source.name}" for source in sources)
     yield f"\nChanges: items until the alarm, over {streams} streams; of changed items there are {most}.\n"
     yield "| change | n | ordinary items before | noticed | items, median | items, 90 % |"
@@ -107,11 +109,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-dir", type=Path, help="folder with the original files; by default they are downloaded")
     parser.add_argument("--streams", type=int, default=20)
+    parser.add_argument("--only-ordinary", action="store_true", help="false alarms alone")
     parser.add_argument("--into", type=Path, help="a page to write the figures into, between its marks")
     options = parser.parse_args()
     lines = []
     torch.set_grad_enabled(False)
-    for line in report(options.data_dir, options.streams):
+    for line in report(options.data_dir, options.streams, options.only_ordinary):
         print(line, flush=True)
         lines.append(line)
     if options.into:

@@ -55,6 +55,12 @@ class Settings(BaseSettings):
     """The port to listen on; 0 picks a free one, and the log tells which."""
     hosts: str = ""
     """Names that the service answers to, separated by commas; unset, any. Probes and metrics answer to any."""
+    metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """A port that answers metrics and probes alone; unset, metrics are told on ``port``. With it, only there."""
+    metrics_host: str | None = None
+    """The address of that port; unset, ``host``."""
+    access_log: bool = False
+    """Whether each answered request gets a line in the log, without its query. Probes and metrics get none."""
     api_processes: Count | None = None
     """Processes that speak HTTP; unset, one for every four CPUs."""
     store: Annotated[Path | str, BeforeValidator(location)] = Field(default_factory=shipped_store)

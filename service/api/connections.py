@@ -22,6 +22,7 @@ from service.api.security_headers import PROBES, secure
 from service.protocol.tenants import network_of
 from service.settings import Settings
 
+_PROBES = tuple(path.encode() for path in PROBES)
 LARGEST_HEAD = 64 * 1024
 """Bytes of a request's target and fields, trailers included."""
 _LINGER = 5.0
@@ -209,7 +210,7 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._head_since = None
-        if self.surplus and not self.url.startswith(PROBES):
+        if self.surplus and not self.url.startswith(_PROBES):
             self._refusal = (503, "there are too many connections; try again later")
             raise ValueError(self._refusal[1])
         self._crowd.busy(self)

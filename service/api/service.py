@@ -13,6 +13,7 @@ from typing import TypeVar
 from service.api.authority import Authority
 from service.api.guard import BytesInFlight
 from service.api.request_metrics import RequestMetrics
+from service.api.tracing import Tracing
 from service.api.turnstile import Turnstile
 from service.media.effort import Effort
 from service.protocol.client import device_lost
@@ -52,6 +53,8 @@ class Service:
         self.turnstile = Turnstile()
         self.metrics = RequestMetrics()
         self.bodies = BytesInFlight(settings.max_bytes_in_flight)
+        self.tracing = Tracing.from_environment()
+        """Makes spans, where OpenTelemetry is configured."""
         self.draining = False
         """Whether the service says "not ready" and goes on answering."""
         self._light = ThreadPoolExecutor(settings.decoders, "sluice-decode")
@@ -63,6 +66,8 @@ class Service:
 
     async def stop(self) -> None:
         await self.device.stop()
+        if self.tracing is not None:
+            await asyncio.to_thread(self.tracing.stop)
         for pool in (self._light, self._heavy):
             pool.shutdown(wait=False, cancel_futures=True)
 

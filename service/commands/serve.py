@@ -31,7 +31,7 @@ def serve(**options: object) -> None:
     from service.keys import UnusableKeys
     from service.logs import log_as
     from service.settings import UnusableToken
-    from service.supervisor import PortTaken, listen, supervise
+    from service.supervisor import PortTaken, listen, listen_for_metrics, supervise
 
     log_as("supervisor")
     if options["device"] is not None and options["devices"] is not None:
@@ -42,7 +42,7 @@ def serve(**options: object) -> None:
     try:
         settings.admin_token()
         check_exposure(settings)
-        listener = listen(settings)
+        listener, metrics = listen(settings), listen_for_metrics(settings)
     except (UnusableToken, UnusableKeys, PortTaken) as error:
         raise click.ClickException(str(error)) from error
-    raise SystemExit(supervise(settings, listener))
+    raise SystemExit(supervise(settings, listener, metrics))
