@@ -1,0 +1,46 @@
+"""The measures of the benchmark of pictures, and the surfaces that it cuts."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from bench.pictures import DEFECTS, overlap, report
+from bench.surfaces import surface
+
+
+def test_overlap_is_one_for_a_map_that_is_the_mask_and_small_for_noise() -> None:
+    masks = torch.zeros(3, 20, 20, dtype=torch.bool)
+    masks[:, 4:9, 4:9] = True
+    noise = torch.rand(3, 20, 20, generator=torch.Generator().manual_seed(0))
+    assert overlap(masks + 0.1 * noise, masks) == pytest.approx(1, abs=0.01)
+    assert overlap(noise, masks) == pytest.approx(0.15, abs=0.06)  # as many mask pixels as ordinary ones
+
+
+def test_training_and_test_pictures_share_no_pixel() -> None:
+    pytest.importorskip("skimage")
+    cut = surface("brick", 64, 6, 4)
+    assert cut.train.shape == (6, 64, 64)
+    assert cut.test.shape == (4, 64, 64)
+    again = surface("brick", 64, 6, 4)
+    assert torch.equal(cut.train, again.train)
+    with pytest.raises(ValueError, match="no room for three stripes"):
+        surface("brick", 256, 1, 1)
+
+
+def test_a_report_has_a_row_for_each_surface_and_defect() -> None:
+    row = {"image": 0.9, "pixel": 0.8, "pro": 0.7, "found": 0.5}
+    figures = {
+        "methods": {"Sluice": {each: row for each in DEFECTS}, "PNG size": {each: {"image": 0.4} for each in DEFECTS}},
+        "alarms": 3,
+        "with_region": 2,
+        "ordinary": 60,
+        "n": 60,
+        "map_seconds": 1.2,
+        "likelihood_seconds": 1.0,
+        "train_cpu_seconds": 90.0,
+    }
+    text = "\n".join(report({("brick", 64): figures}, steps=9))
+    assert "| brick | 64 | 0.900 / 0.800 / 0.700 | 0.400 / - / - |" in text
+    assert "| brick | 64 | 0.050 | 0.033 |" in text
+    assert all(f"| {defect} | 0.900 / 0.800 / 0.700 | 0.50 |" in text for defect in DEFECTS)
