@@ -31,7 +31,10 @@ def test_training_and_test_pictures_share_no_pixel() -> None:
 def test_a_report_has_a_row_for_each_surface_and_defect() -> None:
     row = {"image": 0.9, "pixel": 0.8, "pro": 0.7, "found": 0.5}
     figures = {
-        "methods": {"Sluice": {each: row for each in DEFECTS}, "PNG size": {each: {"image": 0.4} for each in DEFECTS}},
+        "methods": {
+            "Sluice": {each: dict(row) for each in DEFECTS},
+            "PNG size": {each: {"image": row["pro"] - 0.3} for each in DEFECTS},
+        },
         "alarms": 3,
         "with_region": 2,
         "ordinary": 60,
