@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from service.api.bodies import read_body
 from service.api.guard import Exchange
 from service.api.operations import ID, Parameters
-from service.media.items import Body, ItemSpec, sent_of
-from service.media.npy import Array
+from service.media.items import Body, ItemSpec, Sent, sent_of
 from service.media.table_rows import Table
 from service.media.types import CSV, JPEG, JSON, MULTIPART, NPY, PNG
 from service.protocol.defaults import LARGEST_SEED
@@ -68,24 +67,17 @@ def spec_of(model: ModelInfo) -> ItemSpec:
     return ItemSpec(model.item_shape, model.is_image, table)
 
 
-class Sent(NamedTuple):
-    """Items (N, *S) of a request, and what the sender should know of them."""
-
-    items: Array
-    notes: tuple[str, ...]
-
-
-async def items_sent(exchange: Exchange, model: ModelInfo, room: Reservation, fit: bool) -> Sent:
-    """The body's items: admitted by a bound on their number first, decoded then."""
+async def items_sent(exchange: Exchange, model: ModelInfo, room: Reservation, fit: bool, faults: bool = False) -> Sent:
+    """The body's items: admitted by a bound on their number first, decoded then. ``faults`` as in ``sent_of``."""
     most, spec = exchange.service.settings.max_items, spec_of(model)
     body = await read_body(exchange, ITEM_TYPES, most)
     if body.type in (JSON, CSV):  # only a bound is known: what the queue must hold, not what the request is refused for
         room.resize(min(body.most_items(spec.shape), most))
     else:
         make_room(room, body.most_items(spec.shape), most)
-    items, notes = await exchange.service.compute(lambda: sent_of(body, spec, fit, most), decoding_size(body, fit))
-    make_room(room, len(items), most)
-    return Sent(items, notes)
+    sent = await exchange.service.compute(lambda: sent_of(body, spec, fit, most, faults), decoding_size(body, fit))
+    make_room(room, len(sent.items), most)
+    return sent
 
 
 def make_room(room: Reservation, items: int, most: int) -> None:

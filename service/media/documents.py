@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -124,6 +124,20 @@ def _block(model: ModelInfo, arrays: Arrays, alpha: float) -> Iterator[ItemScore
         for item, rarity, p_values in zip(items, arrays["rarity"], arrays["place_p_value"], strict=True):
             item.regions = regions(rarity, p_values, alpha)
     yield from items
+
+
+def with_faults(scores: Iterator[ItemScore], faults: Mapping[int, str]) -> Iterator[ItemScore]:
+    """Scores with those of rows that have none, and the reason, at their places among all."""
+    place = 0
+    for score in scores:
+        while place in faults:
+            yield ItemScore(None, None, reason=faults[place])
+            place += 1
+        yield score
+        place += 1
+    while place in faults:
+        yield ItemScore(None, None, reason=faults[place])
+        place += 1
 
 
 def alpha_reachable(model: ModelInfo, alpha: float) -> bool | None:

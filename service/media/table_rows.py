@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import msgspec
@@ -33,19 +34,23 @@ class SentRows(NamedTuple):
     items: NDArray[np.float32]
     """(N, D), NaN where a cell is missing."""
     notes: tuple[str, ...] = ()
+    faults: Mapping[int, str] = MappingProxyType({})
+    """Rows that are not among the items, by their place in the body: why. Only where they are allowed."""
 
 
-def rows_of_body(kind: str, data: bytes, table: Table, most: int) -> SentRows:
+def rows_of_body(kind: str, data: bytes, table: Table, most: int, faults: bool = False) -> SentRows:
     """The rows of a body of type text/csv, application/json (under ``items``) or application/x-npy.
 
-    Rows are objects by column name, or lists in the model's order. Raises WrongValue, Malformed or TooLarge; the
-    problem's field is ``items`` or ``items[3]``.
+    Rows are objects by column name, or lists in the model's order. With ``faults``, rows with a cell that cannot be
+    read, such as a word that training never saw, are left out and told, as long as one can be read. Raises WrongValue,
+    Malformed or TooLarge; the problem's field is ``items`` or ``items[3]``.
     """
+    check = _without_faults if faults else _checked
     try:
         if kind == CSV:
-            return _checked(rows_of_text(table.schema, data, most), table)
+            return check(rows_of_text(table.schema, data, most), table)
         if kind == JSON:
-            return _checked(_rows_of_json(_member(data, "items"), table.schema, most), table)
+            return check(_rows_of_json(_member(data, "items"), table.schema, most), table)
     except ColumnMismatch as error:
         raise WrongValue(str(error), "items") from error
     except TableError as error:
@@ -148,8 +153,13 @@ def _numbers_of_array(array: Array, schema: Schema, field: str) -> NDArray[np.fl
     return batch.astype(np.float64)
 
 
-def _checked(rows: Rows, table: Table, field: str = "items", start: int = 0) -> SentRows:
-    """Rows as items. Raises WrongValue for the first that has a fault, or a missing cell where none may be."""
+def _checked(
+    rows: Rows, table: Table, field: str = "items", start: int = 0, places: NDArray[np.int64] | None = None
+) -> SentRows:
+    """Rows as items. Raises WrongValue for the first that has a fault, or a missing cell where none may be.
+
+    ``places`` are those of the rows in the body, where not all are given.
+    """
     if rows.faults:
         first = min(rows.faults)
         raise WrongValue(f"item {first}: {rows.faults[first]}", f"{field}[{first}]")
@@ -161,8 +171,20 @@ def _checked(rows: Rows, table: Table, field: str = "items", start: int = 0) -> 
         row, place = (int(at) for at in np.argwhere(infinite)[0])
         name = table.schema.names[place]
         what = "is missing, and this model takes no missing values" if np.isnan(items[row, place]) else "is too large"
-        raise WrongValue(f"item {start + row}: column {name!r} {what}", f"{field}[{start + row}]")
+        number = start + (row if places is None else int(places[row]))
+        raise WrongValue(f"item {number}: column {name!r} {what}", f"{field}[{number}]")
     return SentRows(items, rows.notes)
+
+
+def _without_faults(rows: Rows, table: Table) -> SentRows:
+    """Rows as items, without those that have a fault. Raises WrongValue where all have."""
+    if not 0 < len(rows.faults) < len(rows.numbers):
+        return _checked(rows, table)
+    good = np.setdiff1d(np.arange(len(rows.numbers)), list(rows.faults))
+    sent = _checked(Rows(rows.numbers[good], {}, rows.notes), table, places=good)
+    count = len(rows.faults)
+    told = f"{count} of {len(rows.numbers)} rows {'is' if count == 1 else 'are'} not scored: see their reason"
+    return SentRows(sent.items, (*sent.notes, told), {row: str(fault) for row, fault in sorted(rows.faults.items())})
 
 
 def _mask(found: Any, schema: Schema) -> NDArray[np.bool_]:

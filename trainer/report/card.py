@@ -155,7 +155,8 @@ def _verdicts(evidence: CalibrationEvidence | None) -> str:
     calibration = evidence.calibration
     text = (
         f"p-values rest on {evidence.source}.\nThe smallest p-value is 1 / ({calibration.size:,} + 1) = "
-        f"{1 / (calibration.size + 1):.3g}: at a smaller alpha no item can be called anomalous."
+        f"{1 / (calibration.size + 1):.3g}: at a smaller alpha no item can be called anomalous.\n"
+        + _reached(calibration.size)
     )
     if isinstance(calibration, CrossCalibration):
         text += (
@@ -165,6 +166,12 @@ def _verdicts(evidence: CalibrationEvidence | None) -> str:
             else "\n\nNo row of the data lies in this model. Quantiles of its columns do."
         )
     return text
+
+
+def _reached(n: int) -> str:
+    """Which of the usual alphas a p-value can be as small as."""
+    able = [f"{alpha:g}" for alpha in (0.1, 0.05, 0.01) if alpha >= 1 / (n + 1)]
+    return f"Of the alphas 0.1, 0.05 and 0.01, {', '.join(able) or 'none'} can be reached."
 
 
 def _columns(schema: Schema | None) -> str:

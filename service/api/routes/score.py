@@ -27,6 +27,7 @@ from service.media.documents import (
     head_of,
     item_scores,
     to_json,
+    with_faults,
 )
 from service.media.explanations import Wish, column_contributions, explained, with_contributions
 from service.media.heat import heat_sheet, levels_of
@@ -71,7 +72,8 @@ async def score(exchange: Exchange, query: ScoreParameters) -> Response:
     `fdr`, `discovery` flags items so that on average at most that share of the flags is false. `group` judges the
     request as a whole, which is far sharper than any single verdict. Whole numbers are 8-bit levels; numbers with a
     decimal point are fractions in [0, 1]. Rows of a table's model are CSV with a line of names, or JSON objects by
-    column name; null or an empty cell is a missing value. An image's answer depends on the image, the model and the
+    column name; null or an empty cell is a missing value, and a row with a cell that cannot be read gets a `reason` in
+    place of a score. An image's answer depends on the image, the model and the
     seed (0 if absent), never on its neighbours. `contributions` names the columns that make a row of a table unlikely:
     of the first 32 anomalous rows the three greatest, with `all` every column of every row, with `none` none.
 
@@ -88,7 +90,7 @@ async def score(exchange: Exchange, query: ScoreParameters) -> Response:
     form = negotiate(exchange.accept, (JSON, NPY, PNG) if query.map else (JSON,))
     deadline = exchange.deadline()
     with service.device.queue.reserve() as room:
-        items, notes = await items_sent(exchange, model, room, query.fit)
+        items, notes, faults = await items_sent(exchange, model, room, query.fit, faults=True)
         if form == PNG and len(items) > _MOST_SHOWN:
             raise TooLarge(f"at most {_MOST_SHOWN} pictures are shown in one PNG; npy takes more", "items")
         room.release()
@@ -120,6 +122,7 @@ async def score(exchange: Exchange, query: ScoreParameters) -> Response:
     if places:
         told = await _contributions(exchange, model, items[places], query, deadline)
         scores = with_contributions(scores, dict(zip(places, told, strict=True)))
+    scores = with_faults(scores, faults)
     pieces = _document(model, scores, together, query.alpha, notes)
     if len(items) <= _AT_ONCE:
         size = 0 if len(items) <= _FEW and not query.map else max(len(items) * _ITEM_BYTES, _NOT_TRIVIAL)

@@ -74,7 +74,7 @@ async def test_missing_cells_are_drawn_and_the_answer_is_the_same_again(homes: R
     [
         ([{k: v for k, v in ROWS[0].items() if k != "rooms"}], "column 'rooms' is missing", "items"),
         ([{("Rooms" if k == "rooms" else k): v for k, v in ROWS[0].items()}], "is 'Rooms' it", "items"),
-        ([ROWS[0], {**ROWS[1], "colour": "pink"}], "column 'colour' 'pink' is not one of blue, red", "items[1]"),
+        ([{**ROWS[1], "colour": "pink"}], "column 'colour' 'pink' is not one of blue, red", "items[0]"),
         ([{**ROWS[0], "height": "tall"}], "column 'height' 'tall' is not a number", "items[0]"),
         ([{**ROWS[0], "height": 1e39}], "column 'height' is too large", "items[0]"),
         ([{**ROWS[0], "sold": "soon"}], "column 'sold' 'soon' is not a time", "items[0]"),
@@ -89,6 +89,38 @@ async def test_rows_that_do_not_fit_are_named(homes: Running, items: Any, says: 
     assert_problem(answer, 422, field)
     assert says in answer.json()["detail"]
     assert await scores(homes, json={"items": ROWS})
+
+
+async def test_a_row_that_cannot_be_read_gets_a_reason_and_the_others_are_scored(homes: Running) -> None:
+    bad = [{**ROWS[0], "colour": "pink"}, ROWS[0], {**ROWS[0], "height": "tall"}, ROWS[1], {**ROWS[1], "sold": "soon"}]
+    found = await homes.post_json("/score", json={"items": bad})
+    expected = await scores(homes, json={"items": ROWS})
+    assert [item["log_likelihood"] for item in found["items"]] == [None, expected[0], None, expected[1], None]
+    assert "'pink' is not one of blue, red" in found["items"][0]["reason"]
+    assert found["items"][1]["reason"] is None
+    assert "'soon' is not a time" in found["items"][4]["reason"]
+    assert found["group"]["count"] == 2
+    assert found["notes"] == ["3 of 5 rows are not scored: see their reason"]
+    text = b"height,rooms,colour,sold\n171.5,3,red\n171.5,3,red,2024-01-02\n"
+    found = await homes.post_json("/score", content=text, headers=CSV)
+    assert "has 3 fields where there are 4" in found["items"][0]["reason"]
+    assert found["items"][1]["log_likelihood"] == expected[0]
+    assert_problem(await homes.http.post("/encode", json={"items": bad}), 422, "items[0]")
+    wide = [bad[0], {**ROWS[0], "height": 1e39}]
+    assert_problem(await homes.http.post("/score", json={"items": wide}), 422, "items[1]")
+
+
+async def test_ignored_columns_are_told_by_every_way_in(homes: Running) -> None:
+    note = ["ignored, since the model has no such column: 'shoe size'"]
+    row = {**ROWS[0], "shoe size": 44}
+    assert (await homes.post_json("/encode", json={"items": [row]}))["notes"] == note
+    body = {"image": {**row, "rooms": None}}
+    assert (await homes.post_json("/inpaint?steps=2", json=body))["notes"] == note
+    events = await homes.http.post("/inpaint?steps=2", json=body, headers={"accept": "text/event-stream"})
+    assert note[0] in events.text
+    begun = await homes.http.put("/inpaint/a-row-of-homes-1?steps=2", json=body)
+    assert begun.json()["notes"] == note
+    assert (await homes.post_json("/encode", json={"items": ROWS}))["notes"] == []
 
 
 @pytest.mark.parametrize(
