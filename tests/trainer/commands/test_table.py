@@ -16,6 +16,7 @@ import model_store
 from model_store import LoadedModel, Store
 from trainer.commands import calibrate, tables
 from trainer.commands import train as command
+from trainer.commands.table_report import told
 from trainer.data import OwnData, Splits
 from trainer.presets import table
 from trainer.publish.export import export
@@ -186,6 +187,7 @@ def test_a_budget_pays_for_the_flows_of_folds_too(tmp_path: Path, rows: int, fur
     data = OwnData(write(tmp_path / "sized.csv", numbers(rows, 2)))
     preset = tables.sized(dataclasses.replace(table.TABLE, data=data), None)
     assert preset.further == further
+    assert f"below 1 / {601 if further is None else 201} " in "\n".join(told(preset))
     items, _ = data.read(None)
     splits = Splits(items, items, items[:0])
     state = fresh_state(preset, splits, 0, torch.device("cpu"))
