@@ -18,20 +18,49 @@ serve: install
 
 # Two workers, each with one thread for an operation: threads of two workers that spin for each other on two cores make
 # the suite several times slower. The tests of a file stay together: some share a service, which takes seconds to start.
-# It ends with the coverage, whose floor is in pyproject.toml.
+# COVERAGE=1 ends it with the coverage, whose floor is in pyproject.toml: following every line costs a quarter more time.
 test: install lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report term
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(if $(COVERAGE),--cov --cov-report term)
 
-# The long form of the tests that try to break the service, see docs/reliability.md. Wants a quiet machine.
-.PHONY: test-reliability
+# The long form of the tests that try to break the service, see docs/reliability.md. Wants a quiet machine. What it
+# counts goes to build/reliability.json, from where reliability-figures puts it into the page. SHARE=0.1 does a tenth.
+.PHONY: test-reliability reliability-figures fuzz
 test-reliability: install
-	SLUICE_RELIABILITY=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/reliability -o timeout=900 -rs --durations 10
+	-$(BIN)/python -m pip install --quiet --disable-pip-version-check 'atheris>=3'  # without it nothing is fuzzed
+	rm -f build/reliability.json
+	SLUICE_RELIABILITY=1 SLUICE_RELIABILITY_FIGURES=build/reliability.json SLUICE_RELIABILITY_SHARE=$(or $(SHARE),1) \
+		OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/reliability -o timeout=900 -rs --durations 10
+
+reliability-figures: install
+	$(BIN)/python -m tests.reliability.figures --into docs/reliability.md
+
+# Each parser of bodies against inputs that its coverage suggests, for so many minutes.
+MINUTES ?= 10
+fuzz: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'atheris>=3'
+	$(BIN)/python -m tests.reliability.fuzz --minutes $(MINUTES)
+
+# What goes beyond one machine, in its long form: bulk runs that are killed, Ray, an S3 server, manifests, the simulation.
+.PHONY: test-scale
+test-scale: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'ray[data]>=2.44'
+	SLUICE_SCALE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/scale tests/service/offline/bulk tests/model_store/remote \
+	  tests/service/test_object_store.py tests/docker/test_kubernetes.py tests/bench/scaling -o timeout=900 -rs --durations 10
 
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Bulk runs beside a bare loop, and the simulation beside a replica on this machine. Wants a quiet machine.
+.PHONY: bench-bulk bench-scaling
+bench-bulk: install
+	$(BIN)/python -m bench.bulk --into docs/bulk.md
+
+bench-scaling: install
+	$(BIN)/python -m bench.scaling measure
+	$(BIN)/python -m bench.scaling check --into docs/scaling.md
 
 # Sluice beside its peers; each gets an environment in bench/.envs the first time. Wants wrk, and a quiet machine.
 bench: install
@@ -68,10 +97,38 @@ bench-inpainting: install
 bench-maps: install
 	$(BIN)/python -m bench.maps $(if $(DATA),--data-dir $(DATA)) --into docs/maps.md
 
+# False alarms of the martingales that watch for drift, and how soon they notice a change: half an hour. DATA as above.
+.PHONY: bench-drift
+bench-drift: install
+	$(BIN)/python -m bench.drift $(if $(DATA),--data-dir $(DATA)) --into docs/drift.md
+
+# Faults in surfaces, found by models that are trained here: less than an hour of one core. A run that was stopped goes on;
+# SURFACES="brick grass" SIDES="64 128" STEPS=300 choose what is measured.
+.PHONY: bench-pictures
+bench-pictures: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'scikit-image>=0.25'
+	$(BIN)/python -m bench.pictures $(SURFACES:%=--surface %) $(SIDES:%=--side %) $(STEPS:%=--steps %) --into docs/pictures.md
+
 # 100,000 rows through the Python client, beside npy bodies that are sent by hand. Wants a quiet machine.
 .PHONY: bench-client
 bench-client: install
 	$(BIN)/python -m bench.client --into docs/client.md
+
+# The site of docs/, in build/site. It fails on a broken link and on anything that a browser would ask another host for.
+.PHONY: docs reference docs-pictures
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+# The pages of docs/reference/, from the code. A test fails while one of them is not what the code says.
+reference: install
+	$(BIN)/python -m docs.generate
+
+# The pictures of docs/understanding/ and docs/gallery/: some minutes. DATA as below; `sluice serve` must run beside it.
+docs-pictures: install
+	$(BIN)/python -m docs.understanding.pictures
+	for script in docs/gallery/[a-z]*.py; do \
+	  $(BIN)/python -m docs.gallery.$$(basename $$script .py) $(if $(DATA),--data-dir $(DATA)) || exit 1; \
+	done
 
 # Every preset in small, against the line that it states. DATA is a folder with the original files of the data sets;
 # without one they are downloaded.
@@ -85,12 +142,27 @@ results-smoke: install
 # build's local version label is cut, so that each machine gets the build that its own index offers. torch is held.
 lock:
 	rm -rf $(VENV)-lock && $(PYTHON) -m venv $(VENV)-lock
-	$(VENV)-lock/bin/pip install --quiet torch==2.13.0 --editable '.[train]'
+	$(VENV)-lock/bin/pip install --quiet torch==2.13.0 --editable '.[train,object-store,sign,otel]'
 	$(VENV)-lock/bin/pip freeze --exclude-editable | sed 's/+cpu$$//' > requirements.lock
-	$(VENV)-lock/bin/pip install --quiet --editable '.[train,dev]'
+	$(VENV)-lock/bin/pip install --quiet --editable '.[train,object-store,sign,otel,dev]'
 	echo '-r requirements.lock' > requirements-dev.lock
 	$(VENV)-lock/bin/pip freeze --all --exclude pip --exclude wheel --exclude-editable | sed 's/+cpu$$//' | grep -vxFf requirements.lock >> requirements-dev.lock
 	rm -rf $(VENV)-lock
+
+# Hashes for the pins of the locks, for the image; versions stay. After every `make lock`.
+.PHONY: lock-hashes
+lock-hashes:
+	rm -rf $(VENV)-lock && $(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/pip install --quiet --disable-pip-version-check uv
+	$(VENV)-lock/bin/python docker/lock_hashes.py $(VENV)-lock/bin/uv
+	rm -rf $(VENV)-lock
+
+# What Sluice runs on: a bill of materials (CycloneDX) in build/, and the licence of each package.
+.PHONY: sbom
+sbom: install
+	mkdir -p build
+	$(BIN)/python docker/sbom.py requirements.lock > build/sbom.json
+	$(BIN)/python docker/sbom.py requirements.lock --licences
 
 clean:
 	rm -rf $(VENV) $(VENV)-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* build *.egg-info client/build client/*.egg-info

@@ -31,13 +31,13 @@ def damaged(items: Tensor, name: str) -> tuple[Tensor, Tensor]:
     copies, masks = [], []
     for index, item in enumerate(items):
         other = items[(index + 1) % len(items)]
-        copy, mask = _damage(item, other, name, generator)
+        copy, mask = damage(item, other, name, generator)
         copies.append(copy)
         masks.append(mask)
     return torch.stack(copies), torch.stack(masks)
 
 
-def _damage(item: Tensor, other: Tensor, name: str, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def damage(item: Tensor, other: Tensor, name: str, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """One picture with the defect at the first place drawn that changes enough pixels, and its mask."""
     region, defect = DEFECTS[name]
     picture, second = (each.float().reshape(*item.shape[:2], -1) / 255 for each in (item, other))

@@ -3,7 +3,8 @@
 from model_store.draws import draws_to_png, fits_a_sheet
 from model_store.errors import FailedSelfTest, ModelRefused, StoreError, UnknownModel
 from model_store.loading import LoadedModel
-from model_store.manifest import DRAWS, Manifest
+from model_store.manifest import DRAWS, Manifest, PicturesNote
+from model_store.opening import open_store
 from model_store.precision import measure_bfloat16, serving
 from model_store.publication import CalibrationEvidence, MapEvidence, Publication, Report
 from model_store.publishing import Published, add_map, publish, published_before, recalibrate
@@ -19,6 +20,7 @@ __all__ = [
     "Manifest",
     "MapEvidence",
     "ModelRefused",
+    "PicturesNote",
     "Publication",
     "Published",
     "Report",
@@ -30,6 +32,7 @@ __all__ = [
     "draws_to_png",
     "fits_a_sheet",
     "measure_bfloat16",
+    "open_store",
     "publish",
     "publish_weights",
     "published_before",

@@ -13,7 +13,7 @@ from model_store.reference import ALIAS, LARGEST_VERSION
 DEFAULT = "default"
 """The alias that a reference without a version means. The same key of ``store.json`` names the default model."""
 
-_FILE = "aliases.json"
+ALIASES = "aliases.json"
 
 
 def read_aliases(directory: Path) -> dict[str, int]:
@@ -23,7 +23,7 @@ def read_aliases(directory: Path) -> dict[str, int]:
     """
     return {
         alias: version
-        for alias, version in read_object(directory, _FILE).items()
+        for alias, version in read_object(directory, ALIASES).items()
         if re.fullmatch(ALIAS, alias) and type(version) is int and 1 <= version <= LARGEST_VERSION
     }
 
@@ -33,4 +33,4 @@ def write_alias(directory: Path, alias: str, version: int) -> None:
     if not re.fullmatch(ALIAS, alias):
         raise UnknownModel(f"{alias[:80]!r} cannot be an alias: it starts with a lower-case letter")
     changed = {**read_aliases(directory), alias: version}
-    replace_durably(directory / _FILE, (json.dumps(changed, indent=1) + "\n").encode())
+    replace_durably(directory / ALIASES, (json.dumps(changed, indent=1) + "\n").encode())

@@ -7,28 +7,47 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from flows import Flow
-from flows.anomaly import Calibration, CrossCalibration, has_mixtures, names_of, row_tests, tests_of
+from flows.anomaly import (
+    PICTURE_TESTS,
+    Calibration,
+    CrossCalibration,
+    PictureCalibration,
+    has_mixtures,
+    names_of,
+    row_tests,
+    tests_of,
+)
+from flows.architectures.lattice_flow import LatticeFlow
+from flows.tiles import TiledDensity
 from model_store import manifest as m
 from model_store.files import DamagedFile
-from model_store.weights import DamagedTensors, flow_from_tensors, from_bytes, to_bytes
+from model_store.weights import DamagedTensors, flow_from_tensors, from_bytes, stored_dtype, to_bytes
 
 _OTHER_STATISTICS = (
     "the calibration is of other statistics than this version of Sluice computes: sluice-calibrate renews it"
 )
 
 
-def calibration_to_bytes(calibration: Calibration | CrossCalibration) -> bytes:
-    """The bytes of calibration.safetensors, with the weights of the members' flows where there are several."""
+AnyCalibration = Calibration | CrossCalibration | PictureCalibration
+
+
+def calibration_to_bytes(calibration: AnyCalibration, weights_dtype: m.Dtype = "float32") -> bytes:
+    """The bytes of calibration.safetensors, with the weights of the members' flows where there are several.
+
+    Of pictures the first flow is the published one, and the others' matrices are stored in ``weights_dtype`` too.
+    """
     tensors = calibration.tensors()
+    if isinstance(calibration, PictureCalibration):
+        for k, density in enumerate(calibration.densities[1:], start=1):
+            own = density.flow.state_dict()
+            tensors |= {f"flow.{k}.{name}": t.to(stored_dtype(t, weights_dtype)) for name, t in own.items()}
     if isinstance(calibration, CrossCalibration) and len(calibration.members) > 1:
         for k, member in enumerate(calibration.members):
             tensors |= {f"flow.{k}.{name}": tensor for name, tensor in member.flow.state_dict().items()}
     return to_bytes(tensors)
 
 
-def calibration_of(
-    flow: Flow, manifest: m.Manifest, data: Mapping[str, bytes]
-) -> Calibration | CrossCalibration | None:
+def calibration_of(flow: Flow, manifest: m.Manifest, data: Mapping[str, bytes]) -> AnyCalibration | None:
     """The calibration that a manifest describes, on the flow's device, or None where it has none.
 
     Raises DamagedTensors or DamagedFile for any other.
@@ -40,6 +59,8 @@ def calibration_of(
         raise DamagedFile(f"the manifest lists no {m.CALIBRATION}")
     tensors = from_bytes(data[m.CALIBRATION])
     try:
+        if manifest.pictures is not None:
+            return _of_pictures(flow, manifest, note, tensors)
         return _by_densities(flow, note, tensors) if note.folds is None else _crossed(flow, manifest, note, tensors)
     except DamagedTensors:
         raise
@@ -73,6 +94,23 @@ def _crossed(
         own = [_below(f"flow.{k}.", tensors) for k in range(note.folds)]
         flows = [flow_from_tensors(manifest, weights).to(flow.device) for weights in own]
     return CrossCalibration.from_tensors(flows, tensors)
+
+
+def _of_pictures(
+    flow: Flow, manifest: m.Manifest, note: m.CalibrationNote, tensors: Mapping[str, Tensor]
+) -> PictureCalibration:
+    if note.statistics != [name for test in PICTURE_TESTS for name in test.statistics]:
+        raise DamagedTensors(_OTHER_STATISTICS)
+    if note.folds is None or len(tensors["held_out"]) != note.reference:
+        raise DamagedTensors(f"{m.CALIBRATION} does not hold the pictures that the manifest says")
+    flows = [flow]
+    for k in range(1, note.folds):
+        own = _below(f"flow.{k}.", tensors)
+        flows.append(flow_from_tensors(manifest, own, manifest.weights.dtype).to(flow.device))
+    densities = [TiledDensity(each) for each in flows if isinstance(each, LatticeFlow)]
+    if len(densities) < len(flows) or not manifest.architecture.arguments.get("anywhere"):
+        raise DamagedTensors("pictures of any size need a lattice flow that works anywhere")
+    return PictureCalibration.from_tensors(densities, tensors)
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -12,15 +12,16 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from flows import Flow, inpainting
-from flows.anomaly import Calibration, CrossCalibration, MapCalibration, Recipe
+from flows.anomaly import Calibration, CrossCalibration, MapCalibration, PictureCalibration, Recipe
 from flows.nets.precision import exact_float32
 from model_store import manifest as m
 from model_store import selftest
-from model_store.calibrations import calibration_of
+from model_store.calibrations import AnyCalibration, calibration_of
 from model_store.draws import draws_from_png
 from model_store.errors import ModelRefused, UnknownModel
 from model_store.files import LARGEST_JSON, DamagedFile, read_checked, read_plain
 from model_store.precision import serving
+from model_store.signatures import TrustedKeys
 from model_store.weights import DamagedTensors, flow_from_bytes, from_bytes
 
 _LONGEST_SHOWN = 40
@@ -39,6 +40,7 @@ class LoadedModel:
     serving: Flow
     """The flow that answers: ``flow`` itself, or a copy with nets of bfloat16 where those were asked for."""
     calibration: Calibration | CrossCalibration | None
+    """What judges items of one shape; None without p-values, and for a model of pictures of any size."""
     deviation: selftest.Deviation
     directory: Path = field(repr=False)
     least_rows: selftest.LeastRows | None = None
@@ -49,6 +51,8 @@ class LoadedModel:
     fallback: str | None = None
     """Why ``serving`` is in float32 although nets of bfloat16 were asked for and published as harmless; else None."""
 
+    pictures: PictureCalibration | None = None
+    """What judges pictures of any size, and their places; None for all other models."""
     map: MapCalibration | None = None
     """What tells where a picture is strange; None for vectors, and for versions published before there were maps."""
     published_survey: inpainting.Survey | None = field(default=None, repr=False)
@@ -61,6 +65,11 @@ class LoadedModel:
         It is of the published draws. A version without them draws a few items at the first use and keeps the survey.
         """
         return self.published_survey if self.published_survey is not None else inpainting.survey(self.serving)
+
+    @property
+    def judging(self) -> AnyCalibration | None:
+        """What judges items, whatever their kind; None without p-values."""
+        return self.calibration if self.pictures is None else self.pictures
 
     @property
     def reference(self) -> str:
@@ -84,10 +93,16 @@ class LoadedModel:
             raise ModelRefused(self.name, self.version, str(error)) from error
 
 
-def read_manifest(directory: Path, name: str, version: int) -> m.Manifest:
-    """The manifest in a version's directory, parsed strictly. Raises ModelRefused."""
+def read_manifest(directory: Path, name: str, version: int, trusted: TrustedKeys | None = None) -> m.Manifest:
+    """The manifest in a version's directory, parsed strictly. Raises ModelRefused.
+
+    With ``trusted`` keys, one of them must have signed it; the bytes that were signed are the bytes that are parsed.
+    """
     try:
-        manifest = m.Manifest.model_validate_json(read_plain(directory, m.MANIFEST, LARGEST_JSON))
+        data = read_plain(directory, m.MANIFEST, LARGEST_JSON)
+        if trusted is not None:
+            trusted.check(directory, data)
+        manifest = m.Manifest.model_validate_json(data)
     except DamagedFile as error:
         raise ModelRefused(name, version, str(error)) from error
     except ValidationError as error:
@@ -124,14 +139,16 @@ def load_version(
     *,
     calibrated: bool = True,
     bfloat16: bool = False,
+    trusted: TrustedKeys | None = None,
 ) -> LoadedModel:
     """Load with every check: hashes, keys, shapes, dtypes, finite values, round trip, golden log-likelihood.
 
     ``calibrated=False`` leaves the calibration out, for a caller that replaces it. With ``bfloat16`` the flow that
     answers has nets of that precision, where publishing found them harmless and they pass a self-test of their own;
-    where they fail it the flow answers in float32, and ``fallback`` says why. Raises ModelRefused with the reason.
+    where they fail it the flow answers in float32, and ``fallback`` says why. With ``trusted`` keys a version that none
+    of them signed is refused. Raises ModelRefused with the reason.
     """
-    manifest = read_manifest(directory, name, version)
+    manifest = read_manifest(directory, name, version, trusted)
     try:
         data = {file: read_checked(directory, file, entry) for file, entry in manifest.files.items()}
         for required in (m.WEIGHTS, m.GOLDEN, m.CARD):
@@ -146,6 +163,9 @@ def load_version(
         golden = from_bytes(data[m.GOLDEN])
         deviation = _self_test(flow, manifest, golden)
         calibration = calibration_of(flow, manifest, data) if calibrated else None
+        if manifest.pictures is not None and manifest.calibration is None:
+            raise DamagedTensors("a model of pictures of any size needs a calibration")
+        pictures = calibration if isinstance(calibration, PictureCalibration) else None
         anomaly_map = _map(flow, manifest.map, data)
         answering, fallback = _serving(flow, manifest, golden) if bfloat16 else (flow, None)
         survey = None
@@ -162,7 +182,8 @@ def load_version(
         manifest=manifest,
         flow=flow,
         serving=answering,
-        calibration=calibration,
+        calibration=None if isinstance(calibration, PictureCalibration) else calibration,
+        pictures=pictures,
         deviation=deviation,
         directory=directory,
         least_rows=least_rows,

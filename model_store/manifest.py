@@ -100,6 +100,21 @@ class MapNote(_Strict):
     """AUROC of the map's pixels by recipe, on faults put into the pictures of ``fit``; the best recipe was taken."""
 
 
+class PicturesNote(_Strict):
+    """How a model of pictures of any size prepares each picture (see pictures/), and the sizes that it knows.
+
+    The item shape is then that of the crops that it was trained on: what it draws and fills in.
+    """
+
+    longest: Annotated[int, Field(ge=8)]
+    """Pixels of the longer side at most: larger pictures are scaled down, their proportions kept."""
+    bits: Annotated[int, Field(ge=8, le=16)]
+    """Bits in use of grey pictures with 16 bits a pixel."""
+    shortest_side: Annotated[int, Field(ge=8)]
+    longest_side: Annotated[int, Field(ge=8)]
+    """Pixels of the shortest and of the longest side of any picture that calibrates."""
+
+
 class Bfloat16Note(_Strict):
     """What nets of bfloat16 change: their log-likelihoods less those of float32 nets, over held-out items.
 
@@ -148,6 +163,8 @@ class Manifest(_Strict):
 
     See ``precision.serving``. None for versions that were published before it was measured.
     """
+    pictures: PicturesNote | None = None
+    """Of a model that scores pictures of any size; None for all others."""
     table: Schema | None = Field(default=None, alias="schema")
     """The columns of the table that a vector is a row of; None for images, and for vectors without a schema."""
     files: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")], FileEntry]

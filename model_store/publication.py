@@ -9,8 +9,8 @@ from typing import Any
 from torch import Tensor
 
 from flows import Flow
-from flows.anomaly import Calibration, CrossCalibration, MapCalibration
-from model_store.manifest import Bfloat16Note, Dtype
+from flows.anomaly import Calibration, CrossCalibration, MapCalibration, PictureCalibration
+from model_store.manifest import Bfloat16Note, Dtype, PicturesNote
 from tables import Schema
 
 Figures = Mapping[str, Mapping[str, float]]
@@ -21,7 +21,7 @@ Figures = Mapping[str, Mapping[str, float]]
 class CalibrationEvidence:
     """A calibration with what the manifest says of it. It is of the flow that serves (see ``precision.serving``)."""
 
-    calibration: Calibration | CrossCalibration
+    calibration: Calibration | CrossCalibration | PictureCalibration
     source: str
     """Where the calibration's items come from, as a sentence for people."""
     detection: Figures = field(default_factory=dict)
@@ -74,3 +74,5 @@ class Publication:
     """Items (N, *item_shape) drawn from the flow, for the initial points of inpaintings (see ``inpainting.draws``)."""
     table: Schema | None = None
     """The columns of the table that the flow's vectors are rows of."""
+    pictures: PicturesNote | None = None
+    """Of a model that scores pictures of any size: how it prepares them. Its calibration is a PictureCalibration."""

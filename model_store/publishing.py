@@ -1,6 +1,7 @@
 """Publishing: files are written into a hidden directory of the store, synced, and renamed to the next version.
 
-The rename makes the version appear as a whole: a reader sees all of its files or none.
+The rename makes the version appear as a whole: a reader sees all of its files or none. A store at a URL has no rename;
+its manifest is written last (``remote.store``).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from flows import Flow
-from flows.anomaly import CrossCalibration
+from flows.anomaly import CrossCalibration, PictureCalibration
 from flows.priors import PRIORS
 from model_store import manifest as m
 from model_store import selftest
@@ -31,6 +32,7 @@ from model_store.files import names_in, replace_durably, sync_directory, write_d
 from model_store.loading import LoadedModel
 from model_store.publication import CalibrationEvidence, MapEvidence, Publication
 from model_store.reference import VERSION, is_name
+from model_store.remote.store import RemoteStore
 from model_store.store import Store
 from model_store.weights import flow_from_bytes, flow_to_bytes, to_bytes
 
@@ -44,13 +46,21 @@ class Published(NamedTuple):
     name: str
     version: int
     path: Path
+    """Of a store at a URL: where its files are kept once somebody loads it."""
     verdicts: str
     """What p-values rest on and how small they can be, as a sentence for people."""
     new: bool = True
     """Whether it was published just now."""
+    url: str | None = None
+    """Of a store at a URL."""
+
+    @property
+    def place(self) -> str:
+        """Where it lies, for people."""
+        return self.url or str(self.path)
 
 
-def publish(store: Path, name: str, publication: Publication) -> Published:
+def publish(store: Path | Store, name: str, publication: Publication) -> Published:
     """Publish a flow as the next version of ``name`` and point the alias `default` at it.
 
     Raises StoreError when the name cannot name a model, and FailedSelfTest when the version, read back from its bytes,
@@ -70,14 +80,14 @@ def publish(store: Path, name: str, publication: Publication) -> Published:
         m.GOLDEN: to_bytes({"items": items, "log_likelihood": answers}),
         m.CARD: publication.report.card.encode(),
         **publication.report.pictures,
-        **_measured_files(publication.calibration, publication.map, publication.draws),
+        **_measured_files(publication.calibration, publication.map, publication.draws, publication.weights_dtype),
     }
     return _write(store, draft, files)
 
 
-def published_before(store: Path, name: str, flow: Flow, weights_dtype: m.Dtype) -> Published | None:
+def published_before(store: Path | Store, name: str, flow: Flow, weights_dtype: m.Dtype) -> Published | None:
     """The newest version of a name that holds exactly these weights, if there is one."""
-    shelf = Store(store)
+    shelf = _shelf(store)
     if not is_name(name):
         return None
     digest = hashlib.sha256(flow_to_bytes(flow, weights_dtype)).hexdigest()
@@ -86,12 +96,12 @@ def published_before(store: Path, name: str, flow: Flow, weights_dtype: m.Dtype)
             manifest = shelf.manifest(name, version)
             if manifest.files[m.WEIGHTS].sha256 == digest:
                 verdicts = verdicts_of(manifest.calibration)
-                return Published(name, version, store / name / str(version), verdicts, new=False)
+                return published_in(shelf, name, version, verdicts, new=False)
     return None
 
 
 def recalibrate(
-    store: Path,
+    store: Path | Store,
     model: LoadedModel,
     evidence: CalibrationEvidence,
     *,
@@ -118,7 +128,7 @@ def recalibrate(
     return _write(store, draft, {**kept, **_measured_files(evidence, anomaly_map, draws)})
 
 
-def add_map(store: Path, model: LoadedModel, anomaly_map: MapEvidence) -> Published:
+def add_map(store: Path | Store, model: LoadedModel, anomaly_map: MapEvidence) -> Published:
     """Publish a loaded model with another calibration of its maps alone, all else unchanged.
 
     Raises ModelRefused when a file of the model was damaged since it was loaded.
@@ -131,7 +141,7 @@ def add_map(store: Path, model: LoadedModel, anomaly_map: MapEvidence) -> Publis
     return _write(store, draft, {**kept, **_measured_files(None, anomaly_map, None)})
 
 
-def republish(store: Path, model: LoadedModel, name: str) -> Published:
+def republish(store: Path | Store, model: LoadedModel, name: str) -> Published:
     """Publish a model that was loaded from elsewhere as the next version of ``name``, all else unchanged.
 
     The provenance tells what it was called there. Raises StoreError when the name cannot name a model, and ModelRefused
@@ -174,18 +184,25 @@ def _draft(name: str, publication: Publication) -> m.Manifest:
         calibration=None if publication.calibration is None else _note(publication.calibration),
         map=_map_note(publication.map),
         bfloat16=publication.bfloat16,
+        pictures=publication.pictures,
         schema=publication.table,
         files={},
     )
 
 
 def _note(evidence: CalibrationEvidence) -> m.CalibrationNote:
+    calibration = evidence.calibration
+    folds: int | None = None
+    if isinstance(calibration, CrossCalibration):
+        folds = len(calibration.members)
+    elif isinstance(calibration, PictureCalibration):
+        folds = len(calibration.densities)
     return m.CalibrationNote(
         source=evidence.source,
-        statistics=[name for test in evidence.calibration.tests for name in test.statistics],
-        fit=evidence.calibration.fit,
-        reference=evidence.calibration.size,
-        folds=len(evidence.calibration.members) if isinstance(evidence.calibration, CrossCalibration) else None,
+        statistics=[name for test in calibration.tests for name in test.statistics],
+        fit=calibration.fit,
+        reference=calibration.size,
+        folds=folds,
         detection={items: dict(figures) for items, figures in evidence.detection.items()},
     )
 
@@ -203,12 +220,15 @@ def _map_note(evidence: MapEvidence | None) -> m.MapNote | None:
 
 
 def _measured_files(
-    evidence: CalibrationEvidence | None, anomaly_map: MapEvidence | None, draws: Tensor | None
+    evidence: CalibrationEvidence | None,
+    anomaly_map: MapEvidence | None,
+    draws: Tensor | None,
+    weights_dtype: m.Dtype = "float32",
 ) -> dict[str, bytes]:
     """The files of the parts that a version may lack."""
     files = {}
     if evidence is not None:
-        files[m.CALIBRATION] = calibration_to_bytes(evidence.calibration)
+        files[m.CALIBRATION] = calibration_to_bytes(evidence.calibration, weights_dtype)
     if anomaly_map is not None:
         files[m.MAP] = to_bytes(anomaly_map.calibration.tensors())
     if draws is not None:
@@ -220,24 +240,41 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _write(store: Path, draft: m.Manifest, files: Mapping[str, bytes]) -> Published:
-    """Write the files and the manifest as the next version. On any error nothing is left behind."""
-    directory = store / draft.name
+def _write(store: Path | Store, draft: m.Manifest, files: Mapping[str, bytes]) -> Published:
+    """Write the files and the manifest as the next version. On any error no reader sees anything of it."""
+    entries = {
+        file: m.FileEntry(sha256=hashlib.sha256(data).hexdigest(), size=len(data)) for file, data in files.items()
+    }
+    shelf, whole = _shelf(store), draft.model_copy(update={"files": entries})
+    version = shelf.add(whole, files) if isinstance(shelf, RemoteStore) else _add(shelf.root, whole, files)
+    shelf.set_alias(draft.name, DEFAULT, version)
+    return published_in(shelf, draft.name, version, verdicts_of(draft.calibration))
+
+
+def published_in(store: Store, name: str, version: int, verdicts: str, new: bool = True) -> Published:
+    """A version of a store, as publishing gives it."""
+    url = f"{store.url}/{name}/{version}" if isinstance(store, RemoteStore) else None
+    return Published(name, version, store.root / name / str(version), verdicts, new, url)
+
+
+def _shelf(store: Path | Store) -> Store:
+    return store if isinstance(store, Store) else Store(store)
+
+
+def _add(root: Path, draft: m.Manifest, files: Mapping[str, bytes]) -> int:
+    """Write a version into a directory of models; its number."""
+    directory = root / draft.name
     directory.mkdir(parents=True, exist_ok=True)
     sweep(directory)
     with draft_directory(directory) as temporary:
         temporary.chmod(0o755)  # mkdtemp's 0700 would keep out a service that runs as another user
         for file, data in files.items():
             write_durably(temporary / file, data)
-        entries = {
-            file: m.FileEntry(sha256=hashlib.sha256(data).hexdigest(), size=len(data)) for file, data in files.items()
-        }
         version = None
         while version is None:
-            version = _claim(temporary, draft.model_copy(update={"files": entries}), directory)
+            version = _claim(temporary, draft, directory)
         sync_directory(directory)
-    Store(store).set_alias(draft.name, DEFAULT, version)
-    return Published(draft.name, version, directory / str(version), verdicts_of(draft.calibration))
+    return version
 
 
 def verdicts_of(note: m.CalibrationNote | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -21,10 +22,14 @@ from model_store.files import (
 )
 from model_store.loading import LoadedModel, load_version, read_manifest
 from model_store.manifest import MANIFEST, Manifest
+from model_store.signatures import TrustedKeys, sign
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 logger = logging.getLogger("sluice")
 
-_STORE = "store.json"
+STORE_FILE = "store.json"
 
 
 def default_root() -> Path:
@@ -39,8 +44,10 @@ class Store:
     it with the reason. The other models of the store are not affected.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, trusted: TrustedKeys | None = None) -> None:
         self.root = root
+        self.trusted = trusted
+        """Where given, only versions that one of these keys signed can be loaded."""
 
     def names(self) -> list[str]:
         """The models that have at least one complete version, and those whose directory cannot be read, sorted.
@@ -76,7 +83,7 @@ class Store:
         names = self.names()
         if not names:
             raise UnknownModel("the store holds no model")
-        chosen = read_object(self.root, _STORE).get(DEFAULT)
+        chosen = read_object(self.root, STORE_FILE).get(DEFAULT)
         return chosen if chosen in names else min(names, key=lambda name: (not self.versions(name), name))
 
     def resolve(self, text: str | None = None) -> tuple[str, int]:
@@ -141,14 +148,33 @@ class Store:
     ) -> LoadedModel:
         """Load a version with every check (see ``load_version``). Raises ModelRefused with the reason."""
         directory = self._inside(name, version)
-        return load_version(directory, name, version, device, calibrated=calibrated, bfloat16=bfloat16)
+        return load_version(
+            directory, name, version, device, calibrated=calibrated, bfloat16=bfloat16, trusted=self.trusted
+        )
+
+    def sign(self, name: str, version: int, key: Ed25519PrivateKey) -> str:
+        """Load a version with every check and sign it; the key's fingerprint. Raises ModelRefused and StoreError."""
+        directory = self._inside(name, version)
+        data = self.manifest_bytes(name, version)
+        loaded = load_version(directory, name, version)
+        if loaded.manifest != Manifest.model_validate_json(data):
+            raise ModelRefused(name, version, "its manifest changed while it was read")
+        try:
+            return sign(directory, data, key)
+        except OSError as error:
+            raise StoreError(f"{name}@{version} cannot be signed: {error.strerror or error}") from error
 
     def verify(self, name: str, version: int) -> list[str]:
         """Load a version once more and report what was checked, a line for each check. Raises ModelRefused."""
         model = self.load(name, version, bfloat16=True)
         golden = model.manifest.golden
         total = sum(entry.size for entry in model.manifest.files.values())
+        signed = []
+        if self.trusted is not None:
+            made = self.trusted.check(self._inside(name, version), self.manifest_bytes(name, version))
+            signed = [f"signed by {made}"]
         return [
+            *signed,
             f"{len(model.manifest.files)} files, {total:,} bytes: sizes and sha256 as published",
             f"{model.manifest.weights.parameters:,} parameters: keys, shapes, dtypes, all finite",
             f"round trip errs by {model.deviation.round_trip:.2e} (allowed {golden.round_trip_tolerance:.0e})",

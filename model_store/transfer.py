@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,11 +28,14 @@ from model_store.files import LARGEST_JSON, DamagedFile
 from model_store.hub_layout import CONFIG, card_in, manifest_in, to_hub
 from model_store.loading import first_fault, load_version
 from model_store.publication import Publication, Report
-from model_store.publishing import Published, publish, republish, verdicts_of
+from model_store.publishing import Published, publish, published_in, republish, verdicts_of
 from model_store.store import Store
 from model_store.weights import DamagedTensors, flow_of
 
 Layout = Literal["sluice", "huggingface"]
+
+Watch = Callable[[int, int], None]
+"""Is told how much is done, and of how much: bytes, of which each counts again when it is checked or written."""
 
 LARGEST_MODEL = 2**32
 """Bytes of all files of a model that is taken in, together."""
@@ -42,13 +45,22 @@ _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 """The date of every file in an archive: the same model gives the same bytes."""
 
 
-def send(store: Store, name: str, version: int, target: Path, layout: Layout = "sluice") -> list[str]:
+def _nobody(done: int, of: int) -> None: ...
+
+
+def send(
+    store: Store, name: str, version: int, target: Path, layout: Layout = "sluice", watch: Watch = _nobody
+) -> list[str]:
     """Write a version to a directory, or to a zip archive where the target ends in .zip; the names of its files.
 
     Its files are checked on the way. Raises StoreError where there is something at the target already.
     """
     manifest = store.manifest(name, version)
-    files = {file: store.read(name, version, file) for file in manifest.files}
+    size = sum(entry.size for entry in manifest.files.values())
+    files: dict[str, bytes] = {}
+    for file in manifest.files:
+        files[file] = store.read(name, version, file)
+        watch(sum(map(len, files.values())), 2 * size)
     written = store.manifest_bytes(name, version)
     if layout == "huggingface":
         files = to_hub(manifest, json.loads(written), files)
@@ -60,10 +72,13 @@ def send(store: Store, name: str, version: int, target: Path, layout: Layout = "
         _write(target, files)
     except OSError as error:
         raise StoreError(f"the target cannot be written: {error.strerror}") from error
+    watch(2 * size, 2 * size)
     return sorted(files)
 
 
-def receive(store: Store, source: Path, name: str | None = None, largest: int = LARGEST_MODEL) -> Published:
+def receive(
+    store: Store, source: Path, name: str | None = None, largest: int = LARGEST_MODEL, watch: Watch = _nobody
+) -> Published:
     """Publish the model in a directory or an archive as the next version of ``name``, or of its own name.
 
     A version of that name with the same files is not published again. Raises StoreError with the reason where the model
@@ -71,20 +86,27 @@ def receive(store: Store, source: Path, name: str | None = None, largest: int = 
     """
     with tempfile.TemporaryDirectory(prefix="sluice-") as scratch:
         try:
-            manifest = _stage(open_container(source), Path(scratch), largest)
+            manifest = _stage(open_container(source), Path(scratch), largest, watch)
         except DamagedFile as error:
             raise StoreError(f"the model is refused: {error}") from error
         model = load_version(Path(scratch), manifest.name, manifest.version)
+        size = 2 * sum(entry.size for entry in manifest.files.values())
+        watch(size, size)
         wanted = name or manifest.name
         for version in reversed(store.versions(wanted)):
             if store.manifest(wanted, version).files == manifest.files:
                 verdicts = verdicts_of(manifest.calibration)
-                return Published(wanted, version, store.root / wanted / str(version), verdicts, new=False)
-        return republish(store.root, model, wanted)
+                return published_in(store, wanted, version, verdicts, new=False)
+        return republish(store, model, wanted)
 
 
 def publish_weights(
-    store: Store, source: Path, name: str, golden_items: Tensor | None = None, largest: int = LARGEST_MODEL
+    store: Store,
+    source: Path,
+    name: str,
+    golden_items: Tensor | None = None,
+    largest: int = LARGEST_MODEL,
+    watch: Watch = _nobody,
 ) -> Published:
     """Publish weights that come without a manifest, as the next version of ``name``.
 
@@ -97,6 +119,7 @@ def publish_weights(
         container = open_container(source)
         config = _config(container)
         data = container.read(m.WEIGHTS, largest)
+        watch(len(data), 2 * len(data))
         flow = flow_of(config.architecture, config.item.shape, config.weights.dtype, data)
         if flow.is_image != (config.item.dtype == "uint8"):
             raise DamagedFile(f"items of {config.item.dtype} do not fit this architecture")
@@ -115,7 +138,9 @@ def publish_weights(
         provenance={"weights_sha256": hashlib.sha256(data).hexdigest()},
         report=Report(card=card.decode() or f"# {name}\n\nPublished from weights that came without a card.\n"),
     )
-    return publish(store.root, name, publication)
+    published = publish(store, name, publication)
+    watch(2 * len(data), 2 * len(data))
+    return published
 
 
 class _Loose(BaseModel):
@@ -147,7 +172,7 @@ def _drawn(flow: Flow) -> Tensor:
     return flow.to_items(flow.sample(_GOLDEN, torch.Generator().manual_seed(0)))
 
 
-def _stage(container: Container, scratch: Path, largest: int) -> m.Manifest:
+def _stage(container: Container, scratch: Path, largest: int, watch: Watch) -> m.Manifest:
     """Copy a model's manifest and the files that it lists; the manifest. Raises DamagedFile."""
     hub = m.MANIFEST not in container.names
     if hub and CONFIG not in container.names:
@@ -159,7 +184,8 @@ def _stage(container: Container, scratch: Path, largest: int) -> m.Manifest:
         manifest = m.Manifest.model_validate_json(document)
     except ValidationError as error:
         raise DamagedFile(f"manifest: {first_fault(error)}") from error
-    if sum(entry.size for entry in manifest.files.values()) > largest:
+    size, done = sum(entry.size for entry in manifest.files.values()), 0
+    if size > largest:
         raise DamagedFile(f"its files are larger than the {largest:,} bytes that are taken in")
     entries = dict(manifest.files)
     for file, entry in manifest.files.items():
@@ -173,6 +199,8 @@ def _stage(container: Container, scratch: Path, largest: int) -> m.Manifest:
         else:
             data = container.read(file, entry.size)
         (scratch / file).write_bytes(data)
+        done += entry.size
+        watch(done, 2 * size)
     staged = manifest.model_copy(update={"files": entries})
     (scratch / m.MANIFEST).write_bytes(staged.model_dump_json(by_alias=True).encode())
     return staged

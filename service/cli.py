@@ -26,6 +26,7 @@ _COMMANDS = {
     "score": _Place("service.offline.score_command", "Score files, without a service."),
     "inpaint": _Place("service.offline.inpaint_command", "Fill in what a mask hides, without a service."),
     "verify": _Place("service.commands.verify", "Load models with every check."),
+    "sign": _Place("service.commands.sign", "Sign models, so that services can refuse all others."),
     "publish": _Place("service.commands.publish", "Publish weights that come without a manifest."),
     "pull": _Place("service.commands.pull", "Take a model from a directory or an archive into a store."),
     "push": _Place("service.commands.push", "Write a model of a store to a directory or an archive."),

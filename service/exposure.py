@@ -16,13 +16,17 @@ def check_exposure(settings: Settings) -> None:
     if settings.keys_file is not None:
         now = datetime.now(UTC)
         usable = sum(not key.expired(now) for key in keys.read(settings.keys_file))
-    if usable or settings.open or is_loopback(settings.host):
+    hosts = [settings.host]
+    if settings.metrics_port is not None and settings.metrics_host is not None:
+        hosts.append(settings.metrics_host)
+    exposed = [host for host in hosts if not is_loopback(host)]
+    if usable or settings.open or not exposed:
         return
     why = (
         "no file of keys is named" if settings.keys_file is None else f"{settings.keys_file} holds no key that is good"
     )
     raise UnusableKeys(
-        f"{settings.host} can be reached from beyond this machine, and {why}: make a key with `sluice keys create` and "
+        f"{exposed[0]} can be reached from beyond this machine, and {why}: make a key with `sluice keys create` and "
         "set SLUICE_KEYS_FILE, or set SLUICE_OPEN=1 where strangers are welcome or kept out by a proxy"
     )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from service import keys
-from service.commands.style import DocumentedGroup
+from service.commands.style import Documented, DocumentedGroup, json_option
 from service.keys import SCOPES, Key, Scope, UnusableKeys
 from service.settings import Settings
 
@@ -37,7 +37,14 @@ def command() -> None:
     """Make, list and revoke API keys."""
 
 
-@command.command()
+@command.command(
+    cls=Documented,
+    examples=(
+        "sluice keys create laptop",
+        "sluice keys create nightly --scope infer --expires 90d --concurrent 4 --item-ticks-per-minute 100000",
+    ),
+    exit_codes={1: "no key was made, such as where the name is taken; the file is as it was"},
+)
 @click.argument("name")
 @click.option(
     "--scope",
@@ -78,8 +85,8 @@ def create(
     click.echo(shown)
 
 
-@command.command("list")
-@click.option("--json", "as_json", is_flag=True, help="For machines.")
+@command.command("list", cls=Documented, examples=("sluice keys list", "sluice keys list --json"))
+@json_option
 @_file
 def list_(as_json: bool, file: Path | None) -> None:
     """List names, scopes, limits and end dates. No key can be got back from its hash."""
@@ -95,7 +102,11 @@ def list_(as_json: bool, file: Path | None) -> None:
         click.echo(f"{key.name}  {' '.join(told)}")
 
 
-@command.command()
+@command.command(
+    cls=Documented,
+    examples=("sluice keys revoke laptop",),
+    exit_codes={1: "there is no key of this name, or the file cannot be used"},
+)
 @click.argument("name")
 @_file
 def revoke(name: str, file: Path | None) -> None:

@@ -15,6 +15,10 @@ from datetime import UTC, datetime
 
 REQUEST: ContextVar[str | None] = ContextVar("request", default=None)
 """The id of the request that is being answered."""
+TRACE: ContextVar[str | None] = ContextVar("trace", default=None)
+"""The trace that it is a part of, where its client or OpenTelemetry names one."""
+FIELDS = "fields"
+"""The attribute of a log record that holds further members of its JSON object."""
 FORMAT = "SLUICE_LOG_FORMAT"
 
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -39,14 +43,14 @@ def log_as(process: str) -> None:
 
 
 class JsonLines(logging.Formatter):
-    """A JSON object for each message: time, level, process, message, and request and error where there are such."""
+    """A JSON object for each message: time, level, process, message; request, trace and error where there are such."""
 
     def __init__(self, process: str) -> None:
         super().__init__()
         self._process = process
 
     def format(self, record: logging.LogRecord) -> str:
-        line = {
+        line: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "process": self._process,
@@ -55,6 +59,10 @@ class JsonLines(logging.Formatter):
         request = REQUEST.get()
         if request is not None:
             line["request"] = request
+        trace = TRACE.get()
+        if trace is not None:
+            line["trace"] = trace
+        line |= getattr(record, FIELDS, {})
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
         return json.dumps(line)

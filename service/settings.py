@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.device_names import checked_device, checked_devices
@@ -32,18 +34,43 @@ def shipped_store() -> Path:
     return Path(next(iter(spec.submodule_search_locations))) / "models"
 
 
+def location(value: Path | str) -> Path | str:
+    """Where a store lies: a URL such as s3://bucket/models stays a text, anything else is a directory."""
+    return value if re.match(r"[a-z][a-z0-9+.-]*://", str(value)) and isinstance(value, str) else Path(value)
+
+
+def cache_folder() -> Path:
+    """Where files of stores at URLs are kept unless a setting says otherwise."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sluice"
+
+
 class Settings(BaseSettings):
     """The service's settings. Limits bound what one request, and all waiting requests together, may ask for."""
 
     model_config = SettingsConfigDict(env_prefix="SLUICE_", env_ignore_empty=True, frozen=True)
 
     host: str = "127.0.0.1"
+    """The address to listen on. Beyond this machine, requests need keys; see docs/keys.md."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    """The port to listen on; 0 picks a free one, and the log tells which."""
     hosts: str = ""
     """Names that the service answers to, separated by commas; unset, any. Probes and metrics answer to any."""
+    metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """A port that answers metrics and probes alone; unset, metrics are told on ``port``. With it, only there."""
+    metrics_host: str | None = None
+    """The address of that port; unset, ``host``."""
+    access_log: bool = False
+    """Whether each answered request gets a line in the log, without its query. Probes and metrics get none."""
     api_processes: Count | None = None
     """Processes that speak HTTP; unset, one for every four CPUs."""
-    store: Path = Field(default_factory=shipped_store)
+    store: Annotated[Path | str, BeforeValidator(location)] = Field(default_factory=shipped_store)
+    """A directory, or a URL such as `s3://bucket/models`."""
+    store_cache: Path = Field(default_factory=cache_folder)
+    """Where files of a store at a URL are kept; processes share it."""
+    store_cache_bytes: Count = 20 * 2**30
+    """The most bytes that it may hold; what nobody uses makes room."""
+    trusted_keys: Path | None = None
+    """A file of public keys: only models that one of them signed are served; unset, signatures are not looked at."""
     default_model: str | None = None
     """The model of a request that names none; unset, the store's own default."""
 
@@ -71,11 +98,13 @@ class Settings(BaseSettings):
     max_connections: Count = 4096
     """Connections of one api process; one more takes the place of the one that has waited longest."""
     max_connections_per_address: Count = 1024
+    """Of them, from one address."""
     header_timeout: Duration = 10.0
     """Seconds for the head of a request, and for the first byte on a new connection."""
     body_timeout: Duration = 20.0
     """Seconds without a byte of a body that is awaited."""
     max_body_bytes: Count = 64 * 2**20
+    """Bytes of one request's body; a larger one is 413."""
     max_bytes_in_flight: Count = 256 * 2**20
     """Bytes of all bodies that one api process holds; a request beyond them is answered with 429."""
     max_pixels: Count = 2**28
@@ -85,6 +114,7 @@ class Settings(BaseSettings):
     max_n: Count = 1024
     """Items of one request to sample, and completions of one request to inpaint."""
     max_steps: Count = 2000
+    """Steps of an inpainting."""
     max_batch_rows: Count | None = None
     """Rows of one tick; unset, 256 on a CPU and 2,048 on a GPU."""
     cuda_graphs: bool = True
@@ -95,6 +125,8 @@ class Settings(BaseSettings):
     """Seconds after which a request is given up with 504. A request may ask for less, not for more."""
     device_patience: Duration = 120.0
     """Seconds without an answer between two ticks after which the device process counts as hung and is started anew."""
+    drift_dir: Path | None = None
+    """A directory that keeps the martingales of docs/drift.md over restarts; unset, they begin anew with each."""
     max_tasks: Count = 100
     """Inpaintings kept beyond their request; when all of them still run, one more is answered with 429."""
     task_deadline: Duration = 3600.0

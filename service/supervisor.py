@@ -42,23 +42,36 @@ class PortTaken(OSError):
 
 def listen(settings: Settings) -> socket.socket:
     """The socket that all api processes accept connections on. Raises PortTaken."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    return _listening(settings.host, settings.port)
+
+
+def listen_for_metrics(settings: Settings) -> socket.socket | None:
+    """The socket that answers metrics and probes alone, where the settings name a port for it. Raises PortTaken."""
+    if settings.metrics_port is None:
+        return None
+    if settings.metrics_port == settings.port:
+        raise PortTaken(f"metrics_port is {settings.port}, as port is: it must be another one")
+    return _listening(settings.metrics_host or settings.host, settings.metrics_port)
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((settings.host, settings.port))
+        listener.bind((host, port))
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
-        raise PortTaken(f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}") from error
+        raise PortTaken(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
     listener.set_inheritable(True)
     return listener
 
 
-def supervise(settings: Settings, listener: socket.socket) -> int:
-    """Run the service until a signal ends it; its exit code."""
+def supervise(settings: Settings, listener: socket.socket, metrics: socket.socket | None = None) -> int:
+    """Run the service until a signal ends it; its exit code. ``metrics`` answers metrics and probes alone."""
     try:
-        supervisor = Supervisor(settings, listener)
+        supervisor = Supervisor(settings, listener, metrics)
     except NoSuchDevice as error:
         logger.critical("%s", error)
         return 1
@@ -71,8 +84,9 @@ def supervise(settings: Settings, listener: socket.socket) -> int:
 class Supervisor:
     """Starts and watches the children of one service."""
 
-    def __init__(self, settings: Settings, listener: socket.socket) -> None:
+    def __init__(self, settings: Settings, listener: socket.socket, metrics: socket.socket | None = None) -> None:
         self._settings, self._listener = settings, listener
+        self._listeners = [listener] if metrics is None else [listener, metrics]
         self._folder = Path(tempfile.mkdtemp(prefix="sluice-"))
         try:
             self._devices = DeviceProcesses(settings, self._folder, "supervisor")
@@ -116,15 +130,16 @@ class Supervisor:
         deaths = Deaths()
         metrics = str(self._folder / "metrics")
         environment = environment_of(self._settings) | {"PROMETHEUS_MULTIPROC_DIR": metrics}
+        numbers = [listener.fileno() for listener in self._listeners]
         while self._signal is None:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
                 "service.api",
-                str(self._listener.fileno()),
+                ",".join(map(str, numbers)),
                 *(f"{name}={endpoint}" for name, endpoint in self._devices.endpoints.items()),
                 env=environment,
-                pass_fds=(self._listener.fileno(),),
+                pass_fds=numbers,
                 start_new_session=True,
             )
             self._apis.add(process)
@@ -147,7 +162,8 @@ class Supervisor:
 
     def _pass_on(self, number: signal.Signals) -> None:
         """SIGTERM drains with the settings' delay, SIGINT without; the same again gives up what is in flight."""
-        self._listener.close()  # the api processes listen on; once they stop, nobody does, and connections are refused
+        for listener in self._listeners:  # the api processes listen on; once they stop, connections are refused
+            listener.close()
         force = self._signal is number and time.monotonic() - self._signalled > _TWICE
         if self._signal is None:
             self._signalled = time.monotonic()

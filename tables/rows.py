@@ -156,12 +156,18 @@ def rows_of_file(
 
     ``rows`` asks for small blocks. Raises ColumnMismatch for other columns, TableError for a damaged file.
     """
-    if table.dialect is not None and not table.dialect.has_names and set(table.dialect.first) & set(schema.names):
-        table = open_table(table.path, names=True)
+    table = with_names(table, schema)
     matched = match(schema, table.names, table.dialect is None or table.dialect.has_names)
     wanted = [table.names[place] for place in matched.places]
     for block in table.blocks(wanted, rows):
         yield _of_block(schema, table, block, wanted, matched.notes)
+
+
+def with_names(table: TableFile, schema: Schema) -> TableFile:
+    """The table, opened anew where its first line, which looks like a row, holds names of the schema's columns."""
+    if table.dialect is not None and not table.dialect.has_names and set(table.dialect.first) & set(schema.names):
+        return open_table(table.path, names=True)
+    return table
 
 
 def _of_block(

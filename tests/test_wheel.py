@@ -20,7 +20,7 @@ import pytest
 pytestmark = pytest.mark.timeout(300)
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("flows", "model_store", "service", "tables", "trainer")
+PACKAGES = ("flows", "model_store", "pictures", "service", "tables", "trainer")
 WAIT = 120
 """Seconds until a process has done its work, on a busy machine."""
 

@@ -6,6 +6,7 @@ wrk waits for an answer before it asks again, so it slows down with its server. 
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -21,12 +22,14 @@ class Offered:
     """The answers to the requests of one run of ``seconds``; all times in seconds.
 
     ``good`` holds the time of each answer with 200 since the run began. ``refused`` holds the duration of each answer
-    with 429, from the moment its request was sent. ``other`` counts requests with any other answer, or with none.
+    with 429, from the moment its request was sent, and ``took`` that of each answer with 200. ``other`` counts requests
+    with any other answer, or with none.
     """
 
     seconds: float
     sent: int = 0
     good: list[float] = field(default_factory=list)
+    took: list[float] = field(default_factory=list)
     refused: list[float] = field(default_factory=list)
     other: int = 0
 
@@ -40,12 +43,24 @@ class Offered:
         return sorted(self.refused)[min(int(quantile * len(self.refused)), len(self.refused) - 1)]
 
 
-def offer(address: str, request: Request, rate: float, seconds: float) -> Offered:
-    """Send a request ``rate`` times a second for ``seconds``, evenly spaced, and wait for the answers still missing."""
-    return asyncio.run(_offer(address, request, rate, seconds))
+def offer(address: str, request: Request, rate: float, seconds: float, seed: int | None = None) -> Offered:
+    """Send a request ``rate`` times a second for ``seconds``, and wait for the answers still missing.
+
+    They are evenly spaced, or with a seed at random moments, as those of independent users are.
+    """
+    return asyncio.run(_offer(address, request, _moments(rate, seconds, seed), seconds))
 
 
-async def _offer(address: str, request: Request, rate: float, seconds: float) -> Offered:
+def _moments(rate: float, seconds: float, seed: int | None) -> list[float]:
+    if seed is None:
+        return [number / rate for number in range(int(rate * seconds))]
+    chance, now, found = random.Random(seed), 0.0, []
+    while (now := now + chance.expovariate(rate)) < seconds:
+        found.append(now)
+    return found
+
+
+async def _offer(address: str, request: Request, moments: list[float], seconds: float) -> Offered:
     url = urlsplit(address)
     head = f"POST {request.path} HTTP/1.1\r\nHost: {url.netloc}\r\nContent-Length: {len(request.body)}\r\n"
     head += "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
@@ -53,8 +68,8 @@ async def _offer(address: str, request: Request, rate: float, seconds: float) ->
     found = Offered(seconds)
     under_way: set[asyncio.Task[None]] = set()
     began = time.perf_counter()
-    for number in range(int(rate * seconds)):
-        await asyncio.sleep(max(began + number / rate - time.perf_counter(), 0))
+    for moment in moments:
+        await asyncio.sleep(max(began + moment - time.perf_counter(), 0))
         task = asyncio.create_task(_one(connections, found, began))
         under_way.add(task)
         task.add_done_callback(under_way.discard)
@@ -73,6 +88,7 @@ async def _one(connections: _Connections, found: Offered, began: float) -> None:
         return
     if status == 200:
         found.good.append(time.perf_counter() - began)
+        found.took.append(seconds)
     elif status == 429:
         found.refused.append(seconds)
     else:

@@ -81,12 +81,13 @@ class AsyncClient:
         fdr: float | None = None,
         seed: int | None = None,
         fit: bool = False,
+        regions: bool = False,
         columns: Sequence[str] | None = None,
         timeout: float | None = None,
     ) -> Scores:
         """The log-likelihood of each item, and a verdict where the model is calibrated. See ``Client.score``."""
         operation = operations.score(
-            self._known, items, model=model, alpha=alpha, fdr=fdr, seed=seed, fit=fit, columns=columns
+            self._known, items, model=model, alpha=alpha, fdr=fdr, seed=seed, fit=fit, regions=regions, columns=columns
         )
         return await self._run(operation, timeout)
 

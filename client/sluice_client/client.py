@@ -88,6 +88,7 @@ class Client:
         fdr: float | None = None,
         seed: int | None = None,
         fit: bool = False,
+        regions: bool = False,
         columns: Sequence[str] | None = None,
         timeout: float | None = None,
     ) -> Scores:
@@ -95,10 +96,11 @@ class Client:
 
         ``items``: an array (N, *S) or one item, lists of numbers, images of Pillow's, paths of pictures, of a folder of
         pictures or of an .npy file, or a table by column name (``columns`` chooses some of it, in this order).
-        ``fit`` converts pictures of another size or mode. Raises UnusableInput, ServiceError, DeadlinePassed.
+        ``fit`` converts pictures of another size or mode. ``regions`` adds the column `regions`: where each image is
+        strange. Raises UnusableInput, ServiceError, DeadlinePassed.
         """
         operation = operations.score(
-            self._known, items, model=model, alpha=alpha, fdr=fdr, seed=seed, fit=fit, columns=columns
+            self._known, items, model=model, alpha=alpha, fdr=fdr, seed=seed, fit=fit, regions=regions, columns=columns
         )
         return self._run(operation, timeout)
 

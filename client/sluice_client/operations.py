@@ -116,11 +116,12 @@ def score(
     fdr: float | None,
     seed: int | None,
     fit: bool,
+    regions: bool,
     columns: Sequence[str] | None,
 ) -> Operation[Scores]:
     """Scores of items. In several requests, discoveries are found among all of them together."""
     payload = yield from _payload(items, model, columns)
-    params = {"model": model, "alpha": alpha, "fdr": fdr, "seed": seed, "fit": fit or None}
+    params = {"model": model, "alpha": alpha, "fdr": fdr, "seed": seed, "fit": fit or None, "map": regions or None}
     parts = yield from _in_batches(known, payload, model, _post("/score", params, JSON, _scores))
     found = joined([part.columns for part in parts])
     if fdr is not None and len(parts) > 1 and parts[0].calibrated:
@@ -186,7 +187,9 @@ def _payload(items: Any, model: str | None, columns: Sequence[str] | None) -> Op
     chosen = payload.chosen([column["name"] for column in details.columns])
     # Words and dates are written out: the service makes numbers of them.
     plain = all(column.get("kind") in _NUMERIC for column in details.columns)
-    return Numbers(chosen.numbers()) if plain and chosen.is_numeric() else Rows(chosen)
+    if plain and chosen.is_numeric():
+        return Numbers(chosen.numbers())
+    return Rows(chosen.with_counts([column["name"] for column in details.columns if column.get("kind") in _NUMERIC]))
 
 
 def _in_batches(

@@ -18,8 +18,9 @@ _MAIN = ("log_likelihood", "bits_per_dim", "p_value", "anomalous", "discovery", 
 class Scores:
     """What `/score` tells of N items, in the order sent.
 
-    ``columns`` are arrays (N,) by name: `log_likelihood`, `bits_per_dim`, `p_value`, `anomalous`, `discovery`,
-    `reason`, then `p_value_<test>` and `<test>.<statistic>` for each test of a calibrated model. A figure that the
+    ``columns`` are arrays (N,) by name: `log_likelihood`, `bits_per_dim`, `p_value`, `anomalous`, `discovery`, where
+    they were asked for `regions`, `reason`, `contributions`, then `p_value_<test>` and `<test>.<statistic>` for each
+    test of a calibrated model. Regions and contributions are lists of dictionaries, an item's each. A figure that the
     service does not tell is NaN, or None in a column of anything but numbers.
     """
 

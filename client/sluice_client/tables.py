@@ -48,6 +48,15 @@ class Table:
                 raise UnusableInput(f"items: column {name!r} holds {values.dtype}, not numbers")
         return np.stack([np.asarray(values, np.float64) for values in self.columns.values()], axis=1)
 
+    def with_counts(self, names: Sequence[str]) -> Table:
+        """The same with 0 and 1 for truth values in some columns."""
+        return Table(
+            {
+                name: values.astype(np.int64) if name in names and values.dtype.kind == "b" else values
+                for name, values in self.columns.items()
+            }
+        )
+
     def rows(self, first: int, stop: int) -> Table:
         """Some rows."""
         return Table({name: values[first:stop] for name, values in self.columns.items()})
@@ -57,7 +66,7 @@ class Table:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(self.columns)
-        cells = (values.tolist() for values in self.columns.values())
+        cells = (_written(values) for values in self.columns.values())
         writer.writerows([["" if _missing(cell) else cell for cell in row] for row in zip(*cells, strict=True)])
         return text.getvalue().encode()
 
@@ -82,8 +91,17 @@ def _column(name: object, values: Any) -> Array:
         raise UnusableInput(f"items: column {str(name)!r} cannot be read: {error}") from error
 
 
+def _written(values: Array) -> list[Any]:
+    """The cells of a column as they are written: points in time in ISO 8601, to the day where no time is told."""
+    if values.dtype.kind != "M":
+        return values.tolist()  # type: ignore[no-any-return]
+    days = np.array_equal(values.astype("datetime64[D]"), values, equal_nan=True)
+    return np.datetime_as_string(values, unit="D" if days else "us").tolist()  # type: ignore[no-any-return]
+
+
 def _missing(cell: Any) -> bool:
-    return cell is None or cell != cell or str(cell) in ("<NA>", "NaT")
+    # The missing value of pandas is neither equal to itself nor not.
+    return cell is None or str(cell) in ("<NA>", "NaT") or cell != cell
 
 
 def _listed(names: Any) -> str:

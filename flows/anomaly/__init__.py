@@ -4,10 +4,12 @@ from flows.anomaly.calibration import Calibration, GroupVerdict, Verdict, benjam
 from flows.anomaly.contributions import contributions
 from flows.anomaly.cross_conformal import KEPT_ROWS, LEAST_ROWS, UNSEEN, CrossCalibration, has_mixtures
 from flows.anomaly.maps import RECIPES, AnomalyMap, MapCalibration, Recipe
+from flows.anomaly.martingales import BINS, BLOCK, LEVELS, Martingales, bins_of, bonferroni, cells
 from flows.anomaly.members import ROW_STATISTICS, row_tests
 from flows.anomaly.mixture import Mixture
 from flows.anomaly.neighbours import Neighbours
 from flows.anomaly.nonconformity import MINIMUM_ITEMS, NonconformityScores
+from flows.anomaly.pictures import PICTURE_STATISTICS, PICTURE_TESTS, PictureCalibration
 from flows.anomaly.statistics import (
     STATISTICS,
     Test,
@@ -20,9 +22,14 @@ from flows.anomaly.statistics import (
 )
 
 __all__ = [
+    "BINS",
+    "BLOCK",
     "KEPT_ROWS",
     "LEAST_ROWS",
+    "LEVELS",
     "MINIMUM_ITEMS",
+    "PICTURE_STATISTICS",
+    "PICTURE_TESTS",
     "RECIPES",
     "ROW_STATISTICS",
     "STATISTICS",
@@ -32,13 +39,18 @@ __all__ = [
     "CrossCalibration",
     "GroupVerdict",
     "MapCalibration",
+    "Martingales",
     "Mixture",
     "Neighbours",
     "NonconformityScores",
+    "PictureCalibration",
     "Recipe",
     "Test",
     "Verdict",
     "benjamini_hochberg",
+    "bins_of",
+    "bonferroni",
+    "cells",
     "contributions",
     "has_mixtures",
     "names_of",

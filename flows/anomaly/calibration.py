@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from flows.anomaly.nonconformity import NonconformityScores, check_table, p_values, p_values_of_ranks
+from flows.anomaly.nonconformity import NonconformityScores, check_table, p_values_of_ranks
 from flows.anomaly.statistics import Test, statistics
 from flows.flow import Flow
 
@@ -37,6 +37,11 @@ class Verdict(NamedTuple):
     """(B,) for each test: its own p-value."""
     scores: Tensor
     """(B, G): the normal scores of each item's features among the held-out ones, for ``Calibration.judge_group``."""
+    ranks: Tensor
+    """(B, K, 1 + T, 2) int64: how many of the held-out items of member k score lower, and how many at most as much.
+
+    The combined score comes first, then each test. K is 1 but for cross-conformal p-values.
+    """
 
 
 class GroupVerdict(NamedTuple):
@@ -151,20 +156,39 @@ class Calibration:
             self.judge(found),
         )
 
+    @property
+    def ordinary_scores(self) -> Tensor:
+        """The nonconformity scores (n,) of the held-out items, ascending, which p-values rank an item among."""
+        return self._combined
+
     def held_out(self, statistic: str) -> Tensor:
         """The values (n,) of a reported statistic over the held-out items, in its own unit."""
         return self.nonconformity.in_units(self.features.T.double(), statistic)
 
     def judge(self, statistics: Tensor) -> Verdict:
         """p-values of items from their statistics (B, K). A row that is not finite gets the least one, 1 / (n + 1)."""
-        features = self.nonconformity.features(statistics)
+        return self.judge_features(self.nonconformity.features(statistics))
+
+    def judge_features(self, features: Tensor) -> Verdict:
+        """``judge`` of items whose features (G, B) under ``nonconformity`` are known."""
         less, at_most = self._ranks(features)
-        each = p_values_of_ranks(self.nonconformity.of_tests(less), self.size)
+        of_tests = self.nonconformity.of_tests
+        each = p_values_of_ranks(of_tests(less), self.size)
+        combined = self.nonconformity.combined(features)
+        lower = torch.searchsorted(self._combined, combined)
+        lower_or_equal = torch.searchsorted(self._combined, combined, right=True)
+        ranks = [torch.cat([lower[None], of_tests(less)]), torch.cat([lower_or_equal[None], of_tests(at_most)])]
         return Verdict(
-            p_values(self._combined, self.nonconformity.combined(features)),
+            p_values_of_ranks(lower, self.size),
             {test.name: column for test, column in zip(self.nonconformity.tests, each, strict=True)},
             self._normal_scores(less, at_most),
+            torch.stack(ranks, dim=2).transpose(0, 1)[:, None],
         )
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """How many held-out items each member ranks an item among: n, of the only one."""
+        return (self.size,)
 
     def judge_group(self, scores: Tensor) -> GroupVerdict:
         """Whether the mean of ``Verdict.scores`` (M, G) of a batch is a likely mean of M ordinary items.

@@ -213,23 +213,37 @@ class CrossCalibration:
     def _verdict(self, raws: Sequence[Tensor]) -> Verdict:
         at_least = torch.zeros(len(self.tests) + 1, raws[0].shape[1], dtype=torch.long, device=raws[0].device)
         above = torch.zeros_like(at_least)
+        each_ranks = []
         for member, ordered, raw in zip(self.members, self._sorted, raws, strict=True):
             scores = member.test_scores(raw)
             scores = torch.cat([scores, scores.sum(dim=0, keepdim=True)]).contiguous()
-            at_least += ordered.shape[1] - torch.searchsorted(ordered, scores)
-            above += ordered.shape[1] - torch.searchsorted(ordered, scores, right=True)
+            lower, lower_or_equal = torch.searchsorted(ordered, scores), torch.searchsorted(ordered, scores, right=True)
+            at_least += ordered.shape[1] - lower
+            above += ordered.shape[1] - lower_or_equal
+            each_ranks.append(torch.stack([lower, lower_or_equal], dim=2).roll(1, dims=0).transpose(0, 1))
         p_values = (1 + at_least).double() / (self.size + 1)
         ranks = (2 * self.size - at_least - above)[:-1].T
         return Verdict(
             p_values[-1],
             {test.name: column for test, column in zip(self.tests, p_values[:-1], strict=True)},
             self._normal_score_of.index_select(0, ranks.flatten()).view(ranks.shape),
+            torch.stack(each_ranks, dim=1),
         )
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """How many calibrating rows each member judges."""
+        return tuple(ordered.shape[1] for ordered in self._sorted)
 
     @property
     def fit(self) -> int:
         """The number of rows that are kept as neighbours."""
         return len(self.kept)
+
+    @property
+    def ordinary_scores(self) -> Tensor:
+        """The nonconformity scores (n,) of the calibrating rows, ascending, each under the member that judges it."""
+        return self.scores.sum(dim=1).sort().values
 
     def held_out(self, statistic: str) -> Tensor:
         """The log-likelihoods (n,) in nats of the calibrating rows, each under the member that judges it.

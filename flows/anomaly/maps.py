@@ -17,6 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from flows.anomaly.curves import KNOTS, interpolated, log_shares, quantiles
 from flows.anomaly.nonconformity import MINIMUM_ITEMS
 
 WINDOWS = 3
@@ -30,10 +31,6 @@ On digits a window three times as wide found no more pictures, and told places l
 """
 _CODE = 0.5
 """The share of the code's nats that a relative map takes off. With all of them, edges would count as strange."""
-_TAIL = 128
-"""Points of a curve that tells how rare a value is."""
-_RAREST = 4.0
-"""-log10 of the rarest share that is read from held-out places. Few places would tell of a rarer one."""
 _HUGE = 1e6
 """Nats. A deviation beyond counts as this one, so that an average stays finite."""
 
@@ -121,7 +118,7 @@ class MapCalibration:
         # In float64: averages of float32 would differ between machines by more than neighbouring maxima do.
         self._mean, self._tails, self._tail = mean.double(), tails.double().contiguous(), tail.double()
         self._maxima = maxima.double().sort().values
-        self._logs = _log_shares(mean.device)
+        self._logs = log_shares(mean.device)
         self._down = torch.stack([_window(height, each) for each in widths]).to(mean.device)
         self._across = torch.stack([_window(width, each).T for each in widths]).to(mean.device)
 
@@ -139,12 +136,12 @@ class MapCalibration:
                 )
         sides, values = fit.shape[2:], _values(recipe, fit)
         mean = (values.mean(dim=0) if recipe.aligned else values.mean().reshape(1, 1)).float()
-        tail = torch.linspace(0, 1, _TAIL, device=fit.device)
+        tail = torch.linspace(0, 1, KNOTS, device=fit.device)
         tails, nothing = tail.expand(len(window_widths(*sides)), -1), tail.new_zeros(MINIMUM_ITEMS)
         # Each step reads what the steps before it stored, rounded as it is stored.
         averages = cls(sides, recipe, mean, tails, tail, nothing)._averages(fit)
-        tails = torch.stack([_quantiles(averages[:, window]) for window in range(averages.shape[1])])
-        tail = _quantiles(cls(sides, recipe, mean, tails, tail, nothing)._scores(fit))
+        tails = torch.stack([quantiles(averages[:, window]) for window in range(averages.shape[1])])
+        tail = quantiles(cls(sides, recipe, mean, tails, tail, nothing)._scores(fit))
         maxima = cls(sides, recipe, mean, tails, tail, nothing)._scores(held_out).flatten(1).amax(dim=1)
         return cls(sides, recipe, mean, tails, tail, maxima.sort().values)
 
@@ -169,7 +166,7 @@ class MapCalibration:
         """
         scores = self._scores(pixels)
         less = torch.searchsorted(self._maxima, scores.double())
-        rarity = _interpolated(self._tail, self._logs, scores.double()).float()
+        rarity = interpolated(self._tail, self._logs, scores.double()).float()
         return AnomalyMap(rarity, (1 + self.size - less).double() / (self.size + 1))
 
     def _averages(self, pixels: Tensor) -> Tensor:
@@ -182,7 +179,7 @@ class MapCalibration:
         """-log10 of the share of held-out places that are as far out in the same window, (B, H, W): of the rarest."""
         averages = self._averages(pixels)
         found = [
-            _interpolated(self._tails[window], self._logs, averages[:, window]) for window in range(len(self._tails))
+            interpolated(self._tails[window], self._logs, averages[:, window]) for window in range(len(self._tails))
         ]
         return torch.stack(found).amax(dim=0).float()
 
@@ -210,42 +207,11 @@ def _window(side: int, deviation: float) -> Tensor:
     return weights / weights.sum(dim=1, keepdim=True)
 
 
-def _log_shares(device: torch.device) -> Tensor:
-    """-log10 of the shares (Q,) at which a tail is kept: the rare end is as fine as the common one."""
-    return torch.linspace(0, _RAREST, _TAIL, dtype=torch.float64, device=device)
-
-
-def _quantiles(values: Tensor) -> Tensor:
-    """The values (Q,) float32, strictly rising, that the shares of ``_log_shares`` exceed."""
-    ordered = values.double().flatten().sort().values
-    place = (1 - 10 ** -_log_shares(values.device)) * (len(ordered) - 1)
-    below = place.floor().long()
-    above = (below + 1).clamp_max(len(ordered) - 1)
-    found = ordered[below] + (place - below) * (ordered[above] - ordered[below])
-    # Equal neighbours would make the slope between them infinite. The step is far above float32's last bit.
-    step = 1e-5 * max(float(found.abs().max()), 1e-3)
-    return (found + step * torch.arange(_TAIL, device=found.device)).float()
-
-
-def _interpolated(knots: Tensor, heights: Tensor, values: Tensor) -> Tensor:
-    """The piecewise linear curve through (knots, heights), both (Q,), at values of any shape.
-
-    Below the first knot it has the first height. Beyond the last it goes on with the mean slope of the last eighth.
-    """
-    values = values.contiguous()
-    upper = torch.searchsorted(knots, values).clamp(1, len(knots) - 1)
-    left, right, low, high = (part.take(place) for part in (knots, heights) for place in (upper - 1, upper))
-    inside = low + (values - left).clamp_min(0) * (high - low) / (right - left)
-    back = len(knots) - 1 - len(knots) // 8
-    slope = (heights[-1] - heights[back]) / (knots[-1] - knots[back])
-    return torch.where(values > knots[-1], heights[-1] + (values - knots[-1]) * slope, inside)
-
-
 def _check(tensors: Mapping[str, Tensor], sides: tuple[int, int], windows: int) -> None:
     """Raise ValueError unless the tensors of a calibration fit together."""
     if tuple(tensors["mean"].shape) not in (sides, (1, 1)):
         raise ValueError(f"the mean of a map has shape {tuple(tensors['mean'].shape)}, not {sides} or (1, 1)")
-    for name, shape in {"tails": (windows, _TAIL), "tail": (_TAIL,)}.items():
+    for name, shape in {"tails": (windows, KNOTS), "tail": (KNOTS,)}.items():
         if tuple(tensors[name].shape) != shape:
             raise ValueError(f"the {name} of a map has shape {tuple(tensors[name].shape)}, not {shape}")
         if not bool((tensors[name].diff() > 0).all()):

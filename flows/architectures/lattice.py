@@ -25,14 +25,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-import torch
-
 from flows.architectures.arguments import Argument, Count, Flag
 from flows.architectures.lattice_flow import LatticeFlow
 from flows.errors import ArchitectureError
 from flows.flow import Flow
 from flows.priors import StandardLogistic
-from flows.transforms.lattice_cells import CELL, Cells, groups_by_level
+from flows.transforms.lattice_cells import CELL, Cells, masks_by_level
 from flows.transforms.lattice_level import LatticeLevel
 from flows.transforms.preprocessing import Dequantise, Flatten
 from flows.transforms.transform import Transform
@@ -42,17 +40,26 @@ ARGUMENTS: Mapping[str, Argument] = {
     "blocks": Count(3),
     "components": Count(8),
     "joint": Flag(False),
+    "anywhere": Flag(False),
 }
 
 
 def lattice(
-    item_shape: Sequence[int], *, width: int = 64, blocks: int = 3, components: int = 8, joint: bool = False
+    item_shape: Sequence[int],
+    *,
+    width: int = 64,
+    blocks: int = 3,
+    components: int = 8,
+    joint: bool = False,
+    anywhere: bool = False,
 ) -> Flow:
     """A lattice flow of 8-bit images (H, W) or (H, W, C) with sides that are multiples of 4.
 
     ``width`` is the number of channels and ``blocks`` the number of residual blocks of each level's net;
     ``components`` is the number of logistics in each pixel's mixture. ``joint`` says whether one pass of a net serves
-    all colours of a pixel, or each colour takes a pass of its own. Raises ArchitectureError for other shapes.
+    all colours of a pixel, or each colour takes a pass of its own. ``anywhere`` says that nets do not know the
+    place of a pixel: then the weights fit pictures of any size (``LatticeFlow.on_sides``). Raises ArchitectureError for
+    other shapes.
 
     >>> flow = flows.lattice((8, 8), width=8, blocks=1, components=2)
     >>> flow.to_items(flow.sample(2)).shape
@@ -63,11 +70,9 @@ def lattice(
             f"item_shape must be (H, W) or (H, W, C) with sides that are multiples of {CELL}, got {tuple(item_shape)}"
         )
     cells = Cells(item_shape)
-    known = torch.zeros(cells.shape, dtype=torch.bool, device="cpu")
     levels: list[Transform] = []
-    for groups in groups_by_level(cells.shape):
+    for known, groups in masks_by_level(cells.shape):
         # The finest level is applied first: the pixels that it reads are still unchanged then.
-        levels.insert(0, LatticeLevel(known, groups, width, blocks, components, joint))
-        known = known | groups.any(dim=0)
+        levels.insert(0, LatticeLevel(known, groups, width, blocks, components, joint, anywhere))
     latent = StandardLogistic((math.prod(item_shape),))
     return LatticeFlow(item_shape, [cells, *levels, Flatten(cells.shape)], latent, Dequantise())

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
+from flows.errors import ShapeMismatch
 from flows.flow import Flow
 from flows.inpainting.sharp_modes import SharpModes
+from flows.priors import StandardLogistic
+from flows.transforms.lattice_cells import CELL, Cells, masks_by_level
 from flows.transforms.lattice_level import LatticeLevel
+from flows.transforms.preprocessing import Dequantise, Flatten
+
+_LEAST = 2 * CELL
+"""The shorter side of a picture at least: with one cell alone, some groups of the first lattice would be empty."""
 
 
 class LatticeFlow(Flow, SharpModes):
@@ -27,6 +37,53 @@ class LatticeFlow(Flow, SharpModes):
             level.put(log_slopes, own)
             total = total + level.total(own)
         return flatten(y)[0], total, cells.put_back(log_slopes)
+
+    def pixel_log_densities(self, x: Tensor, inside: Tensor | None = None) -> Tensor:
+        """x (B, *item_shape), continuous -> the log-density (B, H, W) of each pixel given those before it, in nats.
+
+        Nets see nothing of pixels where ``inside`` (B, H, W) is false. So the sum over the pixels inside is the
+        log-likelihood of a picture with a border of any shape; the other values mean nothing.
+        """
+        self.check(x)
+        cells, *levels, _ = self.transforms
+        y, _ = cells(x)
+        found = torch.zeros_like(y)
+        for level in levels:
+            assert isinstance(level, LatticeLevel)
+            # Every level reads pixels that no level has changed, so all of them can read the same y.
+            z, log_slope = level.mixture(y, inside=inside).to_latent(level.own(y))
+            level.put(found, self.prior.log_density(z) + log_slope)
+        by_colour = cells.put_back(found)
+        return by_colour.reshape(*by_colour.shape[:3], -1).sum(dim=3)
+
+    def half_log_prob(self, x: Tensor, starts: Sequence[int]) -> Tensor:
+        """An estimate (B,) of ``log_prob`` from half of the pixels of each level.
+
+        ``starts``, 0 or 1 for each level, say which half. The mean over all starts is ``log_prob``. Of a joint flow. It
+        is for training: neighbouring pixels of a level tell a net much the same, so a step costs half and says nearly
+        as much.
+        """
+        self.check(x)
+        cells, *levels, _ = self.transforms
+        y, total = cells(x)
+        for level, start in zip(levels, starts, strict=True):
+            assert isinstance(level, LatticeLevel)
+            total = total + level.half_log_density(y, start, self.prior)
+        return total
+
+    def on_sides(self, height: int, width: int) -> LatticeFlow:
+        """This flow for pictures of another size, with the same nets. Only of a flow that works ``anywhere``.
+
+        Both sides must be multiples of 4, and at least 8.
+        """
+        if height % CELL or width % CELL or min(height, width) < _LEAST:
+            raise ShapeMismatch(f"sides must be multiples of {CELL} from {_LEAST} on, got {height}x{width}")
+        shape = (height, width, *self.item_shape[2:])
+        cells, levels = Cells(shape), [step for step in self.transforms if isinstance(step, LatticeLevel)]
+        masks = masks_by_level(cells.shape)
+        moved = [level.on_grid(*own) for level, own in zip(reversed(levels), masks, strict=True)]
+        prior = StandardLogistic((math.prod(shape),))
+        return LatticeFlow(shape, [cells, *reversed(moved), Flatten(cells.shape)], prior, Dequantise()).to(self.device)
 
     def smoothed_log_prob(self, x: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
         self.check(x)

@@ -69,3 +69,11 @@ def groups_by_level(shape: Sequence[int]) -> Iterator[Tensor]:
                         if mask.any():  # an image of one cell has one quarter only
                             groups.append(mask)
             yield torch.stack(groups)
+
+
+def masks_by_level(shape: Sequence[int]) -> Iterator[tuple[Tensor, Tensor]]:
+    """For each level in order, the entries (C, H, W) of the levels before, and the masks (G, C, H, W) of its groups."""
+    known = torch.zeros(tuple(shape), dtype=torch.bool, device="cpu")
+    for groups in groups_by_level(shape):
+        yield known, groups
+        known = known | groups.any(dim=0)

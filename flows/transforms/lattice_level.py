@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from flows.nets.lattice_net import CellNet, PixelCode, PlaceNet
+from flows.priors import Prior
 from flows.transforms.lattice_cells import CELL
 from flows.transforms.mixture import UnitMixture
 from flows.transforms.transform import Transform, no_volume_change
@@ -27,6 +29,8 @@ class LatticeLevel(Transform):
 
     With ``joint`` one pass of the net serves all colours of a place: its body sees what is known before the first of
     them, and a head for each colour sees the colours before it in the same group. The colours are not rotated.
+
+    With ``anywhere`` the nets do not know the place of a cell, so the same weights serve pictures of any size.
 
     ``known`` (C, H, W) masks the entries of the levels before. ``groups`` (G, C, H, W) masks each group, within one
     channel; a group also knows the groups before it. Both are over cells, as the transform's input (B, C, H, W).
@@ -48,14 +52,33 @@ class LatticeLevel(Transform):
     """Of a joint level: the channels of a net's input that are ever known."""
 
     def __init__(
-        self, known: Tensor, groups: Tensor, width: int, blocks: int, components: int, joint: bool = False
+        self,
+        known: Tensor,
+        groups: Tensor,
+        width: int,
+        blocks: int,
+        components: int,
+        joint: bool = False,
+        anywhere: bool = False,
     ) -> None:
         super().__init__()
+        self.components, self.joint = components, joint
+        self._set_masks(known, groups)
+        self.code = PixelCode(CODE)
+        start, cells = UnitMixture.start(components), (1, 1) if anywhere else groups.shape[2:]
+        if joint:
+            places = len(groups) // self.colours
+            self.net: CellNet | PlaceNet = PlaceNet(
+                len(self.useful), places, cells, width, blocks, start, self.colours, CODE
+            )
+        else:
+            self.net = CellNet(CODE * groups.shape[1], len(groups), cells, width, blocks, start)
+
+    def _set_masks(self, known: Tensor, groups: Tensor) -> None:
+        """What follows from the shape. It is not saved, and it exists even on the meta device."""
         self.channels = [int(group.flatten(1).any(dim=1).nonzero()) for group in groups]
         self.colours = groups.shape[1] // CELL**2
-        self.components = components
         before = torch.stack([torch.stack([known, *groups[:index]]).any(dim=0) for index in range(len(groups))])
-        # They follow from the shape, so they are not saved, and they exist even on the meta device.
         self.register_buffer("known", functional.pixel_shuffle(before.float(), CELL).bool(), persistent=False)
         self.register_buffer("groups", groups.any(dim=1), persistent=False)
         planes = torch.tensor(list(dict.fromkeys(self.channels)), device="cpu")
@@ -63,18 +86,15 @@ class LatticeLevel(Transform):
         coded = self.known.float().repeat_interleave(CODE, dim=1)
         seen = torch.cat([self._shifted(coded[index : index + 1], index) for index in range(len(groups))])
         self.register_buffer("seen", seen.bool(), persistent=False)
-        self.code = PixelCode(CODE)
-        self.joint = joint
-        channels, start = CODE * groups.shape[1], UnitMixture.start(components)
-        if joint:
-            useful = self._useful()
-            self.register_buffer("useful", useful, persistent=False)
-            places, cells = len(groups) // self.colours, groups.shape[2:]
-            self.net: CellNet | PlaceNet = PlaceNet(
-                len(useful), places, cells, width, blocks, start, self.colours, CODE
-            )
-        else:
-            self.net = CellNet(channels, len(groups), groups.shape[2:], width, blocks, start)
+        if self.joint:
+            self.register_buffer("useful", self._useful(), persistent=False)
+
+    def on_grid(self, known: Tensor, groups: Tensor) -> LatticeLevel:
+        """This level for pictures of another size, with the same nets. Only of a level that works ``anywhere``."""
+        other = copy.copy(self)
+        other._buffers = dict(self._buffers)
+        other._set_masks(known, groups)
+        return other.to(self.groups.device)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         y, log_slope = self.to_latent(x)
@@ -108,33 +128,40 @@ class LatticeLevel(Transform):
             for target, plane in zip((latents, log_slopes), mixture.to_latent(pixels), strict=True):
                 self._put(target, plane, index)
 
-    def mixture(self, x: Tensor, index: int | None = None) -> UnitMixture:
-        """The mixtures of one group's pixels (B, ...), or of all groups (G B, ...); x must hold all known pixels."""
+    def mixture(self, x: Tensor, index: int | None = None, inside: Tensor | None = None) -> UnitMixture:
+        """The mixtures of one group's pixels (B, ...), or of all groups (G B, ...); x must hold all known pixels.
+
+        Nets see nothing of pixels where ``inside`` (B, rows, columns) is false, as they see nothing beyond a border.
+        """
         which = range(len(self.channels)) if index is None else range(index, index + 1)
         if self.joint:
-            return UnitMixture(self._jointly(x, index).to(x.dtype), self.components)
+            return UnitMixture(self._jointly(x, index, inside).to(x.dtype), self.components)
         # Entries that are not known may be latents, which are not pixels and may be large.
-        code = self.code(torch.where(self.known[which[-1]], functional.pixel_shuffle(x, CELL), 0))
+        code = _within(self.code(torch.where(self.known[which[-1]], functional.pixel_shuffle(x, CELL), 0)), inside)
         raw: Tensor = self.net(self._seen(code, which), slice(which[0], which[-1] + 1))
         return UnitMixture(raw.to(x.dtype), self.components)
 
-    def _jointly(self, x: Tensor, index: int | None) -> Tensor:
+    def _jointly(self, x: Tensor, index: int | None, inside: Tensor | None = None) -> Tensor:
         """The raw parameters of one group's mixtures, or of all groups', by one pass for each place."""
+        place, colour = (None, None) if index is None else divmod(index, self.colours)
+        every = range(len(self.channels) // self.colours)
+        return self._of_places(x, every if place is None else range(place, place + 1), colour, inside)
+
+    def _of_places(self, x: Tensor, places: range, colour: int | None, inside: Tensor | None) -> Tensor:
+        """The raw parameters of the mixtures of some places, of one colour or of all."""
         n = self.colours
-        place, colour = (None, None) if index is None else divmod(index, n)
-        places = range(len(self.channels) // n) if place is None else range(place, place + 1)
-        code = self.code(torch.where(self.known[places[-1] * n], functional.pixel_shuffle(x, CELL), 0))
-        seen = self._seen(code, range(places[0] * n, places[-1] * n + 1, n)).index_select(1, self.useful)
+        code = _within(self.code(torch.where(self.known[places[-1] * n], functional.pixel_shuffle(x, CELL), 0)), inside)
+        seen = self._seen(code, range(places[0] * n, places[-1] * n + 1, n * places.step)).index_select(1, self.useful)
         # A head sees the colours before its own, of its own group only: elsewhere they may be unknown.
         before = self.colours - 1 if colour is None else colour
         earlier = seen.new_zeros(len(seen), 0, *seen.shape[2:])
         if before:
-            mask = self.groups[places[0] * n : (places[-1] + 1) * n : n].unsqueeze(1).unsqueeze(1)
+            mask = self.groups[places[0] * n : (places[-1] + 1) * n : n * places.step].unsqueeze(1).unsqueeze(1)
             own = torch.stack([x[:, self.channels[p * n] % CELL**2 :: CELL**2][:, :before] for p in places])
             earlier = (self.code(torch.where(mask, own, 0).flatten(0, 1)).unflatten(0, own.shape[:2]) * mask).flatten(
                 0, 1
             )
-        raw: Tensor = self.net(seen, earlier, slice(places[0], places[-1] + 1), colour)
+        raw: Tensor = self.net(seen, earlier, slice(places[0], places[-1] + 1, places.step), colour)
         if colour is None and n > 1:
             apart = raw.reshape(len(places), len(x), n, -1, *raw.shape[2:])
             raw = apart.transpose(1, 2).flatten(0, 2)
@@ -161,6 +188,20 @@ class LatticeLevel(Transform):
         down, right = CELL // 2 - row, CELL // 2 - column
         return functional.pixel_unshuffle(functional.pad(code, (right, -right, down, -down)), CELL)
 
+    def half_log_density(self, x: Tensor, start: int, prior: Prior) -> Tensor:
+        """The log-density (B,) of the level's pixels, estimated from every other place, from the first or the second.
+
+        Of a joint level. The mean over both starts is the log-density, for half of the work each.
+        """
+        n, cells = self.colours, self.groups.shape[1:]
+        places = range(start, len(self.channels) // n, 2)
+        mixture = UnitMixture(self._of_places(x, places, None, None).to(x.dtype), self.components)
+        own = torch.cat([x[:, self.channels[place * n + colour]] for place in places for colour in range(n)])
+        z, log_slope = mixture.to_latent(own)
+        mask = self.groups.reshape(-1, n, *cells)[start::2].flatten(0, 1)
+        density = (prior.log_density(z) + log_slope).reshape(len(mask), -1, *cells)
+        return 2 * torch.where(mask.unsqueeze(1), density, 0).sum(dim=(0, 2, 3))
+
     def own(self, x: Tensor) -> Tensor:
         """The channel of each group in x (B, C, H, W), group after group: planes (G B, H, W)."""
         return torch.cat([x[:, channel] for channel in self.channels])
@@ -186,3 +227,8 @@ class LatticeLevel(Transform):
     def extra_repr(self) -> str:
         channels = list(dict.fromkeys(self.channels))
         return f"groups={len(self.channels)}, channels={channels}, components={self.components}"
+
+
+def _within(code: Tensor, inside: Tensor | None) -> Tensor:
+    """Codes (B, C E, rows, columns), zero where ``inside`` (B, rows, columns) is false."""
+    return code if inside is None else code * inside.unsqueeze(1)

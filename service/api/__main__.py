@@ -1,4 +1,4 @@
-"""One api process: `python -m service.api LISTENER NAME=ENDPOINT ...`, as the supervisor starts it."""
+"""One api process: `python -m service.api LISTENER[,LISTENER] NAME=ENDPOINT ...`, as the supervisor starts it."""
 
 import sys
 
@@ -10,4 +10,4 @@ from service.api.server import serve  # noqa: E402
 from service.logs import log_as  # noqa: E402
 
 log_as("api")
-serve(int(sys.argv[1]), dict(argument.split("=", 1) for argument in sys.argv[2:]))
+serve([int(number) for number in sys.argv[1].split(",")], dict(argument.split("=", 1) for argument in sys.argv[2:]))

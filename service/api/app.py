@@ -6,11 +6,24 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
 
 from service.api import problems, schemas
 from service.api.door import Door
 from service.api.operations import OperationRoute
-from service.api.routes import docs, health, inpaint, inpaint_tasks, latents, models, page, repository, sample, score
+from service.api.routes import (
+    docs,
+    drift,
+    health,
+    inpaint,
+    inpaint_tasks,
+    latents,
+    models,
+    page,
+    repository,
+    sample,
+    score,
+)
 from service.api.routes.v2 import infer
 from service.api.routes.v2 import models as v2_models
 from service.api.routes.v2 import server as v2_server
@@ -32,6 +45,22 @@ OPERATIONS: tuple[OperationRoute, ...] = (
 )
 
 
+class Application(FastAPI):
+    """FastAPI, in front of which frequent requests go straight to their operations.
+
+    FastAPI's own layers would each look at them, find nothing to do, and take a tenth of an api process's time.
+    """
+
+    front: Door
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and self.front.direct(scope) is not None:
+            scope["app"] = self
+            await self.front(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
 def create_app(settings: Settings | None = None, device: Devices | None = None) -> FastAPI:
     """A service over the settings' store; without settings, over those of the environment.
 
@@ -47,7 +76,7 @@ def create_app(settings: Settings | None = None, device: Devices | None = None) 
         yield
         await service.stop()
 
-    app = FastAPI(
+    app = Application(
         title="Sluice",
         version=own_version(),
         summary="Samples, likelihoods and inpainting from trained normalizing flows",
@@ -59,8 +88,9 @@ def create_app(settings: Settings | None = None, device: Devices | None = None) 
     problems.install(app)
     schemas.install(app, asks_for_keys=service.authority is not None)
     app.add_middleware(Door, service=service, operations=OPERATIONS)
+    app.front = Door(app, service, OPERATIONS)
     app.router.routes.extend(OPERATIONS)
-    for module in (models, repository, health, docs, page, v2_server, v2_models):
+    for module in (models, drift, repository, health, docs, page, v2_server, v2_models):
         app.include_router(module.router)
     return app
 

@@ -32,10 +32,10 @@ async def read_body(exchange: Exchange, accepted: tuple[str, ...], most_files: i
     if found != MULTIPART:
         return Body(found, [Part("body", found, data)])
     size = len(data) if len(data) > _LARGE else 0
-    return await exchange.service.compute(lambda: _parts(data, header, most_files), size)
+    return await exchange.service.compute(lambda: parts_of(data, header, most_files), size)
 
 
-def _parts(data: bytes, content_type: str, most_files: int) -> Body:
+def parts_of(data: bytes, content_type: str, most_files: int) -> Body:
     parts: list[Part] = []
     ended = False
 
@@ -64,7 +64,7 @@ def _parts(data: bytes, content_type: str, most_files: int) -> Body:
         parser.on_end = on_end
         parser.write(data)
         parser.finalize()
-    except Problem:
+    except (Problem, MemoryError):
         raise
     except Exception as error:  # the parser raises several kinds of error on damaged bodies
         raise Malformed("the multipart body is damaged") from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import resource
 import socket
+import sys
 import time
 from collections.abc import Callable
 from http import HTTPStatus
@@ -16,11 +17,12 @@ from typing import Any, NamedTuple
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from service.api.problems import body_of
+from service.api.problems import NO_MEMORY, body_of
 from service.api.security_headers import PROBES, secure
 from service.protocol.tenants import network_of
 from service.settings import Settings
 
+_PROBES = tuple(path.encode() for path in PROBES)
 LARGEST_HEAD = 64 * 1024
 """Bytes of a request's target and fields, trailers included."""
 _LINGER = 5.0
@@ -208,7 +210,7 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._head_since = None
-        if self.surplus and not self.url.startswith(PROBES):
+        if self.surplus and not self.url.startswith(_PROBES):
             self._refusal = (503, "there are too many connections; try again later")
             raise ValueError(self._refusal[1])
         self._crowd.busy(self)
@@ -239,7 +241,11 @@ class Connection(HttpToolsProtocol):
         super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 (uvicorn's signature)
-        self._refuse(*self._refusal)
+        error = sys.exception()  # the parser's; its context is what a callback raised
+        if error is not None and isinstance(error.__context__, MemoryError):
+            self._refuse(503, NO_MEMORY)
+        else:
+            self._refuse(*self._refusal)
 
     def _unread(self) -> bool:
         """Whether the client has sent bytes that the event loop has not read."""

@@ -6,14 +6,17 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from pictures import Preparation
 from service.api.bodies import read_body
 from service.api.guard import Exchange
 from service.api.operations import ID, Parameters
+from service.media.any_pictures import SentPictures, pictures_of
 from service.media.items import Body, ItemSpec, Sent, sent_of
 from service.media.table_rows import Table
 from service.media.types import CSV, JPEG, JSON, MULTIPART, NPY, PNG
 from service.protocol.defaults import LARGEST_SEED
 from service.protocol.errors import TooLarge, WrongValue
+from service.protocol.messages import picture_cost
 from service.protocol.model_info import ModelInfo
 from service.protocol.queue import Reservation
 
@@ -67,17 +70,32 @@ def spec_of(model: ModelInfo) -> ItemSpec:
     return ItemSpec(model.item_shape, model.is_image, table)
 
 
-async def items_sent(exchange: Exchange, model: ModelInfo, room: Reservation, fit: bool, faults: bool = False) -> Sent:
-    """The body's items: admitted by a bound on their number first, decoded then. ``faults`` as in ``sent_of``."""
+async def items_sent(
+    exchange: Exchange, model: ModelInfo, room: Reservation, fit: bool, skip_bad: bool = False
+) -> Sent:
+    """The body's items: admitted by a bound on their number first, decoded then."""
     most, spec = exchange.service.settings.max_items, spec_of(model)
     body = await read_body(exchange, ITEM_TYPES, most)
     if body.type in (JSON, CSV):  # only a bound is known: what the queue must hold, not what the request is refused for
         room.resize(min(body.most_items(spec.shape), most))
     else:
         make_room(room, body.most_items(spec.shape), most)
-    sent = await exchange.service.compute(lambda: sent_of(body, spec, fit, most, faults), decoding_size(body, fit))
+    sent = await exchange.service.compute(lambda: sent_of(body, spec, fit, most, skip_bad), decoding_size(body, fit))
     make_room(room, len(sent.items), most)
     return sent
+
+
+async def pictures_sent(exchange: Exchange, preparation: Preparation, room: Reservation, fit: bool) -> SentPictures:
+    """The body's pictures of any size: admitted by their number first, and by their pixels once they are decoded."""
+    most = exchange.service.settings.max_items
+    body = await read_body(exchange, ITEM_TYPES, most)
+    make_room(room, len(body.parts), most)
+    found = await exchange.service.compute(
+        lambda: pictures_of(body, preparation, fit, most), decoding_size(body, fit=True)
+    )
+    make_room(room, len(found.items), most)
+    room.resize(picture_cost(found.sides))
+    return found
 
 
 def make_room(room: Reservation, items: int, most: int) -> None:

@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from service.api.answers import Answer
 from service.media.documents import to_json
-from service.protocol.errors import NotAuthenticated, Problem, Unexpected
+from service.protocol.errors import NotAuthenticated, Problem, Unavailable, Unexpected
 
 logger = logging.getLogger("sluice")
 
@@ -39,6 +39,10 @@ STATUS = {
 }
 REJECTED = frozenset({"too_large", "queue_full", "unavailable"})
 """Kinds that mean: for want of room or of a model. The metrics count them by reason."""
+
+NO_MEMORY = "there is not enough memory for this request now"
+_MEMORY_RETRY_AFTER = 2
+"""Seconds after which a request may come again that met too little memory: others that hold it are over by then."""
 
 
 class ProblemDocument(BaseModel):
@@ -74,6 +78,8 @@ def problem_of(error: BaseException) -> Problem:
     """The error itself, or Unexpected for one that nobody foresaw; the log then says more."""
     if isinstance(error, Problem):
         return error
+    if isinstance(error, MemoryError):
+        return Unavailable(NO_MEMORY, retry_after=_MEMORY_RETRY_AFTER)
     logger.error("a request failed", exc_info=error)
     return Unexpected()
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from service.protocol.errors import Misdirected
+from starlette.types import Scope
+
+from service.protocol.errors import Misdirected, Unknown
 
 _POLICY = b"content-security-policy"
 _HEADERS = (
@@ -23,7 +25,8 @@ STRICT_PAGE_POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """The policy of a page without inline styles. Pictures may be `data:` and `blob:`: previews of an inpainting, drops."""
-PROBES = (b"/health/", b"/v2/health/", b"/metrics")
+METRICS = "/metrics"
+PROBES = ("/health/", "/v2/health/", METRICS)
 """Paths that an orchestrator calls, by the address of a container and however busy the service is."""
 
 
@@ -33,9 +36,19 @@ def secure(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     return [*headers, *_HEADERS] if own else [*headers, *_HEADERS, _NOTHING]
 
 
+def check_listener(scope: Scope, metrics_port: int) -> None:
+    """Raises Unknown for metrics on any other port than their own, and there for all that is no probe."""
+    server = scope.get("server")
+    if server is not None and server[1] == metrics_port:
+        if not scope["path"].startswith(PROBES):
+            raise Unknown("this port answers metrics and probes alone")
+    elif scope["path"] == METRICS:
+        raise Unknown("metrics are told on a port of their own")
+
+
 def check_host(host: bytes | None, path: str, allowed: frozenset[str]) -> None:
     """Raises Misdirected for a request to another name than those allowed. Without names any is, and so are probes."""
-    if not allowed or path.encode().startswith(PROBES):
+    if not allowed or path.startswith(PROBES):
         return
     name = (host or b"").decode("latin-1").lower()
     if not name.endswith("]"):  # an IPv6 address without a port

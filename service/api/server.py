@@ -7,8 +7,8 @@ import gc
 import signal
 import socket
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from types import FrameType
 from typing import Any
 
@@ -64,6 +64,8 @@ class Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         for one in late:
             await loop.connect_accepted_socket(self._connection, one)
+        # No request lasts longer. A stream that follows a task may: it is told, before uvicorn cuts what is left.
+        loop.call_later(self._service.settings.deadline, self._service.device.dismiss)
         await super().shutdown(sockets)
 
     def _connection(self) -> asyncio.Protocol:
@@ -85,8 +87,8 @@ def _waiting_on(listener: socket.socket) -> list[socket.socket]:
     return found
 
 
-def serve(listener: int, endpoints: Mapping[str, str]) -> None:
-    """Run one api process on an inherited listening socket until a signal ends it. ``endpoints`` are those of devices.
+def serve(listeners: Sequence[int], endpoints: Mapping[str, str]) -> None:
+    """Run one api process on inherited listening sockets until a signal ends it. ``endpoints`` are those of devices.
 
     They are given by the devices' names.
     """
@@ -102,5 +104,6 @@ def serve(listener: int, endpoints: Mapping[str, str]) -> None:
         access_log=False,
         timeout_graceful_shutdown=int(settings.deadline) + 1,
     )
-    with socket.socket(fileno=listener) as inherited:
-        Server(config, app.state.service, crowd).run([inherited])
+    with ExitStack() as open_sockets:
+        inherited = [open_sockets.enter_context(socket.socket(fileno=number)) for number in listeners]
+        Server(config, app.state.service, crowd).run(inherited)

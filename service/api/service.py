@@ -6,17 +6,20 @@ import asyncio
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from enum import Enum
 from typing import TypeVar
 
 from service.api.authority import Authority
 from service.api.guard import BytesInFlight
 from service.api.request_metrics import RequestMetrics
-from service.media.effort import Effort, within
+from service.api.tracing import Tracing
+from service.api.turnstile import Turnstile
+from service.media.effort import Effort
 from service.protocol.client import device_lost
 from service.protocol.defaults import DRAWN_SEED_BITS
 from service.protocol.devices import Devices
-from service.protocol.errors import WrongValue
+from service.protocol.errors import Unavailable, Unknown, WrongValue
 from service.protocol.model_info import ModelInfo
 from service.settings import Settings
 
@@ -24,6 +27,8 @@ T = TypeVar("T")
 
 _TRIVIAL = 16 * 1024
 """Bytes up to which decoding and encoding are done on the event loop: a thread would cost more."""
+_BEHIND = 2.0
+"""Seconds that a request may wait for news of its model before it is refused: as long as its client would wait."""
 _LARGE = 2**20
 """Bytes from which decoding and encoding have threads of their own."""
 
@@ -45,8 +50,11 @@ class Service:
         self.settings, self.device = settings, device
         self.authority = None if settings.keys_file is None else Authority(settings.keys_file, len(device.up))
         """Who may do what; None where requests need no key."""
+        self.turnstile = Turnstile()
         self.metrics = RequestMetrics()
         self.bodies = BytesInFlight(settings.max_bytes_in_flight)
+        self.tracing = Tracing.from_environment()
+        """Makes spans, where OpenTelemetry is configured."""
         self.draining = False
         """Whether the service says "not ready" and goes on answering."""
         self._light = ThreadPoolExecutor(settings.decoders, "sluice-decode")
@@ -58,6 +66,8 @@ class Service:
 
     async def stop(self) -> None:
         await self.device.stop()
+        if self.tracing is not None:
+            await asyncio.to_thread(self.tracing.stop)
         for pool in (self._light, self._heavy):
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -76,8 +86,24 @@ class Service:
             return State.READY
         return State.STARTING if catalogue.starting else State.EMPTY
 
-    def model(self, reference: str | None) -> ModelInfo:
-        """The model that a request means. Raises Unknown or Unavailable."""
+    async def model(self, reference: str | None) -> ModelInfo:
+        """The model that a request means. Raises Unknown or Unavailable.
+
+        Before either, the devices are asked whether there is news: another api process may know of it already.
+        """
+        try:
+            return self._known(reference)
+        except (Unknown, Unavailable):
+            await self.catch_up(_BEHIND)
+            return self._known(reference)
+
+    async def catch_up(self, patience: float) -> None:
+        """Hear what the devices have told other api processes already, if they answer within ``patience`` seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await self.device.catch_up()
+
+    def _known(self, reference: str | None) -> ModelInfo:
         if self.device.lost:
             raise device_lost()
         return self.device.catalogue.get(reference)
@@ -90,12 +116,10 @@ class Service:
         """
         effort = Effort(self.settings.max_pixels)
         if size <= _TRIVIAL:
-            with within(effort):
-                return work()
+            return effort.spent_by(work)
 
         def run() -> T:
-            with within(effort):
-                return work()
+            return effort.spent_by(work)
 
         pool = self._heavy if size >= _LARGE else self._light
         try:

@@ -33,7 +33,7 @@ _PICTURE = re.compile(r"!\[([^\]]*)\]\(([^)]*)\)")
 @store_option
 @json_option
 @click.pass_context
-def models(ctx: click.Context, store: Path | None, as_json: bool) -> None:
+def models(ctx: click.Context, store: Path | str | None, as_json: bool) -> None:
     """List the models of the store, a line for each version with its aliases."""
     ctx.obj = store
     if ctx.invoked_subcommand is not None:
@@ -55,7 +55,7 @@ def models(ctx: click.Context, store: Path | None, as_json: bool) -> None:
 @store_option
 @json_option
 @click.pass_obj
-def show(outer_store: Path | None, reference: str, store: Path | None, as_json: bool) -> None:
+def show(outer_store: Path | str | None, reference: str, store: Path | str | None, as_json: bool) -> None:
     """Print the model card of REFERENCE (name, name@version or name@alias); with --json its manifest."""
     from model_store.manifest import CARD
 
@@ -67,10 +67,10 @@ def show(outer_store: Path | None, reference: str, store: Path | None, as_json: 
     click.echo(text.rstrip() if as_json else _shown(text, styled=sys.stdout.isatty()))
 
 
-def _store(store: Path | None) -> Store:
-    from model_store import Store
+def _store(store: Path | str | None) -> Store:
+    from service.opened_store import store_of
 
-    return Store(store or settings_with().store)
+    return store_of(settings_with(), store)
 
 
 def _versions(shelf: Store) -> list[dict[str, Any]]:

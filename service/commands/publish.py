@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from service.commands.style import Documented, failures_told, json_option, json_text, settings_with, store_option
+from service.commands.style import (
+    Documented,
+    failures_told,
+    json_option,
+    json_text,
+    settings_with,
+    store_option,
+    watched,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,7 +38,7 @@ if TYPE_CHECKING:
 )
 @store_option
 @json_option
-def publish(source: Path, name: str, golden: Path | None, store: Path | None, as_json: bool) -> None:
+def publish(source: Path, name: str, golden: Path | None, store: Path | str | None, as_json: bool) -> None:
     """Publish weights that come without a manifest as the next version of a name.
 
     SOURCE is a directory or a zip archive with model.safetensors and a config.json that names an architecture of
@@ -38,15 +46,16 @@ def publish(source: Path, name: str, golden: Path | None, store: Path | None, as
     "float32"}}. The model gives log-likelihoods; `sluice-calibrate` adds p-values. What `sluice-train` publishes needs
     none of this, and what `sluice push` wrote comes back by `sluice pull`.
     """
-    from model_store import Store, publish_weights
+    from model_store import publish_weights
+    from service.opened_store import store_of
 
-    with failures_told():
+    with failures_told(), watched("publishing") as watch:
         items = None if golden is None else _items_in(golden)
-        published = publish_weights(Store(store or settings_with().store), source, name, items)
+        published = publish_weights(store_of(settings_with(), store), source, name, items, watch=watch)
     if as_json:
-        click.echo(json_text({"name": published.name, "version": published.version, "path": str(published.path)}))
+        click.echo(json_text({"name": published.name, "version": published.version, "path": published.place}))
     else:
-        click.echo(f"{published.name}@{published.version} at {published.path}")
+        click.echo(f"{published.name}@{published.version} at {published.place}")
 
 
 def _items_in(path: Path) -> Tensor:

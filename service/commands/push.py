@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from service.commands.style import Documented, failures_told, json_option, json_text, settings_with, store_option
+from service.commands.style import (
+    Documented,
+    failures_told,
+    json_option,
+    json_text,
+    settings_with,
+    store_option,
+    watched,
+)
 
 if TYPE_CHECKING:
     from model_store.transfer import Layout
@@ -32,14 +40,15 @@ if TYPE_CHECKING:
 )
 @store_option
 @json_option
-def push(reference: str, target: Path, layout: Layout, store: Path | None, as_json: bool) -> None:
+def push(reference: str, target: Path, layout: Layout, store: Path | str | None, as_json: bool) -> None:
     """Write the model REFERENCE to TARGET: a new directory, or a zip archive where TARGET ends in .zip."""
-    from model_store import Store, send
+    from model_store import send
+    from service.opened_store import store_of
 
-    with failures_told():
-        shelf = Store(store or settings_with().store)
+    with failures_told(), watched("writing") as watch:
+        shelf = store_of(settings_with(), store)
         name, version = shelf.resolve(reference)
-        files = send(shelf, name, version, target, layout)
+        files = send(shelf, name, version, target, layout, watch)
     if as_json:
         click.echo(json_text({"reference": f"{name}@{version}", "target": str(target), "files": files}))
     else:

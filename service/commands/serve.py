@@ -31,16 +31,18 @@ def serve(**options: object) -> None:
     from service.keys import UnusableKeys
     from service.logs import log_as
     from service.settings import UnusableToken
-    from service.supervisor import PortTaken, listen, supervise
+    from service.supervisor import PortTaken, listen, listen_for_metrics, supervise
 
     log_as("supervisor")
     if options["device"] is not None and options["devices"] is not None:
         raise click.UsageError("--devices takes the place of --device: give one of them")
     settings = settings_with(**options)
+    if settings.trusted_keys is not None and not settings.trusted_keys.is_file():
+        raise click.ClickException(f"the file of trusted keys {settings.trusted_keys} is not there")
     try:
         settings.admin_token()
         check_exposure(settings)
-        listener = listen(settings)
+        listener, metrics = listen(settings), listen_for_metrics(settings)
     except (UnusableToken, UnusableKeys, PortTaken) as error:
         raise click.ClickException(str(error)) from error
-    raise SystemExit(supervise(settings, listener))
+    raise SystemExit(supervise(settings, listener, metrics))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,12 +47,24 @@ class DocumentedGroup(Documented, click.Group):
     """The same of a command with subcommands."""
 
 
+class _Location(click.Path):
+    """A directory, or a URL, which stays a text."""
+
+    name = "directory"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from service.settings import location
+
+        found = location(value)
+        return found if isinstance(found, str) else super().convert(value, param, ctx)
+
+
 store_option = click.option(
     "--store",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=_Location(file_okay=False, path_type=Path),
     envvar="SLUICE_STORE",
     show_envvar=True,
-    help="The model store's directory.  [default: the store that ships with Sluice]",
+    help="The model store: a directory, or a URL such as s3://bucket/models.  [default: what ships with Sluice]",
 )
 model_option = click.option("--model", help="name, name@version or name@alias.  [default: the store's]")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
@@ -118,6 +130,21 @@ def bar(length: int, label: str, unit: str) -> Iterator[Callable[[int], None]]:
             shown.update(step, current_item=None if hidden else object())
 
         yield move
+
+
+@contextmanager
+def watched(label: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar of bytes whose number is known later; yields what is told how many are done, and of how many."""
+    with ExitStack() as shown:
+        move: Callable[[int], None] | None = None
+
+        def watch(done: int, of: int) -> None:
+            nonlocal move
+            if move is None:
+                move = shown.enter_context(bar(of, label, "bytes"))
+            move(done)
+
+        yield watch
 
 
 def write_out(output: Path | None, data: bytes) -> None:

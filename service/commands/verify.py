@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,31 +19,38 @@ from service.commands.style import Documented, bar, failures_told, json_option, 
 @click.argument("references", nargs=-1)
 @store_option
 @json_option
-def verify(references: tuple[str, ...], store: Path | None, as_json: bool) -> None:
+def verify(references: tuple[str, ...], store: Path | str | None, as_json: bool) -> None:
     """Load models with every check: hashes, tensors, the round trip, the golden log-likelihoods.
+
+    Where SLUICE_TRUSTED_KEYS is set, a version must also be signed by one of these keys.
 
     REFERENCES are names, name@version or name@alias; without any, every version of the store is loaded.
     """
-    from model_store import Store, StoreError
+    from model_store import StoreError
+    from service.opened_store import store_of
 
-    shelf = Store(store or settings_with().store)
     with failures_told():
+        shelf = store_of(settings_with(), store)
         every = tuple(f"{name}@{version}" for name in shelf.names() for version in shelf.versions(name))
     found: list[dict[str, Any]] = []
     wanted = references or every
-    # Without --json the lines that come one by one show how far it is.
-    with bar(len(wanted), "verifying", "models") if as_json else nullcontext(lambda _: None) as move:
+    # Lines that came one by one would tear a bar apart.
+    at_once = not as_json and not sys.stderr.isatty()
+    with bar(len(wanted), "verifying", "models") as move:
         for place, reference in enumerate(wanted):
             try:
                 name, version = shelf.resolve(reference)
                 found.append({"reference": f"{name}@{version}", "passed": True, "checks": shelf.verify(name, version)})
             except StoreError as error:
                 found.append({"reference": reference, "passed": False, "reason": str(error)})
-            if not as_json:
+            if at_once:
                 _tell(found[-1])
             move(place + 1)
     if as_json:
         click.echo(json_text(found))
+    elif not at_once:
+        for one in found:
+            _tell(one)
     if not all(one["passed"] for one in found):
         raise SystemExit(1)
 

@@ -20,6 +20,8 @@ _LEAST_ROWS = 8
 _TOLERANCE = 1.2
 """How much longer than the lightest key's own ticks a tick may last. A request waits for the running tick and its own,
 so that this keeps its latency near twice what it is alone."""
+_TURNS = 4
+"""Turns of each key in a tick that is full: more would be fairer, and every piece costs time."""
 _MOST_PROGRAMS = 256
 _MOST_TENANTS = 1024
 """Tenants from which those that wait for nothing are forgotten."""
@@ -31,11 +33,16 @@ class FairQueue:
     """Pieces of one program. The key that has had fewest rows is next, and within a key the piece that came first.
 
     A key that comes, or comes back, starts with the rows of the one that has had fewest, so that none saves up turns.
+    Of keys that have had the same, the one whose latest turn is longest ago is next: a flood has been in every tick, a
+    client that waits for its answers has not.
     """
 
     def __init__(self) -> None:
         self._lanes: dict[str, deque[Piece]] = {}
         self._had: Counter[str] = Counter()
+        self._latest: dict[str, int] = {}
+        """The number of each key's latest turn; of a new key, of the one before it came."""
+        self._turns = 0
 
     def __len__(self) -> int:
         return sum(map(len, self._lanes.values()))
@@ -61,6 +68,8 @@ class FairQueue:
         lane = self._lanes[tenant]
         piece = lane.popleft()
         self._had[tenant] += len(piece)
+        self._turns += 1
+        self._latest[tenant] = self._turns
         if not lane:
             del self._lanes[tenant]
         return piece
@@ -73,8 +82,24 @@ class FairQueue:
         self._lanes[tenant].appendleft(piece)
         self._had[tenant] -= len(piece)
 
+    @property
+    def contended(self) -> bool:
+        """Whether pieces of several keys wait."""
+        return len(self._lanes) > 1
+
+    def share(self, room: int) -> int:
+        """Rows of one turn in a tick with room for so many. A longer piece is cut, so that other keys are in it too."""
+        waiting = 0
+        for piece in self:
+            waiting += len(piece)
+            if waiting > room:
+                return max(room // (_TURNS * len(self._lanes)), 1)
+        return room
+
     def _next(self) -> str:
-        return min(self._lanes, key=self._had.__getitem__) if len(self._lanes) > 1 else next(iter(self._lanes))
+        if not self.contended:
+            return next(iter(self._lanes))
+        return min(self._lanes, key=lambda tenant: (self._had[tenant], self._latest[tenant]))
 
     def _lane(self, tenant: str) -> deque[Piece]:
         lane = self._lanes.get(tenant)
@@ -84,7 +109,9 @@ class FairQueue:
             had = max(self._had[tenant], least)
             if len(self._had) > _MOST_TENANTS:
                 self._had = Counter({other: self._had[other] for other in self._lanes})
+                self._latest = {other: self._latest[other] for other in self._lanes}
             self._had[tenant] = had
+            self._latest.setdefault(tenant, self._turns)
         return lane
 
 
@@ -140,7 +167,9 @@ class TickLengths:
             if is_address(tenant):
                 continue
             key = self._key(tenant)
-            key.seen, key.seconds = now, _mean(key.seconds, times.get(_size(rows), seconds))
+            # A tick of a key's own rows may never have been measured. It lasts no longer than any with more rows.
+            alone = min(length for size, length in times.items() if size >= _size(rows))
+            key.seen, key.seconds = now, _mean(key.seconds, alone)
 
     def _key(self, tenant: str) -> _Key:
         found = self._keys.get(tenant)

@@ -8,12 +8,17 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from flows.nets.precision import exact_float32
 from model_store import LoadedModel
 from service.device import gauges, hardware
 from service.device.account import Account
 from service.device.claims import Claims
 from service.device.device_metrics import DeviceMetrics
+from service.device.drift import DriftWatch
+from service.device.drift_files import DriftFile
+from service.device.drift_metrics import DriftMetrics
 from service.device.graphs import Graphs
 from service.device.loading import Entry
 from service.device.replies import Outbox
@@ -37,10 +42,11 @@ _IDLE = 5.0
 class DeviceLoop:
     """ServedModels, scheduler, requests and metrics behind one port. ``run`` returns after ``stop``.
 
-    ``models``, where given, are served instead of those of the store.
+    ``models``, where given, are served instead of those of the store, by a command on files: what it scores is not
+    watched for drift. ``name`` tells devices apart.
     """
 
-    def __init__(self, settings: Settings, models: Sequence[LoadedModel] | None = None) -> None:
+    def __init__(self, settings: Settings, models: Sequence[LoadedModel] | None = None, name: str = "") -> None:
         device = hardware.device_of(settings)
         self._given = models
         self.account, self.metrics = Account(), DeviceMetrics()
@@ -53,13 +59,17 @@ class DeviceLoop:
             settings, device, self.scheduler, self.runner, self.account, self.metrics, self.call, self._announce
         )
         self.outbox = Outbox(self.account)
-        self.requests = Requests(settings, self.models.registry, self.scheduler, self.account, self.outbox)
+        watching = models is None
+        file = DriftFile(settings.drift_dir, name) if watching and settings.drift_dir is not None else None
+        self.drift = DriftWatch(file, watching=watching)
+        self.requests = Requests(settings, self.models.registry, self.scheduler, self.account, self.outbox, self.drift)
         self._claims = Claims()
         self._thunks: deque[Callable[[], None]] = deque()
         self._port: Port | None = None
         self._stopping = False
         bound, threads = settings.queue_item_ticks, self._threads.limit
         gauges.watch(self.metrics, self.account, bound, threads, self.models.registry, device)
+        self.metrics.registry.register(DriftMetrics(self.drift, lambda: self.models.registry.models))
 
     def run(self, port: Port) -> None:
         """Serve until ``stop``. What still waits then fails."""
@@ -78,6 +88,7 @@ class DeviceLoop:
             self.scheduler.fail_all(Unavailable("the service no longer computes"))
             self.outbox.flush(port)
             port.close()
+            self.drift.save()
 
     def stop(self) -> None:
         """End the loop after the tick that it is in. Any thread may call it; wake the port afterwards."""
@@ -90,7 +101,7 @@ class DeviceLoop:
             self._port.wake()
 
     def _turn(self, port: Port) -> None:
-        messages = port.receive(0.0 if self.scheduler or self._thunks else _IDLE)
+        messages = port.receive(0.0 if self.scheduler or self._thunks or self.drift.waits else _IDLE)
         if not messages:
             self.requests.forget_old_tasks()
         for peer, message in messages:
@@ -107,6 +118,7 @@ class DeviceLoop:
             self.requests.conclude(wave)
         self.requests.tell_progress()
         self.outbox.flush(port)
+        self.drift.work()
 
     def _handle(self, peer: str, message: m.Up) -> None:
         match message:
@@ -128,6 +140,9 @@ class DeviceLoop:
                 self.outbox.put(peer, m.Told(message.id, message.name.encode()))
             case m.Read():
                 self.outbox.put(peer, m.Told(message.id, self.models.read(message.model, message.file)))
+            case m.Drift():
+                told = self.drift.told(self.models.registry.get(message.model).model)
+                self.outbox.put(peer, m.Told(message.id, msgspec.json.encode([told])))
             case m.Stats():
                 self.outbox.put(peer, m.Told(message.id, self.metrics.exposition()))
             case m.Ping():

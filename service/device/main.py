@@ -32,7 +32,7 @@ def main(endpoint: str, restarts: int, name: str = "") -> None:
     ``name`` tells it apart in the log, where there are several.
     """
     log_as(f"device {name}".rstrip())
-    loop, port = DeviceLoop(Settings()), SocketPort(endpoint)
+    loop, port = DeviceLoop(Settings(), name=name), SocketPort(endpoint)
     loop.metrics.restarts.inc(restarts)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the supervisor decides
     signal.signal(signal.SIGTERM, _stopper(loop, port))

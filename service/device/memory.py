@@ -48,7 +48,7 @@ def out_of_memory(error: Exception) -> bool:
 
     Libraries that take memory of their own on a GPU report it in words, by an error of a general kind.
     """
-    if isinstance(error, torch.OutOfMemoryError):
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
 

@@ -45,6 +45,9 @@ class Program(ABC):
     size: ClassVar[int | None] = None
     """The only size of its batches; None where they may have several."""
 
+    recordable: ClassVar[bool] = True
+    """Whether a pass looks at no value, so that it can be recorded."""
+
     @property
     def decodes(self) -> bool:
         """Whether a tick takes latents to items."""
@@ -131,7 +134,8 @@ class Score(OneTick):
     """Likelihoods and, of a calibrated model, verdicts: for all rows of a tick together.
 
     items (B, *S), seed (B,) -> log_likelihood (B,) in nats, and where the model is calibrated p_value (B,),
-    test_p_values (B, T), statistics (B, K) of those that mean something on their own, scores (B, G) for the group.
+    test_p_values (B, T), statistics (B, K) of those that mean something on their own, scores (B, G) for the group, and
+    ranks (B, M, 1 + T, 2) for what tells of drift, by each of M members of the calibration.
     """
 
     kind = "score"
@@ -146,9 +150,10 @@ class Score(OneTick):
     def conclude(self, jobs: Sequence[Job], columns: Columns) -> Conclusion:
         """Also the p-value of each request as a group and, where a rate was asked for, which items are discoveries."""
         arrays = {name: tensor.numpy() for name, tensor in columns.tensors.items()}
+        arrays.pop("ranks", None)  # which tell of drift
         if not any(job.options.scores for job in jobs):
             arrays.pop("scores", None)
-        calibration = self.model.calibration
+        calibration = self.model.judging
         if calibration is None:
             return Conclusion(arrays, {}, {})
         verdicts = calibration.judge_groups(columns["scores"], [len(job) for job in jobs])
@@ -166,6 +171,7 @@ def _assessed(found: Assessment) -> Columns:
             "test_p_values": torch.stack(list(found.verdict.tests.values()), dim=1),
             "statistics": found.statistics,
             "scores": found.verdict.scores,
+            "ranks": found.verdict.ranks,
         }
     )
 

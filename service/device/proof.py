@@ -87,7 +87,8 @@ def trials(model: LoadedModel, runner: Runner, in_loop: InLoop) -> Iterator[tupl
     yield Sample(model), draw
     items = in_loop(lambda: _columns(runner, Sample(model), draw))["items"]
     scored = Columns({"items": items, "seed": ones})
-    yield Score(model), scored
+    if model.manifest.pictures is None:  # else it is one picture a tick
+        yield Score(model), scored
     if model.map is not None:
         yield ScoreWithMap(model), scored
     yield Encode(model), scored

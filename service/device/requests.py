@@ -10,8 +10,10 @@ from flows import noise
 from model_store import LoadedModel
 from service.device.account import Account
 from service.device.columns import Columns
+from service.device.drift import DriftWatch
 from service.device.inpaintings import Inpainting, Listener
 from service.device.jobs import Job
+from service.device.picture_scores import ScorePictures
 from service.device.programs import Decode, Encode, Explain, Inpaint, OneTick, Program, Sample, Score, ScoreWithMap
 from service.device.progress import Progress
 from service.device.registry import Registry, Served
@@ -31,9 +33,16 @@ class Requests:
     """Belongs to the device's loop."""
 
     def __init__(
-        self, settings: Settings, registry: Registry, scheduler: Scheduler, account: Account, outbox: Outbox
+        self,
+        settings: Settings,
+        registry: Registry,
+        scheduler: Scheduler,
+        account: Account,
+        outbox: Outbox,
+        drift: DriftWatch,
     ) -> None:
         self._registry, self._scheduler, self._account, self._outbox = registry, scheduler, account, outbox
+        self._drift = drift
         self._tenants = Tenants(account, settings.queue_item_ticks)
         self._tasks = Tasks(settings.max_tasks, settings.task_kept, account.retry_after)
         self._peers: dict[str, Held] = {}
@@ -109,6 +118,8 @@ class Requests:
         for place, problem in conclusion.problems.items():
             wave.jobs[place].fail(problem)
         self._outbox.results(wave.jobs, conclusion.arrays, conclusion.each)
+        if isinstance(wave.program, Score):
+            self._drift.saw(wave.program.model, wave.jobs, wave.columns)
         for job in wave.jobs:
             if job.close():
                 job.owner.completed()
@@ -161,11 +172,17 @@ def _name(asked: m.Submit) -> str:
 def _work_of(model: LoadedModel, asked: m.Submit) -> tuple[Program, Columns]:
     if asked.kind == "sample":
         temperature = torch.full((asked.n,), asked.options.temperature, dtype=torch.float64)
-        return Sample(model), Columns({"key": noise.keys(asked.seed, asked.n), "temperature": temperature})
+        keys = noise.keys(asked.seed, asked.n, first=asked.first)
+        return Sample(model), Columns({"key": keys, "temperature": temperature})
     if asked.kind == "decode":
         return Decode(model), Columns({"latents": torch.from_numpy(asked.arrays["latents"])})
     items = torch.from_numpy(asked.arrays["items"])
     program: Program = Encode(model)
+    if asked.kind == "score" and model.manifest.pictures is not None:
+        sides = asked.arrays.get("sides")
+        own = torch.tensor(items.shape[1:3]).expand(len(items), 2) if sides is None else torch.from_numpy(sides)
+        columns = Columns({"items": items, "sides": own, "seed": _seeds(len(items), asked.seed)})
+        return ScorePictures(model, asked.options.map), columns
     if asked.kind == "score":
         program = ScoreWithMap(model) if asked.options.map else Score(model)
     elif asked.kind == "explain":

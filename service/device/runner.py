@@ -56,6 +56,6 @@ class Runner:
         return self._pass(program, program.step, rows)
 
     def _pass(self, program: Any, work: Any, rows: Any) -> Any:
-        if self.graphs is None:
+        if self.graphs is None or not program.recordable:
             return work(rows)
         return self.graphs.run(program.flow, program.key, work, rows)

@@ -80,15 +80,18 @@ class Scheduler:
         program = queue.first.job.program
         pieces: list[Piece] = []
         room = self._lengths.most_rows(key, self._runner.sizes(program).most())
+        # Rows of many ticks stay together: a batch whose members change is copied.
+        share = room if program.iterative else queue.share(room)
         while queue and room:
+            most = min(share, room) if queue.contended else room
             piece = queue.popleft()
             if piece.job.over or piece.job.late():
                 continue
             rows = len(piece)
-            if rows > room:
-                piece, rest = piece.split(room)
+            if rows > most:
+                piece, rest = piece.split(most)
                 queue.appendleft(rest)
-                rows = room
+                rows = most
             pieces.append(piece)
             room -= rows
         if pieces:

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from model_store import LoadedModel, ModelRefused, Store, StoreError
+from model_store import LoadedModel, ModelRefused, StoreError
 from service.device import hardware, memory
 from service.device.account import Account
 from service.device.columns import Columns
@@ -25,6 +25,7 @@ from service.device.registry import Registry
 from service.device.runner import Runner
 from service.device.scheduler import Scheduler
 from service.device.warm_up import warm_up, warm_up_sizes
+from service.opened_store import store_of
 from service.protocol.errors import Problem, Unavailable, Unknown
 from service.protocol.model_info import RefusedInfo
 from service.settings import Settings
@@ -55,7 +56,7 @@ class ServedModels:
         self._settings, self._scheduler, self._runner = settings, scheduler, runner
         self._account, self._metrics = account, metrics
         self._later, self._changed = later, changed
-        self._store = Store(settings.store)
+        self._store = store_of(settings)
         self.registry = Registry(settings.default_model, settings.deadline)
         bfloat16 = hardware.bfloat16_allowed(settings, device)
         self._loader = Loader(self._store, device, self._warm_up, bfloat16=bfloat16)

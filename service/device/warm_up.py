@@ -9,6 +9,7 @@ import torch
 
 from model_store import LoadedModel
 from service.device.columns import Columns, padded_lengths
+from service.device.picture_scores import ScorePictures
 from service.device.programs import Inpaint, Program, Sample, Score
 from service.protocol.defaults import INPAINT_METHOD
 
@@ -25,11 +26,17 @@ def warm_up(model: LoadedModel, run: Pass) -> None:
     items = _items(model)
     run(Sample(model), Columns({"key": one, "temperature": one.double()}))
     run(Inpaint(model, INPAINT_METHOD), _climbing(items, one))
+    if model.manifest.pictures is not None:
+        sides = torch.tensor([items.shape[1:3]])
+        run(ScorePictures(model), Columns({"items": items, "sides": sides, "seed": one}))
+        return
     run(Score(model), Columns({"items": items, "seed": one}))
 
 
 def warm_up_sizes(model: LoadedModel, run: Pass, largest: int) -> None:
     """Scores of each size of batch up to ``largest`` rows, the smallest first, beside the first requests."""
+    if model.manifest.pictures is not None:  # one picture a tick
+        return
     began = time.monotonic()
     one, items, score = torch.ones(1, dtype=torch.int64), _items(model), Score(model)
     for size in padded_lengths(largest, score.rows_multiple):

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from service.media.regions import Region, regions
+from service.media.regions import Region, regions, scaled
 from service.protocol.messages import Arrays
 from service.protocol.model_info import ModelInfo
 
@@ -99,7 +99,8 @@ def item_scores(model: ModelInfo, arrays: Arrays, alpha: float) -> Iterator[Item
     """One document an item, in order, from the arrays of a score. Made block by block: ten thousand would fill memory.
 
     ``arrays``: log_likelihood (N,), and of a calibrated model p_value (N,), test_p_values (N, T), statistics (N, K),
-    perhaps discovery (N,), rarity (N, H, W) and place_p_value (N, H, W).
+    perhaps discovery (N,), rarity (N, H, W) and place_p_value (N, H, W). Of pictures of any size also dimensions (N,),
+    sides (N, 2) of their maps and scale (N, 2), by how much the picture that was sent is higher and wider.
     """
     for start in range(0, len(arrays["log_likelihood"]), _BLOCK):
         block = {name: array[start : start + _BLOCK] for name, array in arrays.items()}
@@ -107,11 +108,11 @@ def item_scores(model: ModelInfo, arrays: Arrays, alpha: float) -> Iterator[Item
 
 
 def _block(model: ModelInfo, arrays: Arrays, alpha: float) -> Iterator[ItemScore]:
-    dimensions = model.bits_per_dim_of
     nats = arrays["log_likelihood"].tolist()
-    items = [_likelihood(value, dimensions) for value in nats]
+    entries = arrays["dimensions"].tolist() if "dimensions" in arrays else [model.bits_per_dim_of] * len(nats)
+    items = [_likelihood(value, dimensions) for value, dimensions in zip(nats, entries, strict=True)]
     if "p_value" in arrays:
-        reachable, unreachable = alpha_reachable(model, alpha) is not False, _unreachable(model, alpha)
+        reachable, unreachable = alpha_reachable(model, alpha) is not False, unreachable_reason(model, alpha)
         columns = (arrays[name].tolist() for name in ("p_value", "test_p_values", "statistics"))
         for item, p_value, p_values, values in zip(items, *columns, strict=True):
             item.p_value, item.anomalous = p_value, p_value <= alpha if reachable else None
@@ -121,23 +122,34 @@ def _block(model: ModelInfo, arrays: Arrays, alpha: float) -> Iterator[ItemScore
         for item, discovery in zip(items, arrays["discovery"].tolist(), strict=True):
             item.discovery = discovery
     if "rarity" in arrays:
-        for item, rarity, p_values in zip(items, arrays["rarity"], arrays["place_p_value"], strict=True):
-            item.regions = regions(rarity, p_values, alpha)
+        for item, found in zip(items, regions_of(arrays, alpha), strict=True):
+            item.regions = found
     yield from items
 
 
 def with_faults(scores: Iterator[ItemScore], faults: Mapping[int, str]) -> Iterator[ItemScore]:
-    """Scores with those of rows that have none, and the reason, at their places among all."""
+    """Scores with, at the places of the faults among all items, documents that hold nothing but the reason."""
     place = 0
-    for score in scores:
-        while place in faults:
+    while True:
+        if place in faults:
             yield ItemScore(None, None, reason=faults[place])
-            place += 1
-        yield score
+        elif (score := next(scores, None)) is not None:
+            yield score
+        else:
+            return
         place += 1
-    while place in faults:
-        yield ItemScore(None, None, reason=faults[place])
-        place += 1
+
+
+def regions_of(arrays: Arrays, alpha: float) -> Iterator[list[Region]]:
+    """The regions of each item, from the arrays of a score (see ``item_scores``)."""
+    for row, (rarity, p_values) in enumerate(zip(arrays["rarity"], arrays["place_p_value"], strict=True)):
+        if "sides" not in arrays:
+            yield regions(rarity, p_values, alpha)
+            continue
+        height, width = arrays["sides"][row].tolist()
+        found = regions(rarity[:height, :width], p_values[:height, :width], alpha)
+        down, across = arrays["scale"][row].tolist()
+        yield [scaled(region, down, across) for region in found]
 
 
 def alpha_reachable(model: ModelInfo, alpha: float) -> bool | None:
@@ -158,7 +170,8 @@ def head_of(model: ModelInfo, alpha: float) -> dict[str, Any]:
     }
 
 
-def _unreachable(model: ModelInfo, alpha: float) -> str:
+def unreachable_reason(model: ModelInfo, alpha: float) -> str:
+    """Why no p-value of this model can be as small as alpha; empty without calibration."""
     note = model.calibration
     if note is None:
         return ""
@@ -178,10 +191,20 @@ def _tests(model: ModelInfo, p_values: Sequence[float], values: Sequence[float])
     return found
 
 
-def group_score(model: ModelInfo, log_likelihood: np.ndarray, p_value: float | None, alpha: float) -> GroupScore:
-    """From the log-likelihoods (N,) of all items and the p-value of all taken together."""
+def group_score(
+    model: ModelInfo,
+    log_likelihood: np.ndarray,
+    p_value: float | None,
+    alpha: float,
+    dimensions: np.ndarray | None = None,
+) -> GroupScore:
+    """From the log-likelihoods (N,) of all items and the p-value of all taken together.
+
+    ``dimensions`` (N,) are given where items differ in size; bits per dimension are then of all their entries together.
+    """
     nats = log_likelihood.tolist()
-    mean = _likelihood(sum(nats) / len(nats), model.bits_per_dim_of)
+    entries = model.bits_per_dim_of if dimensions is None else float(dimensions.mean())
+    mean = _likelihood(sum(nats) / len(nats), entries)
     return GroupScore(
         count=len(nats),
         log_likelihood=mean.log_likelihood,
@@ -196,12 +219,12 @@ def to_json(document: Any) -> bytes:
     return msgspec.json.encode(document)
 
 
-def bits_per_dim(log_likelihood: float, dimensions: int) -> float:
+def bits_per_dim(log_likelihood: float, dimensions: float) -> float:
     """Nats an item over [0, 1] pixels to bits per 8-bit pixel: 8 - LL / (D ln 2) on the true size."""
     return 8 - log_likelihood / (dimensions * math.log(2))
 
 
-def _likelihood(nats: float, dimensions: int | None) -> ItemScore:
+def _likelihood(nats: float, dimensions: float | None) -> ItemScore:
     if not math.isfinite(nats):
         return ItemScore(None, None, reason=BEYOND)
     return ItemScore(nats, bits_per_dim(nats, dimensions) if dimensions else None)

@@ -5,11 +5,13 @@ A few bytes of PNG may hold millions of pixels. Whoever decodes sets an ``Effort
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import ContextVar
+from typing import TypeVar
 
 from service.protocol.errors import TooLarge
+
+T = TypeVar("T")
 
 
 class Abandoned(Exception):
@@ -27,6 +29,14 @@ class Effort:
         """The decoding ends before the next picture."""
         self._abandoned = True
 
+    def spent_by(self, work: Callable[[], T]) -> T:
+        """Do some work, whose pixels in this thread are part of the effort."""
+        token = _effort.set(self)
+        try:
+            return work()
+        finally:
+            _effort.reset(token)
+
     def spend(self, pixels: int, field: str) -> None:
         """Before pixels are decoded. Raises TooLarge, or Abandoned."""
         if self._abandoned:
@@ -37,16 +47,6 @@ class Effort:
 
 
 _effort: ContextVar[Effort | None] = ContextVar("effort", default=None)
-
-
-@contextmanager
-def within(effort: Effort) -> Iterator[None]:
-    """What this thread decodes is part of an effort."""
-    token = _effort.set(effort)
-    try:
-        yield
-    finally:
-        _effort.reset(token)
 
 
 def spend(pixels: int, field: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,13 @@ MOST_ITEMS = 32
 
 def explained(model: ModelInfo, wish: Wish, p_values: npt.NDArray[np.float64] | None, alpha: float) -> list[int]:
     """The places of the items to explain. None where the model has no cross-conformal p-values of rows."""
-    if wish == "none" or p_values is None or model.calibration is None or model.calibration.folds is None:
+    if (
+        wish == "none"
+        or p_values is None
+        or model.calibration is None
+        or model.calibration.folds is None
+        or model.pictures is not None
+    ):
         return []
     if wish == "all":
         return list(range(len(p_values)))
@@ -30,15 +36,21 @@ def explained(model: ModelInfo, wish: Wish, p_values: npt.NDArray[np.float64] | 
 
 
 def column_contributions(
-    model: ModelInfo, wish: Wish, items: npt.NDArray[np.float32], arrays: Arrays
+    model: ModelInfo, wish: Wish, items: npt.NDArray[Any], arrays: Arrays
 ) -> list[list[ColumnContribution]]:
-    """The documents of explained items (N, D), from the arrays ``gain`` and ``expected`` (N, D)."""
+    """The documents of explained items (N, D), from the arrays ``gain`` and ``expected`` (N, D).
+
+    Values are in the columns' units: of a category the index of its word, of a time the units since 1970.
+    """
+    expectations = arrays["expected"]
+    if model.table is not None:
+        items, expectations = model.table.numbers(items), model.table.numbers(expectations)
     names: Sequence[str] = (
         model.table.names if model.table is not None else [str(column + 1) for column in range(model.dimensions)]
     )
     most = None if wish == "all" else TOP_COLUMNS
     found = []
-    for row, gains, expected in zip(items, arrays["gain"], arrays["expected"], strict=True):
+    for row, gains, expected in zip(items, arrays["gain"], expectations, strict=True):
         order = np.argsort(-gains, kind="stable")[:most]
         found.append(
             [

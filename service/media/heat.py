@@ -28,19 +28,21 @@ _GAP, _LEGEND = 8, 44
 _INK, _FRAME = (32, 32, 32), (0, 220, 255)
 
 
-def heat_sheet(items: Pixels, rarity: NDArray[np.float32], found: Sequence[Sequence[Region]]) -> Pixels:
-    """Pictures (N, H, W[, C]) with their maps (N, H, W) and regions -> one picture (H', W', 3) with a legend.
+def heat_sheet(
+    items: Sequence[Pixels] | Pixels, rarity: Sequence[Places] | Places, found: Sequence[Sequence[Region]]
+) -> Pixels:
+    """Pictures (H, W[, C]), of any sizes, with their maps (H, W) and regions -> one picture (H', W', 3) with a legend.
 
     Each row shows pictures and, to the right of each, its map over it, with a frame around every region.
     """
     panels = [_panel(item, each, regions) for item, each, regions in zip(items, rarity, found, strict=True)]
-    height, width = panels[0].shape[:2]
+    height, width = max(len(panel) for panel in panels), max(panel.shape[1] for panel in panels)
     columns = math.ceil(math.sqrt(len(panels) / 2))
     rows = math.ceil(len(panels) / columns)
     sheet = np.full((rows * (height + _GAP) + _LEGEND, columns * (width + _GAP) + _GAP, 3), 255, dtype=np.uint8)
     for index, panel in enumerate(panels):
         top, left = (index // columns) * (height + _GAP) + _GAP, (index % columns) * (width + _GAP) + _GAP
-        sheet[top : top + height, left : left + width] = panel
+        sheet[top : top + len(panel), left : left + panel.shape[1]] = panel
     picture = Image.fromarray(sheet)
     _draw_legend(picture, rows * (height + _GAP) + _GAP)
     return np.asarray(picture)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -17,6 +17,8 @@ from service.protocol.errors import Malformed, WrongValue
 _LARGEST_EXTENT = 2**40
 _MOST_DIMENSIONS = 32
 _LONGEST_ID = 2**10
+_MOST_SHOWN = 30
+"""Names that an error lists."""
 
 _Extent = Annotated[int, Meta(ge=0, le=_LARGEST_EXTENT)]
 _Shape = Annotated[list[_Extent], Meta(max_length=_MOST_DIMENSIONS)]
@@ -83,6 +85,8 @@ class Wanted(NamedTuple):
     name: str
     values: Array
     binary: bool
+    datatype: str | None = None
+    """The datatype of the values where numpy has none for it: BF16, whose values are bits in uint16."""
 
 
 _decoder = msgspec.json.Decoder(InferRequest)
@@ -114,18 +118,18 @@ def read_head(body: bytes, head_length: str | None) -> tuple[InferRequest, memor
         raise Malformed("the JSON head of the body is not valid JSON") from error
 
 
-def inputs_of(request: InferRequest, binary: memoryview, known: Sequence[str]) -> dict[str, Sent]:
+def inputs_of(request: InferRequest, binary: memoryview, known: Collection[str]) -> dict[str, Sent]:
     """The inputs by name, each with its bytes.
 
-    Raises WrongValue for an input that is not ``known``, comes twice or has no values, and Malformed where the sizes
-    do not add up to the bytes that follow the head.
+    Raises WrongValue for an input that comes twice or has no values, and Malformed for one that is not ``known`` and
+    where the sizes do not add up to the bytes that follow the head.
     """
     found: dict[str, Sent] = {}
     place = 0
     for tensor in request.inputs:
         name, size = tensor.name, tensor.binary_size
         if name not in known:
-            raise WrongValue(f"there is no input {name[:40]!r}; the inputs are {', '.join(known)}", name[:40])
+            raise Malformed(f"there is no input {name[:40]!r}; the inputs are {_listed(known)}", name[:40])
         if name in found:
             raise WrongValue(f"the input {name} is sent twice", name)
         if _SHARED in tensor.parameters:
@@ -139,25 +143,25 @@ def inputs_of(request: InferRequest, binary: memoryview, known: Sequence[str]) -
     return found
 
 
-def outputs_of(request: InferRequest, known: Sequence[str], default: Sequence[str]) -> list[tuple[str, bool]]:
+def outputs_of(request: InferRequest, known: Collection[str], default: Sequence[str]) -> dict[str, bool]:
     """Names of the outputs to send, and whether each is sent as binary data; ``default`` where none is chosen.
 
     Raises WrongValue for an output that is not ``known``, comes twice, or is to be sent in a way that is not supported.
     """
     always = request.parameters.get("binary_data_output") is True
     if not request.outputs:
-        return [(name, always) for name in default]
+        return dict.fromkeys(default, always)
     found: dict[str, bool] = {}
     for output in request.outputs:
         if output.name not in known:
-            raise WrongValue(f"there is no output {output.name[:40]!r}; the outputs are {', '.join(known)}", "outputs")
+            raise WrongValue(f"there is no output {output.name[:40]!r}; the outputs are {_listed(known)}", "outputs")
         if output.name in found:
             raise WrongValue(f"the output {output.name} is asked for twice", "outputs")
         for parameter in (_SHARED, "classification"):
             if output.parameters.get(parameter):
                 raise WrongValue(f"{output.name}: {parameter} is not supported", "outputs")
         found[output.name] = output.parameters.get("binary_data", always) is True
-    return list(found.items())
+    return found
 
 
 def answer_body(model: str, version: str, request_id: str, outputs: Sequence[Wanted]) -> tuple[bytes, int | None]:
@@ -167,8 +171,8 @@ def answer_body(model: str, version: str, request_id: str, outputs: Sequence[Wan
         head["id"] = request_id
     head["outputs"] = tensors = []
     binary: list[bytes] = []
-    for name, values, is_binary in outputs:
-        tensor: dict[str, Any] = {"name": name, "datatype": datatype_of(values), "shape": values.shape}
+    for name, values, is_binary, datatype in outputs:
+        tensor: dict[str, Any] = {"name": name, "datatype": datatype or datatype_of(values), "shape": values.shape}
         if is_binary:
             binary.append(binary_of(values))
             tensor["parameters"] = {"binary_data_size": len(binary[-1])}
@@ -177,3 +181,11 @@ def answer_body(model: str, version: str, request_id: str, outputs: Sequence[Wan
         tensors.append(tensor)
     text = to_json(head)
     return (b"".join((text, *binary)), len(text)) if binary else (text, None)
+
+
+def _listed(names: Iterable[str]) -> str:
+    """Names for people; a table may have thousands of columns."""
+    shown = [name[:40] for name in names]
+    return ", ".join(shown[:_MOST_SHOWN]) + (
+        f" and {len(shown) - _MOST_SHOWN} more" if len(shown) > _MOST_SHOWN else ""
+    )

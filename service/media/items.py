@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -66,23 +65,19 @@ class Body(NamedTuple):
 
 
 class Sent(NamedTuple):
-    """Items of a request."""
+    """Items (N, *S) of a request, and what the sender should know of them."""
 
     items: Array
-    """(N, *S)."""
     notes: tuple[str, ...] = ()
-    """What the sender should know of them."""
-    faults: Mapping[int, str] = MappingProxyType({})
-    """Rows of a table that are not among the items, by their place in the body: why."""
+    """Such as columns that were ignored."""
+    faults: Mapping[int, str] = {}
+    """Why rows of a table were left out, by their places among all that were sent."""
 
 
-def sent_of(body: Body, spec: ItemSpec, fit: bool, most: int, faults: bool = False) -> Sent:
-    """Items as ``items_of`` gives them, and what the sender should know of ignored columns.
-
-    With ``faults``, rows of a table that cannot be read are told in place of a WrongValue.
-    """
+def sent_of(body: Body, spec: ItemSpec, fit: bool, most: int, skip_bad: bool = False) -> Sent:
+    """Items as ``items_of`` gives them. ``skip_bad`` leaves bad rows of a table out and says why."""
     if spec.table is not None and body.type in (CSV, JSON, NPY):
-        return Sent(*rows_of_body(body.type, body.parts[0].data, spec.table, most, faults))
+        return Sent(*rows_of_body(body.type, body.parts[0].data, spec.table, most, skip_bad))
     return Sent(items_of(body, spec, fit, most))
 
 
@@ -139,7 +134,7 @@ def inpainting_of(body: Body, spec: ItemSpec, fit: bool) -> tuple[Array, NDArray
 
 def with_hidden_places(array: Array, hidden: Array, spec: ItemSpec) -> tuple[Array, NDArray[np.bool_]]:
     """An item and where it is hidden, each (*S) or (1, *S), as in ``inpainting_of``. Raises WrongValue."""
-    if hidden.ndim == 2 and len(spec.shape) == 3:
+    if len(spec.shape) == 3 and hidden.shape == spec.shape[:2]:
         hidden = np.broadcast_to(hidden[..., None], spec.shape)
     whole = _batch(array, spec.shape, "image")
     mask = _batch(np.ascontiguousarray(hidden), spec.shape, "mask")
@@ -157,14 +152,15 @@ def checked(array: Array, spec: ItemSpec, field: str, first: int = 0) -> Array:
     if spec.table is not None:
         return items_of_array(array, spec.table, field, first)
     batch = _batch(array, spec.shape, field)
-    check = _levels if spec.is_image else _vectors
+    check = levels if spec.is_image else _vectors
     if len(batch) <= _BLOCK:
         return check(batch, field, first)
     starts = range(0, len(batch), _BLOCK)
     return np.concatenate([check(batch[start : start + _BLOCK], field, first + start) for start in starts])
 
 
-def _levels(batch: Array, field: str, first: int) -> Array:
+def levels(batch: Array, field: str, first: int) -> Array:
+    """Pixels (N, ...) given as 8-bit levels or as fractions in [0, 1], as uint8 levels. Raises WrongValue."""
     if batch.dtype.kind == "b":
         raise WrongValue(f"{field} must be levels 0 to 255 or fractions in [0, 1]", field)
     if batch.dtype == np.uint8:

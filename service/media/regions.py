@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any
 
 import numpy as np
@@ -48,6 +49,16 @@ def regions(rarity: Places, p_values: Places, alpha: float) -> list[Region]:
             Region(box, len(places), float(p_values[row, column]), Peak(row, column, float(rarity[row, column])))
         )
     return sorted(found, key=lambda region: -region.peak.rarity)
+
+
+def scaled(region: Region, down: float, across: float) -> Region:
+    """A region in the pixels of the picture that was sent, which is so many times as high and as wide as its map."""
+    if down == across == 1:
+        return region
+    top, left, bottom, right = region.box
+    box = (int(top * down), int(left * across), math.ceil(bottom * down), math.ceil(right * across))
+    peak = Peak(int((region.peak.row + 0.5) * down), int((region.peak.column + 0.5) * across), region.peak.rarity)
+    return Region(box, round(region.area * down * across), region.p_value, peak)
 
 
 def _components(flags: NDArray[np.bool_]) -> list[NDArray[np.int64]]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -32,35 +31,50 @@ class SentRows(NamedTuple):
     """Items of a table's model, and what the sender should know."""
 
     items: NDArray[np.float32]
-    """(N, D), NaN where a cell is missing."""
+    """(N, D), NaN where a cell is missing. Rows with a fault are left out."""
     notes: tuple[str, ...] = ()
-    faults: Mapping[int, str] = MappingProxyType({})
-    """Rows that are not among the items, by their place in the body: why. Only where they are allowed."""
+    faults: Mapping[int, str] = {}
+    """Why rows cannot be items, by their places among all rows that were sent."""
 
 
-def rows_of_body(kind: str, data: bytes, table: Table, most: int, faults: bool = False) -> SentRows:
+def rows_of_body(kind: str, data: bytes, table: Table, most: int, skip_bad: bool = False) -> SentRows:
     """The rows of a body of type text/csv, application/json (under ``items``) or application/x-npy.
 
-    Rows are objects by column name, or lists in the model's order. With ``faults``, rows with a cell that cannot be
-    read, such as a word that training never saw, are left out and told, as long as one can be read. Raises WrongValue,
-    Malformed or TooLarge; the problem's field is ``items`` or ``items[3]``.
+    Rows are objects by column name, or lists in the model's order. Raises WrongValue, Malformed or TooLarge; the
+    problem's field is ``items`` or ``items[3]``. With ``skip_bad`` rows with a fault are left out instead, as long as
+    one row has none.
     """
-    check = _without_faults if faults else _checked
     try:
         if kind == CSV:
-            return check(rows_of_text(table.schema, data, most), table)
+            return _sent(rows_of_text(table.schema, data, most), table, skip_bad)
         if kind == JSON:
-            return check(_rows_of_json(_member(data, "items"), table.schema, most), table)
+            return _sent(_rows_of_json(_member(data, "items"), table.schema, most), table, skip_bad)
     except ColumnMismatch as error:
         raise WrongValue(str(error), "items") from error
     except TableError as error:
         raise WrongValue(f"the body {error}", "items") from error
-    return SentRows(items_of_array(from_npy(data), table, "items"))
+    return _sent(Rows(_numbers_of_array(from_npy(data), table.schema, "items"), {}), table, skip_bad)
 
 
 def items_of_array(array: Array, table: Table, field: str, first: int = 0) -> NDArray[np.float32]:
     """Items (N, D) from numbers (N, D), or (D,) of one, in the columns' units; NaN is a missing cell."""
     return _checked(Rows(_numbers_of_array(array, table.schema, field), {}), table, field, first).items
+
+
+def items_of_json(elements: Sequence[bytes], table: Table, field: str) -> NDArray[np.float32]:
+    """Items (N, D) from rows that are JSON texts: objects by column name, or lists in the model's order."""
+    rows = []
+    for place, data in enumerate(elements):
+        try:
+            rows.append(msgspec.json.decode(data))
+        except (ValueError, RecursionError) as error:
+            raise Malformed(f"item {place} is not valid JSON", f"{field}[{place}]") from error
+        if not isinstance(rows[-1], list | dict):
+            raise WrongValue(f"item {place} must be a JSON object by column name, or a list", f"{field}[{place}]")
+    try:
+        return _checked(_rows_of_json(rows, table.schema, len(rows), field), table, field).items
+    except ColumnMismatch as error:
+        raise WrongValue(str(error), field) from error
 
 
 def row_to_complete(
@@ -153,38 +167,42 @@ def _numbers_of_array(array: Array, schema: Schema, field: str) -> NDArray[np.fl
     return batch.astype(np.float64)
 
 
-def _checked(
-    rows: Rows, table: Table, field: str = "items", start: int = 0, places: NDArray[np.int64] | None = None
-) -> SentRows:
-    """Rows as items. Raises WrongValue for the first that has a fault, or a missing cell where none may be.
+def _sent(rows: Rows, table: Table, skip_bad: bool) -> SentRows:
+    """Rows as items: all of them, or those without a fault."""
+    if not skip_bad:
+        return _checked(rows, table)
+    faults = {place: str(fault) for place, fault in rows.faults.items()}
+    items = table.schema.entries(rows.numbers)
+    for place in np.flatnonzero(_unfit(items, table).any(axis=1)).tolist():
+        faults.setdefault(place, _unfit_cell(items[place], table))
+    if len(faults) == len(items):
+        return _checked(rows, table)
+    return SentRows(np.delete(items, list(faults), axis=0), rows.notes, dict(sorted(faults.items())))
 
-    ``places`` are those of the rows in the body, where not all are given.
-    """
+
+def _unfit(items: NDArray[np.float32], table: Table) -> NDArray[np.bool_]:
+    """Which entries (N, D) no item may hold: infinite ones, and missing ones unless the model takes them."""
+    return np.isinf(items) if table.takes_missing else ~np.isfinite(items)
+
+
+def _unfit_cell(item: NDArray[np.float32], table: Table) -> str:
+    """What is wrong with the first unfit entry of an item (D,)."""
+    place = int(_unfit(item, table).argmax())
+    what = "is missing, and this model takes no missing values" if np.isnan(item[place]) else "is too large"
+    return f"column {table.schema.names[place]!r} {what}"
+
+
+def _checked(rows: Rows, table: Table, field: str = "items", start: int = 0) -> SentRows:
+    """Rows as items. Raises WrongValue for the first that has a fault, or a missing cell where none may be."""
     if rows.faults:
         first = min(rows.faults)
         raise WrongValue(f"item {first}: {rows.faults[first]}", f"{field}[{first}]")
     items = table.schema.entries(rows.numbers)
-    infinite = np.isinf(items)
-    if not table.takes_missing:
-        infinite |= np.isnan(items)
-    if infinite.any():
-        row, place = (int(at) for at in np.argwhere(infinite)[0])
-        name = table.schema.names[place]
-        what = "is missing, and this model takes no missing values" if np.isnan(items[row, place]) else "is too large"
-        number = start + (row if places is None else int(places[row]))
-        raise WrongValue(f"item {number}: column {name!r} {what}", f"{field}[{number}]")
+    unfit = _unfit(items, table).any(axis=1)
+    if unfit.any():
+        row = int(unfit.argmax())
+        raise WrongValue(f"item {start + row}: {_unfit_cell(items[row], table)}", f"{field}[{start + row}]")
     return SentRows(items, rows.notes)
-
-
-def _without_faults(rows: Rows, table: Table) -> SentRows:
-    """Rows as items, without those that have a fault. Raises WrongValue where all have."""
-    if not 0 < len(rows.faults) < len(rows.numbers):
-        return _checked(rows, table)
-    good = np.setdiff1d(np.arange(len(rows.numbers)), list(rows.faults))
-    sent = _checked(Rows(rows.numbers[good], {}, rows.notes), table, places=good)
-    count = len(rows.faults)
-    told = f"{count} of {len(rows.numbers)} rows {'is' if count == 1 else 'are'} not scored: see their reason"
-    return SentRows(sent.items, (*sent.notes, told), {row: str(fault) for row, fault in sorted(rows.faults.items())})
 
 
 def _mask(found: Any, schema: Schema) -> NDArray[np.bool_]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from service.media.npy import Array
 from service.protocol.errors import Malformed, WrongValue
@@ -32,6 +33,8 @@ NUMPY: dict[str, np.dtype[Any]] = {
 }
 """The datatypes whose values numpy holds as they are sent."""
 DATATYPES = {dtype: name for name, dtype in NUMPY.items()}
+_NAN = 0x7FC0
+"""A NaN of BF16: rounding the bits of one could give infinity."""
 _LENGTH = 4
 """Bytes in front of each element of a BYTES tensor: its length, little endian."""
 
@@ -90,6 +93,15 @@ def binary_of(array: Array) -> bytes:
     if array.dtype.kind == "O":
         return b"".join(len(text).to_bytes(_LENGTH, "little") + text for text in array.ravel())
     return np.ascontiguousarray(array).tobytes()
+
+
+def bfloat16_of(array: Array) -> NDArray[np.uint16]:
+    """The bits of floats as BF16, rounded to the nearest, ties to even; what float32 cannot hold is infinite."""
+    with np.errstate(over="ignore"):
+        floats = np.ascontiguousarray(array, dtype="<f4")
+    bits = floats.view(np.uint32)
+    rounded: NDArray[np.uint16] = ((bits + np.uint32(0x7FFF) + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+    return np.where(np.isnan(floats), np.uint16(_NAN), rounded)
 
 
 def listed(array: Array) -> list[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -42,12 +43,16 @@ class Stored:
                     np.broadcast_to(np.zeros((), header.dtype), header.shape), spec, "the array"
                 )  # which refuses it
             first = 0
-            for batch in self._batches(header, rows):
+            for batch in self.batches(spec, rows):
                 yield checked(batch, spec, "the array", first)
                 first += len(batch)
 
-    def _batches(self, header: Header, rows: int) -> Iterator[Array]:
-        try:
+    def batches(self, spec: ItemSpec, rows: int) -> Iterator[Array]:
+        """The array as it is stored (B, *S), in batches of at most so many. Raises UnusableFile."""
+        header = self.header
+        if header.shape == spec.shape:
+            header = header._replace(shape=(1, *header.shape))
+        with readable(self.name):
             if self.member is None:
                 yield from _cut(np.load(self.path, mmap_mode="r", allow_pickle=False).reshape(header.shape), rows)
             elif header.fortran:  # an item's numbers lie scattered over all of the array
@@ -57,8 +62,15 @@ class Stored:
                 with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as stream:
                     read_header(stream)
                     yield from _streamed(header, stream, rows)
-        except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
-            raise UnusableFile(f"{self.name}: cannot be read: {error}") from error
+
+
+@contextmanager
+def readable(name: str) -> Iterator[None]:
+    """Turns what numpy and the operating system raise into an UnusableFile that names the file."""
+    try:
+        yield
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+        raise UnusableFile(f"{name}: cannot be read: {error}") from error
 
 
 def stored_in(path: Path) -> list[Stored]:

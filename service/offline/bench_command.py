@@ -69,7 +69,7 @@ class _Figure(NamedTuple):
 @device_option
 @store_option
 @json_option
-def bench(model: str | None, seconds: float, device: str | None, store: Path | None, as_json: bool) -> None:
+def bench(model: str | None, seconds: float, device: str | None, store: Path | str | None, as_json: bool) -> None:
     """Measure how fast a model computes on this machine, without HTTP.
 
     One request after another: scores of 1, 16 and 256 items, 16 samples, and an inpainting of one item whose second

@@ -17,15 +17,15 @@ _CUT = 0.005
 
 def require(model: LoadedModel) -> None:
     """Raises UnusableFile when no histogram can be drawn, before anything is scored."""
-    if model.calibration is None:
+    if model.judging is None:
         raise UnusableFile(f"--histogram: {model.reference} was published without calibration")
     _figure()
 
 
 def draw(path: Path, model: LoadedModel, log_likelihood: np.ndarray, p_value: np.ndarray) -> None:
     """Log-likelihoods (N,) beside those of held-out items, and p-values (N,) beside what ordinary items would give."""
-    assert model.calibration is not None
-    held_out = model.calibration.held_out("log_likelihood").numpy()
+    assert model.judging is not None
+    held_out = model.judging.held_out("log_likelihood").numpy()
     scored = log_likelihood[np.isfinite(log_likelihood)]
     ends = np.quantile(np.concatenate([held_out, scored]), [_CUT, 1 - _CUT])
     figure = _figure()(figsize=(10, 4), layout="constrained")

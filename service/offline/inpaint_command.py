@@ -20,6 +20,7 @@ from service.commands.style import (
     write_out,
 )
 from service.device_option import device_option
+from service.offline.output_option import Folder, Output, output_option, refuse_with_folder, refuse_without_folder
 from service.protocol import defaults
 
 if TYPE_CHECKING:
@@ -39,9 +40,10 @@ _MOST = 1024
         "sluice inpaint digit.png --mask mask.png --model mnist-nice -o whole.png",
         "sluice inpaint digit.png --mask mask.png -n 9 --steps 50 --seed 1 -o nine.png",
         "sluice inpaint row-with-nan.npy --model moons --json",
+        "sluice inpaint pictures/ --mask mask.png --model mnist-nice --steps 50 --seed 1 -o whole/",
     ),
 )
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(exists=True, path_type=Path))
 @click.option(
     "--mask",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -79,12 +81,7 @@ _MOST = 1024
     "--seed", type=click.IntRange(0, defaults.LARGEST_SEED), help="The same seed, the same answer.  [default: drawn]"
 )
 @click.option("--fit", is_flag=True, help="Convert a picture of another size or mode instead of refusing it.")
-@click.option(
-    "--output",
-    "-o",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="PNG, .npy, or an animation of the search (.webp, .gif).  [default: standard output]",
-)
+@output_option("PNG, .npy, or an animation of the search (.webp, .gif).")
 @click.option("--format", "form", type=click.Choice(_FORMS), help="[default: by the output's ending, else png]")
 @device_option
 @store_option
@@ -100,23 +97,48 @@ def inpaint(
     temperature: float,
     seed: int | None,
     fit: bool,
-    output: Path | None,
+    output: Output,
+    part_rows: int | None,
+    devices: str | None,
+    engine: str | None,
+    workers: int | None,
     form: str | None,
     device: str | None,
-    store: Path | None,
+    store: Path | str | None,
     as_json: bool,
 ) -> None:
     """Fill in what a mask hides in FILE: a PNG, a JPEG, or one item in a .npy file.
 
     Without --mask, the transparent part of a picture or NaN in a .npy file is filled in. What was known comes back
     exactly; several completions are one picture, the likeliest first. With --json the completions go to the standard
-    output as the service would answer them, unless --output names a file.
+    output as the service would answer them, unless --output names a file. With a folder as --output, FILE holds any
+    number of items: a folder of pictures, .npy, .npz, or a table whose missing cells are filled in.
     """
     import secrets
 
     from service.offline.one_model import load_model
     from service.protocol.messages import Options
 
+    if isinstance(output, Folder):
+        refuse_with_folder(format=form)
+        settings = settings_with(device=device, devices=devices)
+        chosen = {"n": count, "steps": steps, "method": method, "step_size": step_size, "temperature": temperature}
+        with failures_told():
+            from service.offline.bulk.run import Wish, engine_of, run_bulk
+
+            computing = engine_of(engine, workers, devices)
+            wanted = Wish("inpaint", (file,), 0, seed, part_rows, mask, {**chosen, "fit": fit}, engine=computing)
+            found = run_bulk(wanted, output.path, model, store, settings)
+        if as_json:
+            click.echo(json_text({**found, "output": str(output.path)}))
+        else:
+            click.echo(f"{found['model']}: {found['items']:,} items, seed {found['seed']}", err=True)
+        return
+    refuse_without_folder(part_rows=part_rows, devices=devices, engine=engine, workers=workers)
+    if file.is_dir():
+        raise click.UsageError(
+            f"{file} is a folder: several items are filled in into a folder as --output, such as out/"
+        )
     settings = settings_with(device=device)
     drawn = secrets.randbits(defaults.DRAWN_SEED_BITS) if seed is None else seed
     with failures_told():

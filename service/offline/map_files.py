@@ -6,11 +6,15 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
+from service.media.documents import regions_of
 from service.media.heat import heat_sheet, levels_of
+from service.media.maps import cropped
 from service.media.npy import Array, to_npy
 from service.media.pictures import to_png
-from service.media.regions import Region, regions
-from service.offline.sources import Place
+from service.media.regions import Region
+from service.offline.sources import ANY_PICTURES, Place
 from service.offline.unusable import UnusableFile
 from service.protocol.messages import Arrays
 
@@ -32,23 +36,22 @@ class MapFolder:
 
     def write(self, places: Sequence[Place], items: Array, scored: Arrays) -> list[list[Region]]:
         """Write the maps of items (B, *S) from their scores, which are left without the maps; the regions of each."""
-        rarity, p_values = scored.pop("rarity"), scored.pop("place_p_value")
-        levels, every = levels_of(items), []
-        for row, place in enumerate(places):
+        maps, every = cropped(scored, levels_of(items)), list(regions_of(scored, self._alpha))
+        for array in ("rarity", "place_p_value"):
+            del scored[array]
+        for row, (place, rarity, found) in enumerate(zip(places, maps.rarity, maps.regions(self._alpha), strict=True)):
             name = self._name(place)
-            found = regions(rarity[row], p_values[row], self._alpha)
-            every.append(found)
-            picture = heat_sheet(levels[row : row + 1], rarity[row : row + 1], [found])
+            picture = heat_sheet([maps.items[row]], [rarity], [found])
             try:
                 (self._folder / f"{name}.png").write_bytes(to_png(picture))
-                (self._folder / f"{name}.npy").write_bytes(to_npy(rarity[row]))
+                (self._folder / f"{name}.npy").write_bytes(to_npy(np.ascontiguousarray(rarity)))
             except OSError as error:
                 raise UnusableFile(f"{self._folder}: cannot be written: {error.strerror}") from error
         return every
 
     def _name(self, place: Place) -> str:
         path = Path(place.file)
-        name = path.stem if path.suffix.lower() in (".png", ".jpg", ".jpeg") else f"{path.stem}-{place.item}"
+        name = path.stem if path.suffix.lower() in ANY_PICTURES else f"{path.stem}-{place.item}"
         self._used[name] += 1
         count = self._used[name]
         return name if count == 1 else f"{name}-{count}"

@@ -8,11 +8,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from model_store import LoadedModel, Store
+from model_store import LoadedModel
 from service.device import hardware
 from service.device.descriptions import info_of
 from service.device.loop import DeviceLoop
 from service.device.main import in_process
+from service.opened_store import store_of
 from service.protocol.client import DeviceClient
 from service.protocol.model_info import ModelInfo
 from service.settings import Settings
@@ -21,9 +22,9 @@ _YEAR = 365 * 86_400.0
 """Seconds: nobody gives up the work of a command but its user."""
 
 
-def load_model(reference: str | None, store: Path | None, settings: Settings) -> LoadedModel:
+def load_model(reference: str | None, store: Path | str | None, settings: Settings) -> LoadedModel:
     """A model with every check, on the device of the settings. Raises StoreError."""
-    shelf, device = Store(store or settings.store), hardware.device_of(settings)
+    shelf, device = store_of(settings, store), hardware.device_of(settings)
     return shelf.load(*shelf.resolve(reference), device, bfloat16=hardware.bfloat16_allowed(settings, device))
 
 

@@ -20,6 +20,7 @@ from service.commands.style import (
     write_out,
 )
 from service.device_option import device_option
+from service.offline.output_option import Folder, Output, output_option, refuse_with_folder, refuse_without_folder
 from service.protocol.defaults import DRAWN_SEED_BITS, LARGEST_SEED, SAMPLE_N, TEMPERATURE
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from service.settings import Settings
 
 _MOST = 100_000
+"""Items of one file."""
 _FORMS = ("png", "npy")
 _LOOK = 0.1
 """Seconds between two looks at how far the device has come."""
@@ -40,10 +42,11 @@ _LOOK = 0.1
         "sluice sample --model mnist-nice -n 64 -o grid.png",
         "sluice sample --model moons -n 1000 --seed 7 -o points.npy",
         "sluice sample --model moons -n 5 --json",
+        "sluice sample --model moons -n 5000000 --seed 7 -o points/",
     ),
 )
 @model_option
-@click.option("-n", "count", type=click.IntRange(1, _MOST), default=SAMPLE_N, show_default=True, help="How many items.")
+@click.option("-n", "count", type=click.IntRange(1), default=SAMPLE_N, show_default=True, help="How many items.")
 @click.option("--seed", type=click.IntRange(0, LARGEST_SEED), help="The same seed, the same items.  [default: drawn]")
 @click.option(
     "--temperature",
@@ -52,9 +55,7 @@ _LOOK = 0.1
     show_default=True,
     help="Below 1, samples crowd towards the mode.",
 )
-@click.option(
-    "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="PNG or .npy.  [default: standard output]"
-)
+@output_option("PNG or .npy.")
 @click.option(
     "--format", "form", type=click.Choice(_FORMS), help="[default: by the output's ending, else png where there is one]"
 )
@@ -66,21 +67,42 @@ def sample(
     count: int,
     seed: int | None,
     temperature: float,
-    output: Path | None,
+    output: Output,
+    part_rows: int | None,
+    devices: str | None,
+    engine: str | None,
+    workers: int | None,
     form: str | None,
     device: str | None,
-    store: Path | None,
+    store: Path | str | None,
     as_json: bool,
 ) -> None:
     """Draw new items from a model: a PNG grid of images, a scatter of points of the plane, or an array.
 
     With --json the items go to the standard output as numbers, with model and seed, unless --output names a file. The
-    first 16 of -n 64 are those of -n 16 at the same seed, and those of the service.
+    first 16 of -n 64 are those of -n 16 at the same seed, and those of the service. A folder as --output takes any -n.
     """
     import secrets
 
     from service.offline.one_model import load_model
 
+    if isinstance(output, Folder):
+        refuse_with_folder(format=form)
+        settings = settings_with(device=device, devices=devices)
+        with failures_told():
+            from service.offline.bulk.run import Wish, engine_of, run_bulk
+
+            computing = engine_of(engine, workers, devices)
+            wanted = Wish("sample", (), count, seed, part_rows, options={"temperature": temperature}, engine=computing)
+            found = run_bulk(wanted, output.path, model, store, settings)
+        if as_json:
+            click.echo(json_text({**found, "output": str(output.path)}))
+        else:
+            click.echo(f"{found['model']}: {found['items']:,} items, seed {found['seed']}", err=True)
+        return
+    refuse_without_folder(part_rows=part_rows, devices=devices, engine=engine, workers=workers)
+    if count > _MOST:
+        raise click.UsageError(f"-n {count} is too many for one file: at most {_MOST:,}, or any number into a folder")
     settings = settings_with(device=device)
     wish = _Wish(count, secrets.randbits(DRAWN_SEED_BITS) if seed is None else seed, temperature)
     with failures_told():

@@ -17,6 +17,7 @@ from service.commands.style import (
     store_option,
 )
 from service.device_option import device_option
+from service.offline.output_option import Folder, Output, output_option, refuse_with_folder, refuse_without_folder
 from service.protocol.defaults import ALPHA, LARGEST_SEED, SCORE_SEED
 
 _FORMATS = ("csv", "parquet", "jsonl")
@@ -44,6 +45,7 @@ class _Share(click.FloatRange):
         "sluice score pictures/ --model mnist-nice > scores.csv",
         "sluice score batch.npy --fdr 0.1 --output scores.parquet",
         "sluice score readings.csv --model moons --format jsonl --histogram scores.png",
+        "sluice score millions.parquet --model moons -o scores/ --devices cpu,cpu",
         "sluice score incoming/ --alpha 0.001 --fail-anomalous > scores.csv || echo 'look at scores.csv'",
     ),
     exit_codes={_FOUND: "with --fail-anomalous: everything was scored, and an item is anomalous"},
@@ -66,7 +68,7 @@ class _Share(click.FloatRange):
     help="Of rows of a table, also tell which columns make anomalous rows unlikely, or all rows with --explain=all.",
 )
 @click.option("--format", "form", type=click.Choice(_FORMATS), help="[default: by the output's ending, else csv]")
-@click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="[default: standard output]")
+@output_option("A file.")
 @click.option("--histogram", "picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw a PNG here.")
 @click.option(
     "--maps",
@@ -78,7 +80,7 @@ class _Share(click.FloatRange):
 def score(
     files: tuple[Path, ...],
     model: str | None,
-    store: Path | None,
+    store: Path | str | None,
     device: str | None,
     alpha: float,
     fdr: float | None,
@@ -86,7 +88,11 @@ def score(
     fit: bool,
     explain: Literal["anomalous", "all"] | None,
     form: str | None,
-    output: Path | None,
+    output: Output,
+    part_rows: int | None,
+    devices: str | None,
+    engine: str | None,
+    workers: int | None,
     picture: Path | None,
     maps: Path | None,
     as_json: bool,
@@ -95,10 +101,32 @@ def score(
     """Score FILES as the service would: pictures (PNG, JPEG), .npy, .npz, .csv, .parquet, and folders of these.
 
     One row an item, in order, with its log-likelihood and, where the model is calibrated, its p-value. A summary and
-    the verdict on all items together go to the standard error.
+    the verdict on all items together go to the standard error. Into a folder, every listed device computes.
     """
     if as_json and form not in (None, "jsonl"):
         raise click.UsageError(f"--json and --format {form} contradict each other")
+    if isinstance(output, Folder):
+        refuse_with_folder(fdr=fdr, explain=explain, histogram=picture, maps=maps, json=as_json)
+        refuse_with_folder(format=form if form != "parquet" else None)
+        options = {"alpha": alpha, "fit": fit}
+        settings = settings_with(device=device, devices=devices)
+        with failures_told():
+            from service.offline.bulk.run import Wish as Bulk
+            from service.offline.bulk.run import engine_of, run_bulk
+            from service.offline.unusable import UnusableFile
+
+            computing = engine_of(engine, workers, devices)
+            wanted = Bulk("score", files, seed=seed, part_rows=part_rows, options=options, engine=computing)
+            found = run_bulk(wanted, output.path, model, store, settings)
+            if found["unusable"] == found["items"]:
+                raise UnusableFile(
+                    f"none of the {found['items']:,} rows could be scored; the reasons are in the output"
+                )
+        click.echo(_bulk_summary(found), err=True)
+        if fail_anomalous and found["anomalous"]:
+            raise SystemExit(_FOUND)
+        return
+    refuse_without_folder(part_rows=part_rows, devices=devices, engine=engine, workers=workers)
     settings = settings_with(device=device)
     with failures_told():
         from service.offline.one_model import load_model
@@ -110,6 +138,15 @@ def score(
     click.echo(summary, err=True)
     if fail_anomalous and anomalous:
         raise SystemExit(_FOUND)
+
+
+def _bulk_summary(found: dict[str, Any]) -> str:
+    mean = "none" if found["log_likelihood"] is None else f"{found['log_likelihood']:.6g} nats"
+    unusable = f", {found['unusable']:,} without figures" if found["unusable"] else ""
+    return (
+        f"{found['model']}: {found['items']:,} items{unusable}, mean log-likelihood {mean}; {found['anomalous']:,} "
+        f"anomalous at {found['alpha']:g}"
+    )
 
 
 def _form_of(output: Path | None) -> str:

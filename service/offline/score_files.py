@@ -13,6 +13,7 @@ from model_store import LoadedModel
 from service.commands.style import bar
 from service.device import hardware
 from service.device.descriptions import info_of
+from service.media.any_pictures import preparation_of
 from service.media.documents import ColumnContribution, GroupScore, ItemScore, alpha_reachable, group_score, item_scores
 from service.media.explanations import Wish as Explained
 from service.media.explanations import column_contributions, explained, with_contributions
@@ -23,6 +24,7 @@ from service.media.table_rows import Table
 from service.offline import histogram
 from service.offline.map_files import MapFolder
 from service.offline.outputs import Row, Writer, writer_to
+from service.offline.picture_sources import picture_sources
 from service.offline.scorer import Scorer, scorer_of
 from service.offline.sources import Batch, Source, sources
 from service.offline.unusable import UnusableFile
@@ -52,15 +54,12 @@ async def score_files(loaded: LoadedModel, files: Sequence[Path], settings: Sett
     """Score the files into the output; a summary, and how many items are anomalous. Raises UnusableFile."""
     if wish.picture is not None:
         histogram.require(loaded)
-    if wish.maps is not None and loaded.map is None:
+    info = info_of(loaded, ())
+    if wish.maps is not None and info.map is None:
         raise UnusableFile(
             f"--maps: {loaded.reference} has no map of where a picture is strange; sluice-calibrate adds one"
         )
-    info = info_of(loaded, ())
-    table = None if info.table is None else Table(info.table, info.takes_missing)
-    found = sources(
-        files, ItemSpec(info.item_shape, info.is_image, table), wish.fit, lambda note: click.echo(note, err=True)
-    )
+    found = _sources_for(info, files, wish)
     count = sum(source.count for source in found)
     folder = None if wish.maps is None else MapFolder(wish.maps, wish.alpha)
     async with scorer_of(loaded, settings, wish.seed, maps=folder is not None) as scorer:
@@ -74,9 +73,18 @@ async def score_files(loaded: LoadedModel, files: Sequence[Path], settings: Sett
         histogram.draw(wish.picture, loaded, scorer.log_likelihoods, scorer.p_values)
     if not scorer.count:
         raise UnusableFile(f"none of the {count:,} rows could be scored; the reasons are in the output")
-    together = group_score(info, scorer.log_likelihoods, scorer.group_p_value(), wish.alpha)
+    together = group_score(info, scorer.log_likelihoods, scorer.group_p_value(), wish.alpha, scorer.dimensions)
     anomalous = int((scorer.p_values <= wish.alpha).sum())
     return _summary(info, together, anomalous, wish.alpha), anomalous
+
+
+def _sources_for(info: ModelInfo, files: Sequence[Path], wish: Wish) -> list[Source]:
+    if (preparation := preparation_of(info)) is not None:
+        return picture_sources(files, preparation, wish.fit)
+    table = None if info.table is None else Table(info.table, info.takes_missing)
+    return sources(
+        files, ItemSpec(info.item_shape, info.is_image, table), wish.fit, lambda note: click.echo(note, err=True)
+    )
 
 
 def _batches(found: list[Source], rows: int) -> Iterator[Batch]:
@@ -103,7 +111,7 @@ async def _write_all(
         if wish.fdr is None:
             _write(writer, scorer, found, wish.alpha)
         else:
-            waiting.append(found._replace(batch=batch._replace(items=batch.items[:0])))
+            waiting.append(found._replace(batch=batch._replace(items=batch.items[:0], sent=None)))
         done += len(batch.places)
         move(done)
     discoveries = scorer.discoveries(wish.fdr) if wish.fdr is not None else None
@@ -130,7 +138,8 @@ async def _scored(scorer: Scorer, folder: MapFolder | None, batch: Batch, wish: 
     if not good:
         return _Scored(batch, None, {}, None)
     items = batch.items[good] if batch.faults else batch.items
-    arrays = await scorer.score(items)
+    sent = batch.sent if batch.sent is None or not batch.faults else batch.sent.take(good)
+    arrays = await scorer.score(items, sent)
     regions = None if folder is None else folder.write([batch.places[row] for row in good], items, arrays)
     return _Scored(batch, arrays, await _explained(scorer, items, arrays, wish), regions)
 

@@ -11,6 +11,7 @@ import torch
 
 from flows.anomaly import benjamini_hochberg
 from model_store import LoadedModel
+from service.media.any_pictures import SentPictures
 from service.media.npy import Array
 from service.offline.one_model import far_deadline, serving_one
 from service.protocol.client import DeviceClient, Found
@@ -28,10 +29,15 @@ class Scorer:
         self._log_likelihoods: list[Array] = []
         self._p_values: list[Array] = [np.empty(0)]
         self._scores: list[Array] = []
+        self._dimensions: list[Array] = []
 
-    async def score(self, items: Array) -> Arrays:
-        """Of items (B, *S): what ``media.documents.item_scores`` takes."""
-        arrays = await self._asked("score", items, Options(scores=True, map=self._maps))
+    async def score(self, items: Array, sent: SentPictures | None = None) -> Arrays:
+        """Of items (B, *S): what ``media.documents.item_scores`` takes. ``sent`` are pictures of any size."""
+        options = Options(scores=True, map=self._maps)
+        arrays = await self._asked("score", {"items": items} if sent is None else sent.arrays(), options)
+        if sent is not None:
+            arrays |= {"sides": sent.sides, "scale": sent.scale}
+            self._dimensions.append(arrays["dimensions"])
         self._log_likelihoods.append(arrays["log_likelihood"])
         if "scores" in arrays:
             self._scores.append(arrays.pop("scores"))
@@ -40,16 +46,16 @@ class Scorer:
 
     async def explain(self, items: Array) -> Arrays:
         """The gain and the expected value (B, D) of each column of rows (B, D) of a table."""
-        return await self._asked("explain", items, Options())
+        return await self._asked("explain", {"items": items}, Options())
 
-    async def _asked(self, kind: Literal["score", "explain"], items: Array, options: Options) -> Arrays:
+    async def _asked(self, kind: Literal["score", "explain"], sent: Arrays, options: Options) -> Arrays:
         found: Found = await self._device.ask(
             lambda number: Submit(
                 id=number,
                 model=self.info.reference,
                 kind=kind,
                 deadline=far_deadline(),
-                arrays={"items": items},
+                arrays=sent,
                 seed=self._seed,
                 options=options,
             )
@@ -67,19 +73,24 @@ class Scorer:
         return np.concatenate(self._log_likelihoods)
 
     @property
+    def dimensions(self) -> Array | None:
+        """The entries (N,) of all items so far, where they differ in size; else None."""
+        return np.concatenate(self._dimensions) if self._dimensions else None
+
+    @property
     def p_values(self) -> Array:
         """Of all items so far (N,); of none where the model is not calibrated."""
         return np.concatenate(self._p_values)
 
     def group_p_value(self) -> float | None:
         """Of all items so far, taken together; None where the model is not calibrated."""
-        if self.model.calibration is None:
+        if self.model.judging is None:
             return None
-        return self.model.calibration.judge_group(torch.from_numpy(np.concatenate(self._scores))).p_value
+        return self.model.judging.judge_group(torch.from_numpy(np.concatenate(self._scores))).p_value
 
     def discoveries(self, rate: float) -> Array | None:
         """Which of all items so far Benjamini and Hochberg's procedure flags (N,); None without calibration."""
-        if self.model.calibration is None:
+        if self.model.judging is None:
             return None
         return benjamini_hochberg(torch.from_numpy(self.p_values), rate).numpy()
 

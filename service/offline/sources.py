@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from service.media.any_pictures import SentPictures
 from service.media.items import ItemSpec
 from service.media.npy import Array
 from service.media.pictures import open_picture, to_pixels
@@ -19,6 +20,9 @@ from service.offline.unusable import UnusableFile, named
 from tables.reading import SUFFIXES, is_table
 
 PICTURES = (".png", ".jpg", ".jpeg")
+ANY_PICTURES = (*PICTURES, ".tif", ".tiff", ".bmp", ".webp", ".pgm", ".ppm")
+"""Those of models that take pictures of any size: what their trainer reads, but for formats of several pictures."""
+ENDINGS = (*PICTURES, *array_files.SUFFIXES, *SUFFIXES)
 
 
 class Place(NamedTuple):
@@ -35,6 +39,8 @@ class Batch(NamedTuple):
     """(B, *S), as a user of the service would send them; rows that cannot be scored hold anything finite."""
     faults: Mapping[int, str] = MappingProxyType({})
     """Rows of the batch that cannot be scored, by their index: why."""
+    sent: SentPictures | None = None
+    """Of a model that takes pictures of any size: the same items, with the size of each."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,7 @@ def sources(paths: Sequence[Path], spec: ItemSpec, fit: bool, tell: Callable[[st
     """
     found: list[Source] = []
     pictures: list[Path] = []
-    for path in (file for given in paths for file in _files(given)):
+    for path in (file for given in paths for file in files_of(given, ENDINGS)):
         suffix = path.suffix.lower()
         if suffix in PICTURES:
             pictures.append(path)
@@ -66,8 +72,8 @@ def sources(paths: Sequence[Path], spec: ItemSpec, fit: bool, tell: Callable[[st
     return found + _album(pictures, spec, fit)
 
 
-def _files(given: Path) -> list[Path]:
-    known = (*PICTURES, *array_files.SUFFIXES, *SUFFIXES)
+def files_of(given: Path, known: tuple[str, ...]) -> list[Path]:
+    """A file, or those of a folder and the folders below it, whose names end as ``known``. Raises UnusableFile."""
     if not given.is_dir():
         if not given.name.lower().endswith(known):
             raise UnusableFile(f"{given}: files to score end in {', '.join(known)}")
@@ -90,10 +96,11 @@ def _album(paths: list[Path], spec: ItemSpec, fit: bool) -> list[Source]:
 
 def _picture(path: Path, spec: ItemSpec, fit: bool) -> np.ndarray:
     with named(path):
-        return to_pixels(open_picture(_bytes(path), "the file"), spec.shape, fit, "the picture")
+        return to_pixels(open_picture(bytes_of(path), "the file"), spec.shape, fit, "the picture")
 
 
-def _bytes(path: Path) -> bytes:
+def bytes_of(path: Path) -> bytes:
+    """A file's content. Raises UnusableFile."""
     try:
         return path.read_bytes()
     except OSError as error:

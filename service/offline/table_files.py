@@ -15,7 +15,7 @@ from tables import Column, Schema
 from tables.dialect import SAMPLE_BYTES, detect
 from tables.errors import MissingExtra, TableError
 from tables.reading import open_table
-from tables.rows import Rows, rows_of_file, rows_of_text
+from tables.rows import Rows, rows_of_file, rows_of_text, with_names
 
 _LARGEST = 2**16
 """Bytes that are looked at together to count lines."""
@@ -66,6 +66,19 @@ def rows_in(path: Path) -> int:
             return sum(block.count(b"\n") for block in iter(lambda: file.read(_LARGEST), b""))
     except OSError as error:
         raise UnusableFile(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def exact_rows_in(path: Path, spec: ItemSpec) -> int:
+    """How many items a table has, those that cannot be read among them: text is gone through. Raises UnusableFile."""
+    try:
+        if path.name.lower().endswith((".parquet", ".pq")):
+            return _parquet_rows(path)
+        table = open_table(path)
+        if spec.table is not None:
+            table = with_names(table, spec.table.schema)
+        return sum(len(block.rows) + len(block.faults) for block in table.blocks(table.names[:1]))
+    except TableError as error:
+        raise UnusableFile(str(error)) from error
 
 
 def _parquet_rows(path: Path) -> int:

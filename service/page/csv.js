@@ -1,6 +1,6 @@
 // Comma-separated values (RFC 4180), read and written.
 
-/** Lines of cells. Commas, semicolons and tabs separate, whichever the first line has most of. */
+/** { lines, mark }: lines of cells, and what parts them. Commas, semicolons and tabs separate, whichever the first line has most of. */
 export function readCsv(text) {
   const first = text.slice(0, text.indexOf("\n") + 1 || undefined);
   const mark = [",", ";", "\t"].sort((a, b) => first.split(b).length - first.split(a).length)[0];
@@ -20,26 +20,19 @@ export function readCsv(text) {
     } else if (sign !== "\r") cell += sign;
   }
   lines.at(-1).push(cell.trim());
-  return lines.filter((line) => line.some(Boolean));
+  return { lines: lines.filter((line) => line.some(Boolean)), mark };
 }
 
-/** Numbers of a table: { names, rows }; a first line that holds no number is the names. Raises where a cell is none. */
-export function tableOf(text, columns) {
-  const lines = readCsv(text);
-  if (!lines.length) throw new Error("the CSV file is empty");
-  const named = lines[0].every((cell) => Number.isNaN(Number(cell)) || cell === "");
+/** { names, rows, named } of a file: the names of its columns, and rows of cells. Names are made up where it has none. */
+export function tableOf(text, known = []) {
+  const { lines, mark } = readCsv(text.replace(/^\uFEFF/, ""));
+  if (!lines.length) throw new Error("the file is empty");
+  const named = lines[0].some((cell) => known.includes(cell)) || lines[0].every((cell) => cell === "" || Number.isNaN(Number(cell)));
   const names = named ? lines.shift() : Array.from({ length: lines[0].length }, (_, at) => `column ${at + 1}`);
-  if (names.length !== columns) throw new Error(`the model takes ${columns} columns, and the CSV file has ${names.length}`);
-  const rows = lines.map((line, at) => {
-    const row = Float32Array.from(line, (cell) => (cell === "" ? NaN : Number(cell)));
-    const wrong = row.findIndex(Number.isNaN);
-    if (line.length !== columns || wrong >= 0)
-      throw new Error(`row ${at + 1} of the CSV file: ${line.length !== columns ? `${line.length} cells` : `${names[wrong]} is no number`}`);
-    return row;
-  });
-  if (!rows.length) throw new Error("the CSV file has no rows");
-  return { names, rows };
+  if (!lines.length) throw new Error("the file has no rows");
+  return { names, rows: lines, named, mark };
 }
 
-export const writeCsv = (lines) =>
-  new Blob([lines.map((line) => line.map((cell) => (/[",\n]/.test(cell) ? `"${String(cell).replaceAll('"', '""')}"` : cell)).join(",")).join("\r\n") + "\r\n"], { type: "text/csv" });
+/** The text of a table. */
+export const csvText = (lines, mark = ",") =>
+  lines.map((line) => line.map((cell) => (/["\n\r,;\t]/.test(cell) ? `"${String(cell).replaceAll('"', '""')}"` : cell)).join(mark)).join("\r\n") + "\r\n";

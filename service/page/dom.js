@@ -34,6 +34,16 @@ export function choice(options, chosen, properties) {
   return select;
 }
 
+/** A button that asks for files; the input itself is there for keyboards and screen readers, and is not seen. */
+export function fileButton(text, take, properties) {
+  const input = h("input", { type: "file", class: "unseen", ...properties, onchange: () => {
+    const files = [...input.files];
+    input.value = "";
+    if (files.length) take(files);
+  } });
+  return h("label", { class: "button" }, input, text);
+}
+
 /** Save bytes as a file of the user's. */
 export function download(blob, name) {
   const address = URL.createObjectURL(blob);

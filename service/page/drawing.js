@@ -3,6 +3,7 @@
 import { h } from "./dom.js";
 
 const SIZE = 280;
+const PAPER = 0.75; // of the median brightness: what is brighter is paper, or a shadow on it
 
 /** { element, pixels(), clear(), empty() }. */
 export function pad(shape) {
@@ -44,6 +45,20 @@ export function pad(shape) {
   };
 }
 
+/** Pixels of a photograph of dark ink on bright paper, as if it had been drawn on the pad: white on black, and centred. */
+export function inkOf(bitmap, shape) {
+  const canvas = h("canvas", { width: SIZE, height: SIZE }), context = canvas.getContext("2d", { willReadFrequently: true });
+  const scale = SIZE / Math.min(bitmap.width, bitmap.height);
+  context.imageSmoothingQuality = "high";
+  context.drawImage(bitmap, (SIZE - bitmap.width * scale) / 2, (SIZE - bitmap.height * scale) / 2, bitmap.width * scale, bitmap.height * scale);
+  const image = context.getImageData(0, 0, SIZE, SIZE), { data } = image;
+  const grey = Float32Array.from({ length: SIZE * SIZE }, (_, at) => 0.299 * data[4 * at] + 0.587 * data[4 * at + 1] + 0.114 * data[4 * at + 2]);
+  const sorted = Float32Array.from(grey).sort(), paper = PAPER * sorted[SIZE * SIZE >> 1], ink = sorted[Math.round(0.005 * SIZE * SIZE)];
+  grey.forEach((level, at) => data.fill(255 * Math.min(1, Math.max(0, (paper - level) / Math.max(1, 0.8 * (paper - ink)))), 4 * at, 4 * at + 3));
+  context.putImageData(image, 0, 0);
+  return centred(canvas, context, shape);
+}
+
 /**
  * As MNIST prepared its digits: the drawing scaled into 20 of 28 pixels, its centre of mass in the middle
  * (LeCun et al. 1998).
@@ -63,6 +78,7 @@ function centred(canvas, context, shape) {
       x += level * column;
       y += level * row;
     }
+  if (!mass) return averaged(context, shape);
   const scale = (20 / 28) * Math.min(width / (right - left), height / (bottom - top));
   const moved = h("canvas", { width, height }), to = moved.getContext("2d");
   to.fillStyle = "#000";

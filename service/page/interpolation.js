@@ -1,13 +1,19 @@
 // The way between two items through the latent space: encode both, walk, decode.
 
-import { fetchArray, query } from "./api.js";
+import { fetchArray, postJson, query } from "./api.js";
 import { batch, rowsOf, writeNpy } from "./npy.js";
+import { isTable } from "./rows.js";
 
 export const STEPS = 33;
 
 /** The items on the way from a to b, with both ends. */
 export async function between(model, a, b, options) {
   const from = query({ model: model.name });
+  if (isTable(model)) {
+    const { latents: [start, end] } = await postJson(`encode${from}`, { items: [a, b] }, options);
+    const way = Array.from({ length: STEPS }, (_, at) => along(start, end, at / (STEPS - 1)));
+    return (await postJson(`decode${from}`, { latents: way }, options)).items;
+  }
   const latents = await fetchArray(`encode${from}`, batch([a, b], model.item_shape), options);
   const [start, end] = rowsOf(latents);
   const way = new Float32Array(STEPS * start.length);

@@ -17,6 +17,16 @@ const PRESETS = {
 
 export const presets = Object.keys(PRESETS);
 
+/** A small picture of a preset. */
+export function maskPicture(name, [height, width]) {
+  const canvas = h("canvas", { width, height, class: "pixels" }), context = canvas.getContext("2d");
+  context.fillStyle = "#e68200";
+  for (let row = 0; row < height; row++)
+    for (let column = 0; column < width; column++)
+      if (PRESETS[name](row, column, height, width)) context.fillRect(column, row, 1, 1);
+  return canvas;
+}
+
 const SCALE = 10;
 
 /** An editor over the picture on a canvas: { element, mask, apply, undo, clear, invert, brush }. */
@@ -88,6 +98,13 @@ export class MaskEditor {
   undo() {
     if (this.past.length) this.mask = this.past.pop();
     this.draw();
+  }
+
+  /** A canvas that shows the mask as it is now. */
+  copy() {
+    const canvas = h("canvas", { width: this.over.width, height: this.over.height, class: "over", "aria-hidden": "true" });
+    canvas.getContext("2d").drawImage(this.over, 0, 0);
+    return canvas;
   }
 
   /** Hidden pixels are orange with a stripe, so that colour is not all that tells. */

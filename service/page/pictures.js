@@ -33,14 +33,18 @@ export function pixelsOf(canvas, shape) {
   return pixels;
 }
 
-/** Pixels of a picture file, scaled to fill the item's shape. A picture that has the size already is not changed. */
-export async function pixelsOfFile(file, shape) {
-  let bitmap;
+/** A picture file as the browser decodes it. */
+export async function bitmapOf(file) {
   try {
-    bitmap = await createImageBitmap(file);
+    return await createImageBitmap(file);
   } catch {
     throw new Error(`${file.name || "what was pasted"} is no picture that this browser can read`);
   }
+}
+
+/** Pixels of a picture file, scaled to fill the item's shape. A picture that has the size already is not changed. */
+export async function pixelsOfFile(file, shape) {
+  const bitmap = await bitmapOf(file);
   return scaled(bitmap, bitmap.width, bitmap.height, shape);
 }
 

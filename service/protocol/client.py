@@ -182,13 +182,20 @@ class DeviceClient(ABC):
         self.catalogue = Catalogue()
         self.backlog.reset()
         self._outbox = []
+        self._fail_all(device_lost)
+        self._tell_change()
+
+    def dismiss(self) -> None:
+        """Whatever still waits fails: the service ends."""
+        self._fail_all(lambda: Unavailable("the service is shutting down", retry_after=RESTART_RETRY_AFTER))
+
+    def _fail_all(self, problem: Callable[[], Problem]) -> None:
         waiting, self._waiting = self._waiting, {}
         for waiter in waiting.values():
             if isinstance(waiter, Stream):
-                waiter.end(None, device_lost())
+                waiter.end(None, problem())
             elif not waiter.done():
-                waiter.set_exception(device_lost())
-        self._tell_change()
+                waiter.set_exception(problem())
 
     def _tell_change(self) -> None:
         self._changed.set()
@@ -203,6 +210,16 @@ class DeviceClient(ABC):
         """Wait until something holds of the catalogue or of the connection, which is looked at whenever one changes."""
         while not holds(self):
             await self._changed.wait()
+
+    async def catch_up(self) -> None:
+        """Wait until all is known here that the device had told anybody when this was called. At once where it is lost.
+
+        A device that has never answered is waited for. Messages arrive in their order, so the answer to a ping comes
+        after the models that were told before it.
+        """
+        await self.until(lambda client: client.alive or client.lost or client.failed)
+        with suppress(Problem):  # it has died meanwhile
+            await self.ask(m.Ping)
 
 
 def device_lost() -> Unavailable:

@@ -41,8 +41,14 @@ class Devices(Protocol):
     async def start(self) -> None:
         """Connect. Returns at once; the catalogue follows."""
 
+    def dismiss(self) -> None:
+        """What still waits fails: the service ends."""
+
     async def stop(self) -> None:
         """End the connections; what still waits fails."""
+
+    async def catch_up(self) -> None:
+        """Wait until all is known here that the devices had told anybody when this was called."""
 
     async def ask(self, make: Callable[[int], m.Request]) -> Any:
         """Send the message that ``make`` builds from a fresh number and wait for its answer.

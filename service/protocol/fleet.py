@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
+import msgspec
+
 from service.protocol import messages as m
 from service.protocol.catalogues import together
 from service.protocol.client import DeviceClient, Stream, device_lost
@@ -65,6 +67,20 @@ class Fleet:
         for client in self.clients:
             await client.stop()
 
+    def dismiss(self) -> None:
+        for client in self.clients:
+            client.dismiss()
+
+    async def catch_up(self) -> None:
+        asked = [client for client in self.clients if client.alive] or self.clients
+        news = [asyncio.create_task(client.catch_up()) for client in asked]
+        try:
+            # Where none has answered yet, the first that does can serve.
+            await asyncio.wait(news, return_when=asyncio.ALL_COMPLETED if self.alive else asyncio.FIRST_COMPLETED)
+        finally:
+            for task in news:
+                task.cancel()
+
     async def ask(self, make: Callable[[int], m.Request]) -> Any:
         message = make(next(self._numbers))
         if len(self.clients) == 1:
@@ -78,6 +94,8 @@ class Fleet:
                 return await self._ask_holder(message)
             case m.Load() | m.Unload():
                 return await self._ask_all(message)
+            case m.Drift():
+                return m.Told(message.id, await self._drifts(message))
             case m.Stats():
                 return m.Told(message.id, await self._stats())
             case m.Ping() | m.Claim():
@@ -205,6 +223,15 @@ class Fleet:
             if task.done() and not task.cancelled() and task.exception() is None
         }
         return merged(found)
+
+    async def _drifts(self, message: m.Drift) -> bytes:
+        """The lists of all devices that serve the model, as one. Raises the Problem of one that cannot tell."""
+        found: list[msgspec.Raw] = []
+        for answer in await _answers(self._serving(message.model), message):
+            if isinstance(answer, Problem):
+                raise answer
+            found += msgspec.json.decode(answer.data, type=list[msgspec.Raw])
+        return msgspec.json.encode(found)
 
     def _look(self) -> None:
         """A device has changed: look at all of them."""

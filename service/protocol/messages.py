@@ -55,7 +55,10 @@ class Hello(Struct, tag=True, array_like=True):
 class Submit(Struct, tag=True, array_like=True):
     """Work: rows of one model and one kind.
 
-    score, explain, encode: ``arrays["items"]`` (N, *S). decode: ``arrays["latents"]`` (N, *Z). sample: ``n`` items.
+    score, explain, encode: ``arrays["items"]`` (N, *S). decode: ``arrays["latents"]`` (N, *Z). sample: ``n`` items,
+    the first of which is draw ``first`` of the seed.
+    score of a model with ``ModelInfo.pictures``: pictures filled up to one size, and ``arrays["sides"]`` (N, 2), the
+    height and width of each; without these they fill the arrays.
     inpaint: ``n`` completions of ``arrays["items"]`` (1, *S) where ``arrays["hidden"]`` (1, *S) is true.
     """
 
@@ -72,6 +75,7 @@ class Submit(Struct, tag=True, array_like=True):
     task: TaskKey | None = None
     tenant: Tenant | None = None
     """Whose work it is, where clients show keys."""
+    first: int = 0
 
     @property
     def cost(self) -> int:
@@ -82,7 +86,14 @@ class Submit(Struct, tag=True, array_like=True):
             return self.n
         if self.kind == "explain":  # each column of each row is varied
             return self.arrays["items"].size
+        if "sides" in self.arrays:
+            return picture_cost(self.arrays["sides"])
         return len(next(iter(self.arrays.values())))
+
+
+def picture_cost(sides: np.ndarray[Any, Any]) -> int:
+    """Item-ticks of pictures with these sides (N, 2): one for each 64x64 pixels begun."""
+    return int((-(-sides.astype(np.int64).prod(axis=1) // 4096)).sum())
 
 
 class Cancel(Struct, tag=True, array_like=True):
@@ -145,6 +156,16 @@ class Stats(Struct, tag=True, array_like=True):
     id: int
 
 
+class Drift(Struct, tag=True, array_like=True):
+    """Ask how the live items of a model differ from its calibrating ones.
+
+    Answered with ``Told``: a JSON list of ``ModelDrift``, one a device; or with ``Failed``.
+    """
+
+    id: int
+    model: str
+
+
 class Ping(Struct, tag=True, array_like=True):
     """Answered between two ticks with ``Told``: a device that does not answer hangs."""
 
@@ -157,7 +178,7 @@ class Gone(Struct, tag=True, array_like=True):
     peer: str
 
 
-Request = Submit | Follow | Claim | StopTask | Load | Unload | Read | Stats | Ping
+Request = Submit | Follow | Claim | StopTask | Load | Unload | Read | Stats | Drift | Ping
 """A message that bears a number and is answered."""
 Up = Hello | Cancel | Gone | Request
 

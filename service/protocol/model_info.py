@@ -21,6 +21,14 @@ class TestInfo(Struct, frozen=True):
     statistics: tuple[str, ...]
 
 
+class ScoreHistogram(Struct, frozen=True):
+    """How many held-out items have a nonconformity score between each two edges; the last bin holds its upper edge."""
+
+    edges: tuple[float, ...]
+    """Ascending, one more than ``counts``."""
+    counts: tuple[int, ...]
+
+
 class CalibrationInfo(Struct, frozen=True):
     """What the p-values of a model rest on."""
 
@@ -35,6 +43,8 @@ class CalibrationInfo(Struct, frozen=True):
     """AUROC and false-positive rate at 95 % detection against each foreign set, measured at publish."""
     folds: int | None = None
     """Members of a table's cross-conformal p-values; None for a calibration by kernel densities of statistics."""
+    histogram: ScoreHistogram | None = None
+    """Of the ``reference`` held-out items that p-values rank an item among."""
 
     @property
     def smallest_p_value(self) -> float:
@@ -54,6 +64,17 @@ class MapInfo(Struct, frozen=True):
     """Whether too likely places count as strange too."""
     relative: bool
     """Whether places that are hard to code may be less likely."""
+
+
+class PicturesInfo(Struct, frozen=True):
+    """How a model that scores pictures of any size prepares each picture, and the sizes that it was calibrated on."""
+
+    longest: int
+    """Pixels of the longer side at most: larger pictures are scaled down, their proportions kept."""
+    bits: int
+    """Bits in use of grey pictures with 16 bits a pixel."""
+    shortest_side: int
+    longest_side: int
 
 
 class ModelInfo(Struct, frozen=True):
@@ -89,6 +110,8 @@ class ModelInfo(Struct, frozen=True):
     """The columns of the table that a vector is a row of; None for images, and for vectors without a schema."""
     map: MapInfo | None = None
     """None where the model has no map of where a picture is strange."""
+    pictures: PicturesInfo | None = None
+    """Of a model that scores pictures of any size. Its item shape is that of what it draws and fills in."""
 
     @property
     def reference(self) -> str:

@@ -10,6 +10,7 @@ from sluice_client import Client
 
 from tests.service.helpers import DIGITS, POINTS, publish_calibrated, publish_small
 from tests.service.servers import Server, serving
+from tests.service.tables import publish_homes
 
 TOKEN = "a-token-of-the-tests-" + "0" * 20
 MAX_ITEMS, MAX_N = 600, 100
@@ -22,11 +23,12 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`digits` (8x8 images, the default) and `points` (vectors of two) with p-values, and `plain` images without."""
+    """`digits` (8x8 images, the default) and `points` (vectors) with p-values, `plain` images without, rows `homes`."""
     root = tmp_path_factory.mktemp("client-store")
     publish_calibrated(root, "digits", DIGITS)
     publish_calibrated(root, "points", POINTS)
     publish_small(root, "plain", DIGITS)
+    publish_homes(root)
     return root
 
 

@@ -27,7 +27,7 @@ async def test_every_call_gives_what_the_other_client_gives(server: Server, clie
         assert np.array_equal(drawn, client.sample(150, seed=4))
         assert np.array_equal(scores.p_value, client.score(pixels).p_value)
         assert np.array_equal(await beside.decode(latents), pixels)
-        assert sorted(models.names) == ["digits", "plain", "points"]
+        assert sorted(models.names) == ["digits", "homes", "plain", "points"]
         assert (await beside.model("points")).version == 2
         assert await beside.card("points") == client.card("points")
         with pytest.raises(ServiceError) as refused:
@@ -67,7 +67,7 @@ async def test_a_key_of_the_service_opens_it(store: Path, tmp_path: Path, monkey
         monkeypatch.setenv("SLUICE_API_KEY", key)
         async with AsyncClient("http://sluice", transport=transport) as known:
             assert len(await known.sample(1)) == 1
-            assert len(await known.models()) == 3
+            assert len(await known.models()) == 4
             with pytest.raises(ServiceError) as forbidden:
                 await known.load("points")
             assert forbidden.value.status == 403

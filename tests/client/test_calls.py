@@ -95,7 +95,7 @@ def test_without_calibration_there_are_likelihoods_and_no_guesses(client: Client
 
 def test_models_are_listed_described_and_found_by_name(client: Client) -> None:
     models = client.models()
-    assert sorted(models.names) == ["digits", "plain", "points"]
+    assert sorted(models.names) == ["digits", "homes", "plain", "points"]
     assert models["digits"].default
     assert models["points@2"] == models["points"]
     assert (models["digits"].item_shape, models["digits"].is_image) == ((8, 8), True)

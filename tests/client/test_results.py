@@ -13,6 +13,7 @@ from sluice_client import Client
 
 from tests.client.transports import Scripted, client_of
 from tests.service.helpers import images, npy
+from tests.service.servers import Server
 
 
 def _opened(data: bytes | None) -> Image.Image:
@@ -91,6 +92,25 @@ def test_an_item_beyond_the_model_has_no_figures_and_a_reason(client: Client) ->
     assert found[0]["log_likelihood"] is None
     assert "not finite" in repr(found)
     assert np.isfinite(found.log_likelihood[1])
+
+
+def test_maps_and_regions_are_those_of_the_service(client: Client, server: Server) -> None:
+    items = images(3)
+    items[1, 2:6, 2:6] = 255
+    answer = server.post(
+        "/score?map=true",
+        content=npy(items),
+        headers={"content-type": "application/x-npy", "accept": "application/x-npy"},
+    )
+    assert npy(client.map(items).array) == answer.content
+    assert _opened(client.map(items)._repr_png_()).width > 300
+    found = client.score(items, regions=True, alpha=0.5)
+    told = server.post(
+        "/score?map=true&alpha=0.5", content=npy(items), headers={"content-type": "application/x-npy"}
+    ).json()["items"]
+    assert found["regions"].tolist() == [item["regions"] for item in told]
+    assert "regions" not in client.score(items).columns
+    assert "map" in repr(client.map(items)).lower()
 
 
 def test_maps_are_asked_for_as_numbers_and_shown_in_colours() -> None:

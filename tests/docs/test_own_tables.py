@@ -88,11 +88,9 @@ def test_a_file_is_scored_row_by_row(folder: Path, trained: Result, monkeypatch:
 async def test_the_requests_are_answered(folder: Path, trained: Result) -> None:
     async with running(folder / "models") as service:
         answers = [await _curl(service.http, line, folder) for line in COMMANDS if line.startswith("curl")]
-    file, verdict, drawn, completed = answers
-    scored = file.json()["items"]
-    assert len(scored) == 20
-    assert [place for place, item in enumerate(scored) if item["log_likelihood"] is None] == [7]
-    assert "column 'line' 'east' is not one of" in scored[7]["reason"]
+    refused, verdict, drawn, completed = answers
+    assert refused.status_code == 422
+    assert "item 7: column 'line' 'east' is not one of" in refused.json()["detail"]
     assert verdict.json()["items"][0]["log_likelihood"] is not None
     assert len(list(csv.DictReader(drawn.text.splitlines()))) == 3
     assert 9 < completed.json()["items"][0]["pixels"]["current"] < 15

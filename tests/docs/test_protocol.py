@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.service.servers import ROOT, Server, serving, wait_until
+from tests.service.tables import publish_homes
 
 ADDRESS = "localhost:8000"
 
@@ -34,6 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def store(folder: Path) -> Path:
     shutil.copytree(ROOT / "model_store" / "models" / "moons", folder / "store" / "moons")
+    publish_homes(folder / "store")  # the table of the page's example
     return folder / "store"
 
 
@@ -44,13 +46,14 @@ def server(store: Path, folder: Path) -> Iterator[Server]:
 
 
 def test_python_of_the_protocol_page(server: Server) -> None:
-    (code,) = blocks("protocol.md", "python")
+    code = "\n".join(blocks("protocol.md", "python"))
     told = io.StringIO()
     with contextlib.redirect_stdout(told):
         exec(code.replace(ADDRESS, server.address.removeprefix("http://")), {})
-    likelihoods, shape = told.getvalue().splitlines()
+    likelihoods, shape, of_homes = told.getvalue().splitlines()
     assert re.fullmatch(r"\[ *-?\d+\.\d+ +-?\d+\.\d+\] \[(False| True) +True\]", likelihoods)
     assert shape == "(16, 2)"
+    assert len([float(number) for number in of_homes.strip("[]").split()]) == 2, of_homes
 
 
 def test_curl_of_the_protocol_page(server: Server) -> None:
@@ -85,7 +88,7 @@ def test_commands_of_the_keys_page(store: Path, tmp_path: Path) -> None:
     assert key.startswith("sluice_")
     assert listed.startswith("laptop  scopes=infer,read")
     file = tmp_path / "sluice-keys.json"
-    with serving(store, tmp_path / "log", ready=False, keys_file=file, host="0.0.0.0") as server:
+    with serving(store, tmp_path / "log", ready=False, keys_file=file, host="0.0.0.0", default_model="moons") as server:
         wait_until(lambda: server.get("/health/ready") == 200)
         assert server.get("/models") == 401
         for line in use.splitlines():

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.service.servers import Server
+from tests.reliability.figures import Proof
+from tests.service.servers import Server, wait_until
 
 
 @dataclass
@@ -53,9 +54,27 @@ def probing(server: Server, path: str = "/health/live") -> Iterator[Probes]:
         thread.join()
 
 
+def processes(server: Server) -> set[int]:
+    """The api processes and the device processes of a service."""
+    found = server.children("service.api") | server.children("service.device")
+    assert found
+    return found
+
+
 def memory(pid: int, what: str = "VmHWM") -> int:
     """Bytes of memory that a process holds: VmRSS now, VmHWM at most so far."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith(what):
             return int(line.split()[1]) * 1024
     raise AssertionError(what)
+
+
+def settled(server: Server, proof: Proof) -> None:
+    """Nothing is left of the load."""
+    for gauge in ("sluice_queue_jobs", "sluice_queue_item_ticks"):
+        try:
+            wait_until(lambda name=gauge: server.metric(name) == 0, 10)  # type: ignore[misc]
+        except AssertionError:
+            proof.expect(False, f"{gauge} is {server.metric(gauge)}")
+    # The question itself is one.
+    proof.expect(server.metric("sluice_requests_in_flight") <= 1, "requests in flight are counted that are over")

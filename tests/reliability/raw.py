@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
+from tests.reliability import figures
 from tests.service.servers import Server
 
 
@@ -20,6 +21,7 @@ def crowd(server: Server, count: int, begin: bytes, source: str = "127.0.0.1") -
     """Connections that have each sent ``begin``."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(connected(server, source)) for _ in range(count)]
+        figures.current().injected(count)
         for one in sockets:
             with suppress(OSError):
                 one.sendall(begin)
@@ -42,6 +44,7 @@ def status(text: bytes) -> int:
 
 def asked(server: Server, text: bytes, source: str = "127.0.0.1") -> bytes:
     """What comes back for some bytes, sent as far as the other side takes them."""
+    figures.current().sent()
     with connected(server, source) as one:
         with suppress(ConnectionError):
             one.sendall(text)

@@ -1,36 +1,28 @@
-"""A temporary directory without room: requests are answered all the same, and no process dies."""
+"""Disks without room, and stores that may not be written to: requests are answered all the same."""
 
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
+from model_store import Store
 from service.api.metric_files import AllocatedFile
+from tests.reliability.figures import Proof
 from tests.reliability.markers import LONG
+from tests.reliability.mounts import fill, make_read_only, mounted
+from tests.service.helpers import DIGITS, publish_small, running
 from tests.service.servers import WAIT, serving
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of half a megabyte."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = shutil.which("mount")
-    if sys.platform != "linux" or mount is None or os.geteuid() != 0:
-        pytest.skip("only root may mount")
-    if subprocess.run([mount, "-t", "tmpfs", "-o", "size=512k", "tmpfs", disk], capture_output=True).returncode:
-        pytest.skip("this system lets nobody mount")
-    try:
+    with mounted(tmp_path / "disk", "512k") as disk:
         yield disk
-    finally:
-        subprocess.run(["umount", "--lazy", disk], check=True)
 
 
 @pytest.mark.parametrize("full_at_start", [False, pytest.param(True, marks=LONG)])
@@ -75,10 +67,31 @@ def test_counts_without_room_are_kept_in_the_process(tmp_path: Path, monkeypatch
     assert not (tmp_path / "other.db").exists()
 
 
-def fill(disk: Path) -> None:
-    with (disk / "fill").open("ab", buffering=0) as file:
-        try:
-            while True:
-                file.write(b"a" * 4096)
-        except OSError:
-            return
+TOKEN = "the administrator of a test, who may load and unload"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("trouble", [make_read_only, fill])
+async def test_a_store_that_cannot_be_written_to_serves_and_takes_no_half_version(
+    tmp_path: Path, trouble: Callable[[Path], None], proof: Proof
+) -> None:
+    (tmp_path / "token").write_text(TOKEN)
+    with mounted(tmp_path / "disk", "2m") as disk:
+        root = disk / "store"
+        for seed in (0, 1):
+            publish_small(root, "digits", DIGITS, seed)
+        Store(root).set_alias("digits", "default", 1)
+        async with running(root, admin_token_file=tmp_path / "token") as service:
+            Store(root).set_alias("digits", "default", 2)
+            trouble(disk)
+            proof.injected()
+            with pytest.raises(OSError, match=r"Read-only|No space"):
+                publish_small(root, "digits", DIGITS, seed=2)
+            proof.expect({path.name for path in (root / "digits").iterdir()} == {"1", "2", "aliases.json"}, "remains")
+            proof.expect(Store(root).aliases("digits") == {"default": 2}, "the alias moved")
+            proof.expect((await service.http.post("/sample")).headers["x-sluice-model"] == "digits@1", "it serves")
+            url, headers = "/v2/repository/models/digits/load", {"authorization": f"Bearer {TOKEN}"}
+            loaded = await service.http.post(url, headers=headers)
+            proof.expect(loaded.json() == {"model": "digits@2"}, f"loading answered {loaded.text}")
+            proof.expect((await service.http.post("/sample")).headers["x-sluice-model"] == "digits@2", "it serves")
+    proof.hold()

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from model_store import Store, drafts
+from tests.reliability.figures import Proof
 from tests.reliability.markers import LONG
 from tests.service.helpers import DIGITS, publish_small
 from tests.service.servers import ROOT
@@ -59,7 +60,7 @@ print(calls)
 
 @pytest.mark.parametrize("stride", [12, pytest.param(1, marks=LONG)])
 def test_a_publisher_killed_between_any_two_system_calls_leaves_a_whole_store(
-    tmp_path: Path, stride: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, stride: int, monkeypatch: pytest.MonkeyPatch, proof: Proof
 ) -> None:
     monkeypatch.setattr(drafts, "_YOUNG", 0.0)
     done = subprocess.run(
@@ -73,6 +74,7 @@ def test_a_publisher_killed_between_any_two_system_calls_leaves_a_whole_store(
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 20, "the calls were seen"
     stores = sorted(tmp_path.glob("killed-*"))
+    proof.injected(len(stores))
     left = 0
     for root in stores:
         store = Store(root)

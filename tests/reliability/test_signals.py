@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.reliability.figures import Proof
 from tests.reliability.markers import LONG
 from tests.service.servers import serving, wait_until
 
@@ -20,7 +21,9 @@ CLIENTS = 12
 
 @pytest.mark.parametrize("round_", [0, *(pytest.param(number, marks=LONG) for number in range(1, 5))])
 @pytest.mark.parametrize("processes", [2, pytest.param(1, marks=LONG)])
-def test_no_request_is_cut_when_the_listeners_close(store: Path, tmp_path: Path, processes: int, round_: int) -> None:
+def test_no_request_is_cut_when_the_listeners_close(
+    store: Path, tmp_path: Path, processes: int, round_: int, proof: Proof
+) -> None:
     with serving(store, tmp_path / "log", drain_delay=0, api_processes=processes) as server:
         wait_until(lambda: len(server.children("service.api")) == processes)
         cut: list[str] = []
@@ -44,6 +47,7 @@ def test_no_request_is_cut_when_the_listeners_close(store: Path, tmp_path: Path,
             thread.start()
         wait_until(lambda: all(count > 1 for count in answered))
         server.process.send_signal(signal.SIGTERM)
+        proof.injected()
         for thread in clients:
             thread.join(60)
         assert server.exit_code() == 0

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from model_store import Store
-from tests.reliability.markers import LONG
+from tests.reliability.damage import DAMAGES, MANIFEST, edit
+from tests.reliability.figures import Proof
+from tests.reliability.markers import LONG, share_of
 from tests.service.helpers import DIGITS, assert_problem, publish_small, running
 
 pytestmark = pytest.mark.anyio
@@ -103,3 +107,33 @@ async def test_each_model_is_looked_up_once_however_many_there_are(
         assert scans <= 3
         assert len((await service.http.get("/models")).json()["refused"]) == count
         assert (await service.http.post("/sample?model=digits")).status_code == 200
+
+
+@pytest.mark.parametrize("count", [20, pytest.param(share_of(2000), marks=LONG)])
+async def test_in_a_store_that_is_half_broken_the_other_half_serves(tmp_path: Path, count: int, proof: Proof) -> None:
+    root, pristine = tmp_path / "store", tmp_path / "pristine"
+    publish_small(pristine, "whole", DIGITS)
+    whole = pristine / "whole"
+    damages = list(DAMAGES.items())
+    for number in range(count):
+        name = f"{'whole' if number % 2 else 'broken'}-{number}"
+        shutil.copytree(whole, root / name)
+        edit(root / name / "1", lambda manifest, name=name: manifest.__setitem__("name", name))  # type: ignore[misc]
+        if not number % 2:
+            folder = tmp_path / f"outside-{number}"
+            folder.mkdir()
+            damages[number // 2 % len(damages)][1](root / name / "1", folder / "executed")
+            proof.injected()
+    async with asyncio.timeout(600), running(root) as service:
+        listed = (await service.http.get("/models")).json()
+        names = {model["name"] for model in listed["models"]}
+        proof.expect(names == {f"whole-{number}" for number in range(1, count, 2)}, "every whole model serves")
+        unlisted = {f"broken-{number}" for number in range(0, count, 2)} - {one["name"] for one in listed["refused"]}
+        # Where the manifest is missing there is no version, and nothing that could be refused.
+        proof.expect(all(not (root / name / "1" / MANIFEST).exists() for name in unlisted), "every other is refused")
+        for name in list(names)[:50]:
+            answer = await service.http.post(f"/sample?model={name}")
+            proof.expect(answer.status_code == 200, f"{name}: {answer.text}")
+        proof.expect((await service.http.get("/health/ready")).status_code == 200, "ready")
+    proof.expect(not list(tmp_path.glob("outside-*/executed")), "code was executed")
+    proof.hold()

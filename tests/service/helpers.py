@@ -166,7 +166,7 @@ Start = Callable[..., AbstractAsyncContextManager[Running]]
 
 
 @asynccontextmanager
-async def running(store: Path, *, loaded: bool = True, **settings: Any) -> AsyncIterator[Running]:
+async def running(store: Path | str, *, loaded: bool = True, **settings: Any) -> AsyncIterator[Running]:
     """A service over a store, once every model of it is ``loaded``; ``settings`` are fields of Settings."""
     chosen = Settings(store=store, device="cpu", **settings)
     loop, device = in_process(chosen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import numpy as np
 import torch
 
 from flows import Flow, build
-from model_store import Publication, publish
+from flows.anomaly import CrossCalibration
+from model_store import CalibrationEvidence, Publication, publish
 from tables import Column, Schema
 
 SCHEMA = Schema(
@@ -28,8 +30,8 @@ ROWS: list[dict[str, Any]] = [
 CSV = {"content-type": "text/csv"}
 
 
-def publish_homes(root: Path) -> Flow:
-    """Publish `homes`, a flow of the schema's rows that was initialised and never trained."""
+def publish_homes(root: Path, calibrated: bool = False) -> Flow:
+    """Publish `homes`, a flow of the schema's rows that was initialised and never trained; with p-values if asked."""
     generator = np.random.default_rng(0)
     rooms = generator.integers(1, 8, 500)
     numbers = np.stack(
@@ -48,9 +50,22 @@ def publish_homes(root: Path) -> Flow:
         flow = build("table", (4,), arguments)
     flow.fit_completion(items)
     flow.initialise(flow.to_continuous(items))
+    calibration = None
+    if calibrated:
+        folds, members = torch.arange(len(items)) % 5, [copy.deepcopy(flow.eval()) for _ in range(5)]
+        calibration = CalibrationEvidence(
+            calibration=CrossCalibration.of(members, flow.to_continuous(items), folds), source="made-up homes"
+        )
     publish(
         root,
         "homes",
-        Publication(flow=flow, architecture="table", arguments=arguments, golden_items=items[:4], table=SCHEMA),
+        Publication(
+            flow=flow,
+            architecture="table",
+            arguments=arguments,
+            golden_items=items[:4],
+            table=SCHEMA,
+            calibration=calibration,
+        ),
     )
     return flow

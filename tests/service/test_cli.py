@@ -61,7 +61,10 @@ def test_every_command_is_listed_and_explains_itself_with_examples_and_exit_code
         assert f"\n  sluice {command}" in told.output.partition("Examples:")[2]
         codes = told.output.partition("Exit codes:")[2]
         assert all(f"\n  {code}" in codes for code in (0, 1, 2, 130))
-    assert runner.invoke(main, ["models", "show", "--help"]).exit_code == 0
+    for group, command in (("models", "show"), ("keys", "create"), ("keys", "list"), ("keys", "revoke")):
+        explained = runner.invoke(main, [group, command, "--help"]).output
+        assert f"\n  sluice {group} {command}" in explained.partition("Examples:")[2]
+        assert all(f"\n  {code}" in explained.partition("Exit codes:")[2] for code in (0, 1, 2, 130))
     assert runner.invoke(main, ["--version"]).exit_code == 0
 
 
@@ -90,7 +93,7 @@ def test_a_shell_completes_commands_and_options() -> None:
     assert "_SLUICE_COMPLETE=bash_complete" in script.stdout
     words = {"COMP_WORDS": "sluice s", "COMP_CWORD": "1"}
     found = _run("-c", code, _SLUICE_COMPLETE="bash_complete", **words)
-    assert found.stdout.split() == ["plain,serve", "plain,sample", "plain,score"]
+    assert found.stdout.split() == ["plain,serve", "plain,sample", "plain,score", "plain,sign"]
     words = {"COMP_WORDS": "sluice sample --te", "COMP_CWORD": "2"}
     assert _run("-c", code, _SLUICE_COMPLETE="bash_complete", **words).stdout.split() == ["plain,--temperature"]
 

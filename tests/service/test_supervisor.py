@@ -276,3 +276,19 @@ def test_an_application_alone_starts_its_own_device_and_starts_it_again(store: P
         server.process.send_signal(signal.SIGTERM)
         server.exit_code()
         wait_until(lambda: not alive(device), 20)
+
+
+def test_metrics_have_a_listener_of_their_own_where_a_port_is_named(store: Path, log: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with serving(store, log, ready=False, metrics_port=port, access_log=True, drain_delay=0) as server:
+        own = f"http://127.0.0.1:{port}"
+        wait_until(lambda: server.get("/health/ready") == 200)
+        assert "sluice_ready 1.0" in httpx.get(f"{own}/metrics", timeout=WAIT).text
+        assert httpx.get(f"{own}/models", timeout=WAIT).status_code == 404
+        assert (server.get("/metrics"), server.get("/models")) == (404, 200)
+        server.process.send_signal(signal.SIGTERM)
+        assert server.exit_code(30) == 0
+    assert "GET /models 200 in" in log.read_text()
+    assert "/health" not in log.read_text()

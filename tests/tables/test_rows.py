@@ -104,3 +104,10 @@ def test_numbers_become_cells_again() -> None:
     cells = [cell_of(column, number) for column, number in zip(SCHEMA.columns, NUMBERS, strict=True)]
     assert cells == [171.5, 3, "red", "2024-01-02"]
     assert cell_of(SCHEMA.columns[0], math.nan) is None
+
+
+def test_a_time_may_be_iso_where_a_column_is_written_otherwise() -> None:
+    schema = Schema((Column("sold", "time", resolution=1.0, high=19_900.0, unit="day", format="%d.%m.%Y"),))
+    rows = rows_of_objects(schema, [{"sold": text} for text in ("02.01.2024", "2024-01-02", "2024-01-02T00:00:00")])
+    assert rows.numbers.ravel().tolist() == [19_724.0] * 3
+    assert "a time such as 31.12.2024" in str(rows_of_objects(schema, [{"sold": "01/02/2024"}]).faults[0])

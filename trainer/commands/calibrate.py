@@ -61,4 +61,4 @@ def main(
         published = (with_map if only_map else recalibrated)(root, loaded, ordinary)
     except (TrainerError, model_store.StoreError) as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"published {published.name}@{published.version} at {published.path}")
+    click.echo(f"published {published.name}@{published.version} at {published.place}")

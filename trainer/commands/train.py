@@ -17,9 +17,11 @@ from tables.loading import Wishes
 from trainer.commands.options import data_dir_option, device_option, store_option
 from trainer.commands.table_report import told
 from trainer.commands.tables import Stopped, kind_of, names_of, options_of, sized, trained_and_published
+from trainer.commands.train_pictures import train_pictures
 from trainer.data import OwnData
 from trainer.errors import TrainerError
 from trainer.presets import PRESETS, Precision, Preset
+from trainer.presets.pictures import PICTURES
 from trainer.run.device import choose_device, choose_precision
 from trainer.run.ranks import Ranks, joined
 from trainer.run.settings import Computing, RunSettings
@@ -33,6 +35,7 @@ Examples:
   sluice-train mnist-nice --limit 2000 --epochs 2 --no-publish
   sluice-train table --data measurements.csv
   sluice-train table --data machines.csv.gz --label failed --drop serial --kind line=category
+  sluice-train pictures --data good-pictures --minutes 15 --name my-part
   sluice-train images-nice --data folder-of-pictures --name my-pictures
   sluice-train cifar10 --minutes 30 --device cuda
   torchrun --nproc-per-node 8 --no-python sluice-train cifar10-nice
@@ -81,6 +84,15 @@ Exit codes:
     help="A budget of wall-clock time for the whole run, in place of epochs: the schedule follows it, and the run ends "
     "inside it, with the model published.",
 )
+@click.option(
+    "--size",
+    type=click.IntRange(min=16, max=4096),
+    help="Of `pictures`: pixels of the longer side to work at, at most.  [default: 256, or less where the pictures are "
+    "smaller]",
+)
+@click.option(
+    "--steps", type=click.IntRange(min=1), help="Of `pictures`: training steps of each flow, in place of --minutes."
+)
 @click.option("--batch-size", type=click.IntRange(min=1), help="Items in a step, instead of the preset's.")
 @store_option
 @click.option("--name", help="Name to publish under, instead of the preset's or your data's.")
@@ -110,7 +122,6 @@ Exit codes:
     help="What the nets multiply in while training, instead of the preset's; auto takes bfloat16 where the device is "
     "fast at it.",
 )
-@click.option("--compile", "compiled", is_flag=True, help="Compile the flow before the first step.")
 @click.option(
     "--graph/--no-graph",
     default=True,
@@ -144,6 +155,8 @@ def main(
     header: bool | None,
     epochs: int | None,
     minutes: float | None,
+    size: int | None,
+    steps: int | None,
     batch_size: int | None,
     store: Path | None,
     name: str | None,
@@ -153,7 +166,6 @@ def main(
     device: str,
     seed: int,
     precision: Precision | None,
-    compiled: bool,
     graph: bool,
     limit: int | None,
     neighbours: bool,
@@ -174,6 +186,29 @@ def main(
             "--columns, --drop, --label, --kind and --header are for a table of your own: see --data"
         )
     chosen = PRESETS[preset]
+    if preset == PICTURES.name:
+        unused = {"--epochs": epochs, "--batch-size": batch_size, "--limit": limit, "--columns": wishes != Wishes()}
+        if given := [option for option, value in unused.items() if value]:
+            raise click.UsageError(f"{', '.join(given)} is not for pictures; see --minutes, --steps and --size")
+        train_pictures(
+            own_path,
+            size=size,
+            minutes=minutes,
+            steps=steps,
+            store=(store or model_store.default_root()) if publish else None,
+            name=name,
+            run_dir=run_dir,
+            resume=resume,
+            device=device,
+            seed=seed,
+            precision=precision,
+            graph=graph,
+            as_json=as_json,
+            console=console,
+        )
+        return
+    if size is not None or steps is not None:
+        raise click.UsageError("--size and --steps are for the preset pictures")
     if own_path is not None:
         own = OwnData(own_path, wishes)
         chosen = dataclasses.replace(chosen, data=own, model=own.name)
@@ -197,9 +232,7 @@ def main(
                 data_dir=data_dir,
                 seed=seed,
                 limit=limit,
-                computing=Computing(
-                    precision=choose_precision(chosen.precision, ranks.device), compile=compiled, graph=graph
-                ),
+                computing=Computing(precision=choose_precision(chosen.precision, ranks.device), graph=graph),
                 resume=resume,
                 tensorboard=tensorboard,
                 command=_command(chosen, seed, limit, ranks),
@@ -219,18 +252,18 @@ def main(
             "again: it continues from the last state that was written"
         ) from error
     if as_json:
-        at = published and {"name": published.name, "version": published.version, "path": str(published.path)}
+        at = published and {"name": published.name, "version": published.version, "path": published.place}
         if at and published and published.new:
             at["verdicts"] = published.verdicts
         click.echo(json.dumps({"test": dataclasses.asdict(quality), "published": at}, indent=1))
         return
     click.echo(f"test: {quality}")
     if published and published.new:
-        click.echo(f"published {published.name}@{published.version} at {published.path}")
+        click.echo(f"published {published.name}@{published.version} at {published.place}")
         click.echo(published.verdicts)
     elif published:
         click.echo(
-            f"this run is published already, as {published.name}@{published.version} at {published.path}; "
+            f"this run is published already, as {published.name}@{published.version} at {published.place}; "
             "--fresh trains it anew"
         )
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from trainer.errors import DataError
 
-_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm"})
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm"})
 _GREY = frozenset({"1", "L"})
 _COLOUR = frozenset({"RGB", "P", "CMYK", "YCbCr", "HSV", "LAB"})
 
@@ -22,9 +22,9 @@ def read(folder: Path) -> Tensor:
     The result is (N, H, W) uint8 where all pictures are grey, else (N, H, W, 3). Raises DataError with the file's name
     when a picture is damaged, transparent, deeper than 8 bits, or of another size.
     """
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file())
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     if not paths:
-        raise DataError(f"{folder}: holds no pictures ({', '.join(sorted(_SUFFIXES))})")
+        raise DataError(f"{folder}: holds no pictures ({', '.join(sorted(SUFFIXES))})")
     pictures = [_picture(path) for path in paths]
     width, height = pictures[0].size
     for path, picture in zip(paths, pictures, strict=True):

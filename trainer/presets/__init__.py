@@ -12,6 +12,7 @@ from trainer.presets import (
     moons,
     own,
     parabola,
+    pictures,
     spirals,
     svhn,
     table,
@@ -19,7 +20,7 @@ from trainer.presets import (
 )
 from trainer.presets.preset import Precision, Preset, Smoke
 
-_DATA_SETS = (mnist, fashion_mnist, kmnist, cifar10, svhn, tfd, moons, circles, spirals, parabola, own, table)
+_DATA_SETS = (mnist, fashion_mnist, kmnist, cifar10, svhn, tfd, moons, circles, spirals, parabola, own, table, pictures)
 
 PRESETS: dict[str, Preset] = {preset.name: preset for data_set in _DATA_SETS for preset in data_set.PRESETS}
 

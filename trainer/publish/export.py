@@ -25,7 +25,7 @@ from trainer.publish.calibration import calibration_evidence, source_of
 from trainer.publish.initial_draws import initial_draws
 from trainer.publish.map_calibration import map_evidence
 from trainer.publish.row_calibration import row_calibration
-from trainer.report import card, pictures
+from trainer.report import card, pictures, verdict_pictures
 from trainer.report.evaluation import Latents, Quality
 from trainer.run.finished import FinishedRun
 from trainer.run.initial_state import arguments_for
@@ -76,12 +76,18 @@ def export(
     }
     if flow.is_image:
         drawn["samples.png"] = pictures.samples(flow, run.settings.seed)
+        drawn["samples-full.png"] = pictures.samples(flow, run.settings.seed, 1.0)
     elif flow.dimensions == 2:
         drawn["density.png"] = pictures.density(flow, complete(flow, splits.test))
     # Columns of a table have units of their own, and bfloat16 would round their values to three digits.
     bfloat16 = None if splits.schema is not None else measure_bfloat16(flow, splits.validation[:PRECISION_ITEMS])
     answering = serving(flow, bfloat16)
     calibration = _calibrated(run, answering, neighbours, say)
+    anomaly_map = map_evidence(answering, splits.calibration, source_of(splits.calibration, preset.data))
+    if calibration is not None:
+        drawn["calibration.png"] = verdict_pictures.calibration(calibration.calibration)
+    if anomaly_map is not None:
+        drawn["map.png"] = verdict_pictures.map_example(answering, anomaly_map.calibration, splits.test)
     publication = Publication(
         flow=flow,
         architecture=preset.architecture,
@@ -95,7 +101,7 @@ def export(
             pictures=drawn,
         ),
         calibration=calibration,
-        map=map_evidence(answering, splits.calibration, source_of(splits.calibration, preset.data)),
+        map=anomaly_map,
         bfloat16=bfloat16,
         draws=initial_draws(flow),
         table=splits.schema,

@@ -33,6 +33,10 @@ class OrdinaryItems(NamedTuple):
 
 def recalibrated(root: Path, model: LoadedModel, ordinary: OrdinaryItems) -> model_store.Published:
     """Publish a model's weights with a new calibration. Raises DataError when the items are too few."""
+    if model.manifest.pictures is not None:
+        raise DataError(
+            f"{model.reference}: scores pictures of any size; sluice-train pictures trains and calibrates it anew"
+        )
     bfloat16 = None
     if model.manifest.table is None:
         bfloat16 = model_store.measure_bfloat16(model.flow, ordinary.held_out[:PRECISION_ITEMS])
@@ -55,6 +59,8 @@ def with_map(root: Path, model: LoadedModel, ordinary: OrdinaryItems) -> model_s
 
     Raises DataError for a model of vectors, and when the pictures are too few.
     """
+    if model.manifest.pictures is not None:
+        raise DataError(f"{model.reference}: has maps already, made with its calibration")
     answering = model_store.serving(model.flow, model.manifest.bfloat16)
     evidence = map_evidence(answering, ordinary.held_out, ordinary.source)
     if evidence is None:

@@ -7,6 +7,7 @@ from string import Template
 
 from flows.anomaly import CrossCalibration
 from model_store import CalibrationEvidence
+from model_store.publication import Figures
 from tables import Schema, kinds
 from trainer.optimisers.schedule import FINAL_SHARE
 from trainer.presets import Preset
@@ -69,7 +70,7 @@ $latents
 ## Verdicts
 
 $verdicts
-
+$verdict_pictures
 ## Limitations
 
 $limitations
@@ -90,7 +91,22 @@ _VECTOR_LIMITATIONS = """\
 
 _CAPTIONS = {
     "samples.png": f"Samples at temperature {SAMPLE_TEMPERATURE}",
+    "samples-full.png": "samples at temperature 1, as the flow has learnt the data",
     "density.png": "The density beside the data",
+}
+
+
+_VERDICT_CAPTIONS = {
+    "calibration.png": "Histogram of the held-out items' nonconformity scores",
+    "map.png": "Pictures with a square pasted in, and the maps of where they are strange",
+}
+_VERDICT_WORDS = {
+    "calibration.png": """\
+An item's p-value is the share of these held-out items that are at least as atypical. To the right of a line an item is
+flagged at that rate.""",
+    "map.png": """\
+Where a picture is strange: test pictures with a square of one grey level, framed, and below them their maps. The colour
+says how rare such a place is among ordinary pictures. These are the first pictures of the test set.""",
 }
 
 
@@ -103,13 +119,13 @@ def write(
     calibration: CalibrationEvidence | None = None,
 ) -> str:
     """The card in Markdown. ``pictures`` are the names of the files that will lie beside it."""
-    flow, preset, splits = run.flow, run.preset, run.splits
+    flow, preset, splits, pictures = run.flow, run.preset, run.splits, list(pictures)
     log_likelihood, standard_error = quality.nats()
     return _CARD.substitute(
         name=name,
         title=preset.data.title,
         licence=preset.data.licence,
-        pictures="".join(f"![{_CAPTIONS[file]}]({file})\n" for file in pictures if file in _CAPTIONS),
+        pictures=_first_pictures(pictures),
         columns=_columns(splits.schema),
         training=f"{len(splits.train):,}",
         validation=f"{len(splits.validation):,}",
@@ -144,8 +160,20 @@ def write(
             else "The density is in the data's own units."
         ),
         verdicts=_verdicts(calibration),
+        verdict_pictures="".join(
+            f"\n{_VERDICT_WORDS[file]}\n\n![{caption}]({file})\n"
+            for file, caption in _VERDICT_CAPTIONS.items()
+            if file in pictures
+        ),
         limitations=_IMAGE_LIMITATIONS if flow.is_image else _VECTOR_LIMITATIONS,
     )
+
+
+def _first_pictures(files: Iterable[str]) -> str:
+    """What the flow has learnt, under a line that says which picture is which."""
+    shown = [file for file in files if file in _CAPTIONS]
+    lines = [f"![{_CAPTIONS[file]}]({file})" for file in shown]
+    return "\n".join([f"{'; '.join(_CAPTIONS[file] for file in shown)}:\n", *lines, ""]) if shown else ""
 
 
 def _verdicts(evidence: CalibrationEvidence | None) -> str:
@@ -165,7 +193,19 @@ def _verdicts(evidence: CalibrationEvidence | None) -> str:
             if calibration.fit
             else "\n\nNo row of the data lies in this model. Quantiles of its columns do."
         )
-    return text
+    return text + _detection(evidence.detection)
+
+
+def _detection(found: Figures) -> str:
+    """A table of how well verdicts tell foreign items from ordinary ones; nothing where it was not measured."""
+    if not found:
+        return ""
+    rows = [f"| {name} | {each['auroc']:.3f} | {each['fpr_at_95_tpr']:.3f} |" for name, each in found.items()]
+    return (
+        "\n\nHow well the p-values tell other items from ordinary ones of the test set, as AUROC, and the share of "
+        "ordinary items\nflagged where 95 of 100 others are:\n\n"
+        "| other items | AUROC | false alarms at 95 % found |\n|---|---:|---:|\n" + "\n".join(rows)
+    )
 
 
 def _reached(n: int) -> str:

@@ -1,35 +1,33 @@
-"""The pictures of a model card, as PNG bytes."""
+"""The pictures of what a flow has learnt, for a model card, as PNG bytes."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
 import numpy as np
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
 from flows import Flow
+from trainer.report.drawing import BLUE, COLOURS, GREY, INK, ORANGE, axes_of, figure_of, png_of
 from trainer.report.evaluation import Latents
 from trainer.run.state import EpochRecord
 
 GRID = 8
 SAMPLE_TEMPERATURE = 0.7
-"""Temperature of the samples shown. Below 1 strokes are more coherent."""
+"""Temperature of the first samples shown, beside those at 1. Below 1 strokes are more coherent."""
 
 
-def samples(flow: Flow, seed: int, temperature: float = SAMPLE_TEMPERATURE) -> bytes:
-    """A grid of 8x8 samples of an image flow, enlarged twofold."""
+def samples(flow: Flow, seed: int, temperature: float = SAMPLE_TEMPERATURE, side: int = GRID) -> bytes:
+    """A grid of ``side`` times ``side`` samples of an image flow, enlarged twofold."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        items = flow.to_items(flow.sample(GRID * GRID, generator, temperature)).cpu().numpy()
+        items = flow.to_items(flow.sample(side * side, generator, temperature)).cpu().numpy()
     height, width, *channels = items.shape[1:]
-    rows = items.reshape(GRID, GRID, height, width, *channels).swapaxes(1, 2)
-    sheet = Image.fromarray(rows.reshape(GRID * height, GRID * width, *channels))
-    return _png_of(sheet.resize((sheet.width * 2, sheet.height * 2), Image.Resampling.NEAREST))
+    rows = items.reshape(side, side, height, width, *channels).swapaxes(1, 2)
+    sheet = Image.fromarray(rows.reshape(side * height, side * width, *channels))
+    return png_of(sheet.resize((sheet.width * 2, sheet.height * 2), Image.Resampling.NEAREST))
 
 
 def density(flow: Flow, data: Tensor, resolution: int = 200) -> bytes:
@@ -43,62 +41,52 @@ def density(flow: Flow, data: Tensor, resolution: int = 200) -> bytes:
     with torch.no_grad():
         heights = flow.log_prob(points).exp().reshape(resolution, resolution).T.cpu()
     extent = (float(x[0]), float(x[-1]), float(y[0]), float(y[-1]))
-    figure = Figure(figsize=(9, 4.5), layout="constrained")
+    figure = figure_of(9, 4.5)
     left, right = figure.subplots(1, 2, sharex=True, sharey=True)
     left.set(title="density", aspect="equal")
-    left.imshow(heights.numpy(), origin="lower", extent=extent, vmax=float(heights.quantile(0.995)))
+    left.imshow(heights.numpy(), origin="lower", extent=extent, vmax=float(heights.quantile(0.995)), cmap=COLOURS)
     right.set(title="data", aspect="equal", xlim=extent[:2], ylim=extent[2:])
-    right.scatter(*data[:5000].T.numpy(), s=1, alpha=0.4)
-    return _png_of(figure)
+    right.scatter(*data[:5000].T.numpy(), s=1, alpha=0.4, color=BLUE)
+    return png_of(figure)
 
 
 def curve(history: Sequence[EpochRecord], best: EpochRecord) -> bytes:
     """Mean log-likelihood of the training and validation split against the epoch."""
-    figure, axes = _axes("epoch", "mean log-likelihood in nats")
+    figure, axes = axes_of("epoch", "mean log-likelihood in nats")
     epochs = [record.epoch for record in history]
-    axes.plot(epochs, [record.train for record in history], marker=".", label="training, during the epoch")
-    axes.plot(epochs, [record.validation for record in history], marker=".", label="validation")
+    training, validation = [record.train for record in history], [record.validation for record in history]
+    axes.plot(epochs, training, marker=".", linestyle="--", color=ORANGE, label="training, during the epoch")
+    axes.plot(epochs, validation, marker="o", markersize=4, color=BLUE, label="validation")
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.axvline(best.epoch, color="grey", linestyle=":", label="kept")
+    axes.axvline(best.epoch, color=GREY, linestyle=":", label="kept")
     axes.legend()
-    return _png_of(figure)
+    return png_of(figure)
 
 
 def histogram(scores: Tensor) -> bytes:
     """A histogram of log-likelihoods (N,) of test items, without the lowest percent, whose tail is long."""
-    figure, axes = _axes("log-likelihood of a test item in nats", "items")
+    figure, axes = axes_of("log-likelihood of a test item in nats", "items")
     values = scores.numpy()
-    axes.hist(values[values >= np.quantile(values, 0.01)], bins=60)
-    axes.axvline(float(scores.mean()), color="grey", linestyle=":", label="mean of all")
+    axes.hist(values[values >= np.quantile(values, 0.01)], bins=60, color=BLUE)
+    axes.axvline(float(scores.mean()), color=INK, linestyle=":", label="mean of all")
     axes.legend()
-    return _png_of(figure)
+    return png_of(figure)
 
 
 def latents(found: Latents) -> bytes:
     """A histogram of the latents of test items, all dimensions together, with the prior's density."""
-    figure, axes = _axes("latent", "density")
+    figure, axes = axes_of("latent", "density")
     edges = found.prior.quantile(torch.tensor([1e-4, 1 - 1e-4], dtype=torch.float64))
     grid = torch.linspace(float(edges[0]), float(edges[1]), 121)
     counts = torch.histogram(found.values.flatten().float(), grid).hist
-    axes.stairs((counts / (found.values.numel() * grid.diff())).numpy(), grid.numpy(), fill=True, label="test items")
-    axes.plot(grid.numpy(), found.prior.log_density(grid).exp().numpy(), color="black", label="prior")
+    axes.stairs(
+        (counts / (found.values.numel() * grid.diff())).numpy(),
+        grid.numpy(),
+        fill=True,
+        color=BLUE,
+        alpha=0.6,
+        label="test items",
+    )
+    axes.plot(grid.numpy(), found.prior.log_density(grid).exp().numpy(), color=INK, label="prior")
     axes.legend()
-    return _png_of(figure)
-
-
-def _axes(x: str, y: str):  # type: ignore[no-untyped-def]  # matplotlib ships no types
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.subplots()
-    axes.set(xlabel=x, ylabel=y)
-    axes.grid(alpha=0.3)
-    return figure, axes
-
-
-def _png_of(picture: Figure | Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    if isinstance(picture, Image.Image):
-        picture.save(buffer, "png", optimize=True)
-    else:
-        FigureCanvasAgg(picture)
-        picture.savefig(buffer, format="png", dpi=100)
-    return buffer.getvalue()
+    return png_of(figure)

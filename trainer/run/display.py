@@ -1,18 +1,19 @@
-"""What a run shows: a live bar on a terminal, and one plain line for each epoch everywhere else."""
+"""What a run shows: a live curve and a bar on a terminal, and one plain line for each epoch everywhere else."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Protocol
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, SpinnerColumn, TextColumn
-from rich.progress import Progress as Bar
+from rich.progress import Progress as Bars
 
 from flows import Flow, bits_per_dim
 from trainer.presets import Preset
+from trainer.run.curve import Curve
 from trainer.run.state import EpochRecord, Progress
 
 
@@ -93,21 +94,43 @@ class Lines:
         return f"{nats:.1f} nats {bits_per_dim(nats, self.flow.dimensions):.3f} bits/dim"
 
 
-class LiveBar(Lines):
-    """The same lines, above a bar that follows the current epoch."""
+class Live(Bars):
+    """A curve of the run so far above a bar."""
 
-    def __init__(self, console: Console, flow: Flow, preset: Preset, bar: Bar) -> None:
+    curve: Curve | None = None
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        if self.curve is not None:
+            yield self.curve
+        yield from super().get_renderables()
+
+
+class LiveBar(Lines):
+    """The same lines, above a curve of the run and a bar that follows the current epoch."""
+
+    def __init__(self, console: Console, flow: Flow, preset: Preset, bar: Live) -> None:
         super().__init__(console, flow, preset)
         self.bar = bar
+        self.bar.curve = self.curve = Curve()
+        self.sum, self.finite = 0.0, 0
         self.task = bar.add_task("", likelihood="", speed="", left="", skipped="")
 
     def epoch_begins(self, progress: Progress, steps: int) -> None:
         super().epoch_begins(progress, steps)
+        if not self.curve.validation:  # a run that is continued
+            for record in progress.history:
+                self.curve.trained(record.epoch - 0.5, record.train)
+                self.curve.validated(record.epoch, record.validation)
+        self.sum, self.finite = progress.log_likelihood_sum, progress.step - progress.skipped
         self.bar.update(self.task, description=self._epoch(progress.epoch + 1), total=steps, completed=progress.step)
 
     def step_done(self, progress: Progress) -> None:
         super().step_done(progress)
         finite = progress.step - progress.skipped
+        if finite > self.finite:
+            mean = (progress.log_likelihood_sum - self.sum) / (finite - self.finite)
+            self.curve.trained(progress.epoch + progress.step / max(1, self.steps), mean)
+        self.sum, self.finite = progress.log_likelihood_sum, finite
         seconds_a_step = progress.seconds / progress.step
         left = ((self.epochs - progress.epoch) * self.steps - progress.step) * seconds_a_step
         if self.budget is not None:
@@ -121,6 +144,10 @@ class LiveBar(Lines):
             skipped=_skipped(progress.skipped) if progress.skipped else "",
         )
 
+    def epoch_done(self, record: EpochRecord) -> None:
+        self.curve.validated(record.epoch, record.validation)
+        super().epoch_done(record)
+
 
 def _skipped(steps: int) -> str:
     return f"{steps} non-finite steps skipped"
@@ -128,10 +155,10 @@ def _skipped(steps: int) -> str:
 
 @contextmanager
 def display_on(console: Console, flow: Flow, preset: Preset) -> Iterator[Display]:
-    """A display on a console: a live bar on a terminal, plain lines elsewhere."""
+    """A display on a console: a live curve and a bar on a terminal, plain lines elsewhere."""
     if not console.is_terminal:
         yield Lines(console, flow, preset)
         return
     fields = [TextColumn(f"{{task.fields[{name}]}}") for name in _FIELDS]
-    with Bar(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), *fields, console=console) as bar:
+    with Live(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), *fields, console=console) as bar:
         yield LiveBar(console, flow, preset, bar)

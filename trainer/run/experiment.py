@@ -10,6 +10,7 @@ from time import perf_counter
 from rich.console import Console
 
 from trainer import data
+from trainer.data import Splits
 from trainer.errors import TrainerError
 from trainer.presets import Preset
 from trainer.run.display import Display, Several, display_on
@@ -19,6 +20,7 @@ from trainer.run.hooks import Hooks
 from trainer.run.initial_state import fresh_state
 from trainer.run.loop import train
 from trainer.run.ranks import Ranks
+from trainer.run.sample_picture import sample_picture
 from trainer.run.settings import RunSettings
 from trainer.run.state import FILE, TrainingState
 
@@ -50,7 +52,7 @@ def run(
         console.print(f"resuming {settings.run_dir} after {reached}", markup=False)
 
     steps_done = state.progress.epoch * (len(splits.train) // preset.batch_size) + state.progress.step
-    with _displays(preset, settings, state, steps_done, console, ranks) as display:
+    with _displays(preset, settings, state, splits, steps_done, console, ranks) as display:
         hooks = Hooks(
             save=lambda: state.save(settings.run_dir, experiment) if ranks.leads else None,
             say=lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True),
@@ -77,11 +79,19 @@ def run(
 
 @contextmanager
 def _displays(
-    preset: Preset, settings: RunSettings, state: TrainingState, steps_done: int, console: Console, ranks: Ranks
+    preset: Preset,
+    settings: RunSettings,
+    state: TrainingState,
+    splits: Splits,
+    steps_done: int,
+    console: Console,
+    ranks: Ranks,
 ) -> Iterator[Display]:
-    """The display on the console and, where the settings ask for it, the events for TensorBoard."""
+    """The display on the console, a picture of samples and, where the settings ask for it, events for TensorBoard."""
     with ExitStack() as opened:
         displays = [opened.enter_context(display_on(console, state.flow, preset))]
+        if ranks.leads and (picture := sample_picture(settings, state, splits)):
+            displays.append(picture)
         if settings.tensorboard and ranks.leads:
             events = events_in(settings.run_dir / "events", state.flow, preset, steps_done + 1)
             displays.append(opened.enter_context(events))

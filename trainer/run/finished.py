@@ -38,20 +38,21 @@ class FinishedRun:
             "training_items": len(self.splits.train),
             "training_seconds": round(sum(record.seconds for record in self.history), 1),
             "skipped_steps": sum(record.skipped for record in self.history),
-            "device": _device_name(self.flow.device),
+            "device": device_name(self.flow.device),
             "precision": self.settings.computing.precision,
             "torch": torch.__version__,
-            "sluice": _own_version(),
+            "sluice": own_version(),
         }
 
 
-def _device_name(device: torch.device) -> str:
+def device_name(device: torch.device) -> str:
+    """What a device is called, and how many threads compute on a CPU."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
 
 
-def _own_version() -> str:
+def own_version() -> str:
     """The installed version of Sluice; a tree may also run without being installed."""
     try:
         return version("sluice")

@@ -21,6 +21,9 @@ router = APIRouter(tags=["operation"])
 
 _PATIENCE = 5.0
 """Seconds that the metrics of the devices may take; beside a long tick they come after it."""
+_NEWS = 0.5
+"""Seconds that readiness waits for the devices while it knows of no model: an api process that was started again beside
+others must not say that the service is not ready. Less than the second after which orchestrators give up."""
 
 
 @router.get("/health/live", responses=problems(503))
@@ -34,6 +37,8 @@ async def live(service: TheService) -> Response:
 @router.get("/health/ready", responses=problems(503))
 async def ready(service: TheService) -> Response:
     """200 while at least one model is served; 503 while starting or draining."""
+    if service.state is State.STARTING:
+        await service.catch_up(_NEWS)
     state = service.state
     if state is State.READY:
         return JSONResponse({"state": state.value})

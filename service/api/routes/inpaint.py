@@ -46,7 +46,7 @@ async def inpaint(exchange: Exchange, query: InpaintParameters) -> Response:
     respond-async` it is 202 with the `Location` of an inpainting that goes on without the client.
     """
     service = exchange.service
-    model = service.model(query.model)
+    model = await service.model(query.model)
     form = negotiate(exchange.accept, inpainting_forms(model))
     deadline, device = exchange.deadline(), service.device
     with device.queue.reserve() as room:

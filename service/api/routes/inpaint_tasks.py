@@ -40,7 +40,7 @@ async def put(exchange: Exchange, query: InpaintParameters) -> Response:
     """
     service = exchange.service
     name = checked_id(exchange.path_id)
-    model = service.model(query.model)
+    model = await service.model(query.model)
     exchange.deadline()
     with await _room(service, name, query.n * query.steps) as room:
         asked, notes = await asked_for(exchange, query, model, room)

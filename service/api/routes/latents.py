@@ -66,7 +66,7 @@ class DecodeParameters(Parameters):
 async def encode(exchange: Exchange, query: ItemParameters) -> Response:
     """Items to latents z = f(x), with log|det dz/dx| in nats (JSON only)."""
     service = exchange.service
-    model = service.model(query.model)
+    model = await service.model(query.model)
     form = negotiate(exchange.accept, (JSON, NPY))
     deadline = exchange.deadline()
     with service.device.queue.reserve() as room:
@@ -103,7 +103,7 @@ async def encode(exchange: Exchange, query: ItemParameters) -> Response:
 async def decode(exchange: Exchange, query: DecodeParameters) -> Response:
     """Latents to items x = f⁻¹(z), with log|det dx/dz| in nats (JSON only)."""
     service = exchange.service
-    model = service.model(query.model)
+    model = await service.model(query.model)
     form = negotiate(exchange.accept, forms_of(model))
     deadline, most = exchange.deadline(), service.settings.max_items
     with service.device.queue.reserve() as room:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter, Response
+from msgspec import structs
 from pydantic import BaseModel, Field
 
 from service.api.answers import Answer
@@ -57,6 +58,30 @@ class ModelList(BaseModel):
     limits: RequestLimits
 
 
+class HeldOutScores(BaseModel):
+    """How many held-out items score how high: an item's p-value is about the share that scores at least as high.
+
+    Bin i holds the items from ``edges[i]`` up to ``edges[i + 1]``, and the last one those at the last edge too.
+    """
+
+    edges: list[float]
+    counts: list[int]
+
+
+class Mapped(BaseModel):
+    """What the maps of where a picture is strange rest on; `/score?map=true` gives them."""
+
+    source: str
+    reference: int
+    """The n of a region's p-value: none is below 1 / (n + 1)."""
+    aligned: bool
+    """Whether each place is compared with the same place of other pictures."""
+    absolute: bool
+    """Whether too likely places count as strange too."""
+    relative: bool
+    """Whether places that are hard to code may be less likely."""
+
+
 class Calibrated(BaseModel):
     """What the p-values rest on: held-out items, ``fit`` of them for the densities, ``reference`` for the p-values."""
 
@@ -74,6 +99,8 @@ class Calibrated(BaseModel):
     """Of a table's cross-conformal p-values, the number of flows that judge an item; else null."""
     detection: dict[str, dict[str, float]]
     """How well the verdict tells each foreign set from ordinary items: auroc, fpr_at_95_tpr. Measured at publish."""
+    histogram: HeldOutScores | None
+    """The scores that p-values rank an item among."""
 
 
 class Bfloat16(BaseModel):
@@ -87,8 +114,21 @@ class Bfloat16(BaseModel):
     noise: float
 
 
+class AnySize(BaseModel):
+    """How a model that scores pictures of any size prepares each, and the sides of the pictures that calibrate it."""
+
+    longest: int
+    """Pixels of the longer side at most: larger pictures are scaled down, their proportions kept."""
+    bits: int
+    """Bits in use of grey pictures with 16 bits a pixel."""
+    shortest_side: int
+    longest_side: int
+
+
 class ModelDetails(ModelSummary):
     calibration: Calibrated | None
+    map: Mapped | None
+    """Null where the model has no map of where a picture is strange."""
     precision: str
     """What the nets of the flow that answers compute in; everything around them is float32."""
     fallback: str | None
@@ -102,6 +142,8 @@ class ModelDetails(ModelSummary):
     provenance: dict[str, str | int | float]
     published: str
     pictures: list[str]
+    any_size: AnySize | None
+    """Of a model that scores pictures of any size; `item_shape` is then that of what it draws and fills in."""
     table: Schema | None = Field(serialization_alias="schema")
     """The columns of a table's model, in the order of a vector's entries."""
 
@@ -125,10 +167,11 @@ async def list_models(service: TheService) -> ModelList:
 @router.get("/models/{name}")
 async def describe(name: str, service: TheService) -> ModelDetails:
     """One model: shape, architecture, measured quality, provenance, and its pictures' names."""
-    model = service.model(name)
+    model = await service.model(name)
     return ModelDetails(
         **_summary(model, service.device.catalogue),
         calibration=_calibrated(model),
+        map=Mapped(**structs.asdict(model.map)) if model.map is not None else None,
         precision=model.precision,
         fallback=model.fallback,
         bfloat16=Bfloat16(**model.bfloat16) if model.bfloat16 is not None else None,  # type: ignore[arg-type]
@@ -139,6 +182,7 @@ async def describe(name: str, service: TheService) -> ModelDetails:
         provenance=model.provenance,
         published=model.published,
         pictures=[file for file in model.files if file.endswith(".png")],
+        any_size=AnySize(**structs.asdict(model.pictures)) if model.pictures is not None else None,
         table=model.table,
     )
 
@@ -146,13 +190,13 @@ async def describe(name: str, service: TheService) -> ModelDetails:
 @router.get("/models/{name}/card", response_class=Response)
 async def card(name: str, service: TheService) -> Response:
     """The model card, as Markdown."""
-    return Answer(await _file(service, service.model(name), CARD), "text/markdown; charset=utf-8")
+    return Answer(await _file(service, await service.model(name), CARD), "text/markdown; charset=utf-8")
 
 
 @router.get("/models/{name}/pictures/{file}", response_class=Response)
 async def picture(name: str, file: str, service: TheService) -> Response:
     """A picture of the model card; only those that the manifest lists."""
-    model = service.model(name)
+    model = await service.model(name)
     if not file.endswith(".png"):
         raise Unknown("the model has no such picture", "file")
     return Answer(await _file(service, model, file), "image/png")
@@ -179,6 +223,9 @@ def _calibrated(model: ModelInfo) -> Calibrated | None:
         alpha_reachable={f"{alpha:g}": alpha_reachable(model, alpha) is True for alpha in _ALPHAS},
         folds=note.folds,
         detection=note.detection,
+        histogram=HeldOutScores(edges=list(note.histogram.edges), counts=list(note.histogram.counts))
+        if note.histogram is not None
+        else None,
     )
 
 

@@ -52,7 +52,7 @@ async def sample(exchange: Exchange, query: SampleParameters) -> Response:
     means the same weights, precision, device and parameters, hence the same items.
     """
     service = exchange.service
-    model = service.model(query.model)
+    model = await service.model(query.model)
     bound("n", query.n, service.settings.max_n)
     form = negotiate(exchange.accept, forms_of(model))
     deadline = exchange.deadline()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from fastapi.responses import StreamingResponse
@@ -15,9 +15,10 @@ from service.api.answers import Answer, headers_of
 from service.api.guard import Exchange
 from service.api.negotiation import negotiate
 from service.api.operations import operation
-from service.api.parameters import ITEMS_BODY, ItemParameters, Share, items_sent
+from service.api.parameters import ITEMS_BODY, ItemParameters, Share, items_sent, pictures_sent
 from service.api.schemas import answered
 from service.api.service import Service
+from service.media.any_pictures import notes_on, preparation_of
 from service.media.documents import (
     ColumnContribution,
     GroupScore,
@@ -31,9 +32,9 @@ from service.media.documents import (
 )
 from service.media.explanations import Wish, column_contributions, explained, with_contributions
 from service.media.heat import heat_sheet, levels_of
+from service.media.maps import cropped
 from service.media.npy import Array, to_npy
 from service.media.pictures import to_png
-from service.media.regions import regions
 from service.media.types import JSON, NPY, PNG
 from service.protocol.client import Found
 from service.protocol.defaults import ALPHA, SCORE_SEED
@@ -51,15 +52,28 @@ _NOT_TRIVIAL = 2**15
 """Bytes of work for which a thread is worth its cost."""
 _MOST_SHOWN = 64
 """Pictures in one PNG of maps."""
+_MOST_PIXELS_SHOWN = 2**22
+"""Their pixels together, of a model that takes pictures of any size."""
 
 
 class ScoreParameters(ItemParameters):
     """The query of `POST /score`."""
 
-    alpha: Share = ALPHA
+    alpha: Annotated[
+        Share, Field(description="The false-alarm rate: an item is anomalous at a p-value of at most this")
+    ] = ALPHA
     map: Annotated[bool, Field(description="Also tell where each picture is strange")] = False
-    fdr: Annotated[float | None, Field(gt=0, lt=1, allow_inf_nan=False)] = None
-    contributions: Wish = "anomalous"
+    fdr: Annotated[
+        float | None,
+        Field(gt=0, lt=1, allow_inf_nan=False, description="The share of flagged items that may be false, on average"),
+    ] = None
+    contributions: Annotated[Wish, Field(description="Of which rows of a table to name the columns at fault")] = (
+        "anomalous"
+    )
+    bad_rows: Annotated[
+        Literal["refuse", "skip"],
+        Field(description="What a row of a table that cannot be scored does: refuse the request, or get a `reason`"),
+    ] = "refuse"
 
 
 @operation(
@@ -72,17 +86,20 @@ async def score(exchange: Exchange, query: ScoreParameters) -> Response:
     `fdr`, `discovery` flags items so that on average at most that share of the flags is false. `group` judges the
     request as a whole, which is far sharper than any single verdict. Whole numbers are 8-bit levels; numbers with a
     decimal point are fractions in [0, 1]. Rows of a table's model are CSV with a line of names, or JSON objects by
-    column name; null or an empty cell is a missing value, and a row with a cell that cannot be read gets a `reason` in
-    place of a score. An image's answer depends on the image, the model and the
+    column name; null or an empty cell is a missing value. An image's answer depends on the image, the model and the
     seed (0 if absent), never on its neighbours. `contributions` names the columns that make a row of a table unlikely:
-    of the first 32 anomalous rows the three greatest, with `all` every column of every row, with `none` none.
+    of the first 32 anomalous rows the three greatest, with `all` every column of every row, with `none` none. A row
+    that cannot be read refuses the request; with `bad_rows=skip` it gets a `reason` in its place, and no figure.
+
+    A model of pictures of any size scales larger ones down as it did in training; `fit` then only lets grey stand for
+    colour, or the other way round. Its maps have the size that it looks at, filled up with NaN to the largest.
 
     With `map`, each picture gets the `regions` where it is strange: of ordinary pictures at most a share `alpha` has
     any. By `Accept`, the answer is then also npy, float32 maps (N, H, W) of -log10 of the share of places of ordinary
     pictures that are as strange, or a PNG of the pictures under the map's colours, of at most 64 pictures.
     """
     service = exchange.service
-    model = service.model(query.model)
+    model = await service.model(query.model)
     if query.map and model.map is None:
         raise WrongValue(
             f"{model.reference} has no map of where a picture is strange: sluice-calibrate adds one", "map"
@@ -90,9 +107,20 @@ async def score(exchange: Exchange, query: ScoreParameters) -> Response:
     form = negotiate(exchange.accept, (JSON, NPY, PNG) if query.map else (JSON,))
     deadline = exchange.deadline()
     with service.device.queue.reserve() as room:
-        items, notes, faults = await items_sent(exchange, model, room, query.fit, faults=True)
+        preparation, sent = preparation_of(model), None
+        faults: Mapping[int, str] = {}
+        if preparation is None:
+            items, notes, faults = await items_sent(exchange, model, room, query.fit, query.bad_rows == "skip")
+        else:
+            sent = await pictures_sent(exchange, preparation, room, query.fit)
+            items, notes = sent.items, notes_on(sent, model)
         if form == PNG and len(items) > _MOST_SHOWN:
             raise TooLarge(f"at most {_MOST_SHOWN} pictures are shown in one PNG; npy takes more", "items")
+        if form == PNG and sent is not None and sent.sides.prod(axis=1).sum() > _MOST_PIXELS_SHOWN:
+            raise TooLarge(
+                f"pictures of at most {_MOST_PIXELS_SHOWN:,} pixels together are shown in one PNG; npy takes more",
+                "items",
+            )
         room.release()
         found: Found = await service.device.ask(
             lambda number: Submit(
@@ -100,7 +128,7 @@ async def score(exchange: Exchange, query: ScoreParameters) -> Response:
                 model=model.reference,
                 kind="score",
                 deadline=deadline,
-                arrays={"items": items},
+                arrays={"items": items} if sent is None else sent.arrays(),
                 seed=SCORE_SEED if query.seed is None else query.seed,
                 options=Options(fdr=query.fdr, map=query.map) if query.map or query.fdr is not None else _PLAIN,
             )
@@ -108,6 +136,8 @@ async def score(exchange: Exchange, query: ScoreParameters) -> Response:
     if query.fdr is None:  # a request of the same tick may have asked for discoveries
         found.arrays.pop("discovery", None)
     count_scores(service, model, found, query.alpha)
+    if sent is not None:
+        found.arrays.update(sides=sent.sides, scale=sent.scale)
     if form != JSON:
         return await _map_answer(service, model, items, found, query.alpha, form)
     group_p_value = found.each.get("group_p_value")
@@ -116,15 +146,17 @@ async def score(exchange: Exchange, query: ScoreParameters) -> Response:
         found.arrays["log_likelihood"],
         None if group_p_value is None else float(group_p_value[0]),
         query.alpha,
+        found.arrays.get("dimensions"),
     )
     scores = item_scores(model, found.arrays, query.alpha)
     places = explained(model, query.contributions, found.arrays.get("p_value"), query.alpha)
     if places:
         told = await _contributions(exchange, model, items[places], query, deadline)
         scores = with_contributions(scores, dict(zip(places, told, strict=True)))
-    scores = with_faults(scores, faults)
+    if faults:
+        scores = with_faults(scores, faults)
     pieces = _document(model, scores, together, query.alpha, notes)
-    if len(items) <= _AT_ONCE:
+    if len(items) + len(faults) <= _AT_ONCE:
         size = 0 if len(items) <= _FEW and not query.map else max(len(items) * _ITEM_BYTES, _NOT_TRIVIAL)
         return Answer(await service.compute(lambda: b"".join(pieces), size), JSON, headers_of(model))
     return StreamingResponse(_streamed(service, pieces), media_type=JSON, headers=headers_of(model))
@@ -159,19 +191,19 @@ async def _map_answer(
     def representation() -> bytes:
         if form == NPY:
             return to_npy(rarity)
-        places = found.arrays["place_p_value"]
-        each = [regions(values, p_values, alpha) for values, p_values in zip(rarity, places, strict=True)]
-        return to_png(heat_sheet(levels_of(items), rarity, each))
+        shown = cropped(found.arrays, levels_of(items))
+        return to_png(heat_sheet(shown.items, shown.rarity, shown.regions(alpha)))
 
     return Answer(await service.compute(representation, _AT_ONCE * rarity.nbytes), form, headers_of(model))
 
 
 def count_scores(service: Service, model: ModelInfo, found: Found, alpha: float) -> None:
     """Tell the metrics how many items were scored, and how many of them are anomalous."""
-    service.metrics.scored_items.labels(model.reference).inc(len(found.arrays["log_likelihood"]))
+    scored, anomalous, promised = service.metrics.scored(model.reference)
+    scored.add(len(found.arrays["log_likelihood"]))
     if "p_value" in found.arrays:
-        anomalous = int((found.arrays["p_value"] <= alpha).sum())
-        service.metrics.anomalous_items.labels(model.reference).inc(anomalous)
+        anomalous.add(int((found.arrays["p_value"] <= alpha).sum()))
+        promised.add(alpha * len(found.arrays["p_value"]))
 
 
 def _document(

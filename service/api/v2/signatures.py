@@ -6,17 +6,22 @@ A model is listed under its name, which scores, and once more for each other fun
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import lru_cache
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
+from service.media.table_columns import is_whole
 from service.protocol.errors import Unknown
 from service.protocol.messages import Kind
-from service.protocol.model_info import Catalogue, ModelInfo, TestInfo
+from service.protocol.model_info import Catalogue, ModelInfo
+from tables import CONTINUOUS, INTEGER, Column
 
 ANY = -1
 """An extent that the request decides."""
 SCORE: Kind = "score"
+MAP = "map"
+"""The output that tells where a picture is strange."""
 OTHERS: tuple[Kind, ...] = ("sample", "inpaint", "encode", "decode")
 
 
@@ -30,33 +35,32 @@ class TensorInfo(NamedTuple):
     """Of an input: whether a request may leave it out. Of an output: whether it is sent only when it is asked for."""
 
 
-class Signature(NamedTuple):
+_Tensors = tuple[TensorInfo, ...]
+
+
+@dataclass(frozen=True)
+class Signature:
     """The tensors of a function."""
 
-    inputs: tuple[TensorInfo, ...]
-    outputs: tuple[TensorInfo, ...]
+    inputs: _Tensors
+    input_columns: tuple[str, ...]
+    """Inputs that are columns of a table, in the model's order: all of them may be sent in place of the items."""
+    outputs: _Tensors
+    output_columns: frozenset[str] = frozenset()
+    """Outputs that are columns of the items."""
 
-    @property
-    def input_names(self) -> tuple[str, ...]:
-        return tuple(tensor.name for tensor in self.inputs)
+    @cached_property
+    def input_names(self) -> dict[str, None]:
+        return dict.fromkeys(tensor.name for tensor in self.inputs)
 
-    @property
-    def output_names(self) -> tuple[str, ...]:
-        return tuple(tensor.name for tensor in self.outputs)
+    @cached_property
+    def output_names(self) -> dict[str, None]:
+        return dict.fromkeys(tensor.name for tensor in self.outputs)
 
-    @property
+    @cached_property
     def usual_outputs(self) -> tuple[str, ...]:
         """What a request gets that chooses none."""
         return tuple(tensor.name for tensor in self.outputs if not tensor.optional)
-
-
-class _Facts(NamedTuple):
-    """What the tensors of a model depend on."""
-
-    is_image: bool
-    item_shape: tuple[int, ...]
-    latent_shape: tuple[int, ...]
-    tests: tuple[TestInfo, ...]
 
 
 class Called(NamedTuple):
@@ -68,8 +72,7 @@ class Called(NamedTuple):
 
     def signature(self) -> Signature:
         """Its tensors."""
-        model = self.model
-        return signature(self.kind, _Facts(model.is_image, model.item_shape, model.latent_shape, model.tests))
+        return _signature(self.kind, _Same(self.model))
 
     @property
     def version(self) -> str:
@@ -81,7 +84,9 @@ def name_of(model: str, kind: Kind) -> str:
     return model if kind == SCORE else f"{model}.{kind}"
 
 
-def called(find: Callable[[str], ModelInfo], catalogue: Catalogue, name: str, version: str | None) -> Called:
+async def called(
+    find: Callable[[str], Awaitable[ModelInfo]], catalogue: Catalogue, name: str, version: str | None
+) -> Called:
     """The function that a path means. Raises Unknown or Unavailable.
 
     ``find`` is the service's way from a reference to a model. A model whose own name ends like a function comes first.
@@ -92,7 +97,7 @@ def called(find: Callable[[str], ModelInfo], catalogue: Catalogue, name: str, ve
         base, kind = name, SCORE
     if "@" in base:
         raise Unknown("there is no such model; a version stands in the path: /v2/models/NAME/versions/VERSION", "model")
-    return Called(find(base if version is None else f"{base}@{version}"), kind, name)
+    return Called(await find(base if version is None else f"{base}@{version}"), kind, name)
 
 
 def _option(name: str, datatype: str) -> TensorInfo:
@@ -103,37 +108,74 @@ _SEED = _option("seed", "INT64")
 _FIT = _option("fit", "BOOL")
 
 
-def _items(model: _Facts, extent: int = ANY, name: str = "items") -> TensorInfo:
-    return TensorInfo(name, "UINT8" if model.is_image else "FP32", (extent, *model.item_shape))
+def _items(model: ModelInfo, extent: int = ANY, name: str = "items", optional: bool = False) -> TensorInfo:
+    # The numbers of a table are those of its columns: a time in seconds needs more than float32.
+    datatype = "UINT8" if model.is_image else "FP32" if model.table is None else "FP64"
+    return TensorInfo(name, datatype, (extent, *model.item_shape), optional)
 
 
 def _each(name: str, datatype: str = "FP32", *shape: int, optional: bool = False) -> TensorInfo:
     return TensorInfo(name, datatype, (ANY, *shape), optional)
 
 
-def _score(model: _Facts) -> Signature:
-    outputs = [_each("log_likelihood", "FP64")]
-    if model.is_image:
-        outputs.append(_each("bits_per_dim", "FP64"))
-    if model.tests:
-        outputs += [
-            _each("p_value", "FP64"),
-            _each("anomalous", "BOOL"),
-            TensorInfo("group_p_value", "FP64", (1,)),
-            _each("test_p_values", "FP64", len(model.tests), optional=True),
-            _each("statistics", "FP64", sum(len(test.statistics) for test in model.tests), optional=True),
-            _each("discovery", "BOOL", optional=True),
-        ]
+def _taking(model: ModelInfo, name: str, extent: int, options: _Tensors) -> tuple[_Tensors, tuple[str, ...]]:
+    """The inputs of a function of items: these under ``name``, or as columns by name, and the options.
+
+    A column that is named like an option takes its place; the option then is a parameter only. No column can be sent
+    that is named like the items or the mask, nor then the others.
+    """
+    columns = _columns(model, extent)
+    if any(column.name in (name, "mask") for column in columns):
+        columns = ()
+    names = tuple(column.name for column in columns)
+    rest = tuple(option for option in options if option.name not in names)
+    return (_items(model, extent, name, optional=bool(columns)), *columns, *rest), names
+
+
+def _giving(model: ModelInfo, others: _Tensors) -> tuple[_Tensors, frozenset[str]]:
+    """The outputs of a function of which items come: these, and on request their columns by name."""
+    taken = {"items", *(tensor.name for tensor in others)}
+    columns = tuple(column for column in _columns(model, ANY) if column.name not in taken)
+    return (_items(model), *others, *columns), frozenset(column.name for column in columns)
+
+
+def _columns(model: ModelInfo, extent: int) -> _Tensors:
+    columns = () if model.table is None else model.table.columns
+    return tuple(TensorInfo(column.name, _datatype(column), (extent, 1), optional=True) for column in columns)
+
+
+def _datatype(column: Column) -> str:
+    if is_whole(column):
+        return "INT64"
+    return "FP64" if column.kind in (CONTINUOUS, INTEGER) else "BYTES"
+
+
+def _score(model: ModelInfo) -> Signature:
     options = (_SEED, _option("alpha", "FP64"), _option("fdr", "FP64"), _FIT)
-    return Signature((_items(model), *options), tuple(outputs))
+    return Signature(*_taking(model, "items", ANY, options), tuple(_scores(model)))
 
 
-def _sample(model: _Facts) -> Signature:
+def _scores(model: ModelInfo) -> Iterator[TensorInfo]:
+    yield _each("log_likelihood", "FP64")
+    if model.is_image:
+        yield _each("bits_per_dim", "FP64")
+    if model.tests:
+        yield _each("p_value", "FP64")
+        yield _each("anomalous", "BOOL")
+        yield TensorInfo("group_p_value", "FP64", (1,))
+        yield _each("test_p_values", "FP64", len(model.tests), optional=True)
+        yield _each("statistics", "FP64", sum(len(test.statistics) for test in model.tests), optional=True)
+        yield _each("discovery", "BOOL", optional=True)
+    if model.map is not None:
+        yield _each(MAP, "FP32", *model.item_shape[:2], optional=True)
+
+
+def _sample(model: ModelInfo) -> Signature:
     options = (_option("n", "INT64"), _SEED, _option("temperature", "FP64"))
-    return Signature(options, (_items(model), TensorInfo("seed", "INT64", (1,))))
+    return Signature(options, (), *_giving(model, (TensorInfo("seed", "INT64", (1,)),)))
 
 
-def _inpaint(model: _Facts) -> Signature:
+def _inpaint(model: ModelInfo) -> Signature:
     options = (
         TensorInfo("mask", "BOOL", (1, *model.item_shape), optional=True),
         _option("n", "INT64"),
@@ -144,8 +186,7 @@ def _inpaint(model: _Facts) -> Signature:
         _SEED,
         _FIT,
     )
-    outputs = (
-        _items(model),
+    others = (
         _each("log_likelihood"),
         _each("log_likelihood_before"),
         _each("gradient_norm"),
@@ -155,20 +196,20 @@ def _inpaint(model: _Facts) -> Signature:
         _each("draw", "INT64"),
         TensorInfo("seed", "INT64", (1,)),
     )
-    return Signature((_items(model, 1, "image"), *options), outputs)
+    return Signature(*_taking(model, "image", 1, options), *_giving(model, others))
 
 
-def _encode(model: _Facts) -> Signature:
+def _encode(model: ModelInfo) -> Signature:
     outputs = (_each("latents", "FP32", *model.latent_shape), _each("log_abs_det"))
-    return Signature((_items(model), _SEED, _FIT), outputs)
+    return Signature(*_taking(model, "items", ANY, (_SEED, _FIT)), outputs)
 
 
-def _decode(model: _Facts) -> Signature:
+def _decode(model: ModelInfo) -> Signature:
     inputs = (_each("latents", "FP32", *model.latent_shape),)
-    return Signature(inputs, (_items(model), _each("log_abs_det")))
+    return Signature(inputs, (), *_giving(model, (_each("log_abs_det"),)))
 
 
-_MAKERS: Mapping[Kind, Callable[[_Facts], Signature]] = {
+_MAKERS: Mapping[Kind, Callable[[ModelInfo], Signature]] = {
     "score": _score,
     "sample": _sample,
     "inpaint": _inpaint,
@@ -177,7 +218,21 @@ _MAKERS: Mapping[Kind, Callable[[_Facts], Signature]] = {
 }
 
 
+class _Same:
+    """A model as a key of a cache, by identity: comparing all that is known of it would take longer than the answer."""
+
+    __slots__ = ("model",)
+
+    def __init__(self, model: ModelInfo) -> None:
+        self.model = model
+
+    def __hash__(self) -> int:
+        return id(self.model)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.model is self.model
+
+
 @lru_cache(maxsize=256)
-def signature(kind: Kind, model: _Facts) -> Signature:
-    """The tensors of a function of such a model."""
-    return _MAKERS[kind](model)
+def _signature(kind: Kind, model: _Same) -> Signature:
+    return _MAKERS[kind](model.model)

@@ -1,14 +1,16 @@
 // Inpaint: fill in what a mask hides, and watch how.
 
-import { call, fetchArray, follow, query } from "../api.js";
+import { call, fetchArray, follow, postJson, query } from "../api.js";
 import { app } from "../app.js";
 import { lineChart } from "../chart.js";
+import { csvText } from "../csv.js";
 import { densityOf } from "../density.js";
-import { choice, download, field, h, latest, number } from "../dom.js";
-import { MaskEditor, presets } from "../masks.js";
-import { rowsOf } from "../npy.js";
+import { choice, download, field, fileButton, h, latest, number } from "../dom.js";
+import { maskPicture, MaskEditor, presets } from "../masks.js";
+import { batch, rowsOf } from "../npy.js";
 import { canvasOf, invert, isInkOnPaper, nested, paint, pixelsOfFile, pngOf } from "../pictures.js";
 import { Plane } from "../plane.js";
+import { isTable, namesOf, rowForm, rowTable } from "../rows.js";
 import { isImage, isPlane, round, someSeed } from "../words.js";
 
 export const title = "Inpaint";
@@ -20,11 +22,11 @@ export function show(panel) {
   const { model, parameters } = app;
   if (!model) return void panel.append(h("p", {}, "No model is served yet."));
   const leaving = new AbortController(), settings = controls(parameters);
-  const source = isImage(model) ? imageSource(model, leaving.signal) : rowSource(model);
+  const source = isImage(model) ? imageSource(model, leaving.signal) : isTable(model) ? tableSource(model, leaving.signal) : rowSource(model);
   const run = h("button", { type: "button", class: "main" }, "Fill in"), halt = h("button", { type: "button", disabled: true }, "Stop");
   const live = h("div", { class: "live" }), results = h("div", { class: "completions", "aria-live": "polite" });
   const chart = lineChart("Log-likelihood, nats", { xName: "steps" });
-  let task = null;
+  let task = null, begun = null, given = null;
 
   /** Follow the inpainting of an id to its end; it goes on when one leaves the tab. */
   async function watch(id) {
@@ -43,9 +45,10 @@ export function show(panel) {
         chart.draw(points);
         app.say(`Step ${document.step}`);
       } else if (event === "result") {
-        chart.draw(document.items[0].trace);
+        const { items } = document, compare = (at) => chart.draw(items[at].trace, items.filter((_, other) => other !== at).map(({ trace }) => trace));
+        compare(0);
         live.querySelector("figure:has(img)")?.remove();
-        results.replaceChildren(...completions(document, model));
+        results.replaceChildren(...completions(document, model, compare, id === begun ? given : null));
         app.say(document.state === "stopped" ? "Stopped: these are the best so far." : "Done.");
       }
     }, { signal: leaving.signal }));
@@ -59,6 +62,7 @@ export function show(panel) {
     app.say("Waiting for the first step …");
     await call("PUT", `inpaint/${id}${query({ model: model.name, ...asked })}`, { body: JSON.stringify(body), headers: { "Content-Type": "application/json" } });
     app.note({ ...asked, task: id });
+    [begun, given] = [id, source.hidden?.() ?? null];
     await watch(id);
   }));
   halt.addEventListener("click", () => app.attempt(() => task && call("DELETE", `inpaint/${task}`)));
@@ -89,22 +93,21 @@ function imageSource(model, signal) {
   };
   const act = (text, action) => h("button", { type: "button", onclick: action }, text);
   const fresh = async () => use(rowsOf(await fetchArray(`sample${query({ model: model.name, n: 1, seed: someSeed(), temperature: 0.8 })}`, null, { signal }))[0]);
-  const file = h("input", { type: "file", accept: "image/*", "aria-label": "A picture to repair", onchange: () => app.attempt(async () => {
-    const data = await pixelsOfFile(file.files[0], shape);
+  const file = fileButton("A picture of yours", (files) => app.attempt(async () => {
+    const data = await pixelsOfFile(files[0], shape);
     use(isInkOnPaper(data, shape) ? invert(data) : data);
-  }) });
+  }), { accept: "image/*" });
   const brush = h("input", { type: "range", min: 1, max: 9, step: 1, value: editor.brush, "aria-label": "Brush size", oninput: () => (editor.brush = Number(brush.value)) });
-  const preset = choice([["", "Presets …"], ...presets.map((name) => [name, name])], "", { "aria-label": "A mask of the paper", onchange: () => {
-    if (preset.value) editor.preset(preset.value);
-    preset.value = "";
-  } });
+  const ready = presets.map((name) => h("button", { type: "button", class: "preset", title: name, "aria-label": `Mask: ${name}`, onclick: () => editor.preset(name) }, maskPicture(name, shape)));
   if (!app.hole) app.attempt(fresh);
   return {
     element: h("div", {},
-      h("p", { class: "hint" }, "Paint over what is to be filled in. What stays visible is kept bit for bit."),
+      h("p", { class: "hint" }, "Paint over what is to be filled in, or take one of the masks below. What stays visible is kept bit for bit."),
       editor.element,
-      h("div", { class: "controls" }, field("Brush", brush), preset, act("Undo", () => editor.undo()), act("Clear", () => editor.clear()), act("Invert", () => editor.invert())),
+      h("div", { class: "presets", role: "group", "aria-label": "Masks of the paper" }, ready),
+      h("div", { class: "controls" }, field("Brush", brush), act("Undo", () => editor.undo()), act("Clear", () => editor.clear()), act("Invert", () => editor.invert())),
       h("div", { class: "controls" }, act("Another sample", () => app.attempt(fresh)), file)),
+    hidden: () => h("div", { class: "mask" }, canvasOf(pixels, shape, { role: "img", "aria-label": "what was given" }), editor.copy()),
     body() {
       if (editor.empty) throw new Error("paint over what is to be filled in, or choose a preset, first");
       return { image: nested(pixels, shape), mask: nested(editor.mask, shape.slice(0, 2)) };
@@ -126,20 +129,54 @@ function rowSource(model) {
   };
 }
 
-/** The completions, the likeliest first. */
-function completions({ items, model: reference, seed }, model) {
-  const head = h("h2", {}, items.length > 1 ? `${items.length} completions, the likeliest first` : "The completion");
-  return [head, isPlane(model) ? overDensity(items, model) : "", h("div", { class: "grid" }, items.map((item, at) => {
-    const flat = item.pixels.flat(2), data = isImage(model) ? Uint8Array.from(flat) : Float32Array.from(flat), name = `completion ${at + 1}`;
-    const picture = isImage(model) ? canvasOf(data, model.item_shape, { role: "img", "aria-label": name }) : h("code", {}, flat.map((value) => round(value, 4)).join(", "));
+/** A row by column name, of which the empty fields are filled in. */
+function tableSource(model, signal) {
+  const form = rowForm(model, app.hole ?? {});
+  const fresh = async () => {
+    const { items: [row] } = await postJson(`sample${query({ model: model.name, n: 1, seed: someSeed() })}`, undefined, { signal });
+    form.set({ ...row, [namesOf(model)[0]]: null });
+  };
+  if (!app.hole) app.attempt(fresh);
+  return {
+    element: h("div", { class: "card" }, h("p", { class: "hint" }, "Empty the fields that are to be filled in; the others are kept."), form.element,
+      h("div", { class: "row" }, h("button", { type: "button", onclick: () => app.attempt(fresh) }, "Another sample"))),
+    hidden: () => namesOf(model).filter((name) => form.row()[name] === null),
+    body() {
+      const row = form.row();
+      if (Object.values(row).every((value) => value !== null)) throw new Error("leave a field empty: nothing is to be filled in");
+      return { image: row };
+    },
+  };
+}
+
+/** The completions, the likeliest first; compare(at) shows the way of one among those of all, given is what was hidden. */
+function completions({ items, model: reference, seed }, model, compare, given) {
+  const file = `${reference.replace("@", "-")}-${seed}`, best = items[0].log_likelihood;
+  const dataOf = ({ pixels }) => (isTable(model) ? pixels : isImage(model) ? Uint8Array.from(pixels.flat(2)) : Float32Array.from(pixels));
+  const all = () => (isTable(model) ? download(new Blob([csvText([namesOf(model), ...items.map(({ pixels }) => namesOf(model).map((name) => pixels[name] ?? ""))])], { type: "text/csv" }), `${file}.csv`)
+    : download(batch(items.map(dataOf), model.item_shape), `${file}.npy`));
+  const toScore = (at) => {
+    app.items = [{ data: dataOf(items[at]), name: `completion ${at + 1} of seed ${seed}` }];
+    app.go("score");
+  };
+  const rows = () => rowTable(model, items.map(dataOf), (at) => h("div", { class: "row tight", onpointerenter: () => compare(at), onfocusin: () => compare(at) },
+    h("button", { type: "button", "aria-label": `Score completion ${at + 1}`, onclick: () => toScore(at) }, "Score"), h("span", { class: "completion" }, `${round(items[at].log_likelihood, 5)} nats`)), given ?? []);
+  const figures = () => items.map((item, at) => {
+    const data = dataOf(item), name = `completion ${at + 1}`;
+    const picture = isImage(model) ? canvasOf(data, model.item_shape, { role: "img", "aria-label": name })
+      : h("code", {}, Array.from(data, (value) => round(value, 4)).join(", "));
     const act = (text, action) => h("button", { type: "button", "aria-label": `${text} ${name}`, onclick: action }, text);
-    return h("figure", { class: "card completion" }, picture,
-      h("figcaption", {}, `${round(item.log_likelihood, 5)} nats`, h("br"), h("small", {}, `${item.steps} steps${item.converged ? ", converged" : ""}`)),
-      h("div", { class: "row" }, act("Score", () => {
-        app.items = [{ data, name: `${name} of seed ${seed}` }];
-        app.go("score");
-      }), isImage(model) ? act("Save", async () => download(await pngOf(picture), `${reference.replace("@", "-")}-${seed}-${at + 1}.png`)) : null));
-  }))];
+    const below = best - item.log_likelihood;
+    const figure = h("figure", { class: "card completion", onpointerenter: () => compare(at), onfocusin: () => compare(at) }, picture,
+      h("figcaption", {}, `${round(item.log_likelihood, 5)} nats`, below > 0.05 ? h("small", {}, ` ${round(below)} below the first`) : "", h("br"), h("small", {}, `${item.steps} steps${item.converged ? ", converged" : ""}`)),
+      h("div", { class: "row" }, act("Score", () => toScore(at)), isImage(model) ? act("Save", async () => download(await pngOf(picture), `${file}-${at + 1}.png`)) : null));
+    return figure;
+  });
+  return [h("div", { class: "row" }, h("h2", {}, items.length > 1 ? `${items.length} completions, the likeliest first` : "The completion"),
+    h("button", { type: "button", onclick: all }, items.length > 1 ? "Download all" : "Download"),
+    items.length > 1 ? h("small", {}, "The strong line above is that of the completion that you point at.") : null),
+  isPlane(model) && !isTable(model) ? overDensity(items, model) : "",
+  isTable(model) ? rows() : h("div", { class: "grid" }, given ? h("figure", { class: "card given" }, given, h("figcaption", {}, "what was given")) : null, figures())];
 }
 
 /** Where the completions of a point lie. */

@@ -1,13 +1,15 @@
 // Sample: new items of a model; of a 2-D model, points over the density.
 
-import { fetchArray, query } from "../api.js";
+import { fetchArray, postJson, query } from "../api.js";
 import { app } from "../app.js";
+import { csvText } from "../csv.js";
 import { densityOf } from "../density.js";
 import { download, field, h, latest, number } from "../dom.js";
 import { between, STEPS } from "../interpolation.js";
 import { batch, rowsOf } from "../npy.js";
 import { canvasOf, paint, pngOf } from "../pictures.js";
 import { Plane } from "../plane.js";
+import { isTable, namesOf, rowTable, rowText } from "../rows.js";
 import { isImage, isPlane, round, someSeed } from "../words.js";
 
 export const title = "Sample";
@@ -32,7 +34,7 @@ export function show(panel) {
     choose();
     body.replaceChildren();
     const context = { model, body, seed: Number(seed.value), temperature: warmth.value, signal: stop.signal, pick, shown };
-    return app.attempt(() => (isImage(model) ? gallery(context) : isPlane(model) ? points(context) : rows(context)));
+    return app.attempt(() => (isImage(model) ? gallery(context) : isPlane(model) && !isTable(model) ? points(context) : rows(context)));
   };
 
   function pick(item) {
@@ -46,7 +48,7 @@ export function show(panel) {
     const { picked } = shown, many = picked.length > 1;
     shown.mark?.();
     const act = (text, action, off, hint) => h("button", { type: "button", disabled: off, title: hint, onclick: action }, text);
-    const told = picked.length ? `${picked.length} picked` : "Pick items to score, repair or mix them.";
+    const told = picked.length ? `${picked.length} picked:` : "Click items to pick them:";
     bar.replaceChildren(h("span", {}, told),
       act("Score", () => {
         app.items = picked.map(({ data, name }) => ({ data, name }));
@@ -70,14 +72,15 @@ export function show(panel) {
   warmth.addEventListener("change", redraw);
   seed.addEventListener("change", redraw);
   panel.append(
+    h("p", { class: "hint" }, `${model.name} has learnt what ordinary items look like. Here it draws new ones; under Score it tells whether an item is like them, and under Inpaint it fills in what is missing.`),
     h("div", { class: "controls" }, field("Seed", seed),
       h("button", { type: "button", class: "main", onclick: () => {
         seed.value = someSeed();
         redraw();
-      } }, "New seed"),
+      } }, "Draw new ones"),
       field("Temperature", warmth, said)),
-    h("p", { class: "hint" }, isPlane(model) ? "Points that the model draws, over its density. Click a point to pick it; scroll or pinch to zoom, drag to move."
-      : "Each is new: no training item is shown. The same seed gives the same items. Below 1, temperature trades variety for typical items."),
+    h("p", { class: "hint" }, isPlane(model) && !isTable(model) ? "Points that the model draws, over its density. Click a point to pick it; scroll or pinch to zoom, drag to move."
+      : "Every item is new. The same seed gives the same items. A temperature below 1 gives more typical items, above 1 more unusual ones."),
     bar, walk, body);
   choose();
   redraw();
@@ -155,13 +158,14 @@ function debounced(f, patience = 150) {
   };
 }
 
-/** Rows of a table's model, one a line. */
+/** Rows of a model of vectors, one a line; by column name where the model has names. */
 async function rows({ model, body, seed, temperature, signal, pick, shown }) {
-  const found = await fetchArray(`sample${query({ model: model.name, n: PAGE, seed, temperature })}`, null, { signal });
-  const items = rowsOf(found).map((data, at) => ({ data, name: `seed ${seed}, item ${at + 1}` }));
+  const asked = `sample${query({ model: model.name, n: PAGE, seed, temperature })}`;
+  const drawn = isTable(model) ? (await postJson(asked, undefined, { signal })).items : rowsOf(await fetchArray(asked, null, { signal }));
+  const items = drawn.map((data, at) => ({ data, name: `seed ${seed}, item ${at + 1}` }));
   const boxes = items.map((item) => h("input", { type: "checkbox", "aria-label": item.name, onchange: () => pick(item) }));
   shown.mark = () => boxes.forEach((box, at) => (box.checked = shown.picked.some((one) => one.name === items[at].name)));
-  body.append(h("div", { class: "scroll", tabindex: 0 }, h("table", {}, h("tbody", {}, items.map((item, at) =>
+  body.append(isTable(model) ? rowTable(model, drawn, (at) => boxes[at]) : h("div", { class: "scroll", tabindex: 0 }, h("table", {}, h("tbody", {}, items.map((item, at) =>
     h("tr", {}, h("td", {}, boxes[at]), Array.from(item.data, (value) => h("td", { class: "figure" }, round(value, 4)))))))));
   app.say(`${items.length} rows drawn.`);
 }
@@ -173,7 +177,7 @@ async function walkBetween(place, model, [a, b], signal) {
   app.say("");
   if (!isImage(model)) {
     const text = h("output", {});
-    const tell = () => text.replaceChildren(Array.from(way[slider.value], (value) => round(value, 4)).join(", "));
+    const tell = () => text.replaceChildren(isTable(model) ? rowText(way[slider.value]) : Array.from(way[slider.value], (value) => round(value, 4)).join(", "));
     slider.addEventListener("input", tell);
     tell();
     place.replaceChildren(h("h2", {}, "Between the two"), slider, text);
@@ -192,5 +196,6 @@ async function walkBetween(place, model, [a, b], signal) {
 
 async function save(model, picked) {
   if (isImage(model) && picked.length === 1) return download(await pngOf(canvasOf(picked[0].data, model.item_shape)), `${model.name}.png`);
+  if (isTable(model)) return download(new Blob([csvText([namesOf(model), ...picked.map(({ data }) => namesOf(model).map((name) => data[name] ?? ""))])], { type: "text/csv" }), `${model.name}.csv`);
   return download(batch(picked.map(({ data }) => data), model.item_shape), `${model.name}.npy`);
 }

@@ -94,6 +94,18 @@ async def test_only_requests_to_its_own_names_are_answered(start: Start) -> None
                 assert (await service.http.get(probe, headers={"host": host})).status_code == 200
 
 
+async def test_metrics_are_told_on_a_port_of_their_own_and_nothing_else_is(start: Start) -> None:
+    async with start(metrics_port=9100) as service:
+        for path in ("/metrics", "/health/live", "/health/ready", "/v2/health/live"):
+            assert (await service.http.get(f"http://sluice:9100{path}")).status_code == 200
+        for path in ("/models", "/", "/docs", "/v2", "/score"):
+            assert_problem(await service.http.get(f"http://sluice:9100{path}"), 404)
+        assert_problem(await service.http.post("http://sluice:9100/sample"), 404)
+        assert_problem(await service.http.get("/metrics"), 404)
+        assert (await service.http.get("/health/live")).status_code == 200
+        assert (await service.http.get("/models")).status_code == 200
+
+
 async def test_an_answer_bears_the_id_that_the_log_names(
     service: Running, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -103,7 +103,7 @@ async def test_openapi_holds_every_operation_with_its_parameters(service: Runnin
     document = (await service.http.get("/openapi.json")).json()
     expected = {
         ("post", "/sample"): {"model", "n", "seed", "temperature"},
-        ("post", "/score"): {"model", "seed", "fit", "alpha", "fdr", "contributions", "map"},
+        ("post", "/score"): {"model", "seed", "fit", "alpha", "fdr", "contributions", "map", "bad_rows"},
         ("post", "/encode"): {"model", "seed", "fit"},
         ("post", "/decode"): {"model"},
         ("post", "/inpaint"): {"model", "n", "steps", "method", "step_size", "temperature", "seed", "fit"},

@@ -67,7 +67,30 @@ def test_a_key_that_comes_back_has_saved_no_turns() -> None:
     queue.popleft()
     back: Any = [Rows("a", 60) for _ in range(4)]
     queue.extend(back)
-    assert [tenant for tenant, _ in taken(queue)] == ["b", "a", "a", "b", "a", "a"]
+    assert [tenant for tenant, _ in taken(queue)] == ["a", "b", "a", "b", "a", "a"]
+
+
+def test_of_equal_keys_the_one_that_was_in_no_tick_lately_is_next() -> None:
+    queue = filled(("steady", 4), *[("flood", 4)] * 9)
+    for _ in range(4):  # a tick of both, and one that is the flood's alone
+        queue.popleft()
+    back: Any = [Rows("steady", 4)]
+    queue.extend(back)
+    assert queue.first.job.tenant == "steady"
+    newcomer: Any = [Rows("newcomer", 4)]
+    queue.extend(newcomer)
+    assert queue.first.job.tenant == "steady"
+
+
+def test_a_long_piece_is_cut_so_that_others_are_in_the_same_tick() -> None:
+    bench = Bench(max_rows=8)
+    flood = [bench.submit([1] * 8, tenant="flood") for _ in range(5)]
+    for round_ in range(3):
+        steady = [bench.submit([2], tenant="steady") for _ in range(4)]
+        bench.tick()
+        assert [request.values for request in steady] == [[4]] * 4, round_
+    bench.run()
+    assert all(request.values == [2] * 8 for request in flood)
 
 
 def test_a_small_request_overtakes_a_flood_of_another_key() -> None:
@@ -128,6 +151,14 @@ def test_a_tick_lasts_no_longer_than_the_lightest_keys_own(clock: SimpleNamespac
     clock.now += 2
     lengths.came("flood")
     assert lengths.most_rows("program", 256) == 256
+
+
+def test_a_key_that_never_had_a_tick_alone_does_not_take_a_floods_for_its_own(clock: SimpleNamespace) -> None:
+    lengths = TickLengths()
+    for rows, seconds in ((16, 0.014), (64, 0.04), (8, 0.010)):
+        ticks(lengths, ("flood", rows), seconds=seconds)
+    ticks(lengths, ("light", 1), ("flood", 63), seconds=0.04)
+    assert lengths.most_rows("program", 256) == 8
 
 
 def test_a_length_that_nobody_knows_is_tried(clock: SimpleNamespace) -> None:

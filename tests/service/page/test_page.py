@@ -1,65 +1,32 @@
-"""The page in a real browser: the main path of each tab, on a phone and in dark mode too."""
+"""The page in a real browser: the main path of each tab but Score, on a phone and in dark mode too."""
 
 from __future__ import annotations
 
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from service import keys
-from tests.service.page.browser import executable, faults, opened, overflow
-from tests.service.servers import ROOT, Server, serving
+from tests.service.page.browser import TOKEN, faults, opened, overflow, press, read_status
+from tests.service.servers import Server, serving
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright (pip)")
-pytestmark = [
-    pytest.mark.skipif(executable() is None, reason="no browser is installed: apt-get install chromium"),
-]
-
-TOKEN = "a token of the administrator, of 32 characters and more"
 TABS = ("sample", "score", "inpaint", "models", "service")
-POINTS = "x,y\n1,-0.5\n0,1\n40,-40\n"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A service of two of the models that ship: `mnist-nice` (the default) and `moons`."""
-    folder = tmp_path_factory.mktemp("page")
-    for name in ("mnist-nice", "moons"):
-        shutil.copytree(ROOT / "model_store" / "models" / name, folder / "store" / name)
-    token = folder / "token"
-    token.touch(0o600)
-    token.write_text(TOKEN)
-    with serving(folder / "store", folder / "log", default_model="mnist-nice", admin_token_file=token) as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_api.sync_playwright() as playwright:
-        # A container has no user namespaces for Chromium's sandbox; the page is our own.
-        launched = playwright.chromium.launch(executable_path=executable(), args=["--no-sandbox"])
-        yield launched
-        launched.close()
-
-
-def press(page: Page, name: str) -> None:
-    page.get_by_role("button", name=name, exact=True).click()
-
-
-def read_status(page: Page, text: str) -> None:
-    page.wait_for_function("text => document.getElementById('status').textContent.includes(text)", arg=text)
 
 
 @pytest.mark.parametrize(
     ("model", "dark", "phone"),
-    [("mnist-nice", False, False), ("mnist-nice", True, True), ("moons", True, False), ("moons", False, True)],
+    [
+        ("mnist-nice", False, False),
+        ("mnist-nice", True, True),
+        ("moons", True, False),
+        ("moons", False, True),
+        ("homes", False, True),
+    ],
 )
 def test_every_tab_is_accessible_and_no_wider_than_its_window(
     server: Server, browser: Browser, model: str, dark: bool, phone: bool
@@ -83,7 +50,7 @@ def test_the_gallery_grows_and_the_same_seed_draws_the_same(server: Server, brow
         page.reload()
         page.wait_for_selector(".tile")
         assert page.evaluate("document.querySelector('.tile canvas').toDataURL()") == first
-        press(page, "New seed")
+        press(page, "Draw new ones")
         page.wait_for_function(
             "first => [...document.querySelectorAll('.tile canvas')].slice(0, 1).some(c => c.toDataURL() !== first)",
             arg=first,
@@ -121,60 +88,6 @@ def test_points_are_picked_from_the_plane_and_scored(server: Server, browser: Br
         page.get_by_label("the point", exact=True).get_by_text("▲ anomalous").wait_for()
 
 
-def test_a_drawing_is_scored_and_the_rate_decides_the_verdict(server: Server, browser: Browser) -> None:
-    with opened(browser, f"{server.address}/#score?model=mnist-nice") as page:
-        box = page.locator(".pad").bounding_box()
-        assert box is not None
-        for top in range(20, 200, 20):  # stripes are no digit
-            page.mouse.move(box["x"] + 20, box["y"] + top)
-            page.mouse.down()
-            page.mouse.move(box["x"] + 200, box["y"] + top, steps=4)
-            page.mouse.up()
-        press(page, "Score the drawing")
-        page.get_by_text("This item is flagged").wait_for()
-        page.locator("details summary").click()
-        assert page.locator("details tbody tr").count() >= 3
-        page.locator("[name=alpha]").fill("0")
-        page.get_by_text("No verdict at 0.01 %").wait_for()
-        assert "alpha=0.0001" in page.url
-        press(page, "Back to 1 %")
-        page.get_by_text("This item is flagged").wait_for()
-
-
-def test_a_picture_that_is_dropped_or_chosen_is_scored(server: Server, browser: Browser) -> None:
-    with opened(browser, f"{server.address}/#score?model=mnist-nice", dark=True) as page:
-        page.set_input_files("main input[type=file]", ROOT / "docs" / "digit.png")
-        page.get_by_text("This item is not flagged").wait_for()
-        shown = float(
-            page.locator(".verdict small").nth(1).inner_text().split("log-likelihood ")[1].split()[0].replace(",", "")
-        )
-        told = server.post(
-            "/score?model=mnist-nice",
-            content=(ROOT / "docs" / "digit.png").read_bytes(),
-            headers={"content-type": "image/png"},
-        ).json()["items"][0]
-        assert shown == pytest.approx(told["log_likelihood"], rel=1e-4)
-
-
-def test_a_csv_becomes_a_table_that_is_sorted_and_downloaded(server: Server, browser: Browser, tmp_path: Path) -> None:
-    with opened(browser, f"{server.address}/#score?model=moons", phone=True) as page:
-        file = {"name": "points.csv", "mimeType": "text/csv", "buffer": POINTS.encode()}
-        page.set_input_files("main input[type=file]", file)  # type: ignore[arg-type]
-        page.get_by_text("1 of these 3 items is flagged").wait_for()
-        assert page.locator("tbody tr").first.inner_text().startswith("3\t40\t-40")
-        press(page, "x")
-        assert page.locator("tbody tr").first.inner_text().startswith("2\t0\t1")
-        with page.expect_download() as saved:
-            press(page, "Download as CSV")
-        saved.value.save_as(tmp_path / "verdicts.csv")
-        lines = (tmp_path / "verdicts.csv").read_text().split()
-        assert lines[0] == "row,x,y,p_value,log_likelihood,anomalous"
-        assert [line.split(",")[-1] for line in lines[1:]] == ["false", "false", "true"]
-        wrong = file | {"buffer": b"x,y\n1,two\n"}
-        page.set_input_files("main input[type=file]", wrong)  # type: ignore[arg-type]
-        page.get_by_text("Row 1 of the CSV file: y is no number").wait_for()
-
-
 def test_a_mask_is_painted_and_filled_in(server: Server, browser: Browser) -> None:
     with opened(browser, f"{server.address}/#inpaint?model=mnist-nice&steps=30&n=3&seed=1", phone=True) as page:
         press(page, "Fill in")
@@ -186,11 +99,12 @@ def test_a_mask_is_painted_and_filled_in(server: Server, browser: Browser) -> No
         page.mouse.move(box["x"] + 250, box["y"] + 250, steps=5)
         page.mouse.up()
         press(page, "Undo")
-        page.get_by_label("A mask of the paper").select_option("bottom")
+        page.get_by_label("Mask: bottom").click()
         press(page, "Fill in")
-        page.wait_for_selector(".completion:nth-child(3)")
+        page.wait_for_selector(".completion:nth-child(4)")
         read_status(page, "Done")
-        assert page.locator(".chart .line").count() == 1
+        assert page.locator(".chart .line").count() == 3
+        assert page.get_by_label("what was given").count() == 1
         with page.expect_download() as saved:
             page.get_by_label("Save completion 1").click()
         assert re.fullmatch(r"mnist-nice-\d+-1-1\.png", saved.value.suggested_filename)
@@ -200,7 +114,7 @@ def test_a_mask_is_painted_and_filled_in(server: Server, browser: Browser) -> No
 
 def test_an_inpainting_is_stopped_and_keeps_the_best_so_far(server: Server, browser: Browser) -> None:
     with opened(browser, f"{server.address}/#inpaint?model=mnist-nice&steps=2000&method=langevin&n=1&seed=1") as page:
-        page.get_by_label("A mask of the paper").select_option("left")
+        page.get_by_label("Mask: left").click()
         press(page, "Fill in")
         page.wait_for_selector(".preview[src]")
         press(page, "Stop")
@@ -233,12 +147,15 @@ def test_a_card_is_rendered_and_a_model_unloaded_and_loaded(server: Server, brow
 
 def test_the_service_is_told_live(server: Server, browser: Browser) -> None:
     with opened(browser, f"{server.address}/#service") as page:
-        page.get_by_text("Ready · cpu answers · 2 models").wait_for()
+        page.get_by_text("Ready · cpu answers · 4 models").wait_for()
         for _ in range(3):
             server.post("/score?model=moons", json={"items": [[0.5, 0.25]]})
             page.wait_for_timeout(1000)
         page.wait_for_function("() => document.querySelectorAll('.chart .line').length >= 3")
-        assert page.locator("th", has_text="moons@6").count() == 1
+        alarms = page.locator("tr", has_text="moons@6").inner_text().split("\t")
+        assert float(alarms[5].removesuffix(" %")) > 0
+        drift = page.locator("article", has_text="moons@6")
+        drift.get_by_text("No block of items has been scored yet.").wait_for()
 
 
 def test_an_error_is_told_in_the_words_of_the_problem(server: Server, browser: Browser) -> None:

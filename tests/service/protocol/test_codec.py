@@ -47,6 +47,7 @@ UP: list[m.Up] = [
     m.Unload(8, "digits"),
     m.Read(9, "digits@1", "README.md"),
     m.Stats(10),
+    m.Drift(10, "digits@1"),
     m.Ping(11),
     m.Gone("api-1"),
 ]

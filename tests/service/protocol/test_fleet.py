@@ -18,7 +18,18 @@ from tests.service.protocol.samples import MODELS, Client, model_info, score
 pytestmark = pytest.mark.anyio
 
 ONE = m.TaskState("one", "running", "digits@1", 1, "ascent", 1, 10, 0, None)
-ANSWERED: tuple[type[Any], ...] = (m.Submit, m.Follow, m.Claim, m.StopTask, m.Load, m.Unload, m.Read, m.Stats, m.Ping)
+ANSWERED: tuple[type[Any], ...] = (
+    m.Submit,
+    m.Follow,
+    m.Claim,
+    m.StopTask,
+    m.Load,
+    m.Unload,
+    m.Read,
+    m.Stats,
+    m.Drift,
+    m.Ping,
+)
 
 
 class Answering(Client):
@@ -58,6 +69,8 @@ class Answering(Client):
                 self._end(message, self.loads)
             case m.Unload():
                 self._end(message, self.unloads)
+            case m.Drift():
+                self.hear(m.Told(message.id, f'[{{"device":"{self.name}"}}]'.encode()))
             case m.Stats():
                 text = f"# HELP a A\n# TYPE a gauge\na {len(self.name)}.0\n"
                 self.hear(m.Told(message.id, text.encode()))
@@ -309,6 +322,12 @@ async def test_metrics_bear_the_names_of_their_devices() -> None:
     fleet = await fleet_of(Answering("a"), Answering("bb"))
     told: m.Told = await fleet.ask(m.Stats)
     assert told.data.decode() == '# HELP a A\n# TYPE a gauge\na{device="a"} 1.0\na{device="bb"} 2.0\n'
+
+
+async def test_what_each_device_says_of_drift_stands_in_one_list() -> None:
+    fleet = await fleet_of(Answering("a"), Answering("b"))
+    told: m.Told = await fleet.ask(lambda number: m.Drift(number, "digits@1"))
+    assert told.data == b'[{"device":"a"},{"device":"b"}]'
 
 
 async def test_a_device_that_does_not_answer_costs_only_its_own_metrics(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,9 @@ def test_a_toy_is_trained_and_published_with_its_density_drawn(sluice_train: Tra
     assert result.exit_code == 0, result.output
     assert "bits/dim" not in result.output
     version = tmp_path / "store/my-moons/1"
-    assert {path.name for path in version.glob("*.png")} == {"density.png", "latents.png", "loss.png", "scores.png"}
+    drawn = {"calibration.png", "density.png", "latents.png", "loss.png", "scores.png"}
+    assert {path.name for path in version.glob("*.png")} == drawn
+    assert (tmp_path / "run" / "density.png").read_bytes().startswith(b"\x89PNG")
     quality = json.loads((version / "manifest.json").read_text())["quality"]["test"]
     assert quality.keys() == {"count", "log_likelihood", "standard_error"}
     assert (version / "README.md").read_text().startswith("# my-moons\n")

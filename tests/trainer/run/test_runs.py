@@ -52,8 +52,16 @@ def test_the_published_model_serves_the_figure_in_its_card(tiny: Preset, sluice_
     assert loaded.calibration.size == 67
     version = tmp_path / "store/tiny-digits/1"
     assert f"{stated:.2f} nats" in (version / "README.md").read_text()
-    for picture in ("samples.png", "loss.png", "scores.png", "latents.png"):
+    card = (version / "README.md").read_text()
+    drawn = ("samples.png", "samples-full.png", "loss.png", "scores.png", "latents.png", "calibration.png", "map.png")
+    for picture in drawn:
         assert (version / picture).read_bytes().startswith(b"\x89PNG")
+        assert f"]({picture})" in card
+    detected = loaded.manifest.calibration
+    assert detected is not None
+    for name, figures in detected.detection.items():
+        assert f"| {name} | {figures['auroc']:.3f} | {figures['fpr_at_95_tpr']:.3f} |" in card
+    assert (tmp_path / "run" / "samples.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("stop_at", [4, 10, 17], ids=["mid-epoch", "at an epoch's end", "in the second epoch"])

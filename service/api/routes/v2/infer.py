@@ -17,11 +17,11 @@ from service.api.service import Service
 from service.api.v2.documents import InferResponse
 from service.api.v2.outputs import choice_of, outputs_of
 from service.api.v2.requests import Asked, asked_for, timeout_of
-from service.api.v2.signatures import Called, called
+from service.api.v2.signatures import MAP, Called, called
 from service.media.compression import deflated, inflated, wished
 from service.media.inference import InferRequest, answer_body, read_head
 from service.media.types import JSON, OCTETS
-from service.protocol.messages import Submit
+from service.protocol.messages import Options, Submit
 from service.protocol.queue import Reservation
 
 HEAD_LENGTH = "Inference-Header-Content-Length"
@@ -72,7 +72,7 @@ async def infer(exchange: Exchange, _: NoParameters) -> Response:
     """
     service, began = exchange.service, time.perf_counter()
     name = exchange.path_part("name") or ""
-    function = called(service.model, service.device.catalogue, name, exchange.path_part("version"))
+    function = await called(service.model, service.device.catalogue, name, exchange.path_part("version"))
     exchange.deadline()
     counts = service.metrics.functions(function.model.reference, function.kind)
     try:
@@ -81,6 +81,8 @@ async def infer(exchange: Exchange, _: NoParameters) -> Response:
             chosen = choice_of(request, function, asked)
             room.release()
             work = asked.work
+            if function.kind == "score" and MAP in chosen.outputs:
+                work.options = Options(fdr=work.options.fdr, map=True)
             sent = time.perf_counter()
             found = await service.device.ask(lambda number: _numbered(work, number, deadline))
             answered_at = time.perf_counter()

@@ -43,8 +43,8 @@ def _answer(document: Any) -> Answer:
     return Answer(to_json(document), JSON)
 
 
-def _function(service: Service, name: str, version: str | None = None) -> Called:
-    return called(service.model, service.device.catalogue, name, version)
+async def _function(service: Service, name: str, version: str | None = None) -> Called:
+    return await called(service.model, service.device.catalogue, name, version)
 
 
 # Before the routes of a model, whose name it would be.
@@ -59,49 +59,49 @@ async def statistics(service: TheService) -> Answer:
 @router.get("/models/{name}", responses={200: answered(ModelMetadata)}, response_class=Response)
 async def metadata(name: Name, service: TheService) -> Answer:
     """Names, datatypes and shapes of a function's inputs and outputs."""
-    return _metadata(_function(service, name))
+    return _metadata(await _function(service, name))
 
 
 @router.get("/models/{name}/versions/{version}", responses={200: answered(ModelMetadata)}, response_class=Response)
 async def metadata_of_version(name: Name, version: Version, service: TheService) -> Answer:
     """The same of one version."""
-    return _metadata(_function(service, name, version))
+    return _metadata(await _function(service, name, version))
 
 
 @router.get("/models/{name}/ready", response_class=Response)
 async def ready(name: Name, service: TheService) -> Answer:
     """200 while the model serves."""
-    return _answer({"name": _function(service, name).name, "ready": True})
+    return _answer({"name": (await _function(service, name)).name, "ready": True})
 
 
 @router.get("/models/{name}/versions/{version}/ready", response_class=Response)
 async def version_ready(name: Name, version: Version, service: TheService) -> Answer:
     """200 while this version serves."""
-    return _answer({"name": _function(service, name, version).name, "ready": True})
+    return _answer({"name": (await _function(service, name, version)).name, "ready": True})
 
 
 @router.get("/models/{name}/config", responses={200: answered(ModelConfig)}, response_class=Response)
 async def config(name: Name, service: TheService) -> Answer:
     """The configuration as Triton writes it: largest batch, inputs and which of them are optional, outputs."""
-    return _config(service, _function(service, name))
+    return _config(service, await _function(service, name))
 
 
 @router.get("/models/{name}/versions/{version}/config", responses={200: answered(ModelConfig)}, response_class=Response)
 async def config_of_version(name: Name, version: Version, service: TheService) -> Answer:
     """The same of one version."""
-    return _config(service, _function(service, name, version))
+    return _config(service, await _function(service, name, version))
 
 
 @router.get("/models/{name}/stats", responses={200: answered(Statistics)}, response_class=Response)
 async def statistics_of_model(name: Name, service: TheService) -> Answer:
     """What was counted of one function, and how long it took."""
-    return await _statistics(service, [_function(service, name)])
+    return await _statistics(service, [await _function(service, name)])
 
 
 @router.get("/models/{name}/versions/{version}/stats", responses={200: answered(Statistics)}, response_class=Response)
 async def statistics_of_version(name: Name, version: Version, service: TheService) -> Answer:
     """The same of one version."""
-    return await _statistics(service, [_function(service, name, version)])
+    return await _statistics(service, [await _function(service, name, version)])
 
 
 class _IndexRequest(Struct):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.service.helpers import NPY, Running, npy, running
+from tests.service.tables import ROWS, publish_homes
 from trainer.detector import FlowDetector
 
 pytestmark = pytest.mark.anyio
@@ -85,3 +86,24 @@ async def test_rows_get_the_same_verdict_alone_and_among_others(rows: Running) -
     for place in (0, 17, 39):
         alone = await rows.post_json("/score?contributions=all", content=npy(many[place : place + 1]), headers=NPY)
         assert alone["items"][0] == together["items"][place]
+
+
+async def test_values_are_in_the_units_of_their_columns(tmp_path: Path) -> None:
+    publish_homes(tmp_path, calibrated=True)
+    async with running(tmp_path) as homes:
+        (item,) = (await homes.post_json("/score?contributions=all", json={"items": ROWS[:1]}))["items"]
+    told = {found["column"]: found for found in item["contributions"]}
+    assert {name: found["value"] for name, found in told.items()} == {
+        "height": 171.5,
+        "rooms": 3,
+        "colour": 1,
+        "sold": 19_724,
+    }
+    assert 150 < told["height"]["expected"] < 190
+    assert 19_000 <= told["sold"]["expected"] <= 19_900
+    assert told["colour"]["expected"] in (0, 1)
+
+
+async def test_the_histogram_holds_every_calibrating_row(rows: Running) -> None:
+    found = (await rows.http.get("/models/rows")).json()["calibration"]["histogram"]
+    assert sum(found["counts"]) == 60

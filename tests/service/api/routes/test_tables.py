@@ -50,6 +50,27 @@ async def test_every_form_of_the_same_rows_gets_the_same_answer(homes: Running) 
     assert await scores(homes, content=npy(numbers), headers=NPY) == expected
 
 
+async def test_a_bad_row_is_told_in_its_place_where_one_asks_for_that(homes: Running) -> None:
+    bad = {**ROWS[0], "colour": "green"}
+    rows = [bad, ROWS[0], {**bad, "height": "tall"}, ROWS[1], bad]
+    assert_problem(await homes.http.post("/score", json={"items": rows}), 422, "items[0]")
+    found = await homes.post_json("/score?bad_rows=skip", json={"items": rows})
+    assert [item["log_likelihood"] is None for item in found["items"]] == [True, False, True, False, True]
+    assert "'green' is not" in found["items"][0]["reason"]
+    assert "'tall' is not" in found["items"][2]["reason"]
+    assert [found["items"][at]["log_likelihood"] for at in (1, 3)] == await scores(homes, json={"items": ROWS})
+    assert found["group"]["count"] == 2
+    as_text = await homes.post_json(
+        "/score?bad_rows=skip", content=f"{TEXT}red;;3;2022-05-01;x\n".encode(), headers=CSV
+    )
+    assert as_text["items"][2]["reason"].startswith("column 'rooms'")
+    numbers = np.array([[171.5, 3, 1, 19_724], [np.inf, 2, 0, 19_113]])
+    as_numbers = await homes.post_json("/score?bad_rows=skip", content=npy(numbers), headers=NPY)
+    assert as_numbers["items"][1]["reason"] == "column 'height' is too large"
+    assert_problem(await homes.http.post("/score?bad_rows=skip", json={"items": [bad, bad]}), 422, "items[0]")
+    assert_problem(await homes.http.post("/score?bad_rows=ignore", json={"items": rows}), 422, "bad_rows")
+
+
 async def test_an_extra_column_is_ignored_with_a_note(homes: Running) -> None:
     found = await homes.post_json("/score", json={"items": [{**row, "shoe size": 44, "id": 7} for row in ROWS]})
     assert [item["log_likelihood"] for item in found["items"]] == await scores(homes, json={"items": ROWS})
@@ -74,7 +95,7 @@ async def test_missing_cells_are_drawn_and_the_answer_is_the_same_again(homes: R
     [
         ([{k: v for k, v in ROWS[0].items() if k != "rooms"}], "column 'rooms' is missing", "items"),
         ([{("Rooms" if k == "rooms" else k): v for k, v in ROWS[0].items()}], "is 'Rooms' it", "items"),
-        ([{**ROWS[1], "colour": "pink"}], "column 'colour' 'pink' is not one of blue, red", "items[0]"),
+        ([ROWS[0], {**ROWS[1], "colour": "pink"}], "column 'colour' 'pink' is not one of blue, red", "items[1]"),
         ([{**ROWS[0], "height": "tall"}], "column 'height' 'tall' is not a number", "items[0]"),
         ([{**ROWS[0], "height": 1e39}], "column 'height' is too large", "items[0]"),
         ([{**ROWS[0], "sold": "soon"}], "column 'sold' 'soon' is not a time", "items[0]"),
@@ -89,25 +110,6 @@ async def test_rows_that_do_not_fit_are_named(homes: Running, items: Any, says: 
     assert_problem(answer, 422, field)
     assert says in answer.json()["detail"]
     assert await scores(homes, json={"items": ROWS})
-
-
-async def test_a_row_that_cannot_be_read_gets_a_reason_and_the_others_are_scored(homes: Running) -> None:
-    bad = [{**ROWS[0], "colour": "pink"}, ROWS[0], {**ROWS[0], "height": "tall"}, ROWS[1], {**ROWS[1], "sold": "soon"}]
-    found = await homes.post_json("/score", json={"items": bad})
-    expected = await scores(homes, json={"items": ROWS})
-    assert [item["log_likelihood"] for item in found["items"]] == [None, expected[0], None, expected[1], None]
-    assert "'pink' is not one of blue, red" in found["items"][0]["reason"]
-    assert found["items"][1]["reason"] is None
-    assert "'soon' is not a time" in found["items"][4]["reason"]
-    assert found["group"]["count"] == 2
-    assert found["notes"] == ["3 of 5 rows are not scored: see their reason"]
-    text = b"height,rooms,colour,sold\n171.5,3,red\n171.5,3,red,2024-01-02\n"
-    found = await homes.post_json("/score", content=text, headers=CSV)
-    assert "has 3 fields where there are 4" in found["items"][0]["reason"]
-    assert found["items"][1]["log_likelihood"] == expected[0]
-    assert_problem(await homes.http.post("/encode", json={"items": bad}), 422, "items[0]")
-    wide = [bad[0], {**ROWS[0], "height": 1e39}]
-    assert_problem(await homes.http.post("/score", json={"items": wide}), 422, "items[1]")
 
 
 async def test_ignored_columns_are_told_by_every_way_in(homes: Running) -> None:

@@ -24,6 +24,7 @@ from tests.service.helpers import (
     npy,
     ordinary,
     running,
+    sample_of,
 )
 
 pytestmark = pytest.mark.anyio
@@ -117,6 +118,26 @@ async def test_anomalies_are_counted(judge: Running) -> None:
     exposition = (await judge.http.get("/metrics")).text
     counted = next(line for line in exposition.splitlines() if line.startswith("sluice_anomalous_items_total{"))
     assert float(counted.split()[-1]) >= 8
+
+
+async def test_the_alarms_that_ordinary_items_would_give_are_counted(judge: Running) -> None:
+    for alpha in (0.25, 0.05):
+        await score(judge, np.zeros((10, *DIGITS), np.uint8), f"alpha={alpha}")
+    found = sample_of((await judge.http.get("/metrics")).text, "sluice_promised_alarms_total", model="digits@2")
+    assert found == pytest.approx(3)
+
+
+async def test_the_histogram_of_held_out_scores_agrees_with_the_p_values(judge: Running) -> None:
+    found = (await judge.http.get("/models/digits")).json()["calibration"]["histogram"]
+    edges, counts = np.array(found["edges"]), np.array(found["counts"])
+    assert (np.diff(edges) > 0).all()
+    assert len(edges) == len(counts) + 1
+    assert counts.sum() == REFERENCE
+    calibration = judge.model("digits").calibration
+    assert calibration is not None
+    ranked = calibration.ordinary_scores.numpy()
+    for place in (0, 20, len(counts) - 1):  # the share of held-out items from an edge on is the p-value there, nearly
+        assert counts[place:].sum() == (ranked >= edges[place]).sum()
 
 
 async def test_ten_thousand_images_are_answered_without_all_their_documents_in_memory(judge: Running) -> None:

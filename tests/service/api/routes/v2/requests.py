@@ -6,11 +6,20 @@ import json
 from typing import Any, NamedTuple
 
 import httpx
+import ml_dtypes
 import numpy as np
 
 from tests.service.helpers import Running, images
 
-DTYPES = {"FP16": "<f2", "FP32": "<f4", "FP64": "<f8", "BOOL": "?", "UINT8": "<u1", "INT64": "<i8"}
+DTYPES: dict[str, Any] = {
+    "FP16": "<f2",
+    "BF16": ml_dtypes.bfloat16,
+    "FP32": "<f4",
+    "FP64": "<f8",
+    "BOOL": "?",
+    "UINT8": "<u1",
+    "INT64": "<i8",
+}
 
 
 class Request(NamedTuple):

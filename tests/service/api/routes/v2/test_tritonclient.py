@@ -15,6 +15,7 @@ from tritonclient.utils import InferenceServerException
 
 from tests.service.helpers import DIGITS, images, npy, publish_calibrated, publish_small
 from tests.service.servers import Server, serving
+from tests.service.tables import ROWS, publish_homes
 
 TOKEN = "correct horse battery staple, and more"
 ADMIN = {"Authorization": f"Bearer {TOKEN}"}
@@ -26,6 +27,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root.mkdir()
     publish_calibrated(root, "digits", DIGITS)
     publish_small(root, "points", (2,))
+    publish_homes(root)
     return root
 
 
@@ -186,6 +188,41 @@ def test_rows_of_a_table_as_bytes(client: Any) -> None:
         assert found.as_numpy("log_likelihood").tolist() == expected.as_numpy("log_likelihood").tolist()
 
 
+def texts(cells: list[str]) -> np.ndarray:
+    return np.array([[cell.encode()] for cell in cells], dtype=np.object_)
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_columns_of_a_table_by_name(client: Any, server: Server, binary: bool) -> None:
+    columns = [
+        given("sold", texts([row["sold"] for row in ROWS]), "BYTES", binary),
+        given("height", np.array([[row["height"]] for row in ROWS]), "FP64", binary),
+        given("colour", texts([row["colour"] for row in ROWS]), "BYTES", binary),
+        given("rooms", np.array([[row["rooms"]] for row in ROWS]), "INT64", binary),
+    ]
+    expected = server.post("/score?model=homes", json={"items": ROWS}).json()["items"]
+    found = client.infer("homes", columns).as_numpy("log_likelihood")
+    assert found.tolist() == [item["log_likelihood"] for item in expected]
+    with pytest.raises(InferenceServerException, match="'rooms' is missing") as caught:
+        client.infer("homes", columns[:3])
+    assert caught.value.status() == "400"
+    wanted = [triton.InferRequestedOutput(name, binary_data=binary) for name in ("colour", "rooms")]
+    drawn = client.infer("homes.sample", [], outputs=wanted, parameters={"n": 4, "seed": 1})
+    rows = server.post("/sample?model=homes&n=4&seed=1").json()["items"]
+    words = [word.decode() if binary else word for word in drawn.as_numpy("colour").ravel()]
+    assert words == [row["colour"] for row in rows]
+    assert drawn.as_numpy("rooms").ravel().tolist() == [row["rooms"] for row in rows]
+
+
+@pytest.mark.parametrize(("datatype", "dtype"), [("FP16", np.float16), ("BF16", ml_dtypes.bfloat16)])
+def test_short_floats_come_back(client: Any, datatype: str, dtype: type) -> None:
+    items = [given("items", images(3), "UINT8")]
+    whole = client.infer("digits.encode", items).as_numpy("latents")
+    found = client.infer("digits.encode", items, parameters={"float_datatype": datatype})
+    assert found.get_output("latents")["datatype"] == datatype
+    assert (found.as_numpy("latents") == whole.astype(dtype).astype(np.float32)).all()
+
+
 def test_many_requests_at_once_get_their_own_answers(client: Any, server: Server) -> None:
     expected = scores(server, 32)
     asked = [
@@ -214,8 +251,8 @@ def test_a_timeout_is_a_deadline(client: Any) -> None:
 def test_errors_say_what_is_wrong(client: Any) -> None:
     wrong: tuple[tuple[str, list[Any], str, str], ...] = (
         ("digits", [given("items", np.zeros((1, 9, 9), np.uint8), "UINT8")], "422", r"shape \[-1, 8, 8\]"),
-        ("digits", [given("pixels", images(1), "UINT8")], "422", "no input 'pixels'"),
-        ("digits", [], "422", "items is missing"),
+        ("digits", [given("pixels", images(1), "UINT8")], "400", "no input 'pixels'"),
+        ("digits", [], "400", "items is missing"),
         ("nobody", [], "404", "no such model"),
     )
     for name, inputs, status, message in wrong:

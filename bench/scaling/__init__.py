@@ -1,0 +1,1 @@
+"""How many devices a load needs: measured costs, a simulation of api processes and devices, and its check."""

@@ -1,0 +1,292 @@
+"""Cross-conformal p-values of pictures of any size, and of their places, for which every picture calibrates.
+
+The pictures are dealt into K folds, and each fold into two halves. Flow k knows nothing of fold k. A *judge* (k, h)
+scores pictures by flow k and by what is usual in the half of fold k that is not h; so it knows nothing of half h. With
+j(i) the judge that knows nothing of picture i, and s_j its nonconformity scores, the p-value of a picture x is
+
+    p(x) = (1 + #{i : s_j(i)(i) >= s_j(i)(x)}) / (n + 1)
+
+(Vovk 2015, "Cross-conformal predictors", equation 3; Barber et al. 2021, "Predictive inference with the jackknife+",
+section 3.3). The p-value of a place compares its score with the highest scores of the ordinary pictures, so of ordinary
+pictures about a share alpha, or fewer, have any place where it is at most alpha. Pictures count, not their tiles or
+pixels: those of one picture resemble each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from flows.anomaly.calibration import GroupVerdict, Verdict, group_verdicts, precision_of
+from flows.anomaly.places import Usual, widths_for
+from flows.anomaly.statistics import Test
+from flows.tiles import TiledDensity
+
+PICTURE_STATISTICS: Mapping[str, str] = {
+    "log_likelihood": "log p(x), nats",
+    "rarest_place": "-log10 of the share of places of ordinary pictures that are as strange as the strangest place",
+}
+"""The name and meaning of every statistic of a picture."""
+PICTURE_TESTS = (Test("likelihood", ("log_likelihood",)), Test("places", ("rarest_place",)))
+LEAST_PICTURES = 20
+"""With fewer no p-value could reach 0.05."""
+HALVES = 2
+_ROUNDING = 2.0**10
+"""Scores are rounded to its inverse, so that another machine's rounding changes nothing."""
+_HIGHEST = 1e6
+_LEAD = 2.0
+"""Spreads by which the likelihood must be further out than the strangest place to count as much.
+
+It sees what is wrong with a whole picture. A fault in a small part hardly moves it, and its noise would hide the fault.
+"""
+
+
+class Judge(NamedTuple):
+    """What one half of a fold says of pictures that it does not hold."""
+
+    fold: int
+    """Which flow's densities it takes."""
+    usual: Usual
+    centre: Tensor
+    """(2, 2) float64: the middle and the spread of the mean log-density and of the highest score of its pictures."""
+
+    @classmethod
+    def of(cls, fold: int, densities: Sequence[Tensor], widths: Sequence[float], *, aligned: bool) -> Judge:
+        """From the log-densities (H, W) of the pixels of pictures that flow ``fold`` was not trained on."""
+        usual = Usual.of(densities, widths, aligned=aligned)
+        found = torch.tensor([[float(each.double().mean()), float(usual.scores(each).max())] for each in densities])
+        found = found.double()
+        middle = found.median(dim=0).values
+        spread = (found.quantile(0.84, dim=0) - found.quantile(0.16, dim=0)) / 2
+        return cls(fold, usual, torch.stack([middle, spread.clamp_min(1e-3)]))
+
+    def test_scores(self, densities: Tensor, places: Tensor) -> Tensor:
+        """The nonconformity score of each test, and of both together: (3,), given the scores (H, W) of the places."""
+        found = torch.stack([densities.double().mean(), places.max().double()])
+        middle, spread = self.centre.to(found.device)
+        each = (found - middle) / spread
+        each = torch.stack([each[0].abs(), each[1]]).nan_to_num(nan=_HIGHEST, posinf=_HIGHEST, neginf=-_HIGHEST)
+        each = each.clamp(-_HIGHEST, _HIGHEST)
+        both = torch.logaddexp(each[:1] - _LEAD, each[1:])
+        return (torch.cat([each, both]) * _ROUNDING).round() / _ROUNDING
+
+
+class PictureAssessment(NamedTuple):
+    """What a calibration says of one picture."""
+
+    log_likelihood: Tensor
+    """() float64: nats, of the density whose conditional density of each pixel is the mean of the flows'."""
+    statistics: Tensor
+    """(2,) float64, in the order of the tests."""
+    verdict: Verdict
+    """Of B = 1 picture."""
+    rarity: Tensor
+    """(H, W) float32: -log10 of the share of places of ordinary pictures that are as strange, mean of the judges."""
+    place_p_value: Tensor
+    """(H, W) float64."""
+
+
+class PictureCalibration:
+    """Flows, judges, and the scores of n ordinary pictures, each under the judge that knows nothing of it.
+
+    ``scores`` (n, 3) are of the tests and of both together, ``maxima`` (n,) the highest scores of places; ``judged``
+    (n,) tells which judge they are of. Raises ValueError for tensors that do not fit.
+    """
+
+    def __init__(
+        self,
+        densities: Sequence[TiledDensity],
+        judges: Sequence[Judge],
+        scores: Tensor,
+        maxima: Tensor,
+        judged: Tensor,
+        log_likelihoods: Tensor,
+    ) -> None:
+        n, columns = len(scores), len(PICTURE_TESTS) + 1
+        if scores.ndim != 2 or scores.shape[1] != columns or n < LEAST_PICTURES:
+            raise ValueError(f"a calibration needs {columns} scores of at least {LEAST_PICTURES} pictures")
+        if not maxima.shape == judged.shape == log_likelihoods.shape == (n,) or not densities:
+            raise ValueError("each calibrating picture needs a highest score, a likelihood and a judge")
+        if set(judged.tolist()) - set(range(len(judges))) or any(judge.fold >= len(densities) for judge in judges):
+            raise ValueError("each calibrating picture needs the number of the judge that judges it")
+        self.densities, self.judges, self.judged = list(densities), list(judges), judged.cpu()
+        self.log_likelihoods = log_likelihoods.cpu()
+        device = densities[0].flow.device
+        self.scores, self.maxima = scores.double().to(device), maxima.double().to(device)
+        mine = [(self.judged == number).to(device) for number in range(len(judges))]
+        self._sorted = [self.scores[own].T.sort(dim=1).values.contiguous() for own in mine]
+        self._maxima = [self.maxima[own].sort().values for own in mine]
+        quantiles = torch.arange(1, 2 * n + 2, device=device).double() / (2 * (n + 1))
+        self._normal_score_of = torch.special.ndtri(quantiles)
+        values = self.scores[:, :-1].T.contiguous()
+        pooled = values.sort(dim=1).values
+        ranks = torch.searchsorted(pooled, values) + torch.searchsorted(pooled, values, right=True)
+        self._precision = precision_of(self._normal_score_of[ranks].T.cpu())
+
+    @classmethod
+    @torch.no_grad()
+    def of(
+        cls, densities: Sequence[TiledDensity], pictures: Sequence[Tensor], folds: Tensor, *, aligned: bool = False
+    ) -> PictureCalibration:
+        """From a flow for each fold and uint8 pictures (H, W[, C]); ``folds`` (n,) holds the fold of each picture."""
+        pixels = [
+            densities[fold].pixel_log_densities(densities[fold].to_continuous(picture))
+            for picture, fold in zip(pictures, folds.tolist(), strict=True)
+        ]
+        return cls.of_pixels(densities, pixels, folds, aligned=aligned)
+
+    @classmethod
+    def of_pixels(
+        cls, densities: Sequence[TiledDensity], pixels: Sequence[Tensor], folds: Tensor, *, aligned: bool = False
+    ) -> PictureCalibration:
+        """``of``, where the log-densities (H, W) of each picture's pixels under its fold's flow are known."""
+        widths = widths_for(sorted(min(each.shape) for each in pixels)[len(pixels) // 2])
+        judges: list[Judge] = []
+        judged = torch.zeros(len(pixels), dtype=torch.long)
+        scores = torch.zeros(len(pixels), len(PICTURE_TESTS) + 1, dtype=torch.float64)
+        maxima = torch.zeros(len(pixels), dtype=torch.float64)
+        for fold in range(len(densities)):
+            own = (folds == fold).nonzero().flatten().tolist()
+            for half in range(HALVES):
+                known = [pixels[index] for index in own[1 - half :: HALVES]]
+                judge = Judge.of(fold, known, widths, aligned=aligned)
+                for index in own[half::HALVES]:
+                    places = judge.usual.scores(pixels[index])
+                    scores[index] = judge.test_scores(pixels[index], places).cpu()
+                    maxima[index], judged[index] = float(places.max()), len(judges)
+                judges.append(judge)
+        likelihoods = torch.stack([each.double().sum().cpu() for each in pixels])
+        # Rounded as they are stored.
+        return cls(densities, judges, scores.float(), maxima.float(), judged, likelihoods.float())
+
+    @classmethod
+    def from_tensors(cls, densities: Sequence[TiledDensity], tensors: Mapping[str, Tensor]) -> PictureCalibration:
+        """From what ``tensors`` gave and the flows. Raises ValueError, and KeyError for a missing tensor."""
+        judges, device = [], densities[0].flow.device
+        for number in range(HALVES * len(densities)):
+            prefix, centre = f"judge.{number}.", tensors[f"judge.{number}.centre"]
+            if centre.shape != (2, 2) or not bool((centre[1] > 0).all()):
+                raise ValueError(f"{prefix}centre does not hold a middle and a spread of each test")
+            own = {name: tensor.to(device) for name, tensor in tensors.items() if name.startswith((prefix, "widths"))}
+            judges.append(Judge(number // HALVES, Usual.from_tensors(own, prefix), centre.double()))
+        return cls(
+            densities,
+            judges,
+            tensors["held_out"],
+            tensors["maxima"],
+            tensors["judged"].long(),
+            tensors["log_likelihoods"],
+        )
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What a store keeps, besides the weights of the flows."""
+        found = {
+            "held_out": self.scores.float().cpu(),
+            "maxima": self.maxima.float().cpu(),
+            "judged": self.judged.int(),
+            "log_likelihoods": self.log_likelihoods,
+            "widths": torch.tensor(self.judges[0].usual.widths, dtype=torch.float64),
+        }
+        for number, judge in enumerate(self.judges):
+            found |= judge.usual.tensors(f"judge.{number}.")
+            found[f"judge.{number}.centre"] = judge.centre.cpu()
+        return found
+
+    @property
+    def size(self) -> int:
+        """n, the number of calibrating pictures. No p-value is below 1 / (n + 1)."""
+        return len(self.scores)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """How many calibrating pictures each judge ranks a picture among."""
+        return tuple(ordered.shape[1] for ordered in self._sorted)
+
+    @property
+    def tests(self) -> tuple[Test, ...]:
+        """The tests that make up a verdict."""
+        return PICTURE_TESTS
+
+    @property
+    def fit(self) -> int:
+        """The number of pictures that tell what is usual: all of them, each for the others."""
+        return self.size
+
+    @property
+    def aligned(self) -> bool:
+        """Whether each place is compared with the same place of other pictures."""
+        return self.judges[0].usual.aligned
+
+    @property
+    def ordinary_scores(self) -> Tensor:
+        """The nonconformity scores (n,) of the calibrating pictures, ascending, each under the judge that judges it."""
+        return self.scores[:, -1].sort().values
+
+    def held_out(self, statistic: str) -> Tensor:
+        """The log-likelihoods (n,) in nats of the calibrating pictures, each under the flow that knows nothing of it.
+
+        Raises KeyError for any other statistic.
+        """
+        return {"log_likelihood": self.log_likelihoods.double()}[statistic]
+
+    def log_densities(self, picture: Tensor, seed: int | Tensor = 0) -> Tensor:
+        """The log-densities (K, H, W) of a picture's pixels under each flow."""
+        x = self.densities[0].to_continuous(picture, seed)
+        return torch.stack([density.pixel_log_densities(x) for density in self.densities])
+
+    def log_likelihood(self, densities: Tensor) -> Tensor:
+        """Log-densities (K, H, W) under each flow -> the log-likelihood () of the picture, in nats."""
+        total: Tensor = (densities.double().logsumexp(dim=0) - torch.tensor(float(len(densities))).log()).sum()
+        return total
+
+    def assess(self, picture: Tensor, seed: int | Tensor = 0) -> PictureAssessment:
+        """The verdict on one uint8 picture (H, W[, C]), and its map."""
+        return self.assess_densities(self.log_densities(picture, seed))
+
+    def assess_densities(self, densities: Tensor) -> PictureAssessment:
+        """``assess``, where the log-densities (K, H, W) are known."""
+        columns = len(PICTURE_TESTS) + 1
+        at_least, above = torch.zeros(2, columns, dtype=torch.long, device=densities.device).unbind(0)
+        more = torch.zeros(densities.shape[1:], dtype=torch.long, device=densities.device)
+        rarity = densities.new_zeros(densities.shape[1:])
+        each_ranks = []
+        for judge, ordered, maxima in zip(self.judges, self._sorted, self._maxima, strict=True):
+            own = densities[judge.fold]
+            places = judge.usual.scores(own)
+            rarity += judge.usual.rarity(places) / len(self.judges)
+            more += len(maxima) - torch.searchsorted(maxima, places.double().contiguous())
+            scores = judge.test_scores(own, places).float().double()[:, None].contiguous()
+            lower = torch.searchsorted(ordered, scores)[:, 0]
+            lower_or_equal = torch.searchsorted(ordered, scores, right=True)[:, 0]
+            at_least += ordered.shape[1] - lower
+            above += ordered.shape[1] - lower_or_equal
+            each_ranks.append(torch.stack([lower, lower_or_equal], dim=1).roll(1, dims=0))
+        p_values = (1 + at_least).double() / (self.size + 1)
+        ranks = (2 * self.size - at_least - above)[:-1]
+        likelihood = self.log_likelihood(densities)
+        return PictureAssessment(
+            likelihood,
+            torch.stack([likelihood, rarity.max().double()]),
+            Verdict(
+                p_values[-1:],
+                {test.name: p_values[k : k + 1] for k, test in enumerate(PICTURE_TESTS)},
+                self._normal_score_of.index_select(0, ranks)[None],
+                torch.stack(each_ranks)[None],
+            ),
+            rarity,
+            (1 + more).double() / (self.size + 1),
+        )
+
+    def judge_group(self, scores: Tensor) -> GroupVerdict:
+        """As ``Calibration.judge_group``."""
+        return self.judge_groups(scores, [len(scores)])[0]
+
+    def judge_groups(self, scores: Tensor, lengths: Sequence[int]) -> list[GroupVerdict]:
+        """As ``Calibration.judge_groups``."""
+        return group_verdicts(scores, lengths, self._precision, self.size)
+
+    def __repr__(self) -> str:
+        return f"PictureCalibration(flows={len(self.densities)}, aligned={self.aligned}, held_out={self.size})"

@@ -1,0 +1,136 @@
+"""Pictures of any size to items of a model that takes them: prepared as in training, and filled up to one size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from pictures import BadPicture, Preparation
+from pictures.preparation import turned_size
+from service.media import effort
+from service.media.items import Body, levels
+from service.media.json_items import items_from_json
+from service.media.npy import Array, from_npy
+from service.media.pictures import Pixels, open_picture
+from service.media.types import CSV, JSON, NPY
+from service.protocol.errors import TooLarge, WrongType, WrongValue
+from service.protocol.messages import Arrays
+from service.protocol.model_info import ModelInfo
+
+MOST_PIXELS = 2**24
+"""Pixels of all pictures of a request together, once they are filled up to one size."""
+
+
+def preparation_of(model: ModelInfo) -> Preparation | None:
+    """What a model that scores pictures of any size does to each; None for any other model."""
+    if model.pictures is None:
+        return None
+    return Preparation(model.pictures.longest, 3 if len(model.item_shape) > 2 else 1, model.pictures.bits)
+
+
+class SentPictures(NamedTuple):
+    """Pictures of a request, in the order sent."""
+
+    items: Pixels
+    """(N, H, W) or (N, H, W, 3): each in the upper left corner, black beyond."""
+    sides: NDArray[np.int64]
+    """(N, 2): the height and width of each picture as the model looks at it."""
+    scale: NDArray[np.float64]
+    """(N, 2): by how much the picture that was sent is higher and wider."""
+
+    def each(self) -> list[Pixels]:
+        """The pictures without what fills them up."""
+        return [item[:height, :width] for item, (height, width) in zip(self.items, self.sides.tolist(), strict=True)]
+
+    def arrays(self) -> Arrays:
+        """What the device is sent."""
+        return {"items": self.items, "sides": self.sides}
+
+    def take(self, rows: Sequence[int]) -> SentPictures:
+        """Some of the pictures."""
+        return SentPictures(self.items[rows], self.sides[rows], self.scale[rows])
+
+
+def pictures_of(body: Body, preparation: Preparation, fit: bool, most: int) -> SentPictures:
+    """The pictures of a body: files, or a npy or JSON batch of one size. Raises as ``items.items_of``.
+
+    A picture in colour for a grey model, or the other way round, is refused unless ``fit``.
+    """
+    if body.type == CSV:
+        raise WrongType("the model's items are pictures; send PNG, JPEG, npy or JSON", "Content-Type")
+    if body.type in (NPY, JSON):
+        data, entries = body.parts[0].data, preparation.colours * preparation.longest**2
+        array = from_npy(data) if body.type == NPY else items_from_json(data, "items", most, entries)
+        return pictures_of_array(array, preparation, "items")
+    found = []
+    for index, part in enumerate(body.parts):
+        field = f"items[{index}]"
+        if part.type == NPY:
+            raise WrongType("a multipart body holds PNG or JPEG files; send a npy batch as the whole body", field)
+        found.append(prepared(open_picture(part.data, field), preparation, fit, field))
+    return filled_up(found)
+
+
+class Prepared(NamedTuple):
+    """One picture as a model looks at it, and by how much the one that was sent is higher and wider."""
+
+    pixels: Pixels
+    scale: tuple[float, float]
+
+
+def prepared(picture: Image.Image, preparation: Preparation, fit: bool, field: str) -> Prepared:
+    """One decoded picture. Raises WrongValue where the model cannot take it."""
+    try:
+        pixels = preparation(picture, convert=fit)
+    except BadPicture as error:
+        hint = "; fit=true converts" if "the model's pictures are" in str(error) else ""
+        raise WrongValue(f"{field} {error}{hint}", field) from error
+    turned = turned_size(picture)
+    return Prepared(pixels, (turned[1] / pixels.shape[0], turned[0] / pixels.shape[1]))
+
+
+def pictures_of_array(array: Array, preparation: Preparation, field: str) -> SentPictures:
+    """Pixels (H, W[, 3]) or (N, H, W[, 3]), levels or fractions. Raises WrongValue."""
+    wanted, colours = ("(H, W)", ()) if preparation.colours == 1 else ("(H, W, 3)", (3,))
+    if array.ndim == 2 + len(colours):
+        array = array[None]
+    if array.ndim != 3 + len(colours) or array.shape[3:] != colours or not array.size:
+        raise WrongValue(f"{field} must be of shape {wanted} or (N, ...), not {tuple(array.shape)}", field)
+    effort.spend(int(np.prod(array.shape[:3])), field)
+    pixels = levels(array, field, 0)
+    each = [prepared(Image.fromarray(item), preparation, True, f"{field}[{k}]") for k, item in enumerate(pixels)]
+    return filled_up(each)
+
+
+def filled_up(found: Sequence[Prepared]) -> SentPictures:
+    """Pictures of several sizes in one array. Raises TooLarge where they would not fit a request."""
+    sides = np.array([each.pixels.shape[:2] for each in found], dtype=np.int64)
+    height, width = (int(side) for side in sides.max(axis=0))
+    if len(found) * height * width > MOST_PIXELS:
+        raise TooLarge(
+            f"{len(found)} pictures of up to {width}x{height} have more than {MOST_PIXELS:,} pixels; send fewer in one "
+            "request",
+            "items",
+        )
+    items = np.zeros((len(found), height, width, *found[0].pixels.shape[2:]), dtype=np.uint8)
+    for item, each in zip(items, found, strict=True):
+        item[: each.pixels.shape[0], : each.pixels.shape[1]] = each.pixels
+    return SentPictures(items, sides, np.array([each.scale for each in found], dtype=np.float64))
+
+
+def notes_on(sent: SentPictures, model: ModelInfo) -> tuple[str, ...]:
+    """What the sender should know: pictures of other sizes than those behind the p-values."""
+    if model.pictures is None:
+        return ()
+    known = range(model.pictures.shortest_side, model.pictures.longest_side + 1)
+    other = int((~np.isin(sent.sides, known)).any(axis=1).sum())
+    if not other:
+        return ()
+    return (
+        f"{other} of {len(sent.sides)} pictures have a side outside {known[0]} to {known[-1]} pixels, the sizes that "
+        "p-values rest on",
+    )

@@ -1,0 +1,153 @@
+"""Cross-conformal p-values of pictures of any size, and of their places."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+import flows
+from flows import ShapeMismatch
+from flows.anomaly import PictureCalibration
+from flows.anomaly.places import ZONES, Usual, blurred, widths_for, zones
+from flows.architectures.lattice_flow import LatticeFlow
+from flows.tiles import TiledDensity
+
+
+def densities_of(count: int, seed: int, side: int = 24) -> list[Tensor]:
+    """Log-densities as of ordinary pictures of several sizes, whose places are correlated."""
+    generator = torch.Generator().manual_seed(seed)
+    return [blurred(torch.randn(side + k % 5, side + k % 3, generator=generator), 1.0) * 2 - 1 for k in range(count)]
+
+
+def tiled() -> list[TiledDensity]:
+    found = []
+    for seed in range(3):
+        torch.manual_seed(seed)
+        flow = flows.lattice((8, 8), width=4, blocks=1, components=2, joint=True, anywhere=True).eval()
+        assert isinstance(flow, LatticeFlow)
+        found.append(TiledDensity(flow.requires_grad_(False)))
+    return found
+
+
+def calibrated(count: int = 60, seed: int = 0) -> PictureCalibration:
+    return PictureCalibration.of_pixels(tiled(), densities_of(count, seed), torch.arange(count) % 3)
+
+
+def test_about_a_share_alpha_of_ordinary_pictures_alarms_and_fewer_have_a_region() -> None:
+    p_values, least = [], []
+    for seed in range(3):
+        calibration = calibrated(40, seed)
+        for each in densities_of(60, 100 + seed):
+            found = calibration.assess_densities(each.expand(3, *each.shape))
+            p_values.append(found.verdict.p_value[0])
+            least.append(found.place_p_value.min())
+    for alpha in (0.1, 0.3):
+        assert float((torch.stack(p_values) <= alpha).double().mean()) == pytest.approx(alpha, abs=0.07)
+        assert float((torch.stack(least) <= alpha).double().mean()) == pytest.approx(alpha, abs=0.07)
+
+
+@pytest.mark.parametrize("shift", [-4.0, 4.0])
+def test_too_unlikely_and_too_likely_places_are_found_where_they_are(shift: float) -> None:
+    calibration = calibrated()
+    faulty = densities_of(1, 7, side=30)[0]
+    faulty[10:16, 12:18] += shift
+    found = calibration.assess_densities(faulty.expand(3, *faulty.shape))
+    assert found.verdict.p_value == 1 / 61
+    assert found.verdict.tests["places"] == 1 / 61
+    row, column = divmod(int(found.rarity.argmax()), faulty.shape[1])
+    assert 9 <= row <= 16
+    assert 11 <= column <= 18
+    assert float(found.place_p_value.min()) == 1 / 61
+    assert float(found.place_p_value[25:, :5].min()) > 0.05
+
+
+def test_a_picture_that_is_off_as_a_whole_is_told_by_its_likelihood() -> None:
+    calibration = calibrated()
+    off = densities_of(1, 8)[0] + 1.5
+    found = calibration.assess_densities(off.expand(3, *off.shape))
+    assert found.verdict.tests["likelihood"] == 1 / 61
+    assert found.verdict.p_value == 1 / 61
+
+
+def test_what_is_not_finite_is_among_the_strangest() -> None:
+    calibration = calibrated()
+    broken = densities_of(1, 9)[0]
+    broken[3, 4] = torch.nan
+    found = calibration.assess_densities(broken.expand(3, *broken.shape))
+    assert found.verdict.p_value == 1 / 61
+    assert bool(found.rarity.isfinite().all())
+
+
+def test_the_likelihood_is_of_the_mean_of_the_densities_pixel_by_pixel() -> None:
+    calibration = calibrated()
+    densities = torch.randn(3, 9, 11)
+    assert torch.allclose(calibration.log_likelihood(densities), densities.double().exp().mean(dim=0).log().sum())
+
+
+def test_tensors_make_the_same_calibration_again() -> None:
+    calibration = calibrated()
+    again = PictureCalibration.from_tensors(calibration.densities, calibration.tensors())
+    each = densities_of(1, 10)[0]
+    first, second = (one.assess_densities(each.expand(3, *each.shape)) for one in (calibration, again))
+    assert torch.equal(first.rarity, second.rarity)
+    assert torch.equal(first.place_p_value, second.place_p_value)
+    assert torch.equal(first.verdict.p_value, second.verdict.p_value)
+
+
+def test_damaged_tensors_are_refused() -> None:
+    calibration = calibrated()
+    for name, damaged in {
+        "held_out": torch.zeros(10, 3),
+        "maxima": torch.zeros(5),
+        "judged": torch.full((60,), 9),
+        "judge.0.tails": torch.zeros(2, 128),
+        "judge.3.centre": torch.zeros(2, 2),
+        "judge.1.tail": torch.zeros(128),
+    }.items():
+        with pytest.raises((ValueError, KeyError)):
+            PictureCalibration.from_tensors(calibration.densities, calibration.tensors() | {name: damaged})
+
+
+def test_a_whole_picture_gets_a_verdict_from_its_pixels() -> None:
+    densities, generator = tiled(), torch.Generator().manual_seed(0)
+    pictures = [torch.randint(90, 160, (16 + k % 4, 20), generator=generator, dtype=torch.uint8) for k in range(30)]
+    calibration = PictureCalibration.of(densities, pictures, torch.arange(30) % 3)
+    faulty = pictures[0].clone()
+    faulty[4:12, 4:12] = 0
+    found = calibration.assess(faulty)
+    assert found.rarity.shape == faulty.shape
+    assert found.verdict.p_value == 1 / 31
+
+
+def test_groups_of_ordinary_pictures_are_ordinary() -> None:
+    calibration = calibrated()
+    scores = [calibration.assess_densities(e.expand(3, *e.shape)).verdict.scores for e in densities_of(20, 11)]
+    assert calibration.judge_group(torch.cat(scores)).p_value > 0.001
+    shifted = [calibration.assess_densities((e + 1).expand(3, *e.shape)).verdict.scores for e in densities_of(20, 12)]
+    assert calibration.judge_group(torch.cat(shifted)).p_value < 0.001
+
+
+def test_aligned_pictures_have_a_mean_for_each_place_and_one_size() -> None:
+    generator = torch.Generator().manual_seed(1)
+    pattern = 3 * torch.randn(20, 20, generator=generator)
+    pictures = [pattern + torch.randn(20, 20, generator=generator) for _ in range(12)]
+    aligned, anywhere = (Usual.of(pictures[:6], widths_for(20), aligned=chosen) for chosen in (True, False))
+    spread = [float((pictures[7] - usual.mean_at(20, 20)).std()) for usual in (aligned, anywhere)]
+    assert spread[0] < 1.2 < 1.5 < spread[1]
+    with pytest.raises(ShapeMismatch, match="20x20, not 24x20"):
+        aligned.scores(torch.zeros(20, 24))
+
+
+def test_kinds_of_places_repeat_in_blocks_between_two_borders() -> None:
+    assert zones(20).tolist() == [*range(8), 8, 9, 10, 11, 20, 21, 22, 23, 16, 17, 18, 19]
+    assert zones(32)[8:24].tolist() == [*range(8, 16), *range(8, 16)]
+    assert int(zones(11).max()) < ZONES
+
+
+def test_windows_average_and_sum_to_one_at_borders() -> None:
+    flat = torch.full((12, 15), 2.5)
+    assert torch.allclose(blurred(flat, 3.0), flat)
+    assert float(blurred(torch.eye(15), 2.0).std()) < float(torch.eye(15).std())
+    assert widths_for(1024)[-1] <= 24
+    assert len(widths_for(8)) == 1

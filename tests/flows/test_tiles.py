@@ -1,0 +1,104 @@
+"""Densities of pictures of any size: the same as the flow's own, a density of the whole, in tiles."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+
+import flows
+from flows import ShapeMismatch
+from flows.architectures.lattice_flow import LatticeFlow
+from flows.tiles import TiledDensity
+from tests.flows.cases import disturb
+
+
+def flow_of(*shape: int) -> LatticeFlow:
+    flow = flows.lattice(shape, width=4, blocks=1, components=2, joint=True, anywhere=True).double()
+    found = disturb(flow)
+    assert isinstance(found, LatticeFlow)
+    return found.eval().requires_grad_(False)
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (8, 12, 3)])
+def test_a_picture_of_the_flow_s_own_size_has_its_log_likelihood(shape: tuple[int, ...]) -> None:
+    flow = flow_of(*shape)
+    x = torch.rand(shape, dtype=torch.float64)
+    found = TiledDensity(flow).pixel_log_densities(x)
+    assert found.shape == shape[:2]
+    assert torch.allclose(found.sum(), flow.log_prob(x[None])[0])
+
+
+def test_weights_serve_any_size() -> None:
+    small = flow_of(8, 8)
+    large = flows.lattice((24, 16), width=4, blocks=1, components=2, joint=True, anywhere=True).double()
+    large.load_state_dict(small.state_dict())
+    x = torch.rand(24, 16, dtype=torch.float64)
+    assert torch.allclose(TiledDensity(small).pixel_log_densities(x).sum(), large.log_prob(x[None])[0])
+
+
+@pytest.mark.parametrize("side", [8, 9, 32, 33, 47, 48, 49, 90])
+def test_every_pixel_is_in_the_core_of_one_tile(side: int) -> None:
+    density = TiledDensity(flow_of(8, 8), tile=32, margin=8)
+    cores = [core for _, core in density._spans(side)]
+    assert cores[0][0] == 0
+    assert cores[-1][1] == side
+    assert all(before[1] == after[0] for before, after in itertools.pairwise(cores))
+    for (start, end), (first, last) in density._spans(side):
+        assert start % 8 == 0
+        assert end - start <= 32
+        assert start <= first < last <= end
+
+
+def test_tiles_agree_with_the_whole_picture_far_from_their_borders() -> None:
+    flow = flow_of(8, 8)
+    x = torch.rand(40, 56, dtype=torch.float64)
+    whole = TiledDensity(flow, tile=64).pixel_log_densities(x)
+    tiled = TiledDensity(flow, tile=40, margin=16).pixel_log_densities(x)  # a net of one block looks 13 pixels far
+    assert torch.allclose(whole, tiled)
+
+
+def test_a_pixel_depends_on_no_later_pixel_of_the_whole_picture() -> None:
+    density = TiledDensity(flow_of(8, 8), tile=24, margin=8)
+    x = torch.rand(30, 43, dtype=torch.float64)
+    before = density.pixel_log_densities(x)
+    last = x.clone()
+    last[3::4, 0::4] = 1 - x[3::4, 0::4]  # the last lattice: nothing is drawn after it
+    changed = density.pixel_log_densities(last) != before
+    assert not changed[torch.arange(30) % 4 != 3].any()
+    assert not changed[:, torch.arange(43) % 4 != 0].any()
+
+
+def test_what_lies_beyond_a_border_has_no_effect() -> None:
+    flow = flow_of(16, 16)
+    x = torch.rand(1, 16, 16, dtype=torch.float64)
+    inside = torch.zeros(1, 16, 16, dtype=torch.bool)
+    inside[:, :14, :13] = True
+    other = torch.where(inside, x, torch.rand(1, 16, 16, dtype=torch.float64))
+    first, second = (flow.pixel_log_densities(each, inside) for each in (x, other))
+    assert torch.equal(first[inside], second[inside])
+
+
+def test_half_of_the_pixels_estimate_the_log_likelihood() -> None:
+    flow = flow_of(16, 16, 3)
+    x = torch.rand(2, 16, 16, 3, dtype=torch.float64)
+    each = [flow.half_log_prob(x, starts) for starts in itertools.product((0, 1), repeat=5)]
+    assert torch.allclose(torch.stack(each).mean(dim=0), flow.log_prob(x))
+
+
+def test_noise_follows_from_the_picture_and_the_seed() -> None:
+    density = TiledDensity(flow_of(8, 8))
+    picture = torch.randint(0, 256, (20, 30), dtype=torch.uint8)
+    assert torch.equal(density.to_continuous(picture, 3), density.to_continuous(picture, 3))
+    assert not torch.equal(density.to_continuous(picture, 3), density.to_continuous(picture, 4))
+    assert torch.equal((density.to_continuous(picture) * 256).floor().to(torch.uint8), picture)
+
+
+def test_pictures_of_other_colours_and_tiny_ones_are_refused() -> None:
+    density = TiledDensity(flow_of(8, 8))
+    for shape in ((20, 20, 3), (7, 20)):
+        with pytest.raises(ShapeMismatch):
+            density.to_continuous(torch.zeros(shape, dtype=torch.uint8))
+    with pytest.raises(ShapeMismatch):
+        flow_of(8, 8).on_sides(4, 8)

@@ -1,0 +1,105 @@
+"""`sluice score` with a model that takes pictures of any size."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from service.cli import main
+from tests.service.helpers import running
+from tests.service.pictures import publish_pictures, surface, with_hole
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("pictures")
+    publish_pictures(root)
+    publish_pictures(root, "colour", colours=3)
+    return root
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "new"
+    path.mkdir()
+    items = surface(3, seed=21, least=24)
+    for number, item in enumerate([*items, with_hole(items[0])]):
+        Image.fromarray(item).save(path / f"{number}.png")
+    return path
+
+
+def score(store: Path, *arguments: Any) -> Result:
+    return CliRunner().invoke(main, ["score", "--store", str(store), "--device", "cpu", *map(str, arguments)])
+
+
+def lines_of(result: Result) -> list[dict[str, Any]]:
+    assert result.exit_code == 0, result.output
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def test_a_folder_of_several_sizes_gets_verdicts_maps_and_regions(store: Path, folder: Path, tmp_path: Path) -> None:
+    result = score(store, folder, "--model", "surface", "--maps", tmp_path / "maps", "--json", "--alpha", 0.05)
+    rows = lines_of(result)
+    assert [Path(row["file"]).name for row in rows] == ["0.png", "1.png", "2.png", "3.png"]
+    assert rows[3]["anomalous"]
+    assert rows[3]["regions"]
+    assert "p-value of all together" in result.stderr
+    for number in range(4):
+        item = np.asarray(Image.open(folder / f"{number}.png"))
+        found = np.load(tmp_path / f"maps/{number}.npy")
+        assert found.shape == item.shape
+        assert np.isfinite(found).all()
+        assert Image.open(tmp_path / f"maps/{number}.png").width > item.shape[1]
+
+
+def test_the_service_answers_the_same(store: Path, folder: Path) -> None:
+    async def answered() -> Any:
+        async with running(store, threads=1) as service:
+            files = [("files", (path.name, path.read_bytes(), "image/png")) for path in sorted(folder.iterdir())]
+            return await service.post_json("/score?model=surface", files=files)
+
+    rows = lines_of(score(store, folder, "--model", "surface", "--json"))
+    found = asyncio.run(answered())
+    for row, item in zip(rows, found["items"], strict=True):
+        assert (row["log_likelihood"], row["p_value"]) == (item["log_likelihood"], item["p_value"])
+
+
+def test_a_picture_that_cannot_be_used_is_told_in_its_row(store: Path, folder: Path) -> None:
+    (folder / "2.png").write_bytes(b"damaged")
+    Image.new("RGB", (30, 30)).save(folder / "4.png")
+    Image.fromarray(surface(1, seed=24)[0]).save(folder / "5.tif")
+    rows = lines_of(score(store, folder, "--model", "surface", "--json"))
+    assert "not a whole PNG" in rows[2]["reason"]
+    assert "in colour" in rows[4]["reason"]
+    assert [row["log_likelihood"] is None for row in rows] == [False, False, True, False, True, False]
+
+
+def test_arrays_and_discoveries_work_as_with_any_model(store: Path, tmp_path: Path) -> None:
+    items = np.stack([item[:24, :24] for item in surface(6, seed=22, least=24, most=25)])
+    items[5] = with_hole(items[5])
+    np.save(tmp_path / "batch.npy", items)
+    np.save(tmp_path / "one.npy", items[5])
+    rows = lines_of(
+        score(store, tmp_path / "batch.npy", tmp_path / "one.npy", "--model", "surface", "--json", "--fdr", 0.5)
+    )
+    assert len(rows) == 7
+    assert rows[5]["p_value"] == rows[6]["p_value"]
+    assert all(isinstance(row["discovery"], bool) for row in rows)
+
+
+def test_a_colour_model_scores_and_draws_colour(store: Path, tmp_path: Path) -> None:
+    item = surface(1, seed=23, colours=3)[0]
+    Image.fromarray(item).save(tmp_path / "one.png")
+    rows = lines_of(score(store, tmp_path / "one.png", "--model", "colour", "--maps", tmp_path / "maps", "--json"))
+    assert rows[0]["bits_per_dim"] == pytest.approx(8 - rows[0]["log_likelihood"] / (item.size * np.log(2)))
+    histogram = tmp_path / "scores.png"
+    assert score(store, tmp_path / "one.png", "--model", "colour", "--histogram", histogram).exit_code == 0
+    assert Image.open(io.BytesIO(histogram.read_bytes())).format == "PNG"

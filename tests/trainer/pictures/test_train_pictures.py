@@ -1,0 +1,177 @@
+"""`sluice-train pictures`: what it finds, what it says, what it publishes, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import Result
+from PIL import Image
+
+from model_store import Store
+from tests.service.pictures import surface, with_hole
+from trainer.data import picture_folder
+from trainer.errors import DataError
+from trainer.pictures.alignment import aligned
+from trainer.pictures.crops import cut
+from trainer.pictures.folds import dealt
+from trainer.pictures.plan import default_minutes, planned
+from trainer.presets.pictures import PICTURES
+
+TINY = {"width": 4, "blocks": 1, "components": 2, "joint": True, "anywhere": True}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Thirty-three grey pictures of several sizes in two folders, one damaged file, and a file that is no picture."""
+    for number, item in enumerate(surface(33)):
+        path = tmp_path / "good" / ("a" if number % 2 else "b") / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(item).save(path)
+    (tmp_path / "good/broken.png").write_bytes((tmp_path / "good/a/1.png").read_bytes()[:200])
+    (tmp_path / "good/notes.txt").write_text("taken on Tuesday")
+    return tmp_path / "good"
+
+
+@pytest.fixture
+def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer.commands.train_pictures.PICTURES", replace(PICTURES, arguments=TINY, batch_size=4))
+    monkeypatch.setattr("trainer.pictures.folds._CHECKED", 4)
+
+
+@pytest.mark.usefixtures("_tiny")
+def test_a_folder_becomes_a_model_that_tells_a_faulty_picture(
+    folder: Path, tmp_path: Path, sluice_train: Callable[..., Result]
+) -> None:
+    result = sluice_train("pictures", "--data", str(folder), "--name", "cloth", "--steps", "2", "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    said = result.output
+    assert "good: 33 pictures, grey" in said
+    assert "broken.png: is not a readable picture" in said
+    assert "no p-value will be below 1 / 34 = 0.029" in said
+    assert "an alpha of 0.01 needs at least 99 pictures" in said
+    assert said.index("memory: about") < said.index("fold 1 of 3: 1 steps")
+    assert "published cloth@1" in said
+    assert "p-values rest on 33 items; none is below 0.0294" in said
+
+    store = Store(tmp_path / "store")
+    model = store.load("cloth", 1)
+    assert model.pictures is not None
+    assert model.calibration is None
+    assert model.manifest.pictures is not None
+    assert (model.manifest.pictures.shortest_side, model.manifest.pictures.longest_side) == (20, 33)
+    assert model.pictures.size == 33
+    faulty, good = (torch.from_numpy(item) for item in (with_hole(surface(1, 5)[0]), surface(1, 6)[0]))
+    assert model.pictures.assess(faulty).verdict.p_value < model.pictures.assess(good).verdict.p_value
+    card = model.read("README.md").decode()
+    assert "sluice-train pictures --data good" in card
+    assert "1 / (33 + 1)" in card
+    assert str(tmp_path) not in card
+    assert {"maps.png", "samples.png", "loss.png"} <= set(model.manifest.files)
+
+    again = sluice_train("pictures", "--data", str(folder), "--name", "cloth", "--steps", "2", "--json")
+    assert "already trained" in again.stderr
+    told = json.loads(again.stdout)
+    assert told["published"]["version"] == 2
+    first, second = (store.load("cloth", version).flow.state_dict() for version in (1, 2))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.usefixtures("_tiny")
+def test_a_budget_of_time_ends_a_run(folder: Path, sluice_train: Callable[..., Result]) -> None:
+    result = sluice_train("pictures", "--data", str(folder), "--minutes", "0.02", "--no-publish")
+    assert result.exit_code == 0, result.output
+    assert "time: about 0.02 minutes" in result.output
+    assert "held out:" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "needs --data DIR"),
+        (["--epochs", "2"], "--epochs is not for pictures"),
+        (["--minutes", "1", "--steps", "2"], "exclude each other"),
+    ],
+)
+def test_a_wrong_command_line_is_told(
+    folder: Path, sluice_train: Callable[..., Result], arguments: list[str], message: str
+) -> None:
+    given = ["--data", str(folder)] if arguments else []
+    result = sluice_train("pictures", *given, *arguments)
+    assert result.exit_code == 2
+    assert message in " ".join(result.output.split())
+    other = sluice_train("mnist-nice", "--size", "64")
+    assert "--size and --steps are for the preset pictures" in " ".join(other.output.split())
+
+
+def test_too_few_pictures_and_too_many_damaged_files_are_refused(
+    folder: Path, sluice_train: Callable[..., Result]
+) -> None:
+    for number in range(4):
+        (folder / f"bad{number}.png").write_bytes(b"no picture")
+    damaged = sluice_train("pictures", "--data", str(folder))
+    assert damaged.exit_code == 1
+    assert "5 of 38 files cannot be used, more than a tenth" in damaged.output
+    for path in folder.glob("*.png"):
+        path.unlink()
+    for path in list(folder.glob("a/*.png"))[:8]:
+        path.unlink()
+    few = sluice_train("pictures", "--data", str(folder))
+    assert few.exit_code == 1
+    assert "25 pictures can be used; at least 30 are needed" in few.output
+
+
+def test_a_folder_of_colour_and_deep_pictures_is_described(tmp_path: Path) -> None:
+    Image.fromarray(np.full((20, 30), 1000, np.uint16)).save(tmp_path / "deep.png")
+    Image.new("L", (30, 20)).save(tmp_path / "grey.png")
+    found = picture_folder.look(tmp_path)
+    assert (found.colours, found.bits, found.sizes) == (1, 10, ((30, 20), (30, 20)))
+    Image.new("CMYK", (40, 20)).save(tmp_path / "colour.jpg")
+    assert picture_folder.look(tmp_path).colours == 3
+    with pytest.raises(DataError, match="must be a folder"):
+        picture_folder.look(tmp_path / "grey.png")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="holds no pictures"):
+        picture_folder.look(tmp_path / "empty")
+
+
+def test_sizes_and_times_follow_from_the_pictures(tmp_path: Path) -> None:
+    def plan_of(width: int, height: int, size: int | None = None) -> tuple[int, int, bool]:
+        found = picture_folder.FoundPictures(tmp_path, (), ((width, height),) * 40, 1, 8, ())
+        plan = planned(found, size=size)
+        return plan.preparation.longest, plan.crop, plan.same_size
+
+    assert plan_of(64, 64) == (64, 48, True)
+    assert plan_of(1000, 500) == (256, 64, True)
+    assert plan_of(1000, 500, size=128) == (128, 48, True)
+    assert plan_of(20, 9) == (20, 8, True)
+    assert [default_minutes(side) for side in (20, 64, 160, 256, 4000)] == [10, 10, 20, 30, 30]
+
+
+def test_equal_pictures_share_a_fold_and_folds_are_even() -> None:
+    folds = dealt([bytes([k % 20]) for k in range(40)], seed=3)
+    assert torch.equal(folds[:20], folds[20:])
+    counts = folds.bincount()
+    assert int(counts.max() - counts.min()) <= 2
+
+
+def test_crops_lie_within_pictures_and_reach_every_corner() -> None:
+    picture = torch.arange(12 * 10, dtype=torch.uint8).reshape(12, 10)
+    crops = cut([picture], 8, 200, seed=0)
+    assert crops.shape == (200, 8, 8)
+    corners = {int(crop[0, 0]) for crop in crops}
+    assert corners == {10 * row + column for row in range(5) for column in range(3)}
+
+
+def test_aligned_pictures_are_told_from_a_surface() -> None:
+    generator = torch.Generator().manual_seed(0)
+    pattern = torch.nn.functional.interpolate(torch.randn(1, 1, 6, 6, generator=generator), 24)[0, 0]
+    folds = torch.arange(30) % 3
+    noise = [torch.randn(24, 24, generator=generator) for _ in range(30)]
+    assert aligned([pattern + each for each in noise], folds)
+    assert not aligned(noise, folds)

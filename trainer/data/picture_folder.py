@@ -1,0 +1,137 @@
+"""A folder of pictures of any sizes and modes: what is in it, and its pictures prepared as a model takes them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from pictures import BadPicture, Preparation
+from pictures.preparation import bits_used, is_grey, turned_size
+from trainer.data.folder import SUFFIXES
+from trainer.errors import DataError
+
+MOST_DAMAGED = 0.1
+"""The share of files that may be damaged."""
+_LISTED = 10
+LARGEST = 2**26
+"""Pixels of a file at most: a small file can claim a vast picture."""
+
+
+@dataclass(frozen=True)
+class FoundPictures:
+    """What a first look at a folder tells: its readable pictures, and the files that are none."""
+
+    folder: Path
+    paths: tuple[Path, ...]
+    sizes: tuple[tuple[int, int], ...]
+    """Width and height of each picture, turned as its EXIF says."""
+    colours: int
+    """1 where all pictures are grey, else 3."""
+    bits: int
+    """Bits that deep grey pictures use, 8 where there are none."""
+    damaged: tuple[str, ...]
+    """Why files were left out, with their names."""
+
+    @property
+    def longest(self) -> int:
+        """Pixels of the longest side of any picture."""
+        return max(max(size) for size in self.sizes)
+
+    def told(self) -> list[str]:
+        """What was found, a line each, for people."""
+        kind = "grey" if self.colours == 1 else "colour"
+        depth = f", {self.bits} bits used of 16" if self.bits > 8 else ""
+        common = Counter(self.sizes).most_common(3)
+        shown = ", ".join(f"{width}x{height} ({count})" for (width, height), count in common)
+        more = len(set(self.sizes)) - len(common)
+        lines = [
+            f"{self.folder.resolve().name}: {len(self.paths):,} pictures, {kind}{depth}: {shown}"
+            + (f" and {more} other sizes" if more > 0 else "")
+        ]
+        if self.damaged:
+            lines.append(f"{len(self.damaged)} files are left out:")
+            lines += [f"  {reason}" for reason in self.damaged[:_LISTED]]
+            if len(self.damaged) > _LISTED:
+                lines.append(f"  and {len(self.damaged) - _LISTED} more")
+        return lines
+
+
+def look(folder: Path) -> FoundPictures:
+    """Decode every picture of a folder and its subfolders once, and note what they are.
+
+    Raises DataError where there are none, or where more than a tenth of the files cannot be used.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: must be a folder of pictures")
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    if not paths:
+        raise DataError(f"{folder}: holds no pictures ({', '.join(sorted(SUFFIXES))})")
+    good: list[Path] = []
+    sizes: list[tuple[int, int]] = []
+    damaged: list[str] = []
+    colours, bits = 1, 8
+    for path in paths:
+        try:
+            with _opened(path) as picture:
+                Preparation(max(picture.size), 3, bits_used(picture))(picture)
+                size = turned_size(picture)
+                colours = colours if is_grey(picture) else 3
+                bits = max(bits, bits_used(picture))
+        except (BadPicture, DataError) as error:
+            damaged.append(f"{path.relative_to(folder)}: {error}")
+            continue
+        good.append(path)
+        sizes.append(size)
+    if len(damaged) > MOST_DAMAGED * len(paths):
+        listed = "\n  ".join(damaged[:_LISTED])
+        raise DataError(
+            f"{folder}: {len(damaged)} of {len(paths)} files cannot be used, more than a tenth; mend or move them:\n"
+            f"  {listed}"
+        )
+    return FoundPictures(folder, tuple(good), tuple(sizes), colours, bits, tuple(damaged))
+
+
+def read(
+    found: FoundPictures, preparation: Preparation, say: Callable[[str], None] = lambda _: None
+) -> tuple[list[NDArray[np.uint8]], list[bytes]]:
+    """The prepared pixels of every picture, and a digest of each that is the same for the same pixels.
+
+    A picture too narrow at this size is left out and told. Raises DataError when a file has changed since the look.
+    """
+    items, digests = [], []
+    for path in found.paths:
+        try:
+            with _opened(path) as picture:
+                pixels = preparation(picture)
+        except BadPicture as error:
+            say(f"left out: {path.name} {error}")
+            continue
+        items.append(pixels)
+        digests.append(hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest())
+    return items, digests
+
+
+def of_few(found: FoundPictures, count: int) -> FoundPictures:
+    """The first ``count`` pictures alone, for a quick try."""
+    return replace(found, paths=found.paths[:count], sizes=found.sizes[:count])
+
+
+def _opened(path: Path) -> Image.Image:
+    """A decoded picture. Raises DataError for a damaged one."""
+    try:
+        picture = Image.open(path)
+        if picture.width * picture.height > LARGEST:
+            raise DataError(f"has more than {LARGEST:,} pixels")
+        picture.load()
+    except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise DataError(
+            f"is not a readable picture: {str(error).splitlines()[0] if str(error) else 'damaged'}"
+        ) from error
+    return picture

@@ -1,0 +1,119 @@
+"""What follows from the pictures that were found: the size to work at, crops, memory and time."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from pictures import Preparation
+from trainer.data.picture_folder import FoundPictures
+from trainer.errors import DataError
+from trainer.presets import Preset
+
+LEAST_PICTURES = 30
+FOLDS = 3
+"""Flows, each trained on two thirds of the pictures. More folds would leave less time for each."""
+_CROP = 64
+"""The largest side of a crop that is trained on: the net looks 20 pixels far."""
+_STEP = 8
+_CROP_BYTES = 100 * 2**20
+"""Memory for the crops of one fold."""
+_MOST_CROPS = 3000
+_SIZE = 256
+"""The longer side to work at by default: larger pictures take more time than half an hour."""
+_MINUTES = ((64, 10.0), (256, 30.0))
+"""The default budget, from the longer side: on a line between these, and constant beyond."""
+_FLOW_BYTES, _TILE_BYTES = 400 * 2**20, 300 * 2**20
+"""Memory of PyTorch with a flow and its optimiser, and of a training step or a tile in colour; both measured."""
+
+
+@dataclass(frozen=True)
+class PicturePlan:
+    """How a folder of pictures will be trained on."""
+
+    found: FoundPictures
+    preparation: Preparation
+    sizes: tuple[tuple[int, int], ...]
+    """Width and height of each picture as it will be worked on; pictures that become too narrow are not among them."""
+    crop: int
+    """The side of the crops that are trained on."""
+    minutes: float | None
+    """The budget of wall-clock time of the whole run; None where ``steps`` is given."""
+    steps: int | None
+    """Steps of each flow."""
+
+    @property
+    def item_shape(self) -> tuple[int, ...]:
+        """The shape of a crop: what the model draws and fills in."""
+        return (self.crop, self.crop) if self.preparation.colours == 1 else (self.crop, self.crop, 3)
+
+    @property
+    def crops(self) -> int:
+        """Crops that are cut for each flow."""
+        return max(64, min(_MOST_CROPS, _CROP_BYTES // math.prod(self.item_shape)))
+
+    @property
+    def same_size(self) -> bool:
+        """Whether all pictures have one size."""
+        return len(set(self.sizes)) == 1
+
+    def preset(self, preset: Preset) -> Preset:
+        """The preset with what follows from the pictures."""
+        return replace(preset, batch_size=min(preset.batch_size, self.crops))
+
+    def told(self) -> list[str]:
+        """What will be done, a line each, for people."""
+        n = len(self.sizes)
+        widths, heights = zip(*self.sizes, strict=True)
+        pixels = sum(width * height for width, height in self.sizes)
+        scaled = sum(size != own for size, own in zip(self.sizes, self.found.sizes, strict=False))
+        at = (
+            f"{widths[0]}x{heights[0]}"
+            if self.same_size
+            else f"{min(widths)} to {max(widths)} wide, {min(heights)} to {max(heights)} high"
+        )
+        memory = _FLOW_BYTES + _TILE_BYTES * self.preparation.colours // 3 + 2 * _CROP_BYTES
+        memory += 5 * pixels * max(self.preparation.colours, 1)
+        limit = f"about {self.minutes:g} minutes" if self.minutes is not None else f"{self.steps:,} steps of each flow"
+        return [
+            f"working size: {at}" + (f", {scaled:,} scaled down (--size)" if scaled else ", as they are"),
+            f"{FOLDS} flows, each trained on crops of {self.crop}x{self.crop} from two thirds of the pictures",
+            f"all {n:,} pictures calibrate: no p-value will be below 1 / {n + 1:,} = {1 / (n + 1):.2g}, the smallest "
+            "usable alpha" + ("; an alpha of 0.01 needs at least 99 pictures" if n < 99 else ""),
+            f"memory: about {memory / 2**30:.1f} GB; time: {limit} (--minutes)",
+        ]
+
+
+def planned(
+    found: FoundPictures, *, size: int | None = None, minutes: float | None = None, steps: int | None = None
+) -> PicturePlan:
+    """The plan for a folder. Raises DataError where too few pictures can be used."""
+    preparation = Preparation(min(size or _SIZE, found.longest), found.colours, found.bits)
+    sizes = tuple(preparation.size_of(*each) for each in found.sizes if _usable(preparation, each))
+    if len(sizes) < LEAST_PICTURES:
+        raise DataError(
+            f"{found.folder}: {len(sizes)} pictures can be used; at least {LEAST_PICTURES} are needed, and 99 for "
+            "verdicts at an alpha of 0.01"
+        )
+    shortest = min(min(each) for each in sizes)
+    # Smaller than the pictures, so that each gives many crops; but not so small that a net sees mostly borders.
+    crop = shortest * 3 // 4 if shortest >= 2 * _STEP else shortest
+    crop = max(_STEP, min(_CROP, crop // _STEP * _STEP))
+    if steps is None:
+        minutes = minutes or default_minutes(max(map(max, sizes)))
+    return PicturePlan(found, preparation, sizes, crop, None if steps else minutes, steps)
+
+
+def default_minutes(longest: int) -> float:
+    """The default budget for pictures of this longer side."""
+    (low, least), (high, most) = _MINUTES
+    share = min(max((longest - low) / (high - low), 0.0), 1.0)
+    return round(least + share * (most - least), 1)
+
+
+def _usable(preparation: Preparation, size: tuple[int, int]) -> bool:
+    try:
+        preparation.size_of(*size)
+    except ValueError:
+        return False
+    return True

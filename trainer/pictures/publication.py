@@ -1,0 +1,117 @@
+"""From the trained flows to a published model: round, calibrate, describe, publish."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from flows import bits_per_dim
+from flows.anomaly import PictureCalibration
+from flows.tiles import TiledDensity
+from model_store import CalibrationEvidence, PicturesNote, Publication, Published, Report, publish, round_weights
+from trainer.pictures.alignment import aligned
+from trainer.pictures.crops import cut
+from trainer.pictures.folds import TrainedFlow
+from trainer.pictures.plan import FOLDS, PicturePlan
+from trainer.presets import Preset
+from trainer.report import picture_card, pictures
+from trainer.report.evaluation import Quality
+
+_GOLDEN = 4
+"""Crops of the self-test at every load."""
+_DRAWN = 4
+"""Samples along a side of the sheet: a crop takes a hundred times as long to draw as a digit."""
+_SHOWN = 4
+"""Calibrating pictures on the card, with their maps: the strangest."""
+
+
+def calibrated(
+    plan: PicturePlan, flows: Sequence[TrainedFlow], items: Sequence[Tensor], folds: Tensor, say: Callable[[str], None]
+) -> tuple[PictureCalibration, list[Tensor]]:
+    """The calibration by all pictures, each under the flow that was trained without it, and their pixels' densities."""
+    densities = [TiledDensity(each.flow) for each in flows]
+    say(f"calibration: scoring {len(items):,} pictures, each by the flow that does not know it")
+    pixels = []
+    with torch.no_grad():
+        for item, fold in zip(items, folds.tolist(), strict=True):
+            density = densities[fold]
+            pixels.append(density.pixel_log_densities(density.to_continuous(item)).cpu())
+    chosen = plan.same_size and aligned(pixels, folds)
+    say("maps: each place is compared with " + ("the same place of other pictures" if chosen else "places of any kind"))
+    return PictureCalibration.of_pixels(densities, pixels, folds, aligned=chosen), pixels
+
+
+def published(
+    plan: PicturePlan,
+    preset: Preset,
+    flows: Sequence[TrainedFlow],
+    items: Sequence[Tensor],
+    folds: Tensor,
+    *,
+    store: Path | None,
+    name: str,
+    seed: int,
+    provenance: dict[str, str | int | float],
+    say: Callable[[str], None],
+) -> tuple[Quality, Published | None]:
+    """Calibrate and, given a store, publish there under that name. Raises StoreError where the store refuses."""
+    for each in flows:
+        round_weights(each.flow, preset.weights_dtype)
+    calibration, pixels = calibrated(plan, flows, items, folds, say)
+    quality = _quality(pixels, items)
+    if store is None:
+        return quality, None
+    main = flows[0].flow
+    say("drawing samples and maps for the card")
+    drawn = {
+        "loss.png": pictures.curve(flows[0].history, max(flows[0].history, key=lambda record: record.validation)),
+        "samples.png": pictures.samples(main, seed, side=_DRAWN),
+        "maps.png": picture_card.maps(calibration, *_strangest(calibration, items)),
+    }
+    evidence = CalibrationEvidence(
+        calibration=calibration,
+        source=f"all {len(items):,} pictures of {plan.found.folder.resolve().name} in {FOLDS} folds, each under a flow "
+        "that was trained without it",
+    )
+    publication = Publication(
+        flow=main,
+        architecture=preset.architecture,
+        arguments=preset.arguments,
+        golden_items=cut([items[index] for index in range(len(items)) if folds[index] == 0], plan.crop, _GOLDEN, seed),
+        weights_dtype=preset.weights_dtype,
+        provenance=provenance,
+        report=Report(
+            quality={"held out": quality.figures()},
+            card=picture_card.write(plan, preset, flows, quality, calibration, name, provenance),
+            pictures=drawn,
+        ),
+        calibration=evidence,
+        pictures=PicturesNote(
+            longest=plan.preparation.longest,
+            bits=plan.preparation.bits,
+            shortest_side=min(min(size) for size in plan.sizes),
+            longest_side=max(max(size) for size in plan.sizes),
+        ),
+    )
+    return quality, publish(store, name, publication)
+
+
+def _quality(pixels: Sequence[Tensor], items: Sequence[Tensor]) -> Quality:
+    """Of all pictures, each under the flow that does not know it. Bits per dimension are of all pixels together."""
+    nats = torch.stack([each.double().sum() for each in pixels])
+    entries = sum(item.numel() for item in items)
+    return Quality(
+        count=len(items),
+        log_likelihood=float(nats.mean()),
+        standard_error=float(nats.std() / len(nats) ** 0.5),
+        bits_per_dim=float(bits_per_dim(float(nats.sum()), entries)),
+    )
+
+
+def _strangest(calibration: PictureCalibration, items: Sequence[Tensor]) -> tuple[list[Tensor], list[float]]:
+    """The calibrating pictures with the highest scores of places, and these scores."""
+    order = calibration.maxima.argsort(descending=True)[:_SHOWN].tolist()
+    return [items[index] for index in order], [float(calibration.maxima[index]) for index in order]
