@@ -178,10 +178,12 @@ def _nice(train: Tensor) -> Maps:
     """A NICE of whole pictures, as the preset images-nice; at most 64 pixels wide, since it has a weight for each."""
     if train.shape[1] > 64:
         return lambda items: (None, torch.zeros(len(items)))
-    torch.manual_seed(0)
-    flow = flows.nice(tuple(train.shape[1:]), couplings=8, hidden=[260, 260], prior="logistic")
     with torch.inference_mode(False), torch.enable_grad():
-        flow.initialise(flow.to_continuous(train))
+        torch.manual_seed(0)
+        train = train.clone()  # those made in inference mode cannot be trained on
+        flow = flows.nice(tuple(train.shape[1:]), couplings=8, hidden=[260, 260], prior="logistic")
+        with torch.no_grad():
+            flow.initialise(flow.to_continuous(train))
         optimiser = torch.optim.AdamW(flow.parameters(), lr=1e-3, weight_decay=0.3)
         for step in range(_NICE_STEPS):
             batch = train[torch.randint(len(train), (32,))]

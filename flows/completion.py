@@ -95,11 +95,11 @@ class Completion(nn.Module):
         missing = z.isnan()
         present = (~missing).to(z.dtype)
         correlations = self.correlations.reshape(self.dimensions, self.dimensions).double()
-        factor = torch.linalg.cholesky(correlations)
+        factor = _cholesky(correlations)
         joint = normals @ factor.T
         known = torch.where(missing, 0.0, z)
         masked = correlations * present[:, :, None] * present[:, None, :] + torch.diag_embed(1 - present)
-        inner = torch.linalg.cholesky(masked)
+        inner = _cholesky(masked)
         correction = torch.cholesky_solve(((known - joint) * present)[:, :, None], inner)[:, :, 0]
         drawn = torch.where(missing, joint + correction @ correlations, z)
         # log q(missing | present) = log q(all) - log q(present)
@@ -136,6 +136,12 @@ class Completion(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.dimensions}"
+
+
+def _cholesky(matrices: Tensor) -> Tensor:
+    """Lower Cholesky factors. They are positive definite; to look whether they are would wait."""
+    factors: Tensor = torch.linalg.cholesky_ex(matrices)[0]
+    return factors
 
 
 def _scores() -> Tensor:

@@ -164,6 +164,8 @@ class Flow(nn.Module):
         keys = noise.content_keys(single.view(torch.int32), seed)
         x, _ = self.columns(items.to(self.dtype), noise.uniform(keys, self.item_shape))
         gone = x.isnan().any(dim=1)
+        if x.device.type != "cpu":  # rows are not chosen by their values there: the host would wait for them
+            return self._completed(x, noise.derive(keys, 1))
         if bool(gone.any()):
             x[gone] = self._completed(x[gone], noise.derive(keys[gone], 1))
         return x

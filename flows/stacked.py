@@ -109,7 +109,7 @@ class _StackedScaling(Transform):
         self.log_scale = nn.Parameter(torch.stack([layer.log_scale.detach() for layer in layers]))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        blocks = x.unflatten(0, (len(self.log_scale), -1))
+        blocks = x.reshape(len(self.log_scale), -1, x.shape[-1])
         total = self.log_scale.sum(dim=1, keepdim=True).expand(blocks.shape[:2])
         return (blocks * self.log_scale.exp()[:, None]).flatten(0, 1), total.flatten()
 
@@ -129,7 +129,7 @@ class _StackedAffine(Transform):
         self.register_buffer("log_abs_det", torch.stack([volume for _, volume in maps])[:, None])
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        blocks = x.unflatten(0, (len(self.matrix), -1))
+        blocks = x.reshape(len(self.matrix), -1, x.shape[-1])
         return ((blocks - self.shift) @ self.matrix).flatten(0, 1), self.log_abs_det.expand(blocks.shape[:2]).flatten()
 
 
@@ -154,6 +154,6 @@ def _flat(places: Sequence[_Place]) -> Tensor:
     parameters = [place.stack for place in places]
     flat = torch.cat([parameter.flatten(1) for parameter in parameters], dim=1)
     sizes = [parameter[0].numel() for parameter in parameters]
-    for parameter, part in zip(parameters, flat.split(sizes, dim=1), strict=True):
+    for parameter, part in zip(parameters, torch.split(flat, sizes, dim=1), strict=True):
         parameter.data = part.view(parameter.shape)
     return flat.requires_grad_()

@@ -12,6 +12,7 @@ from flows.anomaly import (
     Calibration,
     CrossCalibration,
     PictureCalibration,
+    has_mixtures,
     names_of,
     row_tests,
     tests_of,
@@ -83,7 +84,8 @@ def _crossed(
 ) -> CrossCalibration:
     if flow.is_image or note.folds is None:
         raise DamagedTensors("cross-conformal p-values are of vectors")
-    if note.statistics != [name for test in row_tests(bool(len(tensors["kept"]))) for name in test.statistics]:
+    tests = row_tests(bool(len(tensors["kept"])), has_mixtures(tensors))
+    if note.statistics != [name for test in tests for name in test.statistics]:
         raise DamagedTensors(_OTHER_STATISTICS)
     if (len(tensors["held_out"]), len(tensors["kept"])) != (note.reference, note.fit):
         raise DamagedTensors(f"{m.CALIBRATION} does not hold the rows that the manifest says")

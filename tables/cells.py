@@ -44,7 +44,7 @@ def number_of(column: Column, cell: object) -> float:
     elif not isinstance(cell, str):
         raise BadCell(f"must be {_expected(column)}")
     elif NUMBER.fullmatch(cell.strip()):
-        value = float(cell)
+        value = float(cell.strip())  # float itself takes fewer characters for space
     elif column.kind == TIME:
         return time_of(column, cell)
     else:

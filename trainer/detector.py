@@ -18,6 +18,7 @@ from trainer.data import OwnData, Splits
 from trainer.errors import DataError, missing_extra
 from trainer.presets import Preset
 from trainer.presets.table import TABLE, planned
+from trainer.publish.export import complete
 from trainer.publish.row_calibration import crossed, split_calibration
 from trainer.run.hooks import Hooks
 from trainer.run.initial_state import arguments_for, fresh_state
@@ -76,11 +77,11 @@ class FlowDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None) -> Self:  # noqa: ARG002, N803 (scikit-learn's interface)
-        """Train on ordinary rows (n_samples, n_features) of numbers, and calibrate on them.
+        """Train on ordinary rows (n_samples, n_features) of numbers, and calibrate on them. NaN is a missing value.
 
-        Raises ValueError for fewer than 10 rows, fewer than 2 columns, or values that are not finite.
+        Raises ValueError for fewer than 10 rows, fewer than 2 columns, or infinite values.
         """
-        values = validate_data(self, X, dtype=np.float64, ensure_min_features=2)
+        values = validate_data(self, X, dtype=np.float64, ensure_min_features=2, ensure_all_finite="allow-nan")
         if len(values) < anomaly.LEAST_ROWS:
             raise ValueError(
                 f"Found array with {len(values)} sample(s) while a minimum of {anomaly.LEAST_ROWS} is required"
@@ -122,12 +123,12 @@ class FlowDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
 
     def log_likelihood(self, X: Any) -> Floats:  # noqa: N803
         """The log-likelihood of each row in nats, under the flow of all rows alone."""
-        return self._each(X, lambda x: self.flow_.log_prob(x).double())
+        return self._each(X, lambda x: self.flow_.log_prob(self.flow_.to_continuous(x)).double())
 
     def contributions(self, X: Any) -> tuple[Floats, Floats]:  # noqa: N803
         """For each row and column, the nats that the likelihood would gain, and the value that was expected."""
         rows = self._rows(X)
-        found = self.calibration_.contributions(_padded(rows))
+        found = self.calibration_.contributions(self.flow_.to_continuous(_padded(rows)))
         return found.gain[: len(rows)].numpy(), found.expected[: len(rows)].numpy()
 
     def sample(self, n_samples: int = 1, random_state: int | None = None) -> Floats:
@@ -147,7 +148,7 @@ class FlowDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
             flow=self.flow_,
             architecture=TABLE.architecture,
             arguments=self._arguments,
-            golden_items=self._golden,
+            golden_items=complete(self.flow_, self._golden),
             provenance={"estimator": "FlowDetector", "alpha": self.alpha, "seed": int(self.random_state)},
             report=Report(
                 quality={"golden": {"log_likelihood": likelihood}},
@@ -177,8 +178,15 @@ class FlowDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         detector._set_offset()
         return detector
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
     def _preset(self, rows: int, columns: int) -> Preset:
         preset = planned(replace(TABLE, data=OwnData()), rows, columns)
+        # With steps, though of 0, the flow takes missing values.
+        preset = replace(preset, arguments={**preset.arguments, "steps": [0.0] * columns})
         if self.max_steps is None:
             return preset
         steps = max(1, rows // preset.batch_size)
@@ -191,14 +199,14 @@ class FlowDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
 
     def _rows(self, X: Any) -> Tensor:  # noqa: N803
         check_is_fitted(self)
-        values = validate_data(self, X, dtype=np.float64, reset=False)
+        values = validate_data(self, X, dtype=np.float64, reset=False, ensure_all_finite="allow-nan")
         return torch.from_numpy(values.astype(np.float32))
 
     def _assessed(self, X: Any) -> tuple[Floats, Floats]:  # noqa: N803
         """p-values and nonconformity scores of rows."""
 
         def judged(x: Tensor) -> Tensor:
-            verdict, scores = self.calibration_.judge_with_scores(x)
+            verdict, scores = self.calibration_.judge_with_scores(self.flow_.to_continuous(x))
             return torch.stack([verdict.p_value, scores], dim=1)
 
         found = self._each(X, judged)

@@ -1,21 +1,24 @@
 """Verdicts on real tables beside other detectors, into docs/tables.md: ``make bench-tables``.
 
-    .venv/bin/python -m bench.tables [--short] [--splits N] [--table NAME ...] [--into PAGE]
+    .venv/bin/python -m bench.tables [--splits N] [--minutes M] [--table NAME ...] [--into PAGE]
 
-The peers and the tables come from an environment of their own, bench/.envs/tables, which is made the first time. Large
-tables get two splits. ``--short`` takes the small tables only, two splits of each, for a few minutes.
+The peers and the tables come from an environment of their own, bench/.envs/tables, which is made the first time. By
+default small tables get four splits and those of more than 400 ordinary rows two. Every split is kept in a folder as
+soon as it is measured. A command that was stopped, or whose ``--minutes`` were over, goes on from there when it is
+given again; figures of other code are measured anew.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
+import math
 import multiprocessing
 import os
 import subprocess
 import sys
-import tempfile
-from collections.abc import Mapping
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +26,33 @@ import numpy as np
 
 from bench import page
 from bench.tables.figures import report
-from bench.tables.ours import measured
+from bench.tables.jobs import SPLITS, done, jobs_of
 
 _HERE = Path(__file__).parent
 _ENVIRONMENT = _HERE.parent / ".envs" / "tables"
-_LARGE = 400
-"""Ordinary rows of a table that gets ``_FEW`` splits only."""
-_FEW, _SPLITS = 2, 20
-_CONTRIBUTIONS = 2
-"""Splits of a table of which contributions are measured."""
+_PEERS_SPLITS = 4
+_MEASURED = (
+    "flows/anomaly",
+    "flows/architectures/table.py",
+    "flows/completion.py",
+    "flows/flow.py",
+    "flows/stacked.py",
+    "flows/transforms",
+    "trainer/detector.py",
+    "trainer/optimisers",
+    "trainer/presets/table.py",
+    "trainer/publish/folds.py",
+    "trainer/publish/row_calibration.py",
+    "trainer/run/initial_state.py",
+    "trainer/run/jitter.py",
+    "trainer/run/loop.py",
+    "trainer/run/randomness.py",
+    "trainer/run/stacked_training.py",
+    "trainer/run/step.py",
+    "bench/tables/ours.py",
+    "bench/tables/splits.py",
+)
+"""The code that the figures depend on."""
 
 
 def environment() -> Path:
@@ -46,40 +67,62 @@ def environment() -> Path:
     return python
 
 
-def _job(arguments: tuple[str, np.ndarray, np.ndarray, int, bool]) -> Mapping[str, Any]:
-    return measured(*arguments)
+def code() -> str:
+    """What tells the code apart whose figures these are."""
+    found = hashlib.sha256()
+    for place in _MEASURED:
+        path = _HERE.parents[1] / place
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            found.update(file.read_bytes())
+    return found.hexdigest()[:16]
+
+
+def lines_of(path: Path, code: str | None = None) -> list[dict[str, Any]]:
+    """The lines of a file of results; with ``code``, those that this code measured."""
+    if not path.is_file():
+        return []
+    lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    return [line for line in lines if code is None or line["code"] == code]
+
+
+def peers_of(folder: Path, chosen: list[str]) -> list[dict[str, Any]]:
+    """The figures of the peers, which are measured where they are missing."""
+    command = [str(environment()), "-m", "bench.tables.peers", str(folder), "--splits", str(_PEERS_SPLITS)]
+    subprocess.run([*command, *(word for name in chosen for word in ("--table", name))], check=True)
+    return [line for line in lines_of(folder / "peers.jsonl") if not chosen or line["table"] in chosen]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--splits", type=int, default=_SPLITS, help="of each small table")
-    parser.add_argument("--short", action="store_true", help="small tables only, two splits of each")
-    parser.add_argument("--table", action="append", help="a table; by default all")
+    parser.add_argument("--splits", type=int, default=SPLITS, help="of each small table")
+    parser.add_argument(
+        "--minutes", type=float, help="begin nothing more after so many; the figures are of what is done"
+    )
+    parser.add_argument("--table", action="append", default=[], help="a table; by default all")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
+    parser.add_argument("--results", type=Path, default=Path("build/tables"), help="the folder of what is measured")
     parser.add_argument("--into", type=Path, help="a page to write the figures into, between its marks")
     options = parser.parse_args()
-    splits = _FEW if options.short else options.splits
-    with tempfile.TemporaryDirectory() as folder:
-        chosen = [word for name in options.table or () for word in ("--table", name)]
-        command = [str(environment()), "-m", "bench.tables.peers", folder, "--splits", str(min(splits, 4)), *chosen]
-        subprocess.run(command, check=True)
-        peers = [json.loads(line) for line in (Path(folder) / "peers.jsonl").read_text("utf-8").splitlines()]
-        rows = dict(np.load(Path(folder) / "tables.npz"))
-    jobs = []
-    for name in {line["table"]: None for line in peers}:
-        ordinary, anomalous = rows[f"{name}/ordinary"], rows[f"{name}/anomalous"]
-        if options.short and len(ordinary) > _LARGE:
-            continue
-        count = splits if len(ordinary) <= _LARGE else min(splits, _FEW)
-        jobs += [(name, ordinary, anomalous, seed, seed < _CONTRIBUTIONS) for seed in range(count)]
-    jobs.sort(key=lambda job: -len(job[1]))  # the long ones first, so that the processes end together
-    ours = []
+    options.results.mkdir(parents=True, exist_ok=True)
+    until = time.time() + 60 * options.minutes if options.minutes else math.inf
+    mine, kept = code(), options.results / "ours.jsonl"
+    peers = peers_of(options.results, options.table)
+    rows = dict(np.load(options.results / "tables.npz"))
+    names = list({line["table"]: None for line in peers})
+    have = {(line["table"], line["seed"], line.get("missing")) for line in lines_of(kept, mine)}
+    jobs = [job for job in jobs_of(rows, names, options.splits, until) if (job[0], job[3], job[4]) not in have]
     os.environ["OMP_NUM_THREADS"] = "1"
-    with multiprocessing.get_context("spawn").Pool(options.processes) as pool:
-        for line in pool.imap_unordered(_job, jobs):
-            print(f"{line['table']} split {line['seed']}: AUROC {line['auroc']:.3f}", file=sys.stderr, flush=True)
-            ours.append(line)
-    figures = "\n".join(report(ours, peers))
+    with multiprocessing.get_context("spawn").Pool(options.processes) as pool, kept.open("a", encoding="utf-8") as file:
+        for number, line in enumerate(pool.imap(done, jobs), 1):
+            if line is None:
+                continue
+            file.write(json.dumps({**line, "code": mine}) + "\n")
+            file.flush()
+            gaps = f", {line['missing']:.0%} missing" if "missing" in line else ""
+            said = f"{number}/{len(jobs)} {line['table']} split {line['seed']}{gaps}: AUROC {line['auroc']:.3f}"
+            print(said, file=sys.stderr, flush=True)
+    measured_lines = [line for line in lines_of(kept, mine) if line["table"] in names]
+    figures = "\n".join(report(measured_lines, peers))
     print(figures)
     if options.into:
         page.write_into(options.into, "make bench-tables", figures)

@@ -2,7 +2,8 @@
 
     PYTHON -m bench.tables.peers FOLDER --splits N [--table NAME ...]
 
-Writes the tables to FOLDER/tables.npz, and to FOLDER/peers.jsonl a line for each table and split.
+Writes the tables to FOLDER/tables.npz, and to FOLDER/peers.jsonl a line for each table and split. Lines that are there
+already are not measured again.
 """
 
 from __future__ import annotations
@@ -68,12 +69,19 @@ def detectors() -> dict[str, Callable[[Rows], Scorer]]:
     }
 
 
-def measured(splits: int, names: tuple[str, ...], folder: Path) -> Iterator[dict[str, object]]:
-    """A line for each table and split: AUROC and seconds of every peer. The tables are saved on the way."""
-    saved: dict[str, Rows] = {}
-    for table in real_tables(names):
+def measured(
+    splits: int, names: tuple[str, ...], folder: Path, have: set[tuple[str, int]]
+) -> Iterator[dict[str, object]]:
+    """A line for each table and split not in ``have``: AUROC and seconds of every peer. The tables are saved first."""
+    tables = list(real_tables(names))
+    saved: dict[str, Rows] = dict(np.load(folder / "tables.npz")) if (folder / "tables.npz").is_file() else {}
+    for table in tables:
         saved |= {f"{table.name}/ordinary": table.ordinary, f"{table.name}/anomalous": table.anomalous}
+    np.savez_compressed(folder / "tables.npz", **saved)  # type: ignore[arg-type]  # the stub wants one of its flags
+    for table in tables:
         for seed in range(splits):
+            if (table.name, seed) in have:
+                continue
             parts = split(table.ordinary, table.anomalous, seed)
             found: dict[str, float] = {}
             seconds: dict[str, float] = {}
@@ -84,7 +92,6 @@ def measured(splits: int, names: tuple[str, ...], folder: Path) -> Iterator[dict
                 scores = score(parts.test)  # together, since ECOD and COPOD also look at the rows that they score
                 found[name] = auroc(scores[: len(parts.ordinary)], scores[len(parts.ordinary) :])
             yield {"table": table.name, "seed": seed, "auroc": found, "seconds": seconds}
-    np.savez_compressed(folder / "tables.npz", **saved)  # type: ignore[arg-type]  # the stub wants one of its flags
 
 
 def main() -> None:
@@ -94,8 +101,11 @@ def main() -> None:
     parser.add_argument("--table", action="append", choices=NAMES)
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
-    with (options.folder / "peers.jsonl").open("w", encoding="utf-8") as lines:
-        for found in measured(options.splits, tuple(options.table or NAMES), options.folder):
+    kept = options.folder / "peers.jsonl"
+    before = [json.loads(line) for line in kept.read_text("utf-8").splitlines()] if kept.is_file() else []
+    have = {(line["table"], line["seed"]) for line in before}
+    with kept.open("a", encoding="utf-8") as lines:
+        for found in measured(options.splits, tuple(options.table or NAMES), options.folder, have):
             lines.write(json.dumps(found) + "\n")
             lines.flush()
 

@@ -50,3 +50,26 @@ def swapped(rows: Rows, seed: int) -> tuple[Rows, npt.NDArray[np.int64]]:
     damaged = rows.copy()
     damaged[np.arange(len(rows)), columns] = rows[others, columns]
     return damaged, columns
+
+
+def with_gaps(rows: Rows, share: float, seed: int) -> Rows:
+    """Rows in which each cell is missing, NaN, with probability ``share``. Of each row at least one cell is left."""
+    generator = np.random.default_rng(seed)
+    gone = generator.random(rows.shape) < share
+    gone[np.arange(len(rows)), generator.integers(rows.shape[1], size=len(rows))] = False
+    return np.where(gone, np.nan, rows)
+
+
+def nearest_with_medians(train: Rows, ordinary: Rows, anomalous: Rows) -> tuple[Rows, Rows]:
+    """Mean distances (N,) and (M,) of test rows to the 5 nearest training rows, with medians for missing cells."""
+    median = np.nanmedian(train, axis=0)
+    filled = [np.where(np.isnan(rows), median, rows) for rows in (train, ordinary, anomalous)]
+    mean, std = filled[0].mean(axis=0), filled[0].std(axis=0)
+    kept, *tested = ((rows - mean) / np.where(std > 0, std, 1.0) for rows in filled)
+
+    def distances(rows: Rows) -> Rows:
+        squares = (rows**2).sum(axis=1)[:, None] + (kept**2).sum(axis=1) - 2 * rows @ kept.T
+        nearest: Rows = np.sqrt(np.maximum(np.partition(squares, 4, axis=1)[:, :5], 0)).mean(axis=1)
+        return nearest
+
+    return distances(tested[0]), distances(tested[1])

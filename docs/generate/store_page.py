@@ -18,8 +18,8 @@ from model_store.manifest import FORMAT, Manifest
 HEAD = """\
 # Store format
 
-A model store is a directory. Nothing in it is ever executed: weights are safetensors, everything else is JSON, Markdown
-and PNG.
+A model store is a directory, or a folder of an [object store](../object-store.md) with the same layout. Nothing in it
+is ever executed: weights are safetensors, everything else is JSON, Markdown and PNG.
 
 ```text
 <store>/<name>/<version>/       version: 1, 2, 3 …; immutable once published

@@ -2,10 +2,11 @@
 
 from flows.anomaly.calibration import Calibration, GroupVerdict, Verdict, benjamini_hochberg
 from flows.anomaly.contributions import contributions
-from flows.anomaly.cross_conformal import KEPT_ROWS, LEAST_ROWS, UNSEEN, CrossCalibration
+from flows.anomaly.cross_conformal import KEPT_ROWS, LEAST_ROWS, UNSEEN, CrossCalibration, has_mixtures
 from flows.anomaly.maps import RECIPES, AnomalyMap, MapCalibration, Recipe
 from flows.anomaly.martingales import BINS, BLOCK, LEVELS, Martingales, bins_of, bonferroni, cells
 from flows.anomaly.members import ROW_STATISTICS, row_tests
+from flows.anomaly.mixture import Mixture
 from flows.anomaly.neighbours import Neighbours
 from flows.anomaly.nonconformity import MINIMUM_ITEMS, NonconformityScores
 from flows.anomaly.pictures import PICTURE_STATISTICS, PICTURE_TESTS, PictureCalibration
@@ -39,6 +40,7 @@ __all__ = [
     "GroupVerdict",
     "MapCalibration",
     "Martingales",
+    "Mixture",
     "Neighbours",
     "NonconformityScores",
     "PictureCalibration",
@@ -50,6 +52,7 @@ __all__ = [
     "bonferroni",
     "cells",
     "contributions",
+    "has_mixtures",
     "names_of",
     "pixel_nats",
     "pixel_nats_of",

@@ -1,6 +1,7 @@
 """Cross-conformal p-values of table rows, for which every row calibrates though few rows there are.
 
-The rows are dealt into K folds. Member k of the calibration has a flow, and neighbours, that know nothing of fold k.
+The rows are dealt into K folds. Member k of the calibration has a flow, a mixture and neighbours that know nothing of
+fold k.
 With s_k the nonconformity score of member k, and k(i) the fold of row i, the p-value of an item x is
 
     p(x) = (1 + #{i : s_k(i)(row i) >= s_k(i)(x)}) / (n + 1)
@@ -24,6 +25,7 @@ from torch import Tensor
 from flows.anomaly.calibration import Assessment, GroupVerdict, Verdict, group_verdicts, precision_of
 from flows.anomaly.contributions import Contributions, contributions
 from flows.anomaly.members import Member, finite, raw_scores, row_tests
+from flows.anomaly.mixture import Mixture
 from flows.anomaly.neighbours import Neighbours
 from flows.flow import Flow
 
@@ -69,7 +71,7 @@ class CrossCalibration:
         self.members, self.folds, self.kept, self.kept_folds = list(members), folds, kept, kept_folds
         self.grid, self.log_likelihoods = grid, log_likelihoods
         self.neighbours = bool(len(kept))
-        self.tests = row_tests(self.neighbours)
+        self.tests = row_tests(self.neighbours, members[0].mixture is not None)
         if scores.ndim != 2 or scores.shape[1] != len(self.tests) or len(scores) < LEAST_ROWS:
             raise ValueError(
                 f"a cross-conformal calibration needs scores of at least {LEAST_ROWS} rows in {len(self.tests)} tests, "
@@ -131,13 +133,17 @@ class CrossCalibration:
         members = []
         for k, flow in enumerate(flows):
             fitted, seen = tensors[f"fitted.{k}"], kept[kept_folds != k]
-            if fitted.ndim != 2 or fitted.shape[1] != len(row_tests(bool(len(kept)))) or len(fitted) < 2:
+            mixture = Mixture.from_tensors(tensors, f"mixture.{k}.") if has_mixtures(tensors) else None
+            width = len(row_tests(bool(len(kept)), mixture is not None))
+            if fitted.ndim != 2 or fitted.shape[1] != width or len(fitted) < 2:
                 raise ValueError(f"fitted.{k} does not hold a score of each test")
             if len(kept) and (kept.shape[1:] != flow.item_shape or len(seen) < 2):
                 raise ValueError("the kept rows do not fit the flow")
-            members.append(
-                Member(flow, Neighbours(seen.to(flow.device)) if len(kept) else None, fitted.to(flow.device))
-            )
+            if mixture is not None and (mixture.dimensions,) != flow.item_shape:
+                raise ValueError(f"mixture.{k}.* does not fit the flow")
+            share = float(tensors["shrinkage"][k]) if "shrinkage" in tensors else None
+            near = Neighbours(seen.to(flow.device), share) if len(kept) else None
+            members.append(Member(flow, mixture and mixture.to(flow.device), near, fitted.to(flow.device)))
         return cls(members, tensors["held_out"], folds, kept, kept_folds, tensors["grid"], tensors["log_likelihoods"])
 
     def tensors(self) -> dict[str, Tensor]:
@@ -150,7 +156,14 @@ class CrossCalibration:
             "grid": self.grid,
             "log_likelihoods": self.log_likelihoods,
         }
-        return found | {f"fitted.{k}": member.fitted.float().cpu() for k, member in enumerate(self.members)}
+        shares = [member.neighbours.shrinkage for member in self.members if member.neighbours is not None]
+        if None not in shares and shares:
+            found["shrinkage"] = torch.tensor(shares, dtype=torch.float64)
+        for k, member in enumerate(self.members):
+            found[f"fitted.{k}"] = member.fitted.float().cpu()
+            if member.mixture is not None:
+                found |= member.mixture.tensors(f"mixture.{k}.")
+        return found
 
     @property
     def size(self) -> int:
@@ -163,9 +176,11 @@ class CrossCalibration:
         A row's answer is the same alone and among others where the flow's is (see the service's batches). A row that
         is not finite gets the least p-value, 1 / (n + 1).
         """
-        own = raw_scores(flow, None, x)
-        raws = [own if len(self.members) == 1 else raw_scores(member.flow, None, x) for member in self.members]
+        own = raw_scores(flow, self.members[0].mixture, None, x)
+        raws = [own if len(self.members) == 1 else raw_scores(m.flow, m.mixture, None, x) for m in self.members]
         columns = [-own[0], own[1]]
+        if self.members[0].mixture is not None:
+            columns[1] = -torch.stack([raw[1] for raw in raws]).mean(dim=0)
         if self.neighbours:
             near = [finite(member.neighbours.distances(x)) for member in self.members if member.neighbours]
             raws = [torch.cat([raw, distances]) for raw, distances in zip(raws, near, strict=True)]
@@ -173,8 +188,14 @@ class CrossCalibration:
         return Assessment(-own[0], torch.stack(columns, dim=1), self._verdict(raws))
 
     def contributions(self, x: Tensor) -> Contributions:
-        """What each column of continuous points (B, D) adds to their being unlikely, under the members' flows."""
-        return contributions([member.flow for member in self.members], x, self.grid)
+        """What each column of continuous points (B, D) adds to their being unlikely, under the members."""
+        mixtures = [member.mixture for member in self.members if member.mixture is not None]
+        near = None
+        if mixtures:
+            found = [mixture.conditional(x) for mixture in mixtures]
+            mean, std = (torch.stack(part).mean(dim=0) for part in zip(*found, strict=True))
+            near = mean, std
+        return contributions([member.log_density for member in self.members], x, self.grid, near)
 
     def judge(self, x: Tensor) -> Verdict:
         """p-values of continuous points (B, D)."""
@@ -241,6 +262,11 @@ class CrossCalibration:
 
     def __repr__(self) -> str:
         return f"CrossCalibration(members={len(self.members)}, kept={len(self.kept)}, held_out={self.size})"
+
+
+def has_mixtures(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether stored tensors are those of a calibration with mixtures; an earlier version had none."""
+    return "mixture.0.means" in tensors
 
 
 def grid_of(rows: Tensor) -> Tensor:

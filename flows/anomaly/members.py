@@ -1,4 +1,4 @@
-"""One member of a cross-conformal calibration: a flow and neighbours that know nothing of the rows they judge."""
+"""One member of a cross-conformal calibration: densities and neighbours that know nothing of the rows they judge."""
 
 from __future__ import annotations
 
@@ -7,41 +7,47 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from flows.anomaly.neighbours import Neighbours
+from flows.anomaly.mixture import Mixture
+from flows.anomaly.neighbours import Neighbours, likeliest_shrinkage
 from flows.anomaly.statistics import Test
 from flows.flow import Flow
 
 ROW_STATISTICS: Mapping[str, str] = {
     "log_likelihood": "log p(x), nats",
     "latent_energy": "log of the mean square of the latents, in units of the prior's variance",
+    "mixture_density": "log-density under a mixture of normal distributions, nats",
     "neighbour_distance": "mean distance to the 5 nearest training rows, each column in its standard deviation",
     "whitened_distance": "the same after the columns are whitened, which sees broken relations between columns",
 }
 """The name and meaning of every statistic of a row. The first two are of the published flow."""
 _LIKELIHOOD = Test("likelihood", ("log_likelihood",))
 _LATENT = Test("latent", ("latent_energy",))
+_MIXTURE = Test("mixture", ("mixture_density",))
 _NEIGHBOURS = (Test("neighbours", ("neighbour_distance",)), Test("relations", ("whitened_distance",)))
 _BATCH = 512
 
 
-def row_tests(neighbours: bool) -> tuple[Test, ...]:
-    """The tests that make up the verdict on a row, with or without those that need neighbours."""
-    return (_LIKELIHOOD, _LATENT, *(_NEIGHBOURS if neighbours else ()))
+def row_tests(neighbours: bool, mixture: bool = True) -> tuple[Test, ...]:
+    """The tests that make up the verdict on a row, with or without those that need neighbours.
+
+    Calibrations of an earlier version have no mixture, and a test of the latents in its place.
+    """
+    return (_LIKELIHOOD, _MIXTURE if mixture else _LATENT, *(_NEIGHBOURS if neighbours else ()))
 
 
 class Member:
-    """Nonconformity scores of rows under a flow, and under the neighbours among the rows that this member may see.
+    """Nonconformity scores of rows under a flow, a mixture and the neighbours among rows that this member may see.
 
-    ``fitted`` (N, T) are the raw scores of such rows: minus the log-likelihood, the energy of the latents, both
-    distances. Each neighbour's distance leaves out the row itself. ``fitted`` gives every score a scale, so that the
-    scores of all members can be added up.
+    ``fitted`` (N, T) are the raw scores of such rows: minus both log-densities, and both distances. Each neighbour's
+    distance leaves out the row itself. ``fitted`` gives every score a scale, so that the scores of all members can be
+    added up.
 
     A score becomes comparable with the others as minus the log of its rank's share among the fitted scores. Beyond the
     largest fitted score the logarithm of the distance is added, in units of the spread of the fitted scores.
     """
 
-    def __init__(self, flow: Flow, neighbours: Neighbours | None, fitted: Tensor) -> None:
-        self.flow, self.neighbours = flow, neighbours
+    def __init__(self, flow: Flow, mixture: Mixture | None, neighbours: Neighbours | None, fitted: Tensor) -> None:
+        self.flow, self.mixture, self.neighbours = flow, mixture, neighbours
         self.fitted = fitted.double()
         self._sorted = self.fitted.T.sort(dim=1).values.contiguous()
         middle, high = (self._sorted.quantile(q, dim=1)[:, None] for q in (0.5, 0.9))
@@ -51,16 +57,22 @@ class Member:
     @torch.no_grad()
     def of(cls, flow: Flow, rows: Tensor, neighbours: bool) -> Member:
         """A member that may see rows (N, D), continuous."""
-        near = Neighbours(rows) if neighbours else None
-        parts = [raw_scores(flow, None, part) for part in torch.split(rows, _BATCH)]
+        near = Neighbours(rows, likeliest_shrinkage(rows)) if neighbours else None
+        mixture = Mixture.of(rows)
+        parts = [raw_scores(flow, mixture, None, part) for part in torch.split(rows, _BATCH)]
         fitted = torch.cat(parts, dim=1)
         if near is not None:
             fitted = torch.cat([fitted, near.own_distances()])
-        return cls(flow, near, finite(fitted).T.float())
+        return cls(flow, mixture, near, finite(fitted).T.float())
 
     def raw(self, x: Tensor) -> Tensor:
         """Raw scores (T, B), float64, of continuous points (B, D)."""
-        return raw_scores(self.flow, self.neighbours, x)
+        return raw_scores(self.flow, self.mixture, self.neighbours, x)
+
+    def log_density(self, x: Tensor) -> Tensor:
+        """The mean of the log-densities (B,) of the flow and of the mixture, float64, in nats."""
+        found = self.flow.log_prob(x).double()
+        return found if self.mixture is None else (found + self.mixture.log_density(x)) / 2
 
     def test_scores(self, raw: Tensor) -> Tensor:
         """Raw scores (T, B) as comparable ones (T, B), rounded so that another machine's rounding changes nothing."""
@@ -71,12 +83,15 @@ class Member:
         return ((beyond - share.log()) * 2**12).round() / 2**12
 
 
-def raw_scores(flow: Flow, neighbours: Neighbours | None, x: Tensor) -> Tensor:
+def raw_scores(flow: Flow, mixture: Mixture | None, neighbours: Neighbours | None, x: Tensor) -> Tensor:
     """Raw scores (T, B), float64, of continuous points (B, D). A higher score is less ordinary."""
     z, log_abs_det = flow.encode(x)
     likelihood = flow.prior.log_prob(z) + log_abs_det
-    energy = (z.flatten(1) / flow.prior.std).square().mean(dim=1).log()
-    found = torch.stack([-likelihood.double(), energy.double()])
+    if mixture is None:
+        second = (z.flatten(1) / flow.prior.std).square().mean(dim=1).log().double()
+    else:
+        second = -mixture.log_density(x)
+    found = torch.stack([-likelihood.double(), second])
     if neighbours is not None:
         found = torch.cat([found, neighbours.distances(x)])
     return finite(found)

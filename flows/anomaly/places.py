@@ -22,7 +22,7 @@ from flows.errors import ShapeMismatch
 BLOCK = 8
 """The order of a lattice flow's pixels repeats after this number of pixels."""
 ZONES = 3 * BLOCK
-"""Kinds of rows, and of columns: the first eight, those between by their place in a block, the last eight."""
+"""Kinds of rows, and of columns: the first eight, those between, and the last eight, each by its place in a block."""
 _DOUBT = 4.0
 """Pixels of the same place in a block that a kind of place counts besides its own: a corner has few."""
 _NARROWEST, _WIDEST, _LARGEST = 1.4, 1 / 10, 24.0
@@ -151,11 +151,13 @@ def _readable(places: int, width: float) -> float:
 
 
 def zones(side: int) -> Tensor:
-    """The kind (side,) of each row or column: 0 to 7 the first, 8 to 15 between, 16 to 23 the last."""
+    """The kind (side,) of each row or column: 0 to 7 the first, 8 to 15 between, 16 to 23 the last.
+
+    Within each, it is the place in a block: that matters more than how far a border is.
+    """
     place = torch.arange(side)
-    kind = BLOCK + place % BLOCK
-    kind = torch.where(side - place <= BLOCK, ZONES - side + place, kind)
-    return torch.where(place < BLOCK, place, kind)
+    third = torch.where(place < BLOCK, 0, torch.where(side - place <= BLOCK, 2, 1))
+    return third * BLOCK + place % BLOCK
 
 
 def widths_for(shorter_side: int) -> tuple[float, ...]:

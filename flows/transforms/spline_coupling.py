@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from flows.errors import ArchitectureError
 from flows.transforms.coupling import Coupling, Split
-from flows.transforms.spline_curve import LEAST_SHARE, SplineCurve, piece_of
+from flows.transforms.spline_curve import LEAST_SHARE, piece_of, spline_curve
 
 
 class SplineCoupling(Coupling):
@@ -39,8 +39,7 @@ class SplineCoupling(Coupling):
         return 3 * bins - 1
 
     def couple(self, changed: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        found: tuple[Tensor, Tensor] = SplineCurve.apply(changed, self._of_each(parameters, changed), self.bound)
-        return found
+        return spline_curve(changed, self._of_each(parameters, changed), self.bound)
 
     def uncouple(self, changed: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
         inside = changed.abs() < self.bound

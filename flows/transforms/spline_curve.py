@@ -100,11 +100,20 @@ def piece_of(values: Tensor, parameters: Tensor, bound: float, *, by_height: boo
     return Piece(left_x, left_y, right_x - left_x, right_y - left_y, left, right, knots, softmax, raw_slopes)
 
 
-class SplineCurve(torch.autograd.Function):
+def spline_curve(values: Tensor, parameters: Tensor, bound: float) -> tuple[Tensor, Tensor]:
     """y = g(x) for entries x (B, ...) and parameters (B, ..., 3 bins - 1), and the sums (B,) of log dy/dx.
 
-    Outside of (-bound, bound), and for NaN, y = x. The gradient is written out: recorded operation by operation it
-    takes five times as long, and training on tables of few rows spends most of its time there.
+    Outside of (-bound, bound), and for NaN, y = x.
+    """
+    found: tuple[Tensor, Tensor] = _SplineCurve.apply(values, parameters, bound)  # type: ignore[no-untyped-call]
+    return found
+
+
+class _SplineCurve(torch.autograd.Function):
+    """``spline_curve`` with a gradient that is written out.
+
+    Training on a table of few rows spends most of its time on the operations of splines, and recorded one by one there
+    are more of them.
     """
 
     @staticmethod

@@ -50,8 +50,8 @@ def info_of(model: LoadedModel, aliases: tuple[str, ...]) -> ModelInfo:
 
 
 def _calibration(model: LoadedModel) -> CalibrationInfo | None:
-    note = model.manifest.calibration
-    if note is None or model.calibration is None:
+    note, judging = model.manifest.calibration, model.judging
+    if note is None or judging is None:
         return None
     return CalibrationInfo(
         source=note.source,
@@ -60,7 +60,7 @@ def _calibration(model: LoadedModel) -> CalibrationInfo | None:
         fit=note.fit,
         reference=note.reference,
         detection={foreign: dict(figures) for foreign, figures in note.detection.items()},
-        histogram=_histogram(model.calibration.ordinary_scores),
+        histogram=_histogram(judging.ordinary_scores),
     )
 
 

@@ -168,16 +168,19 @@ class Watch:
 
 
 class DriftWatch:
-    """All watches of one device. Belongs to its loop. ``file``, where given, keeps them over restarts."""
+    """All watches of one device. Belongs to its loop. ``file``, where given, keeps them over restarts.
 
-    def __init__(self, file: DriftFile | None = None) -> None:
-        self._file = file
+    With ``watching`` false it takes nothing: of a model of vectors, to watch costs half of what a score does.
+    """
+
+    def __init__(self, file: DriftFile | None = None, *, watching: bool = True) -> None:
+        self._file, self._watching = file, watching
         self._watches: dict[str, dict[str, Watch]] = {}
         self._series: dict[str, tuple[PValueSeries, ColumnSeries | None]] = {}
 
     def saw(self, model: LoadedModel, jobs: Sequence[Job], columns: Columns) -> None:
         """Scores that have been answered, of jobs whose rows follow one another in ``columns``."""
-        if "ranks" not in columns.tensors:
+        if not self._watching or "ranks" not in columns.tensors:
             return
         start = 0
         watches = self._of(model)

@@ -42,7 +42,8 @@ _IDLE = 5.0
 class DeviceLoop:
     """ServedModels, scheduler, requests and metrics behind one port. ``run`` returns after ``stop``.
 
-    ``models``, where given, are served instead of those of the store. ``name`` tells devices apart.
+    ``models``, where given, are served instead of those of the store, by a command on files: what it scores is not
+    watched for drift. ``name`` tells devices apart.
     """
 
     def __init__(self, settings: Settings, models: Sequence[LoadedModel] | None = None, name: str = "") -> None:
@@ -58,7 +59,9 @@ class DeviceLoop:
             settings, device, self.scheduler, self.runner, self.account, self.metrics, self.call, self._announce
         )
         self.outbox = Outbox(self.account)
-        self.drift = DriftWatch(None if settings.drift_dir is None else DriftFile(settings.drift_dir, name))
+        watching = models is None
+        file = DriftFile(settings.drift_dir, name) if watching and settings.drift_dir is not None else None
+        self.drift = DriftWatch(file, watching=watching)
         self.requests = Requests(settings, self.models.registry, self.scheduler, self.account, self.outbox, self.drift)
         self._claims = Claims()
         self._thunks: deque[Callable[[], None]] = deque()

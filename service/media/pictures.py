@@ -18,26 +18,27 @@ LARGEST = 2**24
 """The most pixels of one picture: a small file can claim a vast picture."""
 
 _FORMATS = ("PNG", "JPEG")
+"""What is taken over HTTP."""
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 _MODES = {(): "L", (1,): "L", (3,): "RGB", (4,): "RGBA"}
 
 
-def open_picture(data: bytes, field: str) -> Image.Image:
-    """A decoded picture. Raises Malformed for anything but a whole PNG or JPEG, TooLarge for a vast one.
+def open_picture(data: bytes, field: str, formats: Sequence[str] = _FORMATS) -> Image.Image:
+    """A decoded picture. Raises Malformed for anything but a whole picture of these formats, TooLarge for a vast one.
 
     Raises Abandoned too, where nobody waits for it any more.
     """
     try:
         # Decoding alone lets a PNG without its end pass; verifying reads every chunk, and leaves no picture to decode.
         if not data.endswith(_PNG_END):
-            Image.open(io.BytesIO(data), formats=_FORMATS).verify()
-        picture = Image.open(io.BytesIO(data), formats=_FORMATS)
+            Image.open(io.BytesIO(data), formats=list(formats)).verify()
+        picture = Image.open(io.BytesIO(data), formats=list(formats))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise TooLarge(f"{field}: the picture has too many pixels", field) from error
     except MemoryError:
         raise  # which is not the picture's fault
     except Exception as error:  # Pillow's decoders raise almost anything on damaged files
-        raise Malformed(f"{field} is not a whole PNG or JPEG picture", field) from error
+        raise Malformed(f"{field} is not a whole {' or '.join(formats)} picture", field) from error
     if picture.width * picture.height > LARGEST:
         raise TooLarge(f"{field}: the picture has more than {LARGEST} pixels", field)
     effort.spend(picture.width * picture.height, field)

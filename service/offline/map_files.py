@@ -14,7 +14,7 @@ from service.media.maps import cropped
 from service.media.npy import Array, to_npy
 from service.media.pictures import to_png
 from service.media.regions import Region
-from service.offline.sources import Place
+from service.offline.sources import ANY_PICTURES, Place
 from service.offline.unusable import UnusableFile
 from service.protocol.messages import Arrays
 
@@ -51,7 +51,7 @@ class MapFolder:
 
     def _name(self, place: Place) -> str:
         path = Path(place.file)
-        name = path.stem if path.suffix.lower() in (".png", ".jpg", ".jpeg") else f"{path.stem}-{place.item}"
+        name = path.stem if path.suffix.lower() in ANY_PICTURES else f"{path.stem}-{place.item}"
         self._used[name] += 1
         count = self._used[name]
         return name if count == 1 else f"{name}-{count}"

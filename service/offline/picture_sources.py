@@ -12,13 +12,15 @@ from pictures.preparation import LEAST_SIDE
 from service.media.any_pictures import Prepared, SentPictures, filled_up, pictures_of_array, prepared
 from service.media.pictures import open_picture
 from service.offline import array_files
-from service.offline.sources import PICTURES, Batch, Place, Source, bytes_of, files_of
+from service.offline.sources import ANY_PICTURES, Batch, Place, Source, bytes_of, files_of
 from service.offline.unusable import UnusableFile, named
 from service.protocol.errors import Problem
 
 _ROWS, _PIXELS = 32, 2**22
 """Pictures of a batch at most, and about how many pixels."""
-_ENDINGS = (*PICTURES, *array_files.SUFFIXES)
+_FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "PPM")
+"""Over HTTP the service takes PNG and JPEG alone."""
+_ENDINGS = (*ANY_PICTURES, *array_files.SUFFIXES)
 
 
 def picture_sources(paths: Sequence[Path], preparation: Preparation, fit: bool) -> list[Source]:
@@ -29,7 +31,7 @@ def picture_sources(paths: Sequence[Path], preparation: Preparation, fit: bool) 
     found: list[Source] = []
     album: list[Path] = []
     for path in (file for given in paths for file in files_of(given, _ENDINGS)):
-        if path.suffix.lower() in PICTURES:
+        if path.suffix.lower() in ANY_PICTURES:
             album.append(path)
             continue
         found += [_album(album, preparation, fit), _arrays(path, preparation)]
@@ -44,7 +46,7 @@ def _album(paths: Sequence[Path], preparation: Preparation, fit: bool) -> Source
         faults: dict[int, str] = {}
         for path in paths:
             try:
-                found = prepared(open_picture(bytes_of(path), "the file"), preparation, fit, "the picture")
+                found = prepared(open_picture(bytes_of(path), "the file", _FORMATS), preparation, fit, "the picture")
             except Problem as problem:
                 faults[len(each)] = problem.detail
                 colours = () if preparation.colours == 1 else (preparation.colours,)

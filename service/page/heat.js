@@ -1,5 +1,6 @@
 // Where a picture is strange: the map of POST /score over it, and boxes around its regions.
 
+import { canvasOfBitmap } from "./any_size.js";
 import { h, svg } from "./dom.js";
 import { canvasOf } from "./pictures.js";
 import { share } from "./words.js";
@@ -18,11 +19,12 @@ export function colourOf(rarity) {
 
 /** The picture of an item { data, name, rarity } with its map and regions, as far as they are known. */
 export function heatPicture(item, shape, regions, { opacity, boxes }) {
-  const [height, width] = shape;
-  const box = h("div", { class: "heat" }, canvasOf(item.data, shape, { role: "img", "aria-label": item.name }));
+  const [height, width] = item.bitmap ? [item.bitmap.height, item.bitmap.width] : shape, label = { role: "img", "aria-label": item.name };
+  const box = h("div", { class: item.bitmap ? "heat large" : "heat" }, item.bitmap ? canvasOfBitmap(item.bitmap, label) : canvasOf(item.data, shape, label));
   if (item.rarity) {
-    const over = h("canvas", { width, height, class: "over", "aria-hidden": "true" }), context = over.getContext("2d");
-    const image = context.createImageData(width, height);
+    const [rows, columns] = item.mapShape ?? shape;
+    const over = h("canvas", { width: columns, height: rows, class: "over", "aria-hidden": "true" }), context = over.getContext("2d");
+    const image = context.createImageData(columns, rows);
     item.rarity.forEach((rarity, at) => image.data.set(colourOf(rarity), 4 * at));
     context.putImageData(image, 0, 0);
     over.style.opacity = opacity;

@@ -22,9 +22,9 @@ export function itemCard(item, told, { model, alpha, shown, remove }) {
     : `log-likelihood ${round(told.log_likelihood, 5)} nats${told.bits_per_dim === null ? "" : ` · ${round(told.bits_per_dim)} bits per dimension`}`;
   return h("article", { class: "card verdict", "aria-label": item.name }, pictureOf(item, told, model, shown),
     h("div", { class: "grow-left" },
-      h("div", { class: "row" }, p === null ? null : verdict(p, alpha, n), h("small", {}, item.name), h("span", { class: "row push" }, repair, drop)),
+      h("div", { class: "row" }, p === null ? null : verdict(p, alpha, n), h("small", {}, item.name), h("span", { class: "row push" }, item.bitmap ? null : repair, drop)),
       p === null ? h("p", {}, told.reason ?? "No p-value.") : h("p", {}, inWords(p, n), alarm ? ` Rarest answer: ${foremost(told).toLowerCase()}` : ""),
-      p === null || !model.calibration.histogram ? null : histogram(p, alpha, model.calibration.histogram),
+      p === null || !model.calibration?.histogram ? null : histogram(p, alpha, model.calibration.histogram),
       told.regions ? h("p", {}, whereInWords(told.regions, alpha)) : null,
       h("small", {}, p === null ? "" : `p-value ${round(p)} · `, nats)),
     told.contributions ? h("section", { class: "wide" }, h("h3", {}, "Which column"), columnBars(told.contributions, isTable(model) ? item.data : Object.fromEntries(Array.from(item.data, (value, at) => [at + 1, value])), model)) : null,

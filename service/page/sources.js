@@ -1,5 +1,6 @@
 // Where items to score come from: files, the clipboard, the camera, samples, a drawing, a form, a point of the plane.
 
+import { pictureItem } from "./any_size.js";
 import { fetchArray, postJson, query } from "./api.js";
 import { app } from "./app.js";
 import { densityOf } from "./density.js";
@@ -24,6 +25,10 @@ export function itemSources({ model, add, addTable, clear, signal }) {
       else if (TABLE.test(file.name) || file.type === "text/csv") return addTable(await file.text(), file.name);
       else if (!isImage(model)) throw new Error(`${model.name} takes ${isTable(model) ? "rows: a CSV" : "numbers: a CSV or npy"} file`);
       else {
+        if (model.any_size) {
+          items.push(await pictureItem({ data: file, name: file.name || "pasted" }, model));
+          continue;
+        }
         const bitmap = await bitmapOf(file), shape = model.item_shape, pixels = scaled(bitmap, bitmap.width, bitmap.height, shape);
         const swap = isInkOnPaper(pixels, shape) && flip.checked, photograph = swap && isDigits(model) && Math.min(bitmap.width, bitmap.height) > 2 * shape[0];
         const changed = photograph ? " (ink on black, centred)" : swap ? " (inverted)" : "";
@@ -34,14 +39,15 @@ export function itemSources({ model, add, addTable, clear, signal }) {
   });
   const file = fileButton("Choose files", take, { multiple: "", accept: isImage(model) ? "image/*,.npy" : isTable(model) ? ".csv,.tsv,.txt" : ".csv,.tsv,.txt,.npy" });
   const camera = isImage(model) && matchMedia("(pointer: coarse)").matches ? fileButton("Photograph", take, { accept: "image/*", capture: "environment" }) : null;
-  const hint = isImage(model) ? `Drop or paste pictures here. Each is scaled to ${shapeOf(model)}.`
+  const hint = model.any_size ? `Drop or paste pictures here, of any size. Where the longer side has more than ${model.any_size.longest} pixels, the service scales them down as in training.`
+    : isImage(model) ? `Drop or paste pictures here. Each is scaled to ${shapeOf(model)}.`
     : isTable(model) ? "Drop a CSV file here, or paste rows with a line of names. Columns are found by name."
     : `Drop a CSV file with ${model.item_shape[0]} columns of numbers here, or an npy file.`;
   const source = h("div", { class: "card drop" }, h("h2", {}, isImage(model) ? "Pictures" : "A file"), h("div", { class: "row" }, file, camera), h("p", { class: "hint" }, hint),
-    isImage(model) && !model.item_shape[2] ? h("label", { class: "field" }, flip, h("span", {}, "Make dark ink on bright paper white on black")) : null,
+    isImage(model) && !model.item_shape[2] && !model.any_size ? h("label", { class: "field" }, flip, h("span", {}, "Make dark ink on bright paper white on black")) : null,
     h("div", { class: "row" }, h("button", { type: "button", onclick: () => app.go("sample") }, "Pick from samples"), h("button", { type: "button", onclick: clear }, "Remove all")));
   const plane = isPlane(model) && !isTable(model) ? pointPlane(model, add, signal) : null;
-  const other = isImage(model) ? drawPad(model, add) : plane ? plane.element : isTable(model) ? rowCard(model, add) : numbers(model, add);
+  const other = model.any_size ? null : isImage(model) ? drawPad(model, add) : plane ? plane.element : isTable(model) ? rowCard(model, add) : numbers(model, add);
 
   const paste = (event) => {
     const files = [...(event.clipboardData?.files ?? [])], text = event.clipboardData?.getData("text") ?? "";
@@ -59,7 +65,7 @@ export function itemSources({ model, add, addTable, clear, signal }) {
   const listeners = { paste, dragover: over, dragleave: over, drop };
   for (const [name, listener] of Object.entries(listeners)) document.addEventListener(name, listener);
   return {
-    element: h("div", { class: "two" }, isImage(model) || plane ? [other, source] : [source, other]),
+    element: h("div", { class: "two" }, model.any_size ? source : isImage(model) || plane ? [other, source] : [source, other]),
     tell: plane?.tell,
     leave: () => {
       for (const [name, listener] of Object.entries(listeners)) document.removeEventListener(name, listener);

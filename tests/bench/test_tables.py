@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from bench.tables.__main__ import lines_of
 from bench.tables.figures import pooled_band, report
-from bench.tables.splits import auroc, split, swapped
+from bench.tables.jobs import jobs_of
+from bench.tables.splits import auroc, nearest_with_medians, split, swapped, with_gaps
 
 
 def line(table: str, seed: int, **figures: float) -> dict[str, object]:
@@ -43,6 +47,53 @@ def test_an_alpha_that_cannot_be_reached_counts_in_no_pooled_share() -> None:
     assert "| 0.10 | 2 | 200 | 0.1000 |" in figures
     assert "| 0.01 | 1 | 100 | 0.0000 |" in figures
     assert "| iris | 50 | 3 | 1 | **0.900** | 0.880 | 0.800 |" in figures
+
+
+def test_missing_cells_get_figures_of_their_own() -> None:
+    gap = line("iris", 0, missing=0.1, auroc=0.85, auroc_nearest=0.7, auroc_nearest_whole=0.8)
+    figures = "\n".join(report([line("iris", 0), gap], [{"table": "iris", "seed": 0, "auroc": {"kNN": 0.8}}]))
+    assert "| 0.10 | 1 | 100 | 0.1000 |" in figures
+    assert "| 10%, 0.10 | 1 | 100 | 0.1000 |" in figures
+    assert "| 10% | 1 | 0.8500 | 0.0500 | 0.1000 |" in figures
+
+
+def test_columns_are_counted_of_rows_that_the_swap_made_anomalous() -> None:
+    found = {"alarming": 20, "alarming_by_contribution": 11, "detected": 10, "by_contribution": 9, "by_z": 3}
+    figures = "\n".join(report([line("iris", 0, **found)], [{"table": "iris", "seed": 0, "auroc": {"kNN": 0.8}}]))
+    assert "which are 10: in 90.0% of them" in figures
+    assert "in 30.0% the greatest absolute z-score" in figures
+    assert "20 in all, it is 55.0%" in figures
+
+
+def test_a_share_of_the_cells_is_missing_and_never_a_whole_row() -> None:
+    rows = with_gaps(np.ones((1000, 4)), 0.3, seed=0)
+    assert np.isnan(rows).mean() == pytest.approx(0.3 * 3 / 4, abs=0.03)
+    assert not np.isnan(rows).all(axis=1).any()
+
+
+def test_medians_stand_in_for_missing_cells() -> None:
+    train = np.array([[0.0, 0.0]] * 5 + [[np.nan, 1.0]] * 5)
+    near, far = nearest_with_medians(train, np.array([[0.0, np.nan]]), np.array([[0.0, 9.0]]))
+    assert near[0] < far[0]
+
+
+def test_splits_come_in_turns_and_only_small_tables_get_many() -> None:
+    rows = {f"{name}/{kind}": np.zeros((size, 2)) for name, size in (("a", 100), ("b", 900)) for kind in _KINDS}
+    jobs = [(name, seed, share) for name, _, _, seed, share, _ in jobs_of(rows, ["a", "b"], 4, 0.0)]
+    assert jobs[:2] == [("a", 0, None), ("b", 0, None)]
+    assert [job for job in jobs if job[2]] == [("a", 0, 0.02), ("a", 0, 0.1), ("a", 0, 0.3)]
+    assert [seed for name, seed, share in jobs if name == "a" and share is None] == [0, 1, 2, 3]
+    assert [seed for name, seed, share in jobs if name == "b"] == [0, 1]
+
+
+def test_figures_of_other_code_are_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "ours.jsonl"
+    assert lines_of(path) == []
+    path.write_text('{"table": "a", "code": "1"}\n{"table": "b", "code": "2"}\n')
+    assert [line["table"] for line in lines_of(path, "2")] == ["b"]
+
+
+_KINDS = ("ordinary", "anomalous")
 
 
 def test_the_pooled_band_of_one_large_split_is_nearly_binomial() -> None:

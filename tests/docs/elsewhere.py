@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
+HERE = Path(__file__).parent
 RUN_ELSEWHERE: Mapping[str, str] = {
     "docs/keys.md": "tests/docs/test_protocol.py",
-    "docs/own-tables.md": "tests/docs/test_own_tables.py",
-    "docs/protocol.md": "tests/docs/test_protocol.py",
+    **{
+        f"docs/{path.stem.removeprefix('test_').replace('_', '-')}.md": f"tests/docs/{path.name}"
+        for path in HERE.glob("test_*.py")
+        if (HERE.parents[1] / f"docs/{path.stem.removeprefix('test_').replace('_', '-')}.md").exists()
+    },
 }
-"""The test that runs a page."""
+"""The test that runs a page: one of the same name, such as test_own_tables.py of docs/own-tables.md, and others."""
 
 NOT_RUN: Mapping[str, Mapping[str, str]] = {
     "docs/kubernetes.md": {

@@ -48,6 +48,11 @@ def test_every_variable_of_the_code_is_on_the_page_of_the_settings() -> None:
     assert {name for name in found - own if f"`{name}`" not in page} == set()
 
 
+def test_every_command_is_on_the_page_of_the_command_line() -> None:
+    page = (ROOT / "docs/command-line.md").read_text("utf-8")
+    assert all(f"`{name}" in page for name in sluice.list_commands(click.Context(sluice)))
+
+
 def test_the_examples_of_a_command_name_options_that_it_has() -> None:
     for context in command_page.contexts("sluice", sluice):
         for example in getattr(context.command, "examples", ()):

@@ -28,20 +28,20 @@ def _json(document: object) -> bytes:
     return json.dumps(document).encode()
 
 
-SCORE = Ask("score", "POST", "/score", _json({"items": _DIGITS[:1].tolist()}), JSON, weight=4)
+SCORE = Ask("score", "POST", "/score", _json({"items": _DIGITS[:1].tolist()}), JSON, weight=8)
 SAMPLE = Ask("sample", "POST", "/sample?seed=3&n=2", headers={"Accept": "application/x-npy"}, weight=2)
 INPAINT = Ask("inpaint", "POST", "/inpaint?model=points&steps=5&seed=1", _json({"image": [0.5, None]}), JSON)
 GOOD = [
     SCORE,
     SAMPLE,
     INPAINT,
-    Ask("score npy", "POST", "/score", npy(_DIGITS), NPY, weight=4),
+    Ask("score npy", "POST", "/score", npy(_DIGITS), NPY, weight=8),
     Ask("score png", "POST", "/score", picture(_DIGITS[0]), {"Content-Type": "image/png"}, weight=2),
     Ask("score multipart", "POST", "/score", _TWO_PICTURES, {"Content-Type": "multipart/form-data; boundary=b"}),
     Ask("encode", "POST", "/encode", npy(_DIGITS), NPY, weight=2),
     Ask("decode", "POST", "/decode?model=points", _json({"latents": [[0.1, 0.2]]}), JSON),
     Ask("models", "GET", "/models/digits"),
-    Ask("live", "GET", "/health/live"),
+    Ask("live", "GET", "/health/live", weight=4),
     Ask(
         "v2",
         "POST",

@@ -61,7 +61,8 @@ async def test_mixed_requests_and_clients_that_leave_leave_nothing_behind(start:
 @LONG
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are watched through /proc")
 def test_two_hundred_thousand_requests_leave_nothing_behind(store: Path, tmp_path: Path, proof: Proof) -> None:
-    with serving(store, tmp_path / "log", api_processes=1, max_steps=10**6, queue_item_ticks=10**9) as server:
+    with serving(store, tmp_path / "log", api_processes=2, max_steps=10**6, queue_item_ticks=10**9) as server:
+        wait_until(lambda: len(processes(server)) == 3)
         children = processes(server)
         for _ in range(_WARM_UP):
             wave(server, proof, REQUESTS // 10 // _WARM_UP, LEAVERS // 10, READERS, 2.0)

@@ -143,7 +143,7 @@ def short_of_memory(pid: int, room: int) -> Iterator[None]:
 @pytest.mark.skipif(sys.platform != "linux", reason="the memory of another process is bounded on Linux")
 @pytest.mark.parametrize("module", ["service.api", "service.device"])
 def test_processes_that_are_short_of_memory_go_on(store: Path, tmp_path: Path, module: str, proof: Proof) -> None:
-    body = large_array(10_000)
+    body = large_array(5_000)
     statuses: list[int] = []
     with serving(store, tmp_path / "log", api_processes=1) as server:
         children = server.children(module)
@@ -158,9 +158,9 @@ def test_processes_that_are_short_of_memory_go_on(store: Path, tmp_path: Path, m
             statuses.append(answer.status_code)
             proof.expect(answer.status_code in {200, 503}, f"a large request: {answer.status_code} {answer.text[:200]}")
 
-        for _ in range(share_of(5)):
+        for _ in range(share_of(3)):
             with short_of_memory(pid, room=2**20), load(server, [SCORE, SAMPLE], clients=4) as small:
-                threads = [threading.Thread(target=large) for _ in range(8)]
+                threads = [threading.Thread(target=large) for _ in range(6)]
                 for thread in threads:
                     thread.start()
                 for thread in threads:

@@ -91,7 +91,7 @@ _VECTOR_LIMITATIONS = """\
 
 _CAPTIONS = {
     "samples.png": f"Samples at temperature {SAMPLE_TEMPERATURE}",
-    "samples-full.png": "Samples at temperature 1, as the flow has learnt the data",
+    "samples-full.png": "samples at temperature 1, as the flow has learnt the data",
     "density.png": "The density beside the data",
 }
 
@@ -125,7 +125,7 @@ def write(
         name=name,
         title=preset.data.title,
         licence=preset.data.licence,
-        pictures="".join(f"![{_CAPTIONS[file]}]({file})\n" for file in pictures if file in _CAPTIONS),
+        pictures=_first_pictures(pictures),
         columns=_columns(splits.schema),
         training=f"{len(splits.train):,}",
         validation=f"{len(splits.validation):,}",
@@ -167,6 +167,13 @@ def write(
         ),
         limitations=_IMAGE_LIMITATIONS if flow.is_image else _VECTOR_LIMITATIONS,
     )
+
+
+def _first_pictures(files: Iterable[str]) -> str:
+    """What the flow has learnt, under a line that says which picture is which."""
+    shown = [file for file in files if file in _CAPTIONS]
+    lines = [f"![{_CAPTIONS[file]}]({file})" for file in shown]
+    return "\n".join([f"{'; '.join(_CAPTIONS[file] for file in shown)}:\n", *lines, ""]) if shown else ""
 
 
 def _verdicts(evidence: CalibrationEvidence | None) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
 
+from flows import FlowError
 from trainer.data import Splits
 from trainer.run.settings import RunSettings
 from trainer.run.state import EpochRecord, Progress, TrainingState
@@ -32,8 +33,13 @@ class SamplePicture:
         start = perf_counter()
         if self.taken > SHARE * (start - self.began):
             return
+        try:
+            drawn = self.draw()
+        except (FlowError, RuntimeError, ValueError):  # such as too little memory: no reason to end the run
+            self.taken += perf_counter() - start
+            return
         part = self.path.with_suffix(".part")
-        part.write_bytes(self.draw())
+        part.write_bytes(drawn)
         os.replace(part, self.path)  # a viewer that reloads it never sees half of it
         self.taken += perf_counter() - start
 

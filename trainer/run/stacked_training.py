@@ -83,7 +83,8 @@ class _Batches:
         numbers = torch.arange(steps, device=self.flow.device)[:, None]
         keys = noise_keys(self.seed, epoch, numbers, batch, self.flow.device).flatten()
         x = dequantise(self.flow, self.items[order.to(self.flow.device)], keys)
-        return (x if self.jitter is None else self.jitter(x, keys)).unflatten(0, (steps, batch))
+        x = x if self.jitter is None else self.jitter(x, keys)
+        return x.reshape(steps, batch, -1)
 
 
 def _groups(stacked: StackedFlows, preset: Preset) -> list[dict[str, object]]:

@@ -1,5 +1,6 @@
 // Score: is this an item that the training data could have held?
 
+import { mapsOfPictures, pictureItem, sendPictures } from "../any_size.js";
 import { fetchArray, postJson, postNpy, query } from "../api.js";
 import { app } from "../app.js";
 import { fileTable } from "../file_table.js";
@@ -34,6 +35,7 @@ export function show(panel) {
   /** POST /score of items, by column name where the model has names. */
   const send = (items, asked = {}) => {
     const address = `score${query({ model: model.name, alpha: rate.alpha(), ...asked })}`, options = { signal: stop.signal };
+    if (model.any_size) return sendPictures(`${address}&fit=true`, items, options).then((answer) => answer.json());
     return isTable(model) ? postJson(address, { items: items.map(({ data }) => data) }, options)
       : postNpy(address, batch(items.map(({ data }) => data), model.item_shape), options);
   };
@@ -44,6 +46,7 @@ export function show(panel) {
       return draw();
     }
     app.say("Scoring …");
+    if (model.any_size) app.items = await Promise.all(app.items.map((item) => (item.bitmap ? item : pictureItem(item, model))));
     const items = app.items.slice(), mapped = model.map ? items.slice(0, MAPPED) : [];
     const all = mapped.length === items.length;
     found = { items, answer: await send(items, mapped.length && all ? { map: true }
@@ -59,8 +62,10 @@ export function show(panel) {
     if (!told) (await send(items, { map: true })).items.forEach(({ regions }, at) => (found.answer.items[at].regions = regions));
     const lacking = items.filter(({ rarity }) => !rarity);
     if (lacking.length) {
-      const maps = await fetchArray(`score${query({ model: model.name, map: true })}`, batch(lacking.map(({ data }) => data), model.item_shape), { signal: stop.signal });
-      rowsOf(maps).forEach((rarity, at) => (lacking[at].rarity = rarity));
+      const address = `score${query({ model: model.name, map: true, fit: model.any_size ? true : null })}`, options = { signal: stop.signal };
+      const maps = model.any_size ? await mapsOfPictures(address, lacking, options)
+        : rowsOf(await fetchArray(address, batch(lacking.map(({ data }) => data), model.item_shape), options)).map((rarity) => ({ rarity }));
+      maps.forEach((one, at) => Object.assign(lacking[at], one));
     }
     draw();
   }

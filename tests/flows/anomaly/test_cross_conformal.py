@@ -88,10 +88,39 @@ def test_a_row_gets_the_same_distances_alone_and_among_others() -> None:
 def test_without_neighbours_no_row_is_kept() -> None:
     calibration = calibrated(rows_of(60, seed=5), neighbours=False)
     assert calibration.fit == 0
-    assert [test.name for test in calibration.tests] == ["likelihood", "latent"]
+    assert [test.name for test in calibration.tests] == ["likelihood", "mixture"]
     assert len(calibration.tensors()["kept"]) == 0
     again = CrossCalibration.from_tensors([member.flow for member in calibration.members], calibration.tensors())
     assert torch.equal(again.judge(rows_of(32, 6)).p_value, calibration.judge(rows_of(32, 6)).p_value)
+
+
+def test_a_calibration_of_an_earlier_version_is_still_read(calibration: CrossCalibration) -> None:
+    tensors = {
+        name: tensor
+        for name, tensor in calibration.tensors().items()
+        if not name.startswith("mixture.") and name != "shrinkage"
+    }
+    earlier = CrossCalibration.from_tensors([member.flow for member in calibration.members], tensors)
+    assert [test.name for test in earlier.tests] == ["likelihood", "latent", "neighbours", "relations"]
+    assert earlier.judge(torch.tensor([[1.0, 1.0, -2.0]])).p_value == 1 / 101
+    assert earlier.tensors().keys() == tensors.keys()
+    x = rows_of(4, seed=12)
+    found = earlier.contributions(x)
+    expected = contributions([member.flow for member in earlier.members], x, earlier.grid)
+    assert torch.equal(found.gain, expected.gain)
+
+
+@pytest.mark.parametrize("damage", ["a missing tensor", "another width", "NaN"])
+def test_a_damaged_mixture_is_refused(calibration: CrossCalibration, damage: str) -> None:
+    tensors = calibration.tensors()
+    if damage == "a missing tensor":
+        del tensors["mixture.1.factors"]
+    elif damage == "another width":
+        tensors["mixture.1.means"] = tensors["mixture.1.means"][:, :2]
+    else:
+        tensors["mixture.1.scale"] = torch.full((3,), torch.nan)
+    with pytest.raises((KeyError, ValueError), match=r"mixture\.1"):
+        CrossCalibration.from_tensors([member.flow for member in calibration.members], tensors)
 
 
 def test_one_member_is_a_split_calibration() -> None:

@@ -13,7 +13,7 @@ from tests.reliability.fuzz.fuzzing import CORPUS, LARGEST, fuzz
 from tests.reliability.fuzz.targets import TARGETS
 from tests.reliability.markers import LONG, share_of
 
-SECONDS = share_of(10)
+SECONDS = share_of(6)
 """Of the long form, for each parser; `make fuzz` takes the minutes that it is given."""
 
 

@@ -75,10 +75,11 @@ def test_the_service_answers_the_same(store: Path, folder: Path) -> None:
 def test_a_picture_that_cannot_be_used_is_told_in_its_row(store: Path, folder: Path) -> None:
     (folder / "2.png").write_bytes(b"damaged")
     Image.new("RGB", (30, 30)).save(folder / "4.png")
+    Image.fromarray(surface(1, seed=24)[0]).save(folder / "5.tif")
     rows = lines_of(score(store, folder, "--model", "surface", "--json"))
     assert "not a whole PNG" in rows[2]["reason"]
     assert "in colour" in rows[4]["reason"]
-    assert [row["log_likelihood"] is None for row in rows] == [False, False, True, False, True]
+    assert [row["log_likelihood"] is None for row in rows] == [False, False, True, False, True, False]
 
 
 def test_arrays_and_discoveries_work_as_with_any_model(store: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 AXE = Path(__file__).parent / "axe" / "axe.min.js"
 PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1100, "height": 900}
+TOKEN = "a token of the administrator, of 32 characters and more"
 PATIENCE = 30_000
 """Milliseconds that the page may take, on a machine that others use too."""
 
@@ -69,3 +70,13 @@ def faults(page: Page) -> list[str]:
 def overflow(page: Page) -> int:
     """Pixels by which the page is wider than its window."""
     return int(page.evaluate("document.documentElement.scrollWidth - innerWidth"))
+
+
+def press(page: Page, name: str) -> None:
+    """Click the button of this name."""
+    page.get_by_role("button", name=name, exact=True).click()
+
+
+def read_status(page: Page, text: str) -> None:
+    """Wait until the status line holds a text."""
+    page.wait_for_function("text => document.getElementById('status').textContent.includes(text)", arg=text)

@@ -32,3 +32,11 @@ def test_a_picture_is_written_after_the_first_epoch_and_seldom_where_drawing_is_
     assert 2 <= len(drawn) <= 4
     assert (tmp_path / "samples.png").read_text() == f"picture {len(drawn)}"
     assert [path.name for path in tmp_path.iterdir()] == ["samples.png"]
+
+
+def test_a_flow_that_cannot_be_drawn_ends_no_run(tmp_path: Path) -> None:
+    def draw() -> bytes:
+        raise RuntimeError("out of memory")
+
+    SamplePicture(tmp_path / "samples.png", draw).epoch_done(RECORD)
+    assert not list(tmp_path.iterdir())

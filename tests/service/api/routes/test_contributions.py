@@ -76,7 +76,7 @@ async def test_the_model_tells_its_smallest_p_value_and_its_folds(rows: Running)
     found = (await rows.http.get("/models/rows")).json()["calibration"]
     assert found["smallest_p_value"] == pytest.approx(1 / 61)
     assert found["folds"] == 5
-    assert set(found["statistics"]) == {"log_likelihood", "latent_energy", "neighbour_distance", "whitened_distance"}
+    assert set(found["statistics"]) == {"log_likelihood", "mixture_density", "neighbour_distance", "whitened_distance"}
 
 
 async def test_rows_get_the_same_verdict_alone_and_among_others(rows: Running) -> None:

@@ -1,0 +1,45 @@
+// Pictures for a model that scores any size: files are sent as they are, and the service prepares them as in training.
+
+import { call } from "./api.js";
+import { h } from "./dom.js";
+import { readNpy, rowsOf } from "./npy.js";
+import { bitmapOf, canvasOf, pngOf } from "./pictures.js";
+
+const SHOWN = 800; // pixels of the longer side of a picture on the page
+
+/** An item { data, name, bitmap } of a file, or of pixels of the model's own shape; data is a PNG or JPEG file. */
+export async function pictureItem({ data, name, bitmap }, model) {
+  if (bitmap) return { data, name, bitmap };
+  const file = data instanceof Blob ? data : await pngOf(canvasOf(data, model.item_shape)), decoded = await bitmapOf(file);
+  if (/^image\/(png|jpeg)$/.test(file.type)) return { data: file, name, bitmap: decoded };
+  const canvas = h("canvas", { width: decoded.width, height: decoded.height });
+  canvas.getContext("2d").drawImage(decoded, 0, 0);
+  return { data: await pngOf(canvas), name, bitmap: decoded };
+}
+
+/** The answer to pictures that are sent as files. */
+export function sendPictures(path, items, options = {}) {
+  const form = new FormData();
+  items.forEach(({ data }, at) => form.append("files", data, `picture ${at + 1}`));
+  return call("POST", path, { headers: { Accept: "application/json" }, ...options, body: form });
+}
+
+/** The maps of pictures, each { rarity, mapShape }. The service fills all up to the largest with NaN. */
+export async function mapsOfPictures(path, items, options) {
+  const array = readNpy(await (await sendPictures(path, items, { ...options, headers: { Accept: "application/x-npy" } })).arrayBuffer());
+  const [, height, width] = array.shape;
+  return rowsOf(array).map((whole) => {
+    const rows = Array.from({ length: height }, (_, row) => whole.subarray(row * width, (row + 1) * width)).filter((row) => !Number.isNaN(row[0]));
+    const used = rows[0].findIndex(Number.isNaN), wide = used < 0 ? width : used, rarity = new Float32Array(rows.length * wide);
+    rows.forEach((row, at) => rarity.set(row.subarray(0, wide), at * wide));
+    return { rarity, mapShape: [rows.length, wide] };
+  });
+}
+
+/** A canvas that shows a decoded picture. */
+export function canvasOfBitmap(bitmap, properties) {
+  const scale = Math.min(1, SHOWN / Math.max(bitmap.width, bitmap.height));
+  const canvas = h("canvas", { width: Math.round(bitmap.width * scale), height: Math.round(bitmap.height * scale), class: "photograph", ...properties });
+  canvas.getContext("2d").drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+  return canvas;
+}
