@@ -3,7 +3,7 @@
     make bench-pictures
     .venv/bin/python -m bench.pictures [--surface NAME ...] [--side 64 ...] [--steps N] [--state DIR] [--into FILE]
 
-Surfaces are cut from photographs inside scikit-image; the test pictures are of another part of each photograph. Six
+Surfaces are cut from photographs inside scikit-image; test pictures lie between the training pictures. Six
 kinds of defects with masks are put into half of them. Every surface and size is trained as ``sluice-train pictures``
 trains it, with a number of steps in place of a budget of time. What is done is kept in the state's folder, and a run
 that was stopped goes on from there. Prints Markdown.
@@ -267,7 +267,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--surface", action="append", choices=list(WINDOWS), help="by default all of them")
     parser.add_argument("--side", action="append", type=int, help="by default 64")
-    parser.add_argument("--steps", type=int, default=160, help="of each flow")
+    parser.add_argument("--steps", type=int, default=400, help="of each flow")
     parser.add_argument("--state", type=Path, default=Path("build/pictures"), help="where figures are kept")
     parser.add_argument("--into", type=Path, help="a page to write the figures into, between its marks")
     parser.add_argument("--only-done", action="store_true", help="report what the state holds, and measure nothing")

@@ -33,7 +33,7 @@ class TiledDensity:
     The flow must work ``anywhere`` (see ``flows.lattice``); its item shape says how many colours there are.
 
     >>> flow = flows.lattice((16, 16), width=4, blocks=1, components=2, joint=True, anywhere=True)
-    >>> density = TiledDensity(flow, tile=32, margin=8)
+    >>> density = flows.tiles.TiledDensity(flow, tile=32, margin=8)
     >>> picture = torch.randint(0, 256, (41, 50), dtype=torch.uint8)
     >>> density.pixel_log_densities(density.to_continuous(picture)).shape
     torch.Size([41, 50])

@@ -94,6 +94,18 @@ class PictureCalibration:
 
     ``scores`` (n, 3) are of the tests and of both together, ``maxima`` (n,) the highest scores of places; ``judged``
     (n,) tells which judge they are of. Raises ValueError for tensors that do not fit.
+
+    >>> flow = flows.lattice((16, 16), width=4, blocks=1, components=2, joint=True, anywhere=True).eval()
+    >>> densities = [flows.tiles.TiledDensity(flow)] * 3
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> pictures = [torch.randint(90, 160, (16, 20), generator=generator).byte() for _ in range(30)]
+    >>> calibration = flows.anomaly.PictureCalibration.of(densities, pictures, torch.arange(30) % 3)
+    >>> calibration
+    PictureCalibration(flows=3, aligned=False, held_out=30)
+    >>> faulty = torch.full((24, 20), 120).byte()
+    >>> faulty[6:14, 6:14] = 0
+    >>> calibration.assess(faulty).verdict.p_value == 1 / 31
+    tensor([True])
     """
 
     def __init__(

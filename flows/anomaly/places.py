@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from flows.anomaly.curves import KNOTS, RAREST, interpolated, log_shares, quantiles
 from flows.errors import ShapeMismatch
@@ -54,7 +54,7 @@ class Usual:
 
     >>> generator = torch.Generator().manual_seed(0)
     >>> pictures = [torch.randn(24, 20 + k, generator=generator) for k in range(6)]
-    >>> usual = Usual.of(pictures, widths_for(20))
+    >>> usual = flows.anomaly.places.Usual.of(pictures, flows.anomaly.places.widths_for(20))
     >>> spot = torch.randn(30, 40, generator=generator)
     >>> spot[10:14, 20:24] -= 4
     >>> scores = usual.scores(spot)
@@ -171,19 +171,18 @@ def widths_for(shorter_side: int) -> tuple[float, ...]:
 
 def blurred(values: Tensor, width: float) -> Tensor:
     """Values (H, W) averaged over a Gaussian window. At a border the weights that are left sum to one."""
-    found = values[None, None]
-    for dimension in (2, 3):
-        side = values.shape[dimension - 2]
-        radius = min(int(_REACH * width + 0.5), side - 1)
-        if radius == 0:
-            continue
-        place = torch.arange(-radius, radius + 1, dtype=values.dtype, device=values.device)
-        kernel = (-0.5 * (place / width).square()).exp().reshape(1, 1, *((-1, 1) if dimension == 2 else (1, -1)))
-        padding = (radius, 0) if dimension == 2 else (0, radius)
-        ones = values.new_ones(1, 1, *((side, 1) if dimension == 2 else (1, side)))
-        weight = functional.conv2d(ones, kernel, padding=padding)
-        found = functional.conv2d(found, kernel, padding=padding) / weight
-    return found[0, 0]
+    down, across = (_window(side, width).to(values.device, values.dtype) for side in values.shape)
+    return down @ values @ across.T
+
+
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)
+def _window(side: int, width: float) -> Tensor:
+    """(side, side): row i averages around place i. Dense, since products of matrices are fast; read, never written."""
+    places = torch.arange(side, dtype=torch.float64, device="cpu")
+    away = (places[:, None] - places) / width
+    weights = (-0.5 * away.square()).exp() * (away.abs() <= _REACH)
+    return (weights / weights.sum(dim=1, keepdim=True)).float()
 
 
 def _mean_by_zone(pictures: Sequence[Tensor]) -> Tensor:

@@ -108,6 +108,8 @@ async def worker_of(folder: Path, job: Job, settings: Settings, told: Callable[[
 
 def open_inputs(job: Job, info: ModelInfo, told: Callable[[str], object]) -> list[Input]:
     """The inputs of a job for a model. Raises UnusableFile."""
+    if info.pictures is not None and job.command == "score":
+        raise UnusableFile(f"{info.reference}: scores pictures of any size, into a file; leave the folder of parts out")
     table = None if info.table is None else Table(info.table, info.takes_missing)
     spec = ItemSpec(info.item_shape, info.is_image, table)
     mask = None if job.mask is None else Path(job.mask)

@@ -103,3 +103,9 @@ def test_a_colour_model_scores_and_draws_colour(store: Path, tmp_path: Path) -> 
     histogram = tmp_path / "scores.png"
     assert score(store, tmp_path / "one.png", "--model", "colour", "--histogram", histogram).exit_code == 0
     assert Image.open(io.BytesIO(histogram.read_bytes())).format == "PNG"
+
+
+def test_a_bulk_run_of_such_a_model_is_refused(store: Path, folder: Path, tmp_path: Path) -> None:
+    result = score(store, folder, "--model", "surface", "--output", f"{tmp_path}/parts/")
+    assert result.exit_code == 1
+    assert "scores pictures of any size, into a file" in result.output
