@@ -37,7 +37,7 @@ def step_of(name: str, joint: bool, batch_size: int, device: torch.device, graph
     state = fresh_state(preset, splits, 0, device)
     precision = choose_precision(preset.precision, device)
     step = TrainingStep(state, state.flow, items.to(device), preset, precision, Ranks(device))
-    step.prepare(False, graph, print)
+    step.prepare(graph, print)
     return step
 
 

@@ -282,7 +282,10 @@ def verdicts_of(note: m.CalibrationNote | None) -> str:
     if note is None:
         return "verdicts: none, since there were too few items to calibrate p-values on"
     n = note.reference
-    return f"verdicts: p-values rest on {n:,} items; none is below {1 / (n + 1):.3g}, the smallest usable --alpha"
+    lost = [f"{alpha:g}" for alpha in (0.1, 0.05, 0.01) if alpha < 1 / (n + 1)]
+    never = f"; an alpha of {' or '.join(lost)} cannot be reached" if lost else ""
+    smallest = f"{1 / (n + 1):.3g}, the smallest usable --alpha"
+    return f"verdicts: p-values rest on {n:,} items; none is below {smallest}{never}"
 
 
 def _claim(temporary: Path, draft: m.Manifest, directory: Path) -> int | None:

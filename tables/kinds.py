@@ -50,6 +50,10 @@ class Found(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
+_PART = 65_536
+"""Values that are scaled at a time."""
+
+
 def numeric(name: str, numbers: Numbers, kind: Kind | None, words: Mapping[str, int] | None = None) -> Found | LeftOut:
     """A column of numbers (N,). ``words`` are cells that are no numbers, and how often each occurs.
 
@@ -134,15 +138,22 @@ def step_of(present: Numbers) -> float:
     values = np.unique(present)
     span = float(values[-1] - values[0])
     for places in range(_MOST_DECIMALS + 1):
-        scaled = values * 10.0**places
-        whole = np.rint(scaled)
-        largest = float(np.abs(scaled).max())
+        largest = 10.0**places * max(abs(float(values[0])), abs(float(values[-1])))
         if largest > 2**52:
             return 0.0
-        if np.abs(scaled - whole).max() <= 1e-9 + 1e-15 * largest:
-            step = int(np.gcd.reduce(np.diff(whole).astype(np.int64))) / 10.0**places
+        if _are_whole(values, 10.0**places, 1e-9 + 1e-15 * largest):
+            step = int(np.gcd.reduce(np.diff(np.rint(values * 10.0**places)).astype(np.int64))) / 10.0**places
             return step if step and span / step <= _LONGEST_GRID else 0.0
     return 0.0
+
+
+def _are_whole(values: Numbers, factor: float, allowed: float) -> bool:
+    """Whether all values times the factor are whole numbers, looked at in parts to save memory and time."""
+    for start in range(0, len(values), _PART):
+        scaled = values[start : start + _PART] * factor
+        if np.abs(scaled - np.rint(scaled)).max() > allowed:
+            return False
+    return True
 
 
 def time_format(words: Sequence[str]) -> str | None:

@@ -77,7 +77,7 @@ def _steps(preset: Preset, figures: Figures) -> dict[str, object]:
             items = pictures.to(device)
             precision = choose_precision(preset.precision, device)
             step = TrainingStep(state, state.flow, items, preset, precision, Ranks(device))
-            step.prepare(compiled=False, graph=graph, say=said.append)
+            step.prepare(graph=graph, say=said.append)
             rows = torch.arange(preset.batch_size, device=device)
             took = seconds(lambda: step(rows, rows, 0, 1e-4), device, budget=0.1 if figures.small else 1.0, rounds=3)  # noqa: B023
             found |= {f"{way}_steps_per_second": 1 / took, "precision": precision}

@@ -78,11 +78,16 @@ def code() -> str:
 
 
 def lines_of(path: Path, code: str | None = None) -> list[dict[str, Any]]:
-    """The lines of a file of results; with ``code``, those that this code measured."""
+    """The lines of a file of results, the latest of each kind; with ``code``, those that this code measured."""
     if not path.is_file():
         return []
     lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-    return [line for line in lines if code is None or line["code"] == code]
+    found = {
+        (line["table"], line.get("seed"), line.get("missing")): line
+        for line in lines
+        if code in (None, line.get("code"))
+    }
+    return list(found.values())
 
 
 def peers_of(folder: Path, chosen: list[str]) -> list[dict[str, Any]]:

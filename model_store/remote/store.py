@@ -19,7 +19,7 @@ import torch
 from model_store import reference
 from model_store.aliases import ALIASES, read_aliases
 from model_store.errors import ModelRefused, StoreError, UnknownModel
-from model_store.files import LARGEST_JSON, replace_durably, versions_in
+from model_store.files import LARGEST_JSON, names_in, replace_durably, versions_in
 from model_store.loading import LoadedModel
 from model_store.manifest import MANIFEST, FileEntry, Manifest
 from model_store.reference import ALIAS, VERSION
@@ -248,12 +248,17 @@ class RemoteStore(Store):
         return fetch
 
     def _ask(self, act: Callable[[], T], otherwise: T) -> T:
-        """Look something up in the storage; where that does not answer, go on with what the mirror holds."""
+        """Look something up in the storage; where that does not answer, go on with what the mirror holds, if anything.
+
+        Raises Unreachable where it holds nothing.
+        """
         if time.monotonic() < self._down_until:
             return otherwise
         try:
             return act()
         except Unreachable as error:
+            if not names_in(self.root):
+                raise
             logger.warning("%s; what the cache holds is used", error)
             self._down_until = time.monotonic() + _PAUSE
             return otherwise

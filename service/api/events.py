@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from functools import partial
 
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
@@ -30,9 +30,11 @@ class Streamed(EventSourceResponse):
     that leaves ends the stream; work that belongs to its request alone is dropped.
     """
 
-    def __init__(self, service: Service, stream: Stream, schema: Schema | None = None) -> None:
+    def __init__(
+        self, service: Service, stream: Stream, schema: Schema | None = None, notes: Sequence[str] = ()
+    ) -> None:
         self._service, self._stream = service, stream
-        self._events = _events(service, stream, schema)
+        self._events = _events(service, stream, schema, notes)
         super().__init__(self._events, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -45,7 +47,9 @@ class Streamed(EventSourceResponse):
                 self._service.metrics.cancelled.labels("client_left").inc()
 
 
-async def _events(service: Service, stream: Stream, schema: Schema | None) -> AsyncGenerator[bytes]:
+async def _events(
+    service: Service, stream: Stream, schema: Schema | None, notes: Sequence[str]
+) -> AsyncGenerator[bytes]:
     """`progress` with step, log_likelihood and preview; at last `result`, or `problem`."""
     async for snapshot in stream.snapshots(_PATIENCE):
         if snapshot is None:
@@ -56,7 +60,7 @@ async def _events(service: Service, stream: Stream, schema: Schema | None) -> As
     try:
         completed: Completed = await stream.result()
         size = completed.arrays["items"].nbytes
-        yield _event("result", await service.compute(lambda: to_json(completions_of(completed, schema)), size))
+        yield _event("result", await service.compute(lambda: to_json(completions_of(completed, schema, notes)), size))
     except Exception as error:
         yield _event("problem", to_json(document_of(error)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -71,17 +72,22 @@ class InpaintParameters(Parameters):
     fit: Fit = False
 
 
-async def asked_for(exchange: Exchange, query: InpaintParameters, model: ModelInfo, room: Reservation) -> Submit:
-    """Parameters, then room in the queue, then the body. The message lacks its id, deadline and task."""
+async def asked_for(
+    exchange: Exchange, query: InpaintParameters, model: ModelInfo, room: Reservation
+) -> tuple[Submit, tuple[str, ...]]:
+    """Parameters, then room in the queue, then the body. The message, and notes for the sender.
+
+    The message lacks its id, deadline and task.
+    """
     asked = work_of(query, model, exchange.service.settings)
     body = await read_body(exchange, (MULTIPART, JSON, NPY, CSV), most_files=2)
     room.resize(asked.cost)
     spec = spec_of(model)
-    item, hidden = await exchange.service.compute(
+    item, hidden, notes = await exchange.service.compute(
         lambda: inpainting_of(body, spec, query.fit), decoding_size(body, query.fit)
     )
     asked.arrays = {"items": item, "hidden": np.ascontiguousarray(hidden)}
-    return asked
+    return asked, notes
 
 
 def work_of(query: InpaintParameters, model: ModelInfo, settings: Settings) -> Submit:
@@ -114,18 +120,20 @@ def inpainting_forms(model: ModelInfo) -> tuple[str, ...]:
     return (*forms_of(model), *((WEBP, GIF) if model.is_image else ()), EVENTS)
 
 
-async def completed_answer(service: Service, completed: Completed, model: ModelInfo, form: str) -> Response:
+async def completed_answer(
+    service: Service, completed: Completed, model: ModelInfo, form: str, notes: Sequence[str] = ()
+) -> Response:
     """The completions of an inpainting that has ended, as PNG, npy, JSON or an animation."""
     items = completed.arrays["items"]
     # Animations take longer than their number of bytes tells.
     size = items.nbytes if form not in (WEBP, GIF) else 2**20
-    body = await service.compute(lambda: _represented(completed, model, form), size)
+    body = await service.compute(lambda: _represented(completed, model, form, notes), size)
     return Answer(body, form, headers_of(model, completed.about.seed))
 
 
-def _represented(completed: Completed, model: ModelInfo, form: str) -> bytes:
+def _represented(completed: Completed, model: ModelInfo, form: str, notes: Sequence[str]) -> bytes:
     if form == JSON:
-        return to_json(completions_of(completed, model.table))
+        return to_json(completions_of(completed, model.table, notes))
     if form in (WEBP, GIF):
         return animate(frames_of(completed), form)
     return encoded(completed.arrays["items"], model, form)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
@@ -28,6 +28,9 @@ class TaskDocument(Struct):
     log_likelihood: Annotated[
         float | None, Meta(description="Of the likeliest completion at the latest snapshot, in nats.")
     ]
+    notes: Annotated[
+        list[str], Meta(description="In the answer to what begins it: what the sender should know of the body.")
+    ] = []
 
 
 ACCEPTED: dict[int | str, dict[str, Any]] = {
@@ -42,16 +45,17 @@ TOLD: dict[int | str, dict[str, Any]] = {
 }
 
 
-def accepted(about: TaskState, headers: Mapping[str, str] | None = None) -> Answer:
+def accepted(about: TaskState, headers: Mapping[str, str] | None = None, notes: Sequence[str] = ()) -> Answer:
     """202: come back for it."""
-    return _answer(about, 202, headers or {})
+    return _answer(about, 202, headers or {}, notes)
 
 
-def told(about: TaskState) -> Answer:
+def told(about: TaskState, notes: Sequence[str] = ()) -> Answer:
     """202 and the state while it goes on, 200 and the state once it has ended."""
-    return _answer(about, 200 if about.state in ENDED else 202, {})
+    return _answer(about, 200 if about.state in ENDED else 202, {}, notes)
 
 
-def _answer(about: TaskState, status: int, headers: Mapping[str, str]) -> Answer:
-    state = TaskDocument(*(getattr(about, name) for name in TaskDocument.__struct_fields__))
+def _answer(about: TaskState, status: int, headers: Mapping[str, str], notes: Sequence[str]) -> Answer:
+    fields: dict[str, Any] = {name: getattr(about, name) for name in TaskDocument.__struct_fields__ if name != "notes"}
+    state = TaskDocument(**fields, notes=list(notes))
     return Answer(to_json(state), JSON, {"Location": f"/inpaint/{about.id}", **headers}, status)

@@ -32,9 +32,8 @@ MOST_KEYS = 32
 _MOST_MODELS = 256
 _MOST_WAITING = 100_000
 """Items that may wait to be taken; those beyond are left out, whatever their p-values."""
-_HURRY = 1024
-"""Items that wait, from which on blocks are larger: that is faster and notices a change hardly later."""
-_LARGE = 8 * BLOCK
+_LARGE = 16 * BLOCK
+"""Items of a block where so many wait: it takes hardly longer than a small one, and notices a change hardly later."""
 
 
 class Scored(NamedTuple):
@@ -86,7 +85,7 @@ class Watch:
         """Take a block, if one is full. False where there was none."""
         if self.waiting < BLOCK:
             return False
-        size = BLOCK if self.waiting < _HURRY else _LARGE
+        size = BLOCK if self.waiting < _LARGE else _LARGE
         parts = list(self._taken(size))
         p_values = torch.cat([part.p_values for part in parts])
         bins = self._p_series.bins(torch.cat([part.ranks for part in parts]), self.items)
@@ -203,11 +202,15 @@ class DriftWatch:
         """Whether a block of items waits to be taken."""
         return any(watch.waiting >= BLOCK for watches in self._watches.values() for watch in watches.values())
 
-    def work(self) -> None:
-        """Take one block for each watch that has one, and write the file when it is time."""
-        for watches in self._watches.values():
-            for watch in watches.values():
-                watch.work()
+    def work(self, idle: bool) -> None:
+        """Take one block of the watch for which most items wait, and write the file when it is time.
+
+        While the device is not idle, only a large block is worth its time, about a millisecond.
+        """
+        every = [watch for watches in self._watches.values() for watch in watches.values()]
+        most = max(every, key=lambda watch: watch.waiting, default=None)
+        if most is not None and (idle or most.waiting >= _LARGE):
+            most.work()
         if self._file is not None and self._file.due():
             self.save()
 

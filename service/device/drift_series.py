@@ -51,25 +51,32 @@ class PValueSeries:
     def bins(self, ranks: Tensor, first: int) -> Tensor:
         """The bins (B, S) of items with ``Verdict.ranks`` (B, K, 1 + T, 2), which are numbered from ``first``."""
         lower, at_most = ranks.flatten(1, 2).unbind(dim=2)
-        own = noise.uniform(noise.keys(SEED + 1, len(lower), first=first), (lower.shape[1],))
-        below = lower + self._ties_below(lower, at_most, own)
-        each = self.sizes_of_series
-        return torch.stack([bins_of(n - below[:, place], n) for place, n in enumerate(each)], dim=1)
+        found, other = self._bins(lower), self._bins(at_most)
+        # Most ties lie within a bin, whatever their order.
+        rows, places = (found != other).nonzero(as_tuple=True)
+        if len(rows):
+            own = noise.uniform(noise.keys(SEED + 1, len(lower), first=first), (lower.shape[1],))
+            below = lower.clone()
+            below[rows, places] += self._ties_below(
+                lower[rows, places], at_most[rows, places], own[rows, places], places
+            )
+            found[rows, places] = self._bins(below)[rows, places]
+        return found
 
-    @property
-    def sizes_of_series(self) -> list[int]:
-        return [self.sizes[each.member] for each in self.series]
+    def _bins(self, below: Tensor) -> Tensor:
+        """The bins (B, S) of items that so many calibrating ones (B, S) lie below."""
+        sizes = [self.sizes[each.member] for each in self.series]
+        return torch.stack([bins_of(n - below[:, place], n) for place, n in enumerate(sizes)], dim=1)
 
-    def _ties_below(self, lower: Tensor, at_most: Tensor, own: Tensor) -> Tensor:
-        """(B, S): how many of the calibrating items with the same score have a smaller number."""
-        most = int((at_most - lower).max()) if len(lower) else 0
+    def _ties_below(self, lower: Tensor, at_most: Tensor, own: Tensor, places: Tensor) -> Tensor:
+        """For scores (M,), each of the series at ``places``: how many calibrating ties have a smaller number."""
+        most = int((at_most - lower).max())
         found = torch.zeros_like(lower)
-        for step in range(0, most, _TIES_AT_ONCE):  # many only where scores are few, as of a column of categories
-            place = lower[:, :, None] + torch.arange(step, min(step + _TIES_AT_ONCE, most))
-            tied = place < at_most[:, :, None]
-            place = place.clamp_max(self._of_calibrating.shape[1] - 1)
-            numbers = self._of_calibrating[torch.arange(lower.shape[1])[None, :, None], place]
-            found += (tied & (numbers < own[:, :, None])).sum(dim=2)
+        for step in range(0, most, _TIES_AT_ONCE):
+            index = lower[:, None] + torch.arange(step, min(step + _TIES_AT_ONCE, most))
+            tied = index < at_most[:, None]
+            index = index.clamp_max(self._of_calibrating.shape[1] - 1)
+            found += (tied & (self._of_calibrating[places[:, None], index] < own[:, None])).sum(dim=1)
         return found
 
 

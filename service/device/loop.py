@@ -118,7 +118,7 @@ class DeviceLoop:
             self.requests.conclude(wave)
         self.requests.tell_progress()
         self.outbox.flush(port)
-        self.drift.work()
+        self.drift.work(idle=not self.scheduler)
 
     def _handle(self, peer: str, message: m.Up) -> None:
         match message:

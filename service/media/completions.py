@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
@@ -68,9 +69,13 @@ class Completions(Struct):
     method: str
     state: Literal["done", "stopped"]
     items: list[Completion]
+    notes: Annotated[
+        list[str],
+        _described("What the sender should know, such as columns that were ignored; empty where a task is asked for."),
+    ] = []
 
 
-def completions_of(completed: Completed, schema: Schema | None = None) -> dict[str, Any]:
+def completions_of(completed: Completed, schema: Schema | None = None, notes: Sequence[str] = ()) -> dict[str, Any]:
     """``Completions`` as a dictionary, from an inpainting that was watched. ``schema`` is that of a table's model."""
     about = completed.about
     values = {key: completed.arrays[column].tolist() for key, column in _COLUMNS.items()}
@@ -88,6 +93,7 @@ def completions_of(completed: Completed, schema: Schema | None = None) -> dict[s
         "method": about.method,
         "state": about.state,
         "items": items,
+        "notes": list(notes),
     }
 
 

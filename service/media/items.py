@@ -112,14 +112,14 @@ def checked_latents(array: Array, shape: tuple[int, ...]) -> Array:
     return _vectors(_batch(array, shape, "latents"), "latents", 0)
 
 
-def inpainting_of(body: Body, spec: ItemSpec, fit: bool) -> tuple[Array, NDArray[np.bool_]]:
-    """One item (1, *S) with nothing to rely on in its hidden places, and which those are (1, *S) bool.
+def inpainting_of(body: Body, spec: ItemSpec, fit: bool) -> tuple[Array, NDArray[np.bool_], tuple[str, ...]]:
+    """One item (1, *S) with nothing to rely on in its hidden places, which those are (1, *S) bool, and notes.
 
     A npy body marks them by NaN, JSON by null unless it has a mask; multipart brings a mask beside the image, or a
     picture that is partly transparent.
     """
     if spec.table is not None and body.type in (CSV, JSON, NPY):
-        return row_to_complete(body.type, body.parts[0].data, spec.table)[:2]
+        return row_to_complete(body.type, body.parts[0].data, spec.table)
     if body.type == CSV:
         raise WrongType("the model has no columns by name; send JSON or npy", "Content-Type")
     if body.type == NPY:
@@ -129,11 +129,11 @@ def inpainting_of(body: Body, spec: ItemSpec, fit: bool) -> tuple[Array, NDArray
         array, hidden = item_from_json(body.parts[0].data, spec.shape)
     else:
         array, hidden = _picture_and_mask(body, spec, fit)
-    return with_hidden_places(array, hidden, spec)
+    return *with_hidden_places(array, hidden, spec), ()
 
 
 def with_hidden_places(array: Array, hidden: Array, spec: ItemSpec) -> tuple[Array, NDArray[np.bool_]]:
-    """An item and where it is hidden, each (*S) or (1, *S), as ``inpainting_of`` gives them. Raises WrongValue."""
+    """An item and where it is hidden, each (*S) or (1, *S), as in ``inpainting_of``. Raises WrongValue."""
     if len(spec.shape) == 3 and hidden.shape == spec.shape[:2]:
         hidden = np.broadcast_to(hidden[..., None], spec.shape)
     whole = _batch(array, spec.shape, "image")

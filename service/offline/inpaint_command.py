@@ -185,7 +185,7 @@ async def _complete(
     from service.protocol.messages import Submit
 
     async with serving_one(loaded, settings) as one:
-        item, hidden = inpainting_of(body, ItemSpec(one.info.item_shape, one.info.is_image), fit)
+        item, hidden, _ = inpainting_of(body, ItemSpec(one.info.item_shape, one.info.is_image), fit)
         arrays = {"items": item, "hidden": np.ascontiguousarray(hidden)}
         stream = one.device.stream(
             lambda number: Submit(

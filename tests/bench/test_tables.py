@@ -89,8 +89,8 @@ def test_splits_come_in_turns_and_only_small_tables_get_many() -> None:
 def test_figures_of_other_code_are_left_out(tmp_path: Path) -> None:
     path = tmp_path / "ours.jsonl"
     assert lines_of(path) == []
-    path.write_text('{"table": "a", "code": "1"}\n{"table": "b", "code": "2"}\n')
-    assert [line["table"] for line in lines_of(path, "2")] == ["b"]
+    path.write_text('{"table": "a", "code": "1"}\n{"table": "b", "code": "2"}\n{"table": "b", "code": "2", "n": 1}\n')
+    assert lines_of(path, "2") == [{"table": "b", "code": "2", "n": 1}]
 
 
 _KINDS = ("ordinary", "anomalous")

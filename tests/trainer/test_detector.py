@@ -70,6 +70,20 @@ def test_contributions_name_the_column_at_fault(detector: FlowDetector) -> None:
     assert abs(expected[0, 1]) < 1.5
 
 
+def test_missing_values_are_taken_in_training_and_in_scoring(tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).normal(size=(60, 3))
+    rows[:, 2] = rows[:, 0] + 0.1 * rows[:, 2]
+    rows[::4, 1] = rows[::5, 2] = np.nan
+    detector = FlowDetector(max_steps=30).fit(rows)
+    tested = [[0.0, np.nan, 0.0], [np.nan, np.nan, 9.0], [5.0, 0.0, -5.0]]
+    p_values = detector.p_values(tested)
+    assert p_values[0] > 0.1
+    assert p_values[1:] == pytest.approx([1 / 61] * 2)
+    assert np.isfinite(detector.contributions(tested)[0]).all()
+    detector.save(tmp_path, "gaps")
+    assert FlowDetector.load(tmp_path, "gaps").p_values(tested).tolist() == p_values.tolist()
+
+
 def test_too_few_rows_are_refused() -> None:
     with pytest.raises(ValueError, match="minimum of 10"):
         FlowDetector().fit(np.zeros((5, 3)))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from trainer.data import OwnData
 from trainer.data.groups import repeated
 from trainer.presets import Preset
+from trainer.publish.row_calibration import ENOUGH_HELD_OUT
 
 LEAST_ROWS = 40
 """Rows below which hardly anything can be said of a row that was not trained on."""
@@ -25,8 +26,10 @@ def told(preset: Preset) -> Iterator[str]:
         yield f"{again:,} rows are nearly the same as an earlier one; such rows stay on one side of every split"
     if rows < LEAST_ROWS:
         yield f"{rows} rows are few: with fewer than {LEAST_ROWS}, expect little of any verdict"
+    # Of many rows only those of the test set calibrate, see trainer.publish.row_calibration.
+    calibrating = len(test) if len(test) >= ENOUGH_HELD_OUT else rows
     yield (
-        f"no p-value can be below 1 / {rows + 1:,} = {1 / (rows + 1):.2g}"
+        f"no p-value can be below 1 / {calibrating + 1:,} = {1 / (calibrating + 1):.2g}"
         + ("; an alpha of 0.01 needs at least 99 rows" if rows < 99 else "")
     )
     steps = preset.epochs * (preset.passes * len(train) // max(1, preset.batch_size))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import json
 import shlex
@@ -14,24 +13,19 @@ from rich.console import Console
 import model_store
 from flows import FlowError
 from flows.nets.precision import exact_float32
-from model_store import Published
-from tables import KINDS, Kind
 from tables.loading import Wishes
 from trainer.commands.options import data_dir_option, device_option, store_option
 from trainer.commands.table_report import told
+from trainer.commands.tables import Stopped, kind_of, names_of, options_of, sized, trained_and_published
 from trainer.commands.train_pictures import train_pictures
-from trainer.data import HELD_OUT_SHARE, OwnData
-from trainer.errors import Diverged, TrainerError
-from trainer.presets import PRESETS, Precision, Preset, table
+from trainer.data import OwnData
+from trainer.errors import TrainerError
+from trainer.presets import PRESETS, Precision, Preset
 from trainer.presets.pictures import PICTURES
-from trainer.publish.export import export
-from trainer.report.evaluation import Quality
-from trainer.run import experiment
 from trainer.run.device import choose_device, choose_precision
 from trainer.run.ranks import Ranks, joined
 from trainer.run.settings import Computing, RunSettings
-from trainer.run.state import FILE as STATE
-from trainer.run.stopping import StopRequest, stop_on_signals
+from trainer.run.stopping import stop_on_signals
 
 _EPILOG = """\b
 Examples:
@@ -128,7 +122,6 @@ Exit codes:
     help="What the nets multiply in while training, instead of the preset's; auto takes bfloat16 where the device is "
     "fast at it.",
 )
-@click.option("--compile", "compiled", is_flag=True, help="Compile the flow before the first step.")
 @click.option(
     "--graph/--no-graph",
     default=True,
@@ -173,7 +166,6 @@ def main(
     device: str,
     seed: int,
     precision: Precision | None,
-    compiled: bool,
     graph: bool,
     limit: int | None,
     neighbours: bool,
@@ -188,7 +180,7 @@ def main(
         raise click.UsageError("a PRESET is needed; --list shows them")
     if minutes is not None and epochs is not None:
         raise click.UsageError("--minutes and --epochs exclude each other")
-    wishes = Wishes(_names(columns), _names(drop), label, tuple(map(_kind, kinds)), header)
+    wishes = Wishes(names_of(columns), names_of(drop), label, tuple(map(kind_of, kinds)), header)
     if own_path is None and wishes != Wishes():
         raise click.UsageError(
             "--columns, --drop, --label, --kind and --header are for a table of your own: see --data"
@@ -221,7 +213,7 @@ def main(
         own = OwnData(own_path, wishes)
         chosen = dataclasses.replace(chosen, data=own, model=own.name)
     try:
-        chosen = _sized(chosen, limit)
+        chosen = sized(chosen, limit)
         chosen = dataclasses.replace(
             chosen,
             epochs=epochs or chosen.epochs,
@@ -240,14 +232,12 @@ def main(
                 data_dir=data_dir,
                 seed=seed,
                 limit=limit,
-                computing=Computing(
-                    precision=choose_precision(chosen.precision, ranks.device), compile=compiled, graph=graph
-                ),
+                computing=Computing(precision=choose_precision(chosen.precision, ranks.device), graph=graph),
                 resume=resume,
                 tensorboard=tensorboard,
                 command=_command(chosen, seed, limit, ranks),
             )
-            result = _published(chosen, settings, ranks, console, stop, target, name, neighbours)
+            result = trained_and_published(chosen, settings, ranks, console, stop, target, name, neighbours)
         if result is None:
             return
         quality, published = result
@@ -263,6 +253,8 @@ def main(
         ) from error
     if as_json:
         at = published and {"name": published.name, "version": published.version, "path": published.place}
+        if at and published and published.new:
+            at["verdicts"] = published.verdicts
         click.echo(json.dumps({"test": dataclasses.asdict(quality), "published": at}, indent=1))
         return
     click.echo(f"test: {quality}")
@@ -276,90 +268,6 @@ def main(
         )
 
 
-class Stopped(Exception):
-    """A run that was stopped by a signal and saved."""
-
-
-def _names(given: tuple[str, ...]) -> tuple[str, ...]:
-    """Names of columns from options that hold one or several between commas; quotes keep a comma in a name."""
-    return tuple(name.strip() for row in csv.reader(given, skipinitialspace=True) for name in row if name.strip())
-
-
-def _kind(given: str) -> tuple[str, Kind]:
-    name, equals, kind = given.rpartition("=")
-    if not equals or kind not in KINDS:
-        raise click.UsageError(f"--kind {given}: must be NAME=KIND, the kind one of {', '.join(KINDS)}")
-    return name, kind
-
-
-def _sized(preset: Preset, limit: int | None) -> Preset:
-    """The preset with what follows from the number of rows, where the items are the user's own vectors."""
-    if not isinstance(preset.data, OwnData):
-        return preset
-    items, _ = preset.data.read(None)
-    rows = len(items[:limit])
-    rows -= round(rows * HELD_OUT_SHARE)
-    if preset.name == table.TABLE.name and items.is_floating_point() and rows:
-        return table.planned(preset, rows, items.shape[1])
-    return dataclasses.replace(preset, batch_size=max(1, min(preset.batch_size, rows)))
-
-
-def _published(
-    preset: Preset,
-    settings: RunSettings,
-    ranks: Ranks,
-    console: Console,
-    stop: StopRequest,
-    store: Path | None,
-    name: str | None,
-    neighbours: bool,
-) -> tuple[Quality, Published | None] | None:
-    """Train, evaluate and publish. Of a table, a flow that fails its self-test is replaced by simpler ones.
-
-    The weights of each attempt stay in its run directory. None on a rank that does not lead. Raises Stopped after a
-    signal.
-    """
-    is_table = isinstance(preset.data, OwnData) and preset.data.schema is not None
-    attempts = [preset, *(table.simpler(_as_table(preset), kind) for kind in table.SIMPLER)] if is_table else [preset]
-    for number, attempt in enumerate(attempts):
-        directory = settings.run_dir if number == 0 else settings.run_dir / str(attempt.arguments["coupling"])
-        own = dataclasses.replace(settings, run_dir=directory)
-        try:
-            finished = experiment.run(attempt, own, ranks, console, stop_requested=stop)
-            if finished is None:
-                raise Stopped
-            if not ranks.leads:
-                return None
-            return export(
-                finished,
-                store,
-                name or preset.model,
-                neighbours=neighbours,
-                say=lambda text: console.print(text, markup=False, highlight=False),
-            )
-        except (model_store.FailedSelfTest, Diverged) as error:
-            kept = f"the weights are kept in {directory / STATE}"
-            if number + 1 == len(attempts) or ranks.count > 1:
-                raise TrainerError(f"{error}; {kept}") from error
-            following = attempts[number + 1].arguments["coupling"]
-            console.print(
-                f"{error}; {kept}. Training a simpler flow, of {following} couplings, instead",
-                markup=False,
-                highlight=False,
-                soft_wrap=True,
-            )
-    raise AssertionError  # the last attempt returns or raises
-
-
-def _as_table(preset: Preset) -> Preset:
-    """The preset ``table`` in place of another of tables, for the same data and name."""
-    if preset.architecture == table.TABLE.architecture:
-        return preset
-    return dataclasses.replace(
-        table.TABLE, data=preset.data, model=preset.model, epochs=preset.epochs, batch_size=preset.batch_size
-    )
-
-
 def _command(preset: Preset, seed: int, limit: int | None, ranks: Ranks) -> str:
     """The command that repeats a run, without the user's own paths."""
     words = ["sluice-train", preset.name]
@@ -367,7 +275,7 @@ def _command(preset: Preset, seed: int, limit: int | None, ranks: Ranks) -> str:
         words.insert(0, f"torchrun --nproc-per-node {ranks.count} --no-python")
     if isinstance(preset.data, OwnData):
         words.append(f"--data {shlex.quote(preset.data.title)}")
-        words += _wishes_as_options(preset.data.wishes)
+        words += options_of(preset.data.wishes)
     words.append(f"--epochs {preset.epochs}" if preset.minutes is None else f"--minutes {preset.minutes:g}")
     if preset.batch_size != PRESETS[preset.name].batch_size:
         words.append(f"--batch-size {preset.batch_size}")
@@ -375,17 +283,6 @@ def _command(preset: Preset, seed: int, limit: int | None, ranks: Ranks) -> str:
     if limit:
         words.append(f"--limit {limit}")
     return " ".join(words)
-
-
-def _wishes_as_options(wishes: Wishes) -> list[str]:
-    named = {"--columns": wishes.columns, "--drop": wishes.drop}
-    options = [f"{option} {shlex.quote(','.join(names))}" for option, names in named.items() if names]
-    if wishes.label is not None:
-        options.append(f"--label {shlex.quote(wishes.label)}")
-    options += [f"--kind {shlex.quote(f'{name}={kind}')}" for name, kind in wishes.kinds]
-    if wishes.names is not None:
-        options.append("--header" if wishes.names else "--no-header")
-    return options
 
 
 def _entry(preset: Preset) -> dict[str, str | int]:

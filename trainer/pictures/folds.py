@@ -144,7 +144,7 @@ def _train(
     # A recorded step would see the same half of the pixels every time.
     model = state.flow if computing.graph and device.type == "cuda" else Halves(state.flow, seed)
     step = TrainingStep(state, model, items, preset, computing.precision, ranks)
-    step.prepare(False, computing.graph, say)
+    step.prepare(computing.graph, say)
     validation = splits.validation.to(device)
     generator = torch.Generator().manual_seed(seed)
     began = before = perf_counter()

@@ -50,6 +50,8 @@ class Preset:
     """Passes over the training set that make an epoch: of few rows, one pass is a few steps."""
     minutes: float | None = None
     """A budget of wall-clock time for the whole run, from reading the data to publishing; the schedule follows it."""
+    further: float | None = None
+    """What the flows of folds cost after the run, as a multiple of its steps: ``minutes`` pay for them too."""
     keep_best: bool = True
     """Whether the epoch with the best validation is kept; otherwise the last, and validation items decide nothing."""
     batch_size: int = 200

@@ -183,7 +183,8 @@ def _verdicts(evidence: CalibrationEvidence | None) -> str:
     calibration = evidence.calibration
     text = (
         f"p-values rest on {evidence.source}.\nThe smallest p-value is 1 / ({calibration.size:,} + 1) = "
-        f"{1 / (calibration.size + 1):.3g}: at a smaller alpha no item can be called anomalous."
+        f"{1 / (calibration.size + 1):.3g}: at a smaller alpha no item can be called anomalous.\n"
+        + _reached(calibration.size)
     )
     if isinstance(calibration, CrossCalibration):
         text += (
@@ -205,6 +206,12 @@ def _detection(found: Figures) -> str:
         "ordinary items\nflagged where 95 of 100 others are:\n\n"
         "| other items | AUROC | false alarms at 95 % found |\n|---|---:|---:|\n" + "\n".join(rows)
     )
+
+
+def _reached(n: int) -> str:
+    """Which of the usual alphas a p-value can be as small as."""
+    able = [f"{alpha:g}" for alpha in (0.1, 0.05, 0.01) if alpha >= 1 / (n + 1)]
+    return f"Of the alphas 0.1, 0.05 and 0.01, {', '.join(able) or 'none'} can be reached."
 
 
 def _columns(schema: Schema | None) -> str:

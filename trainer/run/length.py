@@ -46,14 +46,15 @@ def length_of(preset: Preset, splits: Splits, flow: Flow) -> Length:
     """How long a run of a preset lasts, on this device.
 
     Of a budget in minutes, the time is taken off that evaluation, calibration and publishing will need. It is estimated
-    from the time in which the flow evaluates a few items.
+    from the time in which the flow evaluates a few items. Where flows of folds follow, they take their part.
     """
     steps = preset.passes * len(splits.train) // preset.batch_size
     if preset.minutes is None:
         return Length(preset.epochs, steps)
     budget = 60 * preset.minutes
     afterwards = _PICTURES + _seconds_of_an_item(flow, splits) * _items_afterwards(flow, splits)
-    return Length(preset.epochs, steps, budget - min(afterwards, _LARGEST_SHARE * budget))
+    left = budget - min(afterwards, _LARGEST_SHARE * budget)
+    return Length(preset.epochs, steps, left / (1 + (preset.further or 0.0)))
 
 
 def _seconds_of_an_item(flow: Flow, splits: Splits) -> float:

@@ -57,7 +57,7 @@ def train(
     length, lap = length_of(preset, splits, state.evaluated), Lap(began)
     step = TrainingStep(state, ranks.wrap(flow), items, preset, computing.precision, ranks)
     if not length.over(progress):
-        step.prepare(computing.compile, computing.graph, hooks.say)
+        step.prepare(computing.graph, hooks.say)
     report_every = REPORT_EVERY if device.type == "cuda" else 1
 
     while not length.over(progress) and not out_of_patience(preset, progress):

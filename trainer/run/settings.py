@@ -14,8 +14,6 @@ class Computing:
 
     precision: Precision = "float32"
     """What nets multiply in on this machine; not ``auto``."""
-    compile: bool = False
-    """Whether the flow is compiled by ``torch.compile``."""
     graph: bool = True
     """Whether a step on CUDA is recorded as a graph."""
 

@@ -1,7 +1,7 @@
 """One training step: what happens on the device for one batch, without a wait of the host for a value.
 
 On CUDA a step is thousands of small kernels, and starting them takes longer than running them. So a step may be
-recorded as a CUDA graph and replayed by one call, and the kernels between matrix products may be compiled into fewer.
+recorded as a CUDA graph and replayed by one call.
 """
 
 from __future__ import annotations
@@ -97,16 +97,8 @@ class TrainingStep:
         over = self.skipped_in_a_row >= self.limit  # the count stays until it is reported
         self.skipped_in_a_row.add_(1).masked_fill_(finite & ~over, 0)
 
-    def prepare(self, compiled: bool, graph: bool, say: Callable[[str], None]) -> None:
-        """Make the step faster as asked. What fails is told by ``say``, and steps go without it."""
-        if compiled:
-            plain = self.model
-            self.model = torch.compile(plain, dynamic=False)  # type: ignore[assignment]  # noqa: TID251  # only where --compile asks for it
-            try:
-                self._rehearse(1)
-            except Exception as error:
-                self.model = plain
-                say(f"the flow was not compiled: {_first_line(error)}")
+    def prepare(self, graph: bool, say: Callable[[str], None]) -> None:
+        """Record the step as asked. A failure is told by ``say``, and steps go without it."""
         if graph and self.state.flow.device.type == "cuda":
             try:
                 self.run = self._recorded()
@@ -115,7 +107,7 @@ class TrainingStep:
                 say(f"the step was not recorded as a CUDA graph: {_first_line(error)}")
 
     def _rehearse(self, times: int) -> None:
-        """Do steps that change nothing, so that kernels are compiled and loaded."""
+        """Do steps that change nothing, so that kernels are loaded."""
         self.allowed.fill_(False)
         try:
             for _ in range(times):

@@ -50,20 +50,19 @@ async def inpaint(exchange: Exchange, query: InpaintParameters) -> Response:
     form = negotiate(exchange.accept, inpainting_forms(model))
     deadline, device = exchange.deadline(), service.device
     with device.queue.reserve() as room:
-        asked = await asked_for(exchange, query, model, room)
+        asked, notes = await asked_for(exchange, query, model, room)
         room.release()
         if _prefers_async(exchange):
             task = TaskKey(secrets.token_urlsafe(16), "")
             late = time.monotonic() + service.settings.task_deadline
             told: TaskIs = await device.ask(lambda number: numbered(asked, number, late, task=task))
-            answer: Answer = accepted(told.about, {"Preference-Applied": "respond-async"})
+            answer: Answer = accepted(told.about, {"Preference-Applied": "respond-async"}, notes)
             return answer
         if form == EVENTS:
-            return Streamed(
-                service, device.stream(lambda number: numbered(asked, number, deadline, watch=True)), model.table
-            )
+            steps = device.stream(lambda number: numbered(asked, number, deadline, watch=True))
+            return Streamed(service, steps, model.table, notes)
         found: Completed = await device.ask(lambda number: numbered(asked, number, deadline, watch=form not in _NO_WAY))
-    return await completed_answer(service, found, model, form)
+    return await completed_answer(service, found, model, form, notes)
 
 
 def _prefers_async(exchange: Exchange) -> bool:

@@ -43,12 +43,12 @@ async def put(exchange: Exchange, query: InpaintParameters) -> Response:
     model = await service.model(query.model)
     exchange.deadline()
     with await _room(service, name, query.n * query.steps) as room:
-        asked = await asked_for(exchange, query, model, room)
+        asked, notes = await asked_for(exchange, query, model, room)
         key = TaskKey(name, _fingerprint(exchange, asked))
         late = time.monotonic() + service.settings.task_deadline
         room.release()
         answer: TaskIs = await service.device.ask(lambda number: numbered(asked, number, late, task=key))
-    return told(answer.about)
+    return told(answer.about, notes)
 
 
 @operation("GET", "/inpaint/{id}", Parameters, responses=INPAINTED | ACCEPTED)

@@ -43,6 +43,7 @@ class Latents(Struct):
     model: str
     latents: list[Any]
     log_abs_det: list[float]
+    notes: list[str] = []
 
 
 class Decoded(Struct):
@@ -69,7 +70,7 @@ async def encode(exchange: Exchange, query: ItemParameters) -> Response:
     form = negotiate(exchange.accept, (JSON, NPY))
     deadline = exchange.deadline()
     with service.device.queue.reserve() as room:
-        items = (await items_sent(exchange, model, room, query.fit)).items
+        items, notes, _ = await items_sent(exchange, model, room, query.fit)
         room.release()
         found: Found = await service.device.ask(
             lambda number: Submit(
@@ -86,8 +87,7 @@ async def encode(exchange: Exchange, query: ItemParameters) -> Response:
     def representation() -> bytes:
         if form == NPY:
             return to_npy(latents)
-        document = {"model": model.reference, "latents": latents.tolist(), "log_abs_det": log_abs_det.tolist()}
-        return to_json(document)
+        return to_json(Latents(model.reference, latents.tolist(), log_abs_det.tolist(), list(notes)))
 
     return Answer(await service.compute(representation, latents.nbytes), form, headers_of(model))
 

@@ -12,6 +12,7 @@ from service.api.answers import Answer
 from service.api.dependencies import TheService
 from service.api.operations import problems
 from service.api.service import Service
+from service.media.documents import alpha_reachable
 from service.protocol.errors import Unknown
 from service.protocol.messages import Read, Told
 from service.protocol.model_info import Catalogue, ModelInfo
@@ -92,6 +93,8 @@ class Calibrated(BaseModel):
     """The n of the p-values: none is below 1 / (n + 1)."""
     smallest_p_value: float
     """1 / (n + 1). With a smaller alpha no item can be anomalous."""
+    alpha_reachable: dict[str, bool]
+    """Whether a p-value can be as small as 0.1, 0.05 and 0.01."""
     folds: int | None
     """Of a table's cross-conformal p-values, the number of flows that judge an item; else null."""
     detection: dict[str, dict[str, float]]
@@ -204,6 +207,9 @@ async def _file(service: Service, model: ModelInfo, file: str) -> bytes:
     return told.data
 
 
+_ALPHAS = (0.1, 0.05, 0.01)
+
+
 def _calibrated(model: ModelInfo) -> Calibrated | None:
     note = model.calibration
     if note is None:
@@ -214,6 +220,7 @@ def _calibrated(model: ModelInfo) -> Calibrated | None:
         fit=note.fit,
         reference=note.reference,
         smallest_p_value=note.smallest_p_value,
+        alpha_reachable={f"{alpha:g}": alpha_reachable(model, alpha) is True for alpha in _ALPHAS},
         folds=note.folds,
         detection=note.detection,
         histogram=HeldOutScores(edges=list(note.histogram.edges), counts=list(note.histogram.counts))

@@ -114,8 +114,16 @@ def test_storage_that_is_down_is_told_and_the_cache_goes_on(bucket: Bucket, tmp_
     assert again.load(*again.resolve("points")).reference == "points@2"
     with pytest.raises(StoreError, match=r"s3://models/store: points/1/\S+: \w+ after 6 attempts"):
         again.load("points", 1)
-    with pytest.raises(UnknownModel):
+    with pytest.raises(StoreError, match="after 6 attempts"):
         opened(tmp_path / "empty").resolve("points")
+
+
+def test_access_that_is_denied_is_told_at_once_and_without_the_key(bucket: Bucket, tmp_path: Path) -> None:
+    bucket.door.faults = [lambda _: Answer("403 Forbidden")]
+    with pytest.raises(StoreError, match="s3://models/store: the store: access is denied") as refused:
+        opened(tmp_path).names()
+    assert len(bucket.door.seen) == 1
+    assert "secret" not in str(refused.value)
 
 
 def test_bytes_that_are_not_the_manifests_are_refused(bucket: Bucket, tmp_path: Path) -> None:

@@ -14,10 +14,14 @@ from click.testing import CliRunner, Result
 
 import model_store
 from model_store import LoadedModel, Store
-from trainer.commands import calibrate
+from trainer.commands import calibrate, tables
 from trainer.commands import train as command
+from trainer.commands.table_report import told
+from trainer.data import OwnData, Splits
 from trainer.presets import table
 from trainer.publish.export import export
+from trainer.run.initial_state import fresh_state
+from trainer.run.length import length_of
 
 RNG = np.random.default_rng(0)
 Train = Callable[..., Result]
@@ -54,7 +58,13 @@ def numbers(rows: int, columns: int) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("rows", "columns"), [(40, 3), (59, 5), (112, 34), (178, 13)])
 def test_a_small_table_ends_in_a_model_that_loads(tmp_path: Path, train: Train, rows: int, columns: int) -> None:
-    model = loaded(train("table", write(tmp_path / "small.csv", numbers(rows, columns))), "small")
+    result = train("table", write(tmp_path / "small.csv", numbers(rows, columns)))
+    model = loaded(result, "small")
+    assert ("an alpha of 0.01 cannot be reached" in result.output) == (rows < 99)
+    assert f"none is below {1 / (rows + 1):.3g}" in result.output
+    assert ("Of the alphas 0.1, 0.05 and 0.01, 0.1, 0.05 can" in Path("store/small/1/README.md").read_text()) == (
+        rows < 99
+    )
     assert model.precision == "float32"
     items = torch.zeros(2, columns)
     items[1, 0] = torch.nan
@@ -138,7 +148,7 @@ def test_a_flow_that_fails_its_self_test_is_replaced_by_a_simpler_one(
             raise model_store.FailedSelfTest(f"{name} is not published: the round trip errs by 0.00455")
         return export(run, store, name, **options)
 
-    monkeypatch.setattr(command, "export", strict)
+    monkeypatch.setattr(tables, "export", strict)
     result = train("table", write(tmp_path / "hard.csv", numbers(60, 3)))
     model = loaded(result, "hard")
     assert attempts == ["spline", "affine", "additive"]
@@ -155,7 +165,7 @@ def test_where_no_flow_passes_the_weights_are_named(
     def never(*_: Any, **__: Any) -> Any:
         raise model_store.FailedSelfTest("hard is not published: the round trip errs")
 
-    monkeypatch.setattr(command, "export", never)
+    monkeypatch.setattr(tables, "export", never)
     result = train("table", write(tmp_path / "hard.csv", numbers(60, 3)))
     assert result.exit_code == 1
     assert "the weights are kept in runs/table-hard/additive/state.safetensors" in result.output
@@ -170,6 +180,19 @@ def test_minutes_end_a_run(tmp_path: Path, train: Train) -> None:
     result = train("table", write(tmp_path / "timed.csv", numbers(100, 3)), "--minutes", "0.02")
     assert "0.02 minutes in batches of" in result.output
     loaded(result, "timed")
+
+
+@pytest.mark.parametrize(("rows", "further"), [(200, 2.5), (6000, None)])
+def test_a_budget_pays_for_the_flows_of_folds_too(tmp_path: Path, rows: int, further: float | None) -> None:
+    data = OwnData(write(tmp_path / "sized.csv", numbers(rows, 2)))
+    preset = tables.sized(dataclasses.replace(table.TABLE, data=data), None)
+    assert preset.further == further
+    assert f"below 1 / {601 if further is None else 201} " in "\n".join(told(preset))
+    items, _ = data.read(None)
+    splits = Splits(items, items, items[:0])
+    state = fresh_state(preset, splits, 0, torch.device("cpu"))
+    length = length_of(dataclasses.replace(preset, minutes=1.0), splits, state.flow)
+    assert length.seconds == pytest.approx((60 - 6) / (1 + (further or 0)), rel=0.5)
 
 
 def test_wishes_without_a_table_are_refused(train: Train, tmp_path: Path) -> None:

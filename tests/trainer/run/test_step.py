@@ -83,26 +83,12 @@ def test_the_count_of_skipped_steps_stays_at_its_limit_until_it_is_read(tiny: Pr
     assert progress.skipped_in_a_row == 0
 
 
-def test_a_rehearsed_step_changes_nothing_and_a_failed_compilation_is_told(
-    tiny: Preset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    step, told = step_of(tiny, tmp_path), list[str]()
+def test_a_rehearsed_step_changes_nothing(tiny: Preset, tmp_path: Path) -> None:
+    step = step_of(tiny, tmp_path)
     before = everything(step.state)
-    monkeypatch.setattr(torch, "compile", lambda module, **_: module)
-    step.prepare(True, True, told.append)
+    step._rehearse(2)
     after = everything(step.state)
     assert all(after[name].equal(tensor) for name, tensor in before.items())
-    assert told == []
-
-    def broken(_: torch.Tensor) -> torch.Tensor:
-        raise RuntimeError("no compiler\nmore lines")
-
-    plain = step.model
-    monkeypatch.setattr(torch, "compile", lambda module, **_: broken)
-    step.prepare(True, True, told.append)
-    assert told == ["the flow was not compiled: no compiler"]
-    assert step.model is plain
-    do(step, 0)
 
 
 def test_a_graph_that_cannot_be_recorded_is_told_and_the_step_goes_on(
@@ -115,7 +101,7 @@ def test_a_graph_that_cannot_be_recorded_is_told_and_the_step_goes_on(
 
     monkeypatch.setattr(step, "_recorded", refused)
     monkeypatch.setattr(type(step.state.flow), "device", torch.device("cuda"))
-    step.prepare(False, True, told.append)
+    step.prepare(True, told.append)
     monkeypatch.undo()
     assert told == ["the step was not recorded as a CUDA graph: operation not permitted when stream is capturing"]
     do(step, 0)

@@ -75,6 +75,7 @@ async def test_another_wish_for_contributions_is_refused(rows: Running) -> None:
 async def test_the_model_tells_its_smallest_p_value_and_its_folds(rows: Running) -> None:
     found = (await rows.http.get("/models/rows")).json()["calibration"]
     assert found["smallest_p_value"] == pytest.approx(1 / 61)
+    assert found["alpha_reachable"] == {"0.1": True, "0.05": True, "0.01": False}
     assert found["folds"] == 5
     assert set(found["statistics"]) == {"log_likelihood", "mixture_density", "neighbour_distance", "whitened_distance"}
 

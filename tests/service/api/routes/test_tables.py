@@ -112,6 +112,19 @@ async def test_rows_that_do_not_fit_are_named(homes: Running, items: Any, says: 
     assert await scores(homes, json={"items": ROWS})
 
 
+async def test_ignored_columns_are_told_by_every_way_in(homes: Running) -> None:
+    note = ["ignored, since the model has no such column: 'shoe size'"]
+    row = {**ROWS[0], "shoe size": 44}
+    assert (await homes.post_json("/encode", json={"items": [row]}))["notes"] == note
+    body = {"image": {**row, "rooms": None}}
+    assert (await homes.post_json("/inpaint?steps=2", json=body))["notes"] == note
+    events = await homes.http.post("/inpaint?steps=2", json=body, headers={"accept": "text/event-stream"})
+    assert note[0] in events.text
+    begun = await homes.http.put("/inpaint/a-row-of-homes-1?steps=2", json=body)
+    assert begun.json()["notes"] == note
+    assert (await homes.post_json("/encode", json={"items": ROWS}))["notes"] == []
+
+
 @pytest.mark.parametrize(
     ("data", "says"),
     [
