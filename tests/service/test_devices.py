@@ -138,7 +138,7 @@ def test_an_option_for_one_device_wins_over_a_list_in_the_environment(machine: p
     seen: list[Settings] = []
     machine.setenv("SLUICE_DEVICES", "cpu,cpu")
 
-    def supervise(settings: Settings, listener: socket.socket) -> int:
+    def supervise(settings: Settings, listener: socket.socket, _: socket.socket | None) -> int:
         listener.close()
         seen.append(settings)
         return 0
