@@ -123,12 +123,12 @@ for top, folders, _ in os.walk("/"):
 print(os.path.exists("/opt/sluice/model_store/models"), os.path.exists("/src"))
 """
     folders, *others = python(cpu_image, code).splitlines()
-    assert folders.split() == ["bin", "flows", "model_store", "service", "tables", "trainer"]
+    assert folders.split() == ["bin", "flows", "model_store", "pictures", "service", "tables", "trainer"]
     assert others == ["False False"]
 
 
 def test_a_changed_line_of_code_changes_the_last_layer_alone(cpu_image: str, tmp_path: Path) -> None:
-    for name in ("docker", "flows", "model_store", "tables", "trainer", "service"):
+    for name in ("docker", "flows", "model_store", "pictures", "tables", "trainer", "service"):
         shutil.copytree(ROOT / name, tmp_path / name)
     for name in ("pyproject.toml", "README.md", "LICENSE", "requirements.lock", ".dockerignore"):
         shutil.copy2(ROOT / name, tmp_path)
