@@ -55,7 +55,10 @@ def _tensors(change: Callable[[dict[str, torch.Tensor]], object], file: str = WE
 
 def _matrix(tensors: dict[str, torch.Tensor]) -> str:
     """The name of the largest tensor of floats."""
-    return max((name for name in tensors if tensors[name].is_floating_point()), key=lambda name: tensors[name].numel())
+    # Sorted, since tensors come in any order and several may be as large.
+    return max(
+        (name for name in sorted(tensors) if tensors[name].is_floating_point()), key=lambda name: tensors[name].numel()
+    )
 
 
 def _one_entry(value: float) -> Damage:
@@ -137,7 +140,8 @@ DAMAGES: dict[str, Damage] = {
     "an archive of links in disguise": _archive_of_links,
     "NaN": _one_entry(float("nan")),
     "infinity": _one_entry(float("inf")),
-    "other weights than the golden ones": _one_entry(1e6),
+    # All of a matrix: one entry may belong to a unit that no golden item needs.
+    "other weights than the golden ones": _tensors(lambda tensors: tensors[_matrix(tensors)].mul_(3)),
     "another shape": _tensors(_reshaped),
     "another type": _tensors(lambda tensors: tensors.update({_matrix(tensors): tensors[_matrix(tensors)].double()})),
     "a tensor too few": _tensors(lambda tensors: tensors.pop(_matrix(tensors))),

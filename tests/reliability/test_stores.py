@@ -125,7 +125,8 @@ async def test_in_a_store_that_is_half_broken_the_other_half_serves(tmp_path: Pa
             damages[number // 2 % len(damages)][1](root / name / "1", folder / "executed")
             proof.injected()
     async with asyncio.timeout(600), running(root) as service:
-        listed = (await service.http.get("/models")).json()
+        while (listed := (await service.http.get("/models")).json())["loading"]:
+            await asyncio.sleep(0.1)
         names = {model["name"] for model in listed["models"]}
         proof.expect(names == {f"whole-{number}" for number in range(1, count, 2)}, "every whole model serves")
         unlisted = {f"broken-{number}" for number in range(0, count, 2)} - {one["name"] for one in listed["refused"]}
