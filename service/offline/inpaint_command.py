@@ -20,7 +20,14 @@ from service.commands.style import (
     write_out,
 )
 from service.device_option import device_option
-from service.offline.output_option import Folder, Output, output_option, refuse_with_folder, refuse_without_folder
+from service.offline.output_option import (
+    Folder,
+    Output,
+    output_option,
+    refuse_with_folder,
+    refuse_without_folder,
+    tell_run,
+)
 from service.protocol import defaults
 
 if TYPE_CHECKING:
@@ -129,10 +136,7 @@ def inpaint(
             computing = engine_of(engine, workers, devices)
             wanted = Wish("inpaint", (file,), 0, seed, part_rows, mask, {**chosen, "fit": fit}, engine=computing)
             found = run_bulk(wanted, output.path, model, store, settings)
-        if as_json:
-            click.echo(json_text({**found, "output": str(output.path)}))
-        else:
-            click.echo(f"{found['model']}: {found['items']:,} items, seed {found['seed']}", err=True)
+        tell_run(found, output, as_json)
         return
     refuse_without_folder(part_rows=part_rows, devices=devices, engine=engine, workers=workers)
     if file.is_dir():

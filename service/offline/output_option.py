@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import click
 
+from service.commands.style import json_text
 from service.device_option import devices_option
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -82,3 +83,11 @@ def refuse_without_folder(**options: object) -> None:
     for name, value in options.items():
         if value is not None:
             raise click.UsageError(f"--{name.replace('_', '-')} needs a folder as --output, such as out/")
+
+
+def tell_run(summary: Mapping[str, Any], folder: Folder, as_json: bool) -> None:
+    """Print what a run into a folder made: its summary as JSON, or a line for people."""
+    if as_json:
+        click.echo(json_text({**summary, "output": str(folder.path)}))
+    else:
+        click.echo(f"{summary['model']}: {summary['items']:,} items, seed {summary['seed']}", err=True)

@@ -20,7 +20,14 @@ from service.commands.style import (
     write_out,
 )
 from service.device_option import device_option
-from service.offline.output_option import Folder, Output, output_option, refuse_with_folder, refuse_without_folder
+from service.offline.output_option import (
+    Folder,
+    Output,
+    output_option,
+    refuse_with_folder,
+    refuse_without_folder,
+    tell_run,
+)
 from service.protocol.defaults import DRAWN_SEED_BITS, LARGEST_SEED, SAMPLE_N, TEMPERATURE
 
 if TYPE_CHECKING:
@@ -95,10 +102,7 @@ def sample(
             computing = engine_of(engine, workers, devices)
             wanted = Wish("sample", (), count, seed, part_rows, options={"temperature": temperature}, engine=computing)
             found = run_bulk(wanted, output.path, model, store, settings)
-        if as_json:
-            click.echo(json_text({**found, "output": str(output.path)}))
-        else:
-            click.echo(f"{found['model']}: {found['items']:,} items, seed {found['seed']}", err=True)
+        tell_run(found, output, as_json)
         return
     refuse_without_folder(part_rows=part_rows, devices=devices, engine=engine, workers=workers)
     if count > _MOST:
