@@ -4,7 +4,8 @@
     .venv/bin/python -m bench.pictures [--surface NAME ...] [--side 64 ...] [--steps N] [--state DIR] [--into FILE]
 
 Surfaces are cut from photographs inside scikit-image; test pictures lie between the training pictures. Six
-kinds of defects with masks are put into half of them. Every surface and size is trained as ``sluice-train pictures``
+kinds of defects with masks are put into half of them. The set "part" is drawn (bench/parts.py) and has three kinds of
+defects more, which only the place tells. Every surface and size is trained as ``sluice-train pictures``
 trains it, with a number of steps in place of a budget of time. What is done is kept in the state's folder, and a run
 that was stopped goes on from there. Prints Markdown.
 """
@@ -14,8 +15,11 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,29 +29,36 @@ from PIL import Image
 from torch import Tensor
 
 import flows
-from bench import bands, page
+from bench import page
 from bench.defects import SEED, damage
 from bench.map_baselines import BASELINES
-from bench.surfaces import WINDOWS, surface
+from bench.parts import PLACE_DEFECTS, faulty_parts, parts
+from bench.pictures_report import ALPHA, mean, report
+from bench.surfaces import WINDOWS, Surface, has_room, surface
 from flows.anomaly import PictureCalibration
 from flows.nets.precision import exact_float32
 from model_store import round_weights
 from trainer.data.picture_folder import FoundPictures
+from trainer.pictures.alignment import place_matters
 from trainer.pictures.folds import dealt, train_folds
-from trainer.pictures.plan import planned
+from trainer.pictures.plan import PicturePlan, planned
 from trainer.pictures.publication import calibrated
+from trainer.pictures.training import Run
+from trainer.pictures.trial import tried
 from trainer.presets.pictures import PICTURES
 from trainer.report.detection import detection
 from trainer.run.device import choose_precision
 from trainer.run.settings import Computing
 
-DEFECTS = ("stain", "scratch", "hole", "blur", "grain", "foreign piece")
+PART = "part"
+"""The name of the drawn set."""
+KINDS = ("stain", "scratch", "hole", "blur", "grain", "foreign piece")
 _TRAIN, _ORDINARY, _FAULTY = 60, 60, 12
 """Pictures that are trained on, ordinary test pictures, and faulty ones of each kind."""
 _FALSE_POSITIVES = 0.3
 """The share of ordinary pixels up to which the overlap of regions is averaged (Bergmann et al. 2019, MVTec AD)."""
 _NICE_STEPS = 300
-ALPHA = 0.05
+_SPLITS = 20
 
 Maps = Callable[[Tensor], tuple[Tensor | None, Tensor]]
 """Pictures -> the scores (N, H, W) of their places, if there are any, and the scores (N,) of the pictures."""
@@ -60,9 +71,9 @@ def measured(name: str, side: int, steps: int, state: Path) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(file.read_text())
         return found
     state.mkdir(parents=True, exist_ok=True)
-    cut = surface(name, side, _TRAIN, _ORDINARY + len(DEFECTS) * _FAULTY)
+    cut = _cut(name, side)
     began = time.process_time()
-    calibration = _trained(name, cut.train, steps, state / f"{name}-{side}-{steps}")
+    plan, calibration, calm, folds = _trained(name, cut.train, steps, state / f"{name}-{side}-{steps}")
     seconds = time.process_time() - began
     ordinary, faulty = cut.test[:_ORDINARY], _faulty(name, side, cut.test[_ORDINARY:])
     took: list[float] = []
@@ -79,7 +90,13 @@ def measured(name: str, side: int, steps: int, state: Path) -> dict[str, Any]:
         return torch.stack([each.rarity for each in assessed]), torch.stack([each.statistics[1] for each in assessed])
 
     methods: dict[str, Maps] = {"Sluice": sluice, **_peers(cut.train, calibration)}
-    figures: dict[str, Any] = {"train_cpu_seconds": seconds, "methods": {}}
+    figures: dict[str, Any] = {
+        "train_cpu_seconds": seconds,
+        "place": plan.place,
+        "crops": plan.augmentation.told,
+        "methods": {},
+    }
+    figures["splits"], figures["split_regions"] = _splits(calibration, calm, folds, ordinary)
     for method, maps in methods.items():
         _, calm_scores = maps(ordinary)
         if method == "Sluice":
@@ -97,52 +114,81 @@ def measured(name: str, side: int, steps: int, state: Path) -> dict[str, Any]:
                 row["found"] = float((p_values["last"] <= ALPHA).double().mean())
             rows[defect] = row
         figures["methods"][method] = rows
-        print(f"{name} {side}: {method} {_mean(rows, 'image'):.3f} {_mean(rows, 'pixel'):.3f}", flush=True)
+        print(f"{name} {side}: {method} {mean(rows, 'image'):.3f} {mean(rows, 'pixel'):.3f}", flush=True)
     figures["map_seconds"] = float(np.median(took))
     figures["likelihood_seconds"] = _likelihood_seconds(calibration, ordinary)
     file.write_text(json.dumps(figures, indent=1))
     return figures
 
 
-def _trained(name: str, pictures: Tensor, steps: int, run_dir: Path) -> PictureCalibration:
+def _cut(name: str, side: int) -> Surface:
+    if name == PART:
+        return Surface(parts(side, _TRAIN, 0), parts(side, _ORDINARY + len(KINDS) * _FAULTY, 1))
+    return surface(name, side, _TRAIN, _ORDINARY + len(KINDS) * _FAULTY)
+
+
+def _trained(
+    name: str, pictures: Tensor, steps: int, run_dir: Path
+) -> tuple[PicturePlan, PictureCalibration, list[Tensor], Tensor]:
+    """As ``sluice-train pictures`` does it: the plan, the calibration, the readings it rests on, and the folds."""
     side = pictures.shape[1]
     found = FoundPictures(Path(name), (), ((side, side),) * len(pictures), 3 if pictures.ndim == 4 else 1, 8, ())
     plan, items = planned(found, size=side, steps=steps), list(pictures)
-    preset, device = plan.preset(PICTURES), torch.device("cpu")
+    device = torch.device("cpu")
+    plan = replace(plan, place=place_matters(items))
+    preset = plan.preset(PICTURES)
     folds = dealt([item.numpy().tobytes() for item in items], 0)
+    run = Run(
+        preset,
+        device,
+        Computing(precision=choose_precision("auto", device), graph=False),
+        say=lambda text: print(f"{name} {side}: {text}", flush=True),
+        stop_requested=lambda: False,
+    )
     with torch.inference_mode(False), torch.enable_grad():
-        flows = train_folds(
-            plan,
-            preset,
-            items,
-            folds,
-            seconds=None,
-            seed=0,
-            device=device,
-            computing=Computing(precision=choose_precision("auto", device), graph=False),
-            run_dir=run_dir,
-            say=lambda text: print(f"{name} {side}: {text}", flush=True),
-            stop_requested=lambda: False,
-        )
+        augmentation = tried(run, plan, items, folds, seconds=None, seed=0, run_dir=run_dir, flip=None, turn=None)
+        plan = replace(plan, augmentation=augmentation)
+        flows = train_folds(run, plan, items, folds, seconds=None, seed=0, run_dir=run_dir)
     for each in flows:
         round_weights(each.flow, preset.weights_dtype)
-    return calibrated(plan, flows, items, folds, print)[0]
+    calibration, found = calibrated(plan, flows, items, folds, 0, run.say)
+    return plan, calibration, found, folds
+
+
+def _splits(
+    calibration: PictureCalibration, found: list[Tensor], folds: Tensor, ordinary: Tensor
+) -> tuple[list[float], list[float]]:
+    """The shares of ordinary pictures that alarm, and that have a region, with the halves of the folds dealt anew."""
+    alarms, regions = [], []
+    read = [calibration.readings(item) for item in ordinary]
+    for split in range(_SPLITS):
+        order = torch.randperm(len(found), generator=torch.Generator().manual_seed(split))
+        dealt_anew = PictureCalibration.of_readings(
+            calibration.densities, [found[index] for index in order], folds[order], aligned=calibration.aligned
+        )
+        each = [dealt_anew.assess_readings(own) for own in read]
+        alarms.append(sum(bool(one.verdict.p_value[0] <= ALPHA) for one in each) / len(each))
+        regions.append(sum(bool(one.place_p_value.min() <= ALPHA) for one in each) / len(each))
+    return alarms, regions
 
 
 def _faulty(name: str, side: int, pictures: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
     """For each kind of defect, pictures with it and their masks. Foreign pieces are of the next surface."""
-    names = list(WINDOWS)
-    other = surface(names[(names.index(name) + 1) % len(names)], side, _FAULTY, 1).train
+    names = [each for each in WINDOWS if each == name or has_room(each, side)]
+    following = names[(names.index(name) + 1) % len(names)] if name in names else names[0]
+    other = surface(following, side, _FAULTY, 1).train
     if other.ndim > pictures.ndim:
         other = other.float().mean(dim=3).to(torch.uint8)
     elif other.ndim < pictures.ndim:
         other = other[..., None].expand(*other.shape, 3)
     found = {}
-    for place, defect in enumerate(DEFECTS):
+    for place, defect in enumerate(KINDS):
         generator = torch.Generator().manual_seed(SEED + place)
         items = pictures[place * _FAULTY : (place + 1) * _FAULTY]
         pairs = [damage(item, piece, defect, generator) for item, piece in zip(items, other, strict=True)]
         found[defect] = torch.stack([copy for copy, _ in pairs]), torch.stack([mask for _, mask in pairs])
+    if name == PART:
+        found |= {defect: faulty_parts(side, _FAULTY, 2 + place, defect) for place, defect in enumerate(PLACE_DEFECTS)}
     return found
 
 
@@ -218,68 +264,36 @@ def overlap(places: Tensor, masks: Tensor) -> float:
     return float(np.trapezoid(torch.stack(each).mean(dim=0).numpy(), rates) / _FALSE_POSITIVES)
 
 
-def _mean(rows: Mapping[str, Mapping[str, float]], figure: str) -> float:
-    found = [row[figure] for row in rows.values() if figure in row]
-    return float(np.mean(found)) if found else float("nan")
-
-
-def report(found: Mapping[tuple[str, int], dict[str, Any]], steps: int) -> Iterator[str]:
-    """The tables, in Markdown."""
-    yield f"\n{_TRAIN} training pictures of each surface, {steps} steps for each of three flows.\n"
-    yield "Mean of six kinds of defects, AUROC of pictures / AUROC of pixels / PRO at 30 %:\n"
-    methods = list(next(iter(found.values()))["methods"])
-    yield f"| surface | size | {' | '.join(methods)} |\n|---|---:|{'---|' * len(methods)}"
-    total: dict[str, list[list[float]]] = {method: [] for method in methods}
-    for (name, side), figures in found.items():
-        cells = []
-        for method in methods:
-            own = [_mean(figures["methods"][method], figure) for figure in ("image", "pixel", "pro")]
-            total[method].append(own)
-            cells.append(_cell(own))
-        yield f"| {name} | {side} | {' | '.join(cells)} |"
-    yield f"| **mean** | | {' | '.join(_cell(list(np.mean(total[method], axis=0))) for method in methods)} |"
-    yield "\nBy kind of defect, mean of the surfaces, the same three figures, and the share found at 0.05:\n"
-    yield "| defect | Sluice | found |\n|---|---|---:|"
-    for defect in DEFECTS:
-        rows = [figures["methods"]["Sluice"][defect] for figures in found.values()]
-        own = [float(np.mean([row[figure] for row in rows])) for figure in ("image", "pixel", "pro", "found")]
-        yield f"| {defect} | {_cell(own[:3])} | {own[3]:.2f} |"
-    yield "\nOrdinary test pictures at alpha = 0.05:\n"
-    yield "| surface | size | alarms | with any region | 99 % band | map / bare likelihood | training, CPU minutes |"
-    yield "|---|---:|---:|---:|---|---:|---:|"
-    for (name, side), figures in found.items():
-        band = bands.beta_binomial(figures["ordinary"], ALPHA, figures["n"])
-        shares = [figures[key] / figures["ordinary"] for key in ("alarms", "with_region")]
-        ratio = figures["map_seconds"] / figures["likelihood_seconds"]
-        yield (
-            f"| {name} | {side} | {shares[0]:.3f} | {shares[1]:.3f} | {band} | {ratio:.2f} | "
-            f"{figures['train_cpu_seconds'] / 60:.1f} |"
-        )
-
-
-def _cell(values: list[float]) -> str:
-    return " / ".join("-" if np.isnan(value) else f"{value:.3f}" for value in values)
+def _memory() -> float:
+    """Mebibytes of a process that scores a picture of 1,024 x 1,024 pixels."""
+    done = subprocess.run([sys.executable, "-m", "bench.pictures_memory"], check=True, capture_output=True, text=True)
+    return float(done.stdout)
 
 
 @torch.inference_mode()
 @exact_float32()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--surface", action="append", choices=list(WINDOWS), help="by default all of them")
+    parser.add_argument("--surface", action="append", choices=[*WINDOWS, PART], help="by default all of them")
     parser.add_argument("--side", action="append", type=int, help="by default 64")
     parser.add_argument("--steps", type=int, default=400, help="of each flow")
     parser.add_argument("--state", type=Path, default=Path("build/pictures"), help="where figures are kept")
     parser.add_argument("--into", type=Path, help="a page to write the figures into, between its marks")
-    parser.add_argument("--only-done", action="store_true", help="report what the state holds, and measure nothing")
+    parser.add_argument(
+        "--only-done", action="store_true", help="report what the state holds, and measure nothing but memory"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
     found = {}
     for side in options.side or [64]:
-        for name in options.surface or WINDOWS:
+        for name in options.surface or (*WINDOWS, PART):
+            if name != PART and not has_room(name, side):
+                print(f"{name} has no room for pictures of {side}; it is left out", flush=True)
+                continue
             if options.only_done and not (options.state / f"{name}-{side}-{options.steps}.json").exists():
                 continue
             found[name, side] = measured(name, side, options.steps, options.state)
-    lines = list(report(found, options.steps))
+    lines = list(report(found, _TRAIN, options.steps, _memory()))
     print("\n".join(lines))
     if options.into:
         page.write_into(options.into, "make bench-pictures", "\n".join(lines))

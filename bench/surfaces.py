@@ -15,13 +15,16 @@ from torch import Tensor
 
 _ROOM = 1.25
 """The width of a stripe in sides of a picture, at least."""
+_LEAST = 3
+"""Stripes of a photograph: two to train on and one between them."""
 
 WINDOWS: Mapping[str, tuple[slice, slice]] = {
     "brick": (slice(None), slice(None)),
     "grass": (slice(None), slice(None)),
     "gravel": (slice(None), slice(None)),
     "immunohistochemistry": (slice(None), slice(None)),
-    "retina": (slice(300, 1100), slice(300, 1100)),  # within the eye
+    "retina": (slice(220, 1190), slice(220, 1190)),  # within the eye
+    "hubble_deep_field": (slice(None), slice(None)),
     "moon": (slice(None), slice(None)),
 }
 """The photographs, and the part of each that is taken. All of them come inside the wheel."""
@@ -45,10 +48,18 @@ def surface(name: str, side: int, train: int, test: int, seed: int = 0) -> Surfa
     return Surface(_cut(stripes[0::2], side, train, generator), _cut(stripes[1::2], side, test, generator))
 
 
+def has_room(name: str, side: int) -> bool:
+    """Whether a photograph is wide enough for three stripes of pictures of this side."""
+    from skimage import data
+
+    photographs: Any = data
+    return int(np.asarray(getattr(photographs, name)())[WINDOWS[name]].shape[1] / (_ROOM * side)) >= _LEAST
+
+
 def _stripes(width: int, side: int) -> int:
     """An odd number of stripes, so that test pictures always lie between training pictures. Raises ValueError."""
     count = int(width / (_ROOM * side))
-    if count < 3:
+    if count < _LEAST:
         raise ValueError(f"a photograph {width} pixels wide has no room for three stripes of pictures of {side}")
     return count - (count + 1) % 2
 

@@ -31,6 +31,7 @@ class TiledDensity:
     """Log-densities of the pixels of pictures (H, W) or (H, W, C), both sides at least 8, under a flow.
 
     The flow must work ``anywhere`` (see ``flows.lattice``); its item shape says how many colours there are.
+    ``template`` (h, w[, C]) uint8 is the usual picture, for a flow that takes one; it is scaled to a picture's size.
 
     >>> flow = flows.lattice((16, 16), width=4, blocks=1, components=2, joint=True, anywhere=True)
     >>> density = flows.tiles.TiledDensity(flow, tile=32, margin=8)
@@ -39,8 +40,12 @@ class TiledDensity:
     torch.Size([41, 50])
     """
 
-    def __init__(self, flow: LatticeFlow, tile: int = TILE, margin: int = MARGIN) -> None:
+    def __init__(
+        self, flow: LatticeFlow, tile: int = TILE, margin: int = MARGIN, template: Tensor | None = None
+    ) -> None:
         self.flow, self.tile, self.margin = flow, tile, margin
+        self.template = None if template is None else template.to(flow.device)
+        self._fitted: Tensor | None = None
         self._sized: OrderedDict[tuple[int, int], LatticeFlow] = OrderedDict()
 
     def to_continuous(self, picture: Tensor, seed: int | Tensor = 0) -> Tensor:
@@ -59,11 +64,19 @@ class TiledDensity:
 
     def pixel_log_densities(self, x: Tensor) -> Tensor:
         """A continuous point (H, W[, C]) -> the log-density (H, W) of each pixel, in nats; its sum is log p(x)."""
-        found = x.new_empty(x.shape[:2])
+        return self.pixel_statistics(x)[0]
+
+    def pixel_statistics(self, x: Tensor) -> Tensor:
+        """A continuous point (H, W[, C]) -> the log-density and the surprise of each pixel, (2, H, W).
+
+        As ``LatticeFlow.pixel_statistics``.
+        """
+        found, usual = x.new_empty(2, *x.shape[:2]), self._usual(x)
         for (top, bottom), (first, last) in self._spans(x.shape[0]):
             for (left, right), (start, stop) in self._spans(x.shape[1]):
-                part = self._of_tile(x[top:bottom, left:right])
-                found[first:last, start:stop] = part[first - top : last - top, start - left : stop - left]
+                beside = None if usual is None else usual[top:bottom, left:right]
+                part = self._of_tile(x[top:bottom, left:right], beside)
+                found[:, first:last, start:stop] = part[:, first - top : last - top, start - left : stop - left]
         return found
 
     def _spans(self, side: int) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
@@ -77,15 +90,29 @@ class TiledDensity:
             if end == side:
                 return
 
-    def _of_tile(self, x: Tensor) -> Tensor:
+    def _usual(self, x: Tensor) -> Tensor | None:
+        """The template in [0, 1] at the size of a picture x (H, W[, C])."""
+        if self.template is None:
+            return None
+        if self._fitted is None or self._fitted.shape != x.shape or self._fitted.dtype != x.dtype:
+            planes = self.template.to(x.dtype).reshape(*self.template.shape[:2], -1).movedim(2, 0) / 255
+            fitted = functional.interpolate(planes[None], size=x.shape[:2], mode="bilinear", align_corners=False)
+            self._fitted = fitted[0].movedim(0, 2).reshape(x.shape)
+        return self._fitted
+
+    def _of_tile(self, x: Tensor, template: Tensor | None) -> Tensor:
         height, width = x.shape[:2]
         down, across = -height % CELL, -width % CELL
         inside = None
         if down or across:
-            x = functional.pad(x, (*([0, 0] * (x.ndim - 2)), 0, across, 0, down))
+            beyond = (*([0, 0] * (x.ndim - 2)), 0, across, 0, down)
+            x = functional.pad(x, beyond)
+            template = None if template is None else functional.pad(template, beyond)
             inside = torch.zeros(1, *x.shape[:2], dtype=torch.bool, device=x.device)
             inside[:, :height, :width] = True
-        return self._flow_of(x.shape[0], x.shape[1]).pixel_log_densities(x[None], inside)[0, :height, :width]
+        beside = None if template is None else template[None]
+        flow = self._flow_of(x.shape[0], x.shape[1])
+        return flow.pixel_statistics(x[None], inside, beside)[0, :, :height, :width]
 
     def _flow_of(self, height: int, width: int) -> LatticeFlow:
         sides = height, width

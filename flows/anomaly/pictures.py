@@ -23,6 +23,7 @@ from torch import Tensor
 from flows.anomaly.calibration import GroupVerdict, Verdict, group_verdicts, precision_of
 from flows.anomaly.places import Usual, widths_for
 from flows.anomaly.statistics import Test
+from flows.anomaly.typical import Typical, readings
 from flows.tiles import TiledDensity
 
 PICTURE_STATISTICS: Mapping[str, str] = {
@@ -49,19 +50,24 @@ class Judge(NamedTuple):
 
     fold: int
     """Which flow's densities it takes."""
-    usual: Usual
+    usual: Usual | Typical
+    """A model that was published before there were several readings has ``Usual``."""
     centre: Tensor
     """(2, 2) float64: the middle and the spread of the mean log-density and of the highest score of its pictures."""
 
     @classmethod
-    def of(cls, fold: int, densities: Sequence[Tensor], widths: Sequence[float], *, aligned: bool) -> Judge:
-        """From the log-densities (H, W) of the pixels of pictures that flow ``fold`` was not trained on."""
-        usual = Usual.of(densities, widths, aligned=aligned)
-        found = torch.tensor([[float(each.double().mean()), float(usual.scores(each).max())] for each in densities])
+    def of(cls, fold: int, pictures: Sequence[Tensor], widths: Sequence[float], *, aligned: bool) -> Judge:
+        """From the readings (F, H, W) of the pixels of pictures that flow ``fold`` was not trained on."""
+        usual = Typical.of(pictures, widths, aligned=aligned)
+        found = torch.tensor([[float(each[0].double().mean()), float(usual.scores(each).max())] for each in pictures])
         found = found.double()
         middle = found.median(dim=0).values
         spread = (found.quantile(0.84, dim=0) - found.quantile(0.16, dim=0)) / 2
         return cls(fold, usual, torch.stack([middle, spread.clamp_min(1e-3)]))
+
+    def places(self, found: Tensor) -> Tensor:
+        """The score (H, W) of each place, from the readings (F, H, W) under this judge's flow."""
+        return self.usual.scores(found if isinstance(self.usual, Typical) else found[0])
 
     def test_scores(self, densities: Tensor, places: Tensor) -> Tensor:
         """The nonconformity score of each test, and of both together: (3,), given the scores (H, W) of the places."""
@@ -72,6 +78,12 @@ class Judge(NamedTuple):
         each = each.clamp(-_HIGHEST, _HIGHEST)
         both = torch.logaddexp(each[:1] - _LEAD, each[1:])
         return (torch.cat([each, both]) * _ROUNDING).round() / _ROUNDING
+
+
+def read(density: TiledDensity, picture: Tensor, seed: int | Tensor = 0) -> Tensor:
+    """The readings (F, H, W) of the pixels of a uint8 picture (H, W[, C]) under one flow."""
+    x = density.to_continuous(picture, seed)
+    return readings(x, *density.pixel_statistics(x))
 
 
 class PictureAssessment(NamedTuple):
@@ -144,33 +156,30 @@ class PictureCalibration:
         cls, densities: Sequence[TiledDensity], pictures: Sequence[Tensor], folds: Tensor, *, aligned: bool = False
     ) -> PictureCalibration:
         """From a flow for each fold and uint8 pictures (H, W[, C]); ``folds`` (n,) holds the fold of each picture."""
-        pixels = [
-            densities[fold].pixel_log_densities(densities[fold].to_continuous(picture))
-            for picture, fold in zip(pictures, folds.tolist(), strict=True)
-        ]
-        return cls.of_pixels(densities, pixels, folds, aligned=aligned)
+        found = [read(densities[fold], picture) for picture, fold in zip(pictures, folds.tolist(), strict=True)]
+        return cls.of_readings(densities, found, folds, aligned=aligned)
 
     @classmethod
-    def of_pixels(
-        cls, densities: Sequence[TiledDensity], pixels: Sequence[Tensor], folds: Tensor, *, aligned: bool = False
+    def of_readings(
+        cls, densities: Sequence[TiledDensity], found: Sequence[Tensor], folds: Tensor, *, aligned: bool = False
     ) -> PictureCalibration:
-        """``of``, where the log-densities (H, W) of each picture's pixels under its fold's flow are known."""
-        widths = widths_for(sorted(min(each.shape) for each in pixels)[len(pixels) // 2])
+        """``of``, where the readings (F, H, W) of each picture's pixels under its fold's flow are known."""
+        widths = widths_for(sorted(min(each.shape[1:]) for each in found)[len(found) // 2])
         judges: list[Judge] = []
-        judged = torch.zeros(len(pixels), dtype=torch.long)
-        scores = torch.zeros(len(pixels), len(PICTURE_TESTS) + 1, dtype=torch.float64)
-        maxima = torch.zeros(len(pixels), dtype=torch.float64)
+        judged = torch.zeros(len(found), dtype=torch.long)
+        scores = torch.zeros(len(found), len(PICTURE_TESTS) + 1, dtype=torch.float64)
+        maxima = torch.zeros(len(found), dtype=torch.float64)
         for fold in range(len(densities)):
             own = (folds == fold).nonzero().flatten().tolist()
             for half in range(HALVES):
-                known = [pixels[index] for index in own[1 - half :: HALVES]]
+                known = [found[index] for index in own[1 - half :: HALVES]]
                 judge = Judge.of(fold, known, widths, aligned=aligned)
                 for index in own[half::HALVES]:
-                    places = judge.usual.scores(pixels[index])
-                    scores[index] = judge.test_scores(pixels[index], places).cpu()
+                    places = judge.places(found[index])
+                    scores[index] = judge.test_scores(found[index][0], places).cpu()
                     maxima[index], judged[index] = float(places.max()), len(judges)
                 judges.append(judge)
-        likelihoods = torch.stack([each.double().sum().cpu() for each in pixels])
+        likelihoods = torch.stack([each[0].double().sum().cpu() for each in found])
         # Rounded as they are stored.
         return cls(densities, judges, scores.float(), maxima.float(), judged, likelihoods.float())
 
@@ -178,12 +187,18 @@ class PictureCalibration:
     def from_tensors(cls, densities: Sequence[TiledDensity], tensors: Mapping[str, Tensor]) -> PictureCalibration:
         """From what ``tensors`` gave and the flows. Raises ValueError, and KeyError for a missing tensor."""
         judges, device = [], densities[0].flow.device
+        for number, density in enumerate(densities):
+            if (template := tensors.get(f"template.{number}")) is not None:
+                if template.dtype != torch.uint8 or tuple(template.shape[2:]) != density.flow.item_shape[2:]:
+                    raise ValueError(f"template.{number} is no picture of the flow's colours")
+                density.template = template.to(device)
         for number in range(HALVES * len(densities)):
             prefix, centre = f"judge.{number}.", tensors[f"judge.{number}.centre"]
             if centre.shape != (2, 2) or not bool((centre[1] > 0).all()):
                 raise ValueError(f"{prefix}centre does not hold a middle and a spread of each test")
             own = {name: tensor.to(device) for name, tensor in tensors.items() if name.startswith((prefix, "widths"))}
-            judges.append(Judge(number // HALVES, Usual.from_tensors(own, prefix), centre.double()))
+            kind = Typical if f"{prefix}factor" in own else Usual
+            judges.append(Judge(number // HALVES, kind.from_tensors(own, prefix), centre.double()))
         return cls(
             densities,
             judges,
@@ -202,6 +217,9 @@ class PictureCalibration:
             "log_likelihoods": self.log_likelihoods,
             "widths": torch.tensor(self.judges[0].usual.widths, dtype=torch.float64),
         }
+        for number, density in enumerate(self.densities):
+            if density.template is not None:
+                found[f"template.{number}"] = density.template.cpu()
         for number, judge in enumerate(self.judges):
             found |= judge.usual.tensors(f"judge.{number}.")
             found[f"judge.{number}.centre"] = judge.centre.cpu()
@@ -249,6 +267,10 @@ class PictureCalibration:
         x = self.densities[0].to_continuous(picture, seed)
         return torch.stack([density.pixel_log_densities(x) for density in self.densities])
 
+    def readings(self, picture: Tensor, seed: int | Tensor = 0) -> Tensor:
+        """The readings (K, F, H, W) of a picture's pixels under each flow (see ``flows.anomaly.typical.readings``)."""
+        return torch.stack([read(density, picture, seed) for density in self.densities])
+
     def log_likelihood(self, densities: Tensor) -> Tensor:
         """Log-densities (K, H, W) under each flow -> the log-likelihood () of the picture, in nats."""
         total: Tensor = (densities.double().logsumexp(dim=0) - torch.tensor(float(len(densities))).log()).sum()
@@ -256,10 +278,11 @@ class PictureCalibration:
 
     def assess(self, picture: Tensor, seed: int | Tensor = 0) -> PictureAssessment:
         """The verdict on one uint8 picture (H, W[, C]), and its map."""
-        return self.assess_densities(self.log_densities(picture, seed))
+        return self.assess_readings(self.readings(picture, seed))
 
-    def assess_densities(self, densities: Tensor) -> PictureAssessment:
-        """``assess``, where the log-densities (K, H, W) are known."""
+    def assess_readings(self, found: Tensor) -> PictureAssessment:
+        """``assess``, where the readings (K, F, H, W) are known."""
+        densities = found[:, 0]
         columns = len(PICTURE_TESTS) + 1
         at_least, above = torch.zeros(2, columns, dtype=torch.long, device=densities.device).unbind(0)
         more = torch.zeros(densities.shape[1:], dtype=torch.long, device=densities.device)
@@ -267,7 +290,7 @@ class PictureCalibration:
         each_ranks = []
         for judge, ordered, maxima in zip(self.judges, self._sorted, self._maxima, strict=True):
             own = densities[judge.fold]
-            places = judge.usual.scores(own)
+            places = judge.places(found[judge.fold])
             rarity += judge.usual.rarity(places) / len(self.judges)
             more += len(maxima) - torch.searchsorted(maxima, places.double().contiguous())
             scores = judge.test_scores(own, places).float().double()[:, None].contiguous()

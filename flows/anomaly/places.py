@@ -33,14 +33,14 @@ narrower window than 1.4 found no more, and wider ones found holes and blurred p
 """
 _REACH = 3.0
 """Standard deviations after which a window is cut off."""
-_HUGE = 1e4
+HUGE = 1e4
 _APART = 5.0
 """Windows side by side that lie beyond the end of a curve: from fewer, its slope would follow one place of one picture.
 
 With 1 in 10,000 places whatever their number, ordinary places of few pictures scored from 2 to 60.
 """
 _COMMONEST = 1.0
-_END = KNOTS // 3
+BEYOND = KNOTS // 3
 """Pieces of a curve whose mean slope goes on beyond its end."""
 
 
@@ -79,9 +79,9 @@ class Usual:
     @classmethod
     def of(cls, pictures: Sequence[Tensor], widths: Sequence[float], *, aligned: bool = False) -> Usual:
         """From log-densities (H, W) of the pixels of ordinary pictures; of one size where they are ``aligned``."""
-        mean = torch.stack(list(pictures)).mean(dim=0) if aligned else _mean_by_zone(pictures)
+        mean = torch.stack(list(pictures)).mean(dim=0) if aligned else mean_by_zone(pictures)
         ramp = torch.linspace(0, 1, KNOTS, device=mean.device)
-        rarest = [_readable(sum(each.numel() for each in pictures), width) for width in widths]
+        rarest = [readable(sum(each.numel() for each in pictures), width) for width in widths]
         draft = cls(widths, mean, ramp.expand(2 * len(widths), -1), ramp, rarest)
         averages = torch.cat([draft.averages(each).flatten(1) for each in pictures], dim=1)
         both = zip(torch.cat([-averages, averages]), rarest * 2, strict=True)
@@ -113,7 +113,7 @@ class Usual:
     def averages(self, densities: Tensor) -> Tensor:
         """Deviations of log-densities (H, W), averaged over each window: (S, H, W)."""
         deviation = densities - self.mean_at(densities.shape[0], densities.shape[1])
-        bounded = deviation.nan_to_num(nan=-_HUGE, posinf=_HUGE, neginf=-_HUGE).clamp(-_HUGE, _HUGE)
+        bounded = deviation.nan_to_num(nan=-HUGE, posinf=HUGE, neginf=-HUGE).clamp(-HUGE, HUGE)
         return torch.stack([blurred(bounded, width) for width in self.widths])
 
     def scores(self, densities: Tensor) -> Tensor:
@@ -122,12 +122,12 @@ class Usual:
         found = torch.full_like(averages[0], -torch.inf)
         for window, average in enumerate(averages):
             for tail, values in ((window, -average), (window + len(self.widths), average)):
-                found = torch.maximum(found, interpolated(self.tails[tail], self._logs[window], values, _END))
+                found = torch.maximum(found, interpolated(self.tails[tail], self._logs[window], values, BEYOND))
         return found.float()
 
     def rarity(self, scores: Tensor) -> Tensor:
         """-log10 of the share of places of ordinary pictures with such scores, of any shape."""
-        return interpolated(self.tail, self._logs[0], scores.double(), _END).float()
+        return interpolated(self.tail, self._logs[0], scores.double(), BEYOND).float()
 
     def mean_at(self, height: int, width: int) -> Tensor:
         """The usual log-density (H, W) of each place.
@@ -144,7 +144,7 @@ class Usual:
         return self.mean[rows.to(self.mean.device)][:, columns.to(self.mean.device)]
 
 
-def _readable(places: int, width: float) -> float:
+def readable(places: int, width: float) -> float:
     """-log10 of the rarest share of places that so many, averaged over windows of this width, can tell of."""
     windows = places / (4 * math.pi * width**2)
     return min(max(math.log10(windows / _APART), _COMMONEST), RAREST)
@@ -170,8 +170,8 @@ def widths_for(shorter_side: int) -> tuple[float, ...]:
 
 
 def blurred(values: Tensor, width: float) -> Tensor:
-    """Values (H, W) averaged over a Gaussian window. At a border the weights that are left sum to one."""
-    down, across = (_window(side, width).to(values.device, values.dtype) for side in values.shape)
+    """Values (..., H, W) averaged over a Gaussian window. At a border the weights that are left sum to one."""
+    down, across = (_window(side, width).to(values.device, values.dtype) for side in values.shape[-2:])
     return down @ values @ across.T
 
 
@@ -185,7 +185,7 @@ def _window(side: int, width: float) -> Tensor:
     return (weights / weights.sum(dim=1, keepdim=True)).float()
 
 
-def _mean_by_zone(pictures: Sequence[Tensor]) -> Tensor:
+def mean_by_zone(pictures: Sequence[Tensor]) -> Tensor:
     """Means (ZONES, ZONES) of log-densities by kind of place, drawn a little to those of the same place in a block."""
     device = pictures[0].device
     total, count = torch.zeros(2, ZONES * ZONES, dtype=torch.float64, device=device).unbind(0)

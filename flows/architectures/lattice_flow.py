@@ -15,6 +15,7 @@ from flows.priors import StandardLogistic
 from flows.transforms.lattice_cells import CELL, Cells, masks_by_level
 from flows.transforms.lattice_level import LatticeLevel
 from flows.transforms.preprocessing import Dequantise, Flatten
+from flows.transforms.transform import Transform
 
 _LEAST = 2 * CELL
 """The shorter side of a picture at least: with one cell alone, some groups of the first lattice would be empty."""
@@ -38,37 +39,53 @@ class LatticeFlow(Flow, SharpModes):
             total = total + level.total(own)
         return flatten(y)[0], total, cells.put_back(log_slopes)
 
-    def pixel_log_densities(self, x: Tensor, inside: Tensor | None = None) -> Tensor:
+    def pixel_log_densities(self, x: Tensor, inside: Tensor | None = None, template: Tensor | None = None) -> Tensor:
         """x (B, *item_shape), continuous -> the log-density (B, H, W) of each pixel given those before it, in nats.
 
+        The first of ``pixel_statistics``.
+        """
+        return self.pixel_statistics(x, inside, template)[:, 0]
+
+    def pixel_statistics(self, x: Tensor, inside: Tensor | None = None, template: Tensor | None = None) -> Tensor:
+        """x (B, *item_shape), continuous -> the log-density of each pixel and its surprise, (B, 2, H, W), in nats.
+
+        The log-density is given the pixels before. The surprise is log p(0) - log p(z) of a pixel's latents z, summed
+        over its colours: 0 where it is in the middle of what was expected, however wide that was.
+
         Nets see nothing of pixels where ``inside`` (B, H, W) is false. So the sum over the pixels inside is the
-        log-likelihood of a picture with a border of any shape; the other values mean nothing.
+        log-likelihood of a picture with a border of any shape; the other values mean nothing. ``template`` as x is what
+        is usual at each place, for a flow that takes one.
         """
         self.check(x)
         cells, *levels, _ = self.transforms
         y, _ = cells(x)
-        found = torch.zeros_like(y)
+        usual = _centred(cells, template)
+        found, latents = torch.zeros_like(y), torch.zeros_like(y)
         for level in levels:
             assert isinstance(level, LatticeLevel)
             # Every level reads pixels that no level has changed, so all of them can read the same y.
-            z, log_slope = level.mixture(y, inside=inside).to_latent(level.own(y))
-            level.put(found, self.prior.log_density(z) + log_slope)
-        by_colour = cells.put_back(found)
-        return by_colour.reshape(*by_colour.shape[:3], -1).sum(dim=3)
+            z, log_slope = level.mixture(y, inside=inside, template=usual).to_latent(level.own(y))
+            own = self.prior.log_density(z)
+            level.put(found, own + log_slope)
+            level.put(latents, own)
+        highest = self.prior.log_density(y.new_zeros(()))
+        by_colour = torch.stack([cells.put_back(found), highest - cells.put_back(latents)], dim=1)
+        return by_colour.reshape(*by_colour.shape[:4], -1).sum(dim=4)
 
-    def half_log_prob(self, x: Tensor, starts: Sequence[int]) -> Tensor:
+    def half_log_prob(self, x: Tensor, starts: Sequence[int], template: Tensor | None = None) -> Tensor:
         """An estimate (B,) of ``log_prob`` from half of the pixels of each level.
 
         ``starts``, 0 or 1 for each level, say which half. The mean over all starts is ``log_prob``. Of a joint flow. It
         is for training: neighbouring pixels of a level tell a net much the same, so a step costs half and says nearly
-        as much.
+        as much. ``template`` as for ``pixel_log_densities``.
         """
         self.check(x)
         cells, *levels, _ = self.transforms
         y, total = cells(x)
+        usual = _centred(cells, template)
         for level, start in zip(levels, starts, strict=True):
             assert isinstance(level, LatticeLevel)
-            total = total + level.half_log_density(y, start, self.prior)
+            total = total + level.half_log_density(y, start, self.prior, usual)
         return total
 
     def on_sides(self, height: int, width: int) -> LatticeFlow:
@@ -110,3 +127,9 @@ class LatticeFlow(Flow, SharpModes):
             level.redraw(y, redrawn.bool(), draws, latents, log_slopes)
         log_densities = self.prior.log_density(flatten(latents)[0]) + flatten(log_slopes)[0]
         return cells.inverse(y)[0], self.in_item_layout(log_densities)
+
+
+def _centred(cells: Transform, template: Tensor | None) -> Tensor | None:
+    """What is usual (B, *item_shape) in [0, 1] -> planes (B, colours, H, W) from -1 to 1."""
+    assert isinstance(cells, Cells)
+    return None if template is None else 2 * cells.planes(template)[0] - 1

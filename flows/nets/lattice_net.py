@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from flows.nets import Net
+from flows.nets.net import Net, zeroed
 
 # Ramps between grey levels. The first two are nearly steps; a finite slope keeps a rounding error small.
 _STEEP = 1 / 8
@@ -88,6 +88,9 @@ class PlaceNet(Net):
 
     The result is (P B, colours * outputs, H, W), or (P B, outputs, H, W) of one colour only. As in ``CellNet`` there is
     a learnt offset for each cell of each place, and the last layers start with weights of zero and the bias ``start``.
+
+    With ``template`` channels, ``compute`` may be given what is usual at each cell (P B, template, H, W). The layer
+    that reads it starts with weights of zero. Its bias tells the net whether it was given.
     """
 
     def __init__(
@@ -100,6 +103,7 @@ class PlaceNet(Net):
         start: Tensor,
         colours: int,
         code: int,
+        template: int = 0,
     ) -> None:
         super().__init__()
         self.first = nn.Conv2d(channels, width, 3, padding=1)
@@ -114,10 +118,21 @@ class PlaceNet(Net):
                 layer.bias.copy_(start)  # type: ignore[union-attr]
         self.last = nn.ModuleList(last)
         self.code = code
+        if template:
+            self.template = zeroed(nn.Conv2d(template, width, 1))
 
-    def compute(self, x: Tensor, earlier: Tensor, places: slice = slice(None), colour: int | None = None) -> Tensor:
+    def compute(
+        self,
+        x: Tensor,
+        earlier: Tensor,
+        places: slice = slice(None),
+        colour: int | None = None,
+        template: Tensor | None = None,
+    ) -> Tensor:
         place = self.place[places].unsqueeze(1)
         hidden = self.first(x)
+        if template is not None:
+            hidden = hidden + self.template(template.to(hidden.dtype))
         hidden = (hidden.reshape(len(place), -1, *hidden.shape[1:]) + place).flatten(0, 1)
         turned = self.turn(functional.relu(self.blocks(hidden))).chunk(len(self.last), dim=1)
         asked = range(len(self.last)) if colour is None else (colour,)

@@ -32,6 +32,8 @@ class LatticeLevel(Transform):
 
     With ``anywhere`` the nets do not know the place of a cell, so the same weights serve pictures of any size.
 
+    With ``template``, of a joint level, a net may be given what is usual at each place of a picture.
+
     ``known`` (C, H, W) masks the entries of the levels before. ``groups`` (G, C, H, W) masks each group, within one
     channel; a group also knows the groups before it. Both are over cells, as the transform's input (B, C, H, W).
 
@@ -60,6 +62,7 @@ class LatticeLevel(Transform):
         components: int,
         joint: bool = False,
         anywhere: bool = False,
+        template: bool = False,
     ) -> None:
         super().__init__()
         self.components, self.joint = components, joint
@@ -68,8 +71,9 @@ class LatticeLevel(Transform):
         start, cells = UnitMixture.start(components), (1, 1) if anywhere else groups.shape[2:]
         if joint:
             places = len(groups) // self.colours
+            usual = groups.shape[1] if template else 0
             self.net: CellNet | PlaceNet = PlaceNet(
-                len(self.useful), places, cells, width, blocks, start, self.colours, CODE
+                len(self.useful), places, cells, width, blocks, start, self.colours, CODE, usual
             )
         else:
             self.net = CellNet(CODE * groups.shape[1], len(groups), cells, width, blocks, start)
@@ -128,26 +132,31 @@ class LatticeLevel(Transform):
             for target, plane in zip((latents, log_slopes), mixture.to_latent(pixels), strict=True):
                 self._put(target, plane, index)
 
-    def mixture(self, x: Tensor, index: int | None = None, inside: Tensor | None = None) -> UnitMixture:
+    def mixture(
+        self, x: Tensor, index: int | None = None, inside: Tensor | None = None, template: Tensor | None = None
+    ) -> UnitMixture:
         """The mixtures of one group's pixels (B, ...), or of all groups (G B, ...); x must hold all known pixels.
 
         Nets see nothing of pixels where ``inside`` (B, rows, columns) is false, as they see nothing beyond a border.
+        ``template`` (B, colours, rows, columns), from -1 to 1, is what is usual at each place.
         """
         which = range(len(self.channels)) if index is None else range(index, index + 1)
         if self.joint:
-            return UnitMixture(self._jointly(x, index, inside).to(x.dtype), self.components)
+            return UnitMixture(self._jointly(x, index, inside, template).to(x.dtype), self.components)
         # Entries that are not known may be latents, which are not pixels and may be large.
         code = _within(self.code(torch.where(self.known[which[-1]], functional.pixel_shuffle(x, CELL), 0)), inside)
         raw: Tensor = self.net(self._seen(code, which), slice(which[0], which[-1] + 1))
         return UnitMixture(raw.to(x.dtype), self.components)
 
-    def _jointly(self, x: Tensor, index: int | None, inside: Tensor | None = None) -> Tensor:
+    def _jointly(self, x: Tensor, index: int | None, inside: Tensor | None, template: Tensor | None) -> Tensor:
         """The raw parameters of one group's mixtures, or of all groups', by one pass for each place."""
         place, colour = (None, None) if index is None else divmod(index, self.colours)
         every = range(len(self.channels) // self.colours)
-        return self._of_places(x, every if place is None else range(place, place + 1), colour, inside)
+        return self._of_places(x, every if place is None else range(place, place + 1), colour, inside, template)
 
-    def _of_places(self, x: Tensor, places: range, colour: int | None, inside: Tensor | None) -> Tensor:
+    def _of_places(
+        self, x: Tensor, places: range, colour: int | None, inside: Tensor | None, template: Tensor | None
+    ) -> Tensor:
         """The raw parameters of the mixtures of some places, of one colour or of all."""
         n = self.colours
         code = _within(self.code(torch.where(self.known[places[-1] * n], functional.pixel_shuffle(x, CELL), 0)), inside)
@@ -161,7 +170,8 @@ class LatticeLevel(Transform):
             earlier = (self.code(torch.where(mask, own, 0).flatten(0, 1)).unflatten(0, own.shape[:2]) * mask).flatten(
                 0, 1
             )
-        raw: Tensor = self.net(seen, earlier, slice(places[0], places[-1] + 1, places.step), colour)
+        usual = None if template is None else torch.cat([self._shifted(template, place * n) for place in places])
+        raw: Tensor = self.net(seen, earlier, slice(places[0], places[-1] + 1, places.step), colour, usual)
         if colour is None and n > 1:
             apart = raw.reshape(len(places), len(x), n, -1, *raw.shape[2:])
             raw = apart.transpose(1, 2).flatten(0, 2)
@@ -188,14 +198,14 @@ class LatticeLevel(Transform):
         down, right = CELL // 2 - row, CELL // 2 - column
         return functional.pixel_unshuffle(functional.pad(code, (right, -right, down, -down)), CELL)
 
-    def half_log_density(self, x: Tensor, start: int, prior: Prior) -> Tensor:
+    def half_log_density(self, x: Tensor, start: int, prior: Prior, template: Tensor | None = None) -> Tensor:
         """The log-density (B,) of the level's pixels, estimated from every other place, from the first or the second.
 
         Of a joint level. The mean over both starts is the log-density, for half of the work each.
         """
         n, cells = self.colours, self.groups.shape[1:]
         places = range(start, len(self.channels) // n, 2)
-        mixture = UnitMixture(self._of_places(x, places, None, None).to(x.dtype), self.components)
+        mixture = UnitMixture(self._of_places(x, places, None, None, template).to(x.dtype), self.components)
         own = torch.cat([x[:, self.channels[place * n + colour]] for place in places for colour in range(n)])
         z, log_slope = mixture.to_latent(own)
         mask = self.groups.reshape(-1, n, *cells)[start::2].flatten(0, 1)

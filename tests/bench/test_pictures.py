@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bench.pictures import DEFECTS, overlap, report
+from bench.pictures import KINDS, overlap
+from bench.pictures_report import report
 from bench.surfaces import surface
 
 
@@ -32,8 +33,8 @@ def test_a_report_has_a_row_for_each_surface_and_defect() -> None:
     row = {"image": 0.9, "pixel": 0.8, "pro": 0.7, "found": 0.5}
     figures = {
         "methods": {
-            "Sluice": {each: dict(row) for each in DEFECTS},
-            "PNG size": {each: {"image": row["pro"] - 0.3} for each in DEFECTS},
+            "Sluice": {each: dict(row) for each in KINDS},
+            "PNG size": {each: {"image": row["pro"] - 0.3} for each in KINDS},
         },
         "alarms": 3,
         "with_region": 2,
@@ -42,8 +43,14 @@ def test_a_report_has_a_row_for_each_surface_and_defect() -> None:
         "map_seconds": 1.2,
         "likelihood_seconds": 1.0,
         "train_cpu_seconds": 90.0,
+        "place": False,
+        "crops": "as they are",
+        "splits": [0.0, 0.1],
+        "split_regions": [0.0, 0.0],
     }
-    text = "\n".join(report({("brick", 64): figures}, steps=9))
+    text = "\n".join(report({("brick", 64): figures}, trained=60, steps=9, memory=900.0))
     assert "| brick | 64 | 0.900 / 0.800 / 0.700 | 0.400 / - / - |" in text
-    assert "| brick | 64 | 0.050 | 0.033 |" in text
-    assert all(f"| {defect} | 0.900 / 0.800 / 0.700 | 0.50 |" in text for defect in DEFECTS)
+    assert "| brick | 64 | no | as they are | 0.050 | 0.033 |" in text
+    assert "mean of 2 splits | 0.05 | 0.050 |" in text
+    assert "| at most 1024 | 900 |" in text
+    assert all(f"| {defect} | 0.900 / 0.800 / 0.700 | 0.50 |" in text for defect in KINDS)

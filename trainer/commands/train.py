@@ -93,6 +93,23 @@ Exit codes:
 @click.option(
     "--steps", type=click.IntRange(min=1), help="Of `pictures`: training steps of each flow, in place of --minutes."
 )
+@click.option(
+    "--flip/--no-flip",
+    default=None,
+    help="Of `pictures`: train on mirrored crops too.  [default: a short training finds out, with few pictures]",
+)
+@click.option(
+    "--turn/--no-turn",
+    default=None,
+    help="Of `pictures`: train on crops turned by quarters too.  [default: a short training finds out, with few "
+    "pictures]",
+)
+@click.option(
+    "--crop",
+    type=click.IntRange(min=8, max=256),
+    help="Of `pictures`: the side of the crops that are trained on, a multiple of 8.  [default: 64, or three quarters "
+    "of the shortest side]",
+)
 @click.option("--batch-size", type=click.IntRange(min=1), help="Items in a step, instead of the preset's.")
 @store_option
 @click.option("--name", help="Name to publish under, instead of the preset's or your data's.")
@@ -157,6 +174,9 @@ def main(
     minutes: float | None,
     size: int | None,
     steps: int | None,
+    flip: bool | None,
+    turn: bool | None,
+    crop: int | None,
     batch_size: int | None,
     store: Path | None,
     name: str | None,
@@ -195,6 +215,9 @@ def main(
             size=size,
             minutes=minutes,
             steps=steps,
+            flip=flip,
+            turn=turn,
+            crop=crop,
             store=(store or model_store.default_root()) if publish else None,
             name=name,
             run_dir=run_dir,
@@ -207,8 +230,9 @@ def main(
             console=console,
         )
         return
-    if size is not None or steps is not None:
-        raise click.UsageError("--size and --steps are for the preset pictures")
+    of_pictures = {"--size": size, "--steps": steps, "--flip": flip, "--turn": turn, "--crop": crop}
+    if given := [option for option, value in of_pictures.items() if value is not None]:
+        raise click.UsageError(f"{', '.join(given)} {'is' if len(given) == 1 else 'are'} for the preset pictures")
     if own_path is not None:
         own = OwnData(own_path, wishes)
         chosen = dataclasses.replace(chosen, data=own, model=own.name)

@@ -17,9 +17,12 @@ import model_store
 from flows import FlowError
 from trainer.data import OwnData, picture_folder
 from trainer.errors import TrainerError
-from trainer.pictures.folds import StopRequested, TrainedFlow, dealt, train_folds
+from trainer.pictures.alignment import place_matters
+from trainer.pictures.folds import dealt, train_folds
 from trainer.pictures.plan import FOLDS, PicturePlan, planned
 from trainer.pictures.publication import published
+from trainer.pictures.training import Run, StopRequested, TrainedFlow
+from trainer.pictures.trial import tried
 from trainer.presets import Precision
 from trainer.presets.pictures import PICTURES
 from trainer.run.device import choose_device, choose_precision
@@ -37,6 +40,9 @@ def train_pictures(
     size: int | None,
     minutes: float | None,
     steps: int | None,
+    flip: bool | None,
+    turn: bool | None,
+    crop: int | None,
     store: Path | None,
     name: str | None,
     run_dir: Path | None,
@@ -59,37 +65,34 @@ def train_pictures(
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     try:
-        plan = planned(picture_folder.look(folder), size=size, minutes=minutes, steps=steps)
+        plan = planned(picture_folder.look(folder), size=size, minutes=minutes, steps=steps, crop=crop)
         for line in [*plan.found.told(), *plan.told()]:
             say(line)
-        preset = plan.preset(PICTURES)
         own = OwnData(folder)
         chosen = choose_device(device)
-        computing = Computing(precision=choose_precision(precision or preset.precision, chosen), graph=graph)
+        computing = Computing(precision=choose_precision(precision or PICTURES.precision, chosen), graph=graph)
         arrays, digests = picture_folder.read(plan.found, plan.preparation, say)
         items, folds = [torch.from_numpy(each) for each in arrays], dealt(digests, seed)
-        directory = run_dir or Path("runs") / f"{preset.name}-{name or own.name}"
+        directory = run_dir or Path("runs") / f"{PICTURES.name}-{name or own.name}"
         if not resume and directory.is_dir():
-            for fold in range(FOLDS):
-                shutil.rmtree(directory / f"fold-{fold + 1}", ignore_errors=True)
+            for part in ["trial", *(f"fold-{fold + 1}" for fold in range(FOLDS))]:
+                shutil.rmtree(directory / part, ignore_errors=True)
+        plan = dataclasses.replace(plan, place=plan.same_size and place_matters(items))
+        say(f"place: {plan.told_of_place()}")
+
+        def left() -> float | None:
+            return plan.minutes and (1 - _AFTERWARDS) * 60 * plan.minutes - (perf_counter() - began)
+
         with stop_on_signals() as stop:
-            seconds = plan.minutes and (1 - _AFTERWARDS) * 60 * plan.minutes - (perf_counter() - began)
-            flows = train_folds(
-                plan,
-                preset,
-                items,
-                folds,
-                seconds=seconds,
-                seed=seed,
-                device=chosen,
-                computing=computing,
-                run_dir=directory,
-                say=say,
-                stop_requested=stop,
+            run = Run(plan.preset(PICTURES), chosen, computing, say, stop)
+            augmentation = tried(
+                run, plan, items, folds, seconds=left(), seed=seed, run_dir=directory, flip=flip, turn=turn
             )
+            plan = dataclasses.replace(plan, augmentation=augmentation)
+            flows = train_folds(run, plan, items, folds, seconds=left(), seed=seed, run_dir=directory)
         quality, at = published(
             plan,
-            preset,
+            run.preset,
             flows,
             items,
             folds,
@@ -122,6 +125,8 @@ def _provenance(
     words = ["sluice-train", PICTURES.name, "--data", shlex.quote(folder.resolve().name)]
     words += ["--size", str(plan.preparation.longest)]
     words += ["--steps", str(plan.steps)] if plan.steps else ["--minutes", f"{plan.minutes:g}"]
+    words += ["--flip" if plan.augmentation.flip else "--no-flip", "--turn" if plan.augmentation.turn else "--no-turn"]
+    words += ["--crop", str(plan.crop)]
     return {
         "command": " ".join([*words, "--seed", str(seed)]),
         "preset": PICTURES.name,

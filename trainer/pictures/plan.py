@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pictures import Preparation
 from trainer.data.picture_folder import FoundPictures
 from trainer.errors import DataError
+from trainer.pictures.crops import AS_THEY_ARE, Augmentation
 from trainer.presets import Preset
 
 LEAST_PICTURES = 30
@@ -41,6 +42,9 @@ class PicturePlan:
     """The budget of wall-clock time of the whole run; None where ``steps`` is given."""
     steps: int | None
     """Steps of each flow."""
+    place: bool = False
+    """Whether nets are told what is usual at each place of a picture. Only of pictures of one size."""
+    augmentation: Augmentation = AS_THEY_ARE
 
     @property
     def item_shape(self) -> tuple[int, ...]:
@@ -59,7 +63,14 @@ class PicturePlan:
 
     def preset(self, preset: Preset) -> Preset:
         """The preset with what follows from the pictures."""
-        return replace(preset, batch_size=min(preset.batch_size, self.crops))
+        arguments = {**preset.arguments, "template": True} if self.place else preset.arguments
+        return replace(preset, batch_size=min(preset.batch_size, self.crops), arguments=arguments)
+
+    def told_of_place(self) -> str:
+        """What was chosen about the place, for people."""
+        if self.place:
+            return "the pictures are aligned; nets are told what is usual at each place"
+        return "nets do not know it; what a place shows tells nothing of the same place in other pictures"
 
     def told(self) -> list[str]:
         """What will be done, a line each, for people."""
@@ -85,9 +96,14 @@ class PicturePlan:
 
 
 def planned(
-    found: FoundPictures, *, size: int | None = None, minutes: float | None = None, steps: int | None = None
+    found: FoundPictures,
+    *,
+    size: int | None = None,
+    minutes: float | None = None,
+    steps: int | None = None,
+    crop: int | None = None,
 ) -> PicturePlan:
-    """The plan for a folder. Raises DataError where too few pictures can be used."""
+    """The plan for a folder. Raises DataError where too few pictures can be used, or a crop is larger than one."""
     preparation = Preparation(min(size or _SIZE, found.longest), found.colours, found.bits)
     sizes = tuple(preparation.size_of(*each) for each in found.sizes if _usable(preparation, each))
     if len(sizes) < LEAST_PICTURES:
@@ -96,9 +112,14 @@ def planned(
             "verdicts at an alpha of 0.01"
         )
     shortest = min(min(each) for each in sizes)
-    # Smaller than the pictures, so that each gives many crops; but not so small that a net sees mostly borders.
-    crop = shortest * 3 // 4 if shortest >= 2 * _STEP else shortest
-    crop = max(_STEP, min(_CROP, crop // _STEP * _STEP))
+    if crop is None:
+        # Smaller than the pictures, so that each gives many crops; but not so small that a net sees mostly borders.
+        crop = shortest * 3 // 4 if shortest >= 2 * _STEP else shortest
+        crop = max(_STEP, min(_CROP, crop // _STEP * _STEP))
+    elif crop > shortest or crop % _STEP:
+        raise DataError(
+            f"--crop must be a multiple of {_STEP} and at most {shortest}, the shortest side of a picture, got {crop}"
+        )
     if steps is None:
         minutes = minutes or default_minutes(max(map(max, sizes)))
     return PicturePlan(found, preparation, sizes, crop, None if steps else minutes, steps)

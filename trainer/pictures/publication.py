@@ -10,12 +10,14 @@ from torch import Tensor
 
 from flows import bits_per_dim
 from flows.anomaly import PictureCalibration
+from flows.anomaly.pictures import read
 from flows.tiles import TiledDensity
 from model_store import CalibrationEvidence, PicturesNote, Publication, Published, Report, publish, round_weights
 from trainer.pictures.alignment import aligned
 from trainer.pictures.crops import cut
-from trainer.pictures.folds import TrainedFlow
+from trainer.pictures.folds import template_of_fold
 from trainer.pictures.plan import FOLDS, PicturePlan
+from trainer.pictures.training import TrainedFlow
 from trainer.presets import Preset
 from trainer.report import picture_card, pictures
 from trainer.report.evaluation import Quality
@@ -29,19 +31,25 @@ _SHOWN = 4
 
 
 def calibrated(
-    plan: PicturePlan, flows: Sequence[TrainedFlow], items: Sequence[Tensor], folds: Tensor, say: Callable[[str], None]
+    plan: PicturePlan,
+    flows: Sequence[TrainedFlow],
+    items: Sequence[Tensor],
+    folds: Tensor,
+    seed: int,
+    say: Callable[[str], None],
 ) -> tuple[PictureCalibration, list[Tensor]]:
-    """The calibration by all pictures, each under the flow that was trained without it, and their pixels' densities."""
-    densities = [TiledDensity(each.flow) for each in flows]
+    """The calibration by all pictures, each under the flow that was trained without it, and their readings."""
+    densities = [
+        TiledDensity(each.flow, template=template_of_fold(plan, items, folds, fold, seed))
+        for fold, each in enumerate(flows)
+    ]
     say(f"calibration: scoring {len(items):,} pictures, each by the flow that does not know it")
-    pixels = []
     with torch.no_grad():
-        for item, fold in zip(items, folds.tolist(), strict=True):
-            density = densities[fold]
-            pixels.append(density.pixel_log_densities(density.to_continuous(item)).cpu())
+        found = [read(densities[fold], item).cpu() for item, fold in zip(items, folds.tolist(), strict=True)]
+    pixels = [each[0] for each in found]
     chosen = plan.same_size and aligned(pixels, folds)
     say("maps: each place is compared with " + ("the same place of other pictures" if chosen else "places of any kind"))
-    return PictureCalibration.of_pixels(densities, pixels, folds, aligned=chosen), pixels
+    return PictureCalibration.of_readings(densities, found, folds, aligned=chosen), found
 
 
 def published(
@@ -60,8 +68,8 @@ def published(
     """Calibrate and, given a store, publish there under that name. Raises StoreError where the store refuses."""
     for each in flows:
         round_weights(each.flow, preset.weights_dtype)
-    calibration, pixels = calibrated(plan, flows, items, folds, say)
-    quality = _quality(pixels, items)
+    calibration, found = calibrated(plan, flows, items, folds, seed, say)
+    quality = _quality([each[0] for each in found], items)
     if store is None:
         return quality, None
     main = flows[0].flow

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from flows.anomaly import PictureCalibration
-from trainer.pictures.folds import TrainedFlow
 from trainer.pictures.plan import FOLDS, PicturePlan
+from trainer.pictures.training import TrainedFlow
 from trainer.presets import Preset
 from trainer.report.drawing import png_of
 from trainer.report.evaluation import Quality
@@ -36,15 +36,15 @@ they are larger; the service does the same. Worked on: $sizes.
 `$architecture`, $parameters parameters for each of $folds flows, stored as $dtype:
 $arguments
 
-Nets do not know the place of a pixel, so pictures of any size are scored. Larger ones are scored in tiles that overlap,
-in bounded memory. The log-likelihood of a picture is that of the mean of the flows' densities, pixel by pixel.
+$place Larger pictures are scored in tiles that overlap, in bounded memory. The log-likelihood of a picture is that of
+the mean of the flows' densities, pixel by pixel.
 
 ## Training
 
     $command
 
 Each flow is trained on crops of $crop x $crop pixels of two thirds of the pictures; an eighth of these chose the
-weights that were kept. Steps: $steps.
+weights that were kept. Crops are taken $augmentation. Steps: $steps.
 
 | | |
 |---|---|
@@ -75,6 +75,12 @@ pictures.
 - A fault that looks like the surface itself, such as a piece of it turned round, may have no effect.
 """)
 
+_ALIGNED = (
+    "The pictures are aligned, which was found by validation. Nets are told what is usual at each place: the mean of "
+    "the training pictures. Only pictures of this size are scored."
+)
+_ANYWHERE = "Nets do not know the place of a pixel, so pictures of any size are scored."
+
 
 def write(
     plan: PicturePlan,
@@ -102,6 +108,8 @@ def write(
         arguments="\n".join(f"- {argument}: `{value}`" for argument, value in preset.arguments.items()),
         command=provenance["command"],
         crop=plan.crop,
+        augmentation=plan.augmentation.told,
+        place=_ALIGNED if plan.place else _ANYWHERE,
         steps=", ".join(f"{each.steps:,}" for each in flows),
         provenance="\n".join(f"| {key} | {value} |" for key, value in provenance.items() if key != "command"),
         bits=f"{quality.bits_per_dim:.3f}",

@@ -10,6 +10,7 @@ import flows
 from flows import ShapeMismatch
 from flows.anomaly import PictureCalibration
 from flows.anomaly.places import ZONES, Usual, blurred, widths_for, zones
+from flows.anomaly.typical import Typical, readings
 from flows.architectures.lattice_flow import LatticeFlow
 from flows.tiles import TiledDensity
 
@@ -31,7 +32,9 @@ def tiled() -> list[TiledDensity]:
 
 
 def calibrated(count: int = 60, seed: int = 0) -> PictureCalibration:
-    return PictureCalibration.of_pixels(tiled(), densities_of(count, seed), torch.arange(count) % 3)
+    return PictureCalibration.of_readings(
+        tiled(), [e[None] for e in densities_of(count, seed)], torch.arange(count) % 3
+    )
 
 
 def test_about_a_share_alpha_of_ordinary_pictures_alarms_and_fewer_have_a_region() -> None:
@@ -39,7 +42,7 @@ def test_about_a_share_alpha_of_ordinary_pictures_alarms_and_fewer_have_a_region
     for seed in range(3):
         calibration = calibrated(40, seed)
         for each in densities_of(60, 100 + seed):
-            found = calibration.assess_densities(each.expand(3, *each.shape))
+            found = calibration.assess_readings(each.expand(3, 1, *each.shape))
             p_values.append(found.verdict.p_value[0])
             least.append(found.place_p_value.min())
     for alpha in (0.1, 0.3):
@@ -52,7 +55,7 @@ def test_too_unlikely_and_too_likely_places_are_found_where_they_are(shift: floa
     calibration = calibrated()
     faulty = densities_of(1, 7, side=30)[0]
     faulty[10:16, 12:18] += shift
-    found = calibration.assess_densities(faulty.expand(3, *faulty.shape))
+    found = calibration.assess_readings(faulty.expand(3, 1, *faulty.shape))
     assert found.verdict.p_value == 1 / 61
     assert found.verdict.tests["places"] == 1 / 61
     row, column = divmod(int(found.rarity.argmax()), faulty.shape[1])
@@ -65,7 +68,7 @@ def test_too_unlikely_and_too_likely_places_are_found_where_they_are(shift: floa
 def test_a_picture_that_is_off_as_a_whole_is_told_by_its_likelihood() -> None:
     calibration = calibrated()
     off = densities_of(1, 8)[0] + 1.5
-    found = calibration.assess_densities(off.expand(3, *off.shape))
+    found = calibration.assess_readings(off.expand(3, 1, *off.shape))
     assert found.verdict.tests["likelihood"] == 1 / 61
     assert found.verdict.p_value == 1 / 61
 
@@ -74,7 +77,7 @@ def test_what_is_not_finite_is_among_the_strangest() -> None:
     calibration = calibrated()
     broken = densities_of(1, 9)[0]
     broken[3, 4] = torch.nan
-    found = calibration.assess_densities(broken.expand(3, *broken.shape))
+    found = calibration.assess_readings(broken.expand(3, 1, *broken.shape))
     assert found.verdict.p_value == 1 / 61
     assert bool(found.rarity.isfinite().all())
 
@@ -89,7 +92,7 @@ def test_tensors_make_the_same_calibration_again() -> None:
     calibration = calibrated()
     again = PictureCalibration.from_tensors(calibration.densities, calibration.tensors())
     each = densities_of(1, 10)[0]
-    first, second = (one.assess_densities(each.expand(3, *each.shape)) for one in (calibration, again))
+    first, second = (one.assess_readings(each.expand(3, 1, *each.shape)) for one in (calibration, again))
     assert torch.equal(first.rarity, second.rarity)
     assert torch.equal(first.place_p_value, second.place_p_value)
     assert torch.equal(first.verdict.p_value, second.verdict.p_value)
@@ -102,6 +105,8 @@ def test_damaged_tensors_are_refused() -> None:
         "maxima": torch.zeros(5),
         "judged": torch.full((60,), 9),
         "judge.0.tails": torch.zeros(2, 128),
+        "judge.2.factor": torch.zeros(3, 3),
+        "judge.2.size": torch.ones(3),
         "judge.3.centre": torch.zeros(2, 2),
         "judge.1.tail": torch.zeros(128),
     }.items():
@@ -122,9 +127,9 @@ def test_a_whole_picture_gets_a_verdict_from_its_pixels() -> None:
 
 def test_groups_of_ordinary_pictures_are_ordinary() -> None:
     calibration = calibrated()
-    scores = [calibration.assess_densities(e.expand(3, *e.shape)).verdict.scores for e in densities_of(20, 11)]
+    scores = [calibration.assess_readings(e.expand(3, 1, *e.shape)).verdict.scores for e in densities_of(20, 11)]
     assert calibration.judge_group(torch.cat(scores)).p_value > 0.001
-    shifted = [calibration.assess_densities((e + 1).expand(3, *e.shape)).verdict.scores for e in densities_of(20, 12)]
+    shifted = [calibration.assess_readings((e + 1).expand(3, 1, *e.shape)).verdict.scores for e in densities_of(20, 12)]
     assert calibration.judge_group(torch.cat(shifted)).p_value < 0.001
 
 
@@ -151,3 +156,50 @@ def test_windows_average_and_sum_to_one_at_borders() -> None:
     assert float(blurred(torch.eye(15), 2.0).std()) < float(torch.eye(15).std())
     assert widths_for(1024)[-1] <= 24
     assert len(widths_for(8)) == 1
+
+
+def test_models_of_before_there_were_several_readings_still_judge() -> None:
+    calibration, pictures = calibrated(), densities_of(60, 0)
+    tensors, folds = calibration.tensors(), torch.arange(60) % 3
+    for number in range(6):
+        own = [pictures[k] for k in (folds == number // 2).nonzero().flatten().tolist()][1 - number % 2 :: 2]
+        usual = Usual.of(own, calibration.judges[0].usual.widths)
+        tensors = {name: each for name, each in tensors.items() if not name.startswith(f"judge.{number}.")}
+        tensors |= usual.tensors(f"judge.{number}.") | {
+            f"judge.{number}.centre": torch.tensor([[-1.0, 3.0], [0.1, 0.3]])
+        }
+    old = PictureCalibration.from_tensors(calibration.densities, tensors)
+    assert all(isinstance(judge.usual, Usual) for judge in old.judges)
+    faulty = densities_of(1, 7, side=30)[0]
+    faulty[10:16, 12:18] -= 4
+    found = old.assess_readings(faulty.expand(3, 1, *faulty.shape))
+    assert old.tensors().keys() == tensors.keys()
+    assert int(found.rarity.argmax()) // faulty.shape[1] in range(9, 17)
+
+
+def test_a_place_is_strange_where_readings_do_not_go_together() -> None:
+    generator = torch.Generator().manual_seed(2)
+    shades = [blurred(torch.randn(24, 24, generator=generator), 2.0) * 5 for _ in range(12)]
+    pictures = [torch.stack([each, each + 0.1 * torch.randn(24, 24, generator=generator)]) for each in shades]
+    typical, odd = Typical.of(pictures[:8], widths_for(24)), pictures[9].clone()
+    odd[1, 8:14, 8:14] -= 1.5
+    assert float(typical.scores(pictures[10]).max()) < float(typical.scores(odd).max())
+    row, column = divmod(int(typical.scores(odd).argmax()), 24)
+    assert 7 <= row <= 14
+    assert 7 <= column <= 14
+
+
+def test_readings_are_the_density_surprise_gradient_and_colours() -> None:
+    x = torch.zeros(9, 10, 3)
+    x[4:, :, 0] = 1.0
+    found = readings(x, torch.full((9, 10), -2.0), torch.ones(9, 10))
+    assert found.shape == (6, 9, 10)
+    assert torch.equal(found[0], torch.full((9, 10), -2.0))
+    assert torch.equal(found[3], x[:, :, 0])
+    assert int(found[2, :, 3].argmax()) == 3
+    density = tiled()[0]
+    picture = torch.randint(0, 256, (16, 20), dtype=torch.uint8)
+    point = density.to_continuous(picture)
+    log_densities, surprise = density.pixel_statistics(point)
+    assert torch.equal(log_densities, density.pixel_log_densities(point))
+    assert float(surprise.min()) >= -1e-6

@@ -13,14 +13,17 @@ import torch
 from click.testing import Result
 from PIL import Image
 
+from bench.parts import parts
 from model_store import Store
 from tests.service.pictures import surface, with_hole
 from trainer.data import picture_folder
 from trainer.errors import DataError
-from trainer.pictures.alignment import aligned
-from trainer.pictures.crops import cut
+from trainer.pictures.alignment import aligned, place_matters
+from trainer.pictures.crops import Augmentation, cut
 from trainer.pictures.folds import dealt
 from trainer.pictures.plan import default_minutes, planned
+from trainer.pictures.templates import LONGEST, fitted, template_of, templates_by_half
+from trainer.pictures.trial import Difference
 from trainer.presets.pictures import PICTURES
 
 TINY = {"width": 4, "blocks": 1, "components": 2, "joint": True, "anywhere": True}
@@ -55,7 +58,9 @@ def test_a_folder_becomes_a_model_that_tells_a_faulty_picture(
     assert "broken.png: is not a readable picture" in said
     assert "no p-value will be below 1 / 34 = 0.029" in said
     assert "an alpha of 0.01 needs at least 99 pictures" in said
-    assert said.index("memory: about") < said.index("fold 1 of 3: 1 steps")
+    assert said.index("memory: about") < said.index("mirrored pictures cost") < said.index("fold 1 of 3: 1 steps")
+    assert said.index("trial of mirrored and turned pictures: 1 steps") < said.index("crops: ")
+    assert "place: nets do not know it" in said
     assert "published cloth@1" in said
     assert "p-values rest on 33 items; none is below 0.0294" in said
 
@@ -75,7 +80,8 @@ def test_a_folder_becomes_a_model_that_tells_a_faulty_picture(
     assert {"maps.png", "samples.png", "loss.png"} <= set(model.manifest.files)
 
     again = sluice_train("pictures", "--data", str(folder), "--name", "cloth", "--steps", "2", "--json")
-    assert "already trained" in again.stderr
+    assert "trial of mirrored and turned pictures: already trained" in again.stderr
+    assert "fold 3 of 3: already trained" in again.stderr
     told = json.loads(again.stdout)
     assert told["published"]["version"] == 2
     first, second = (store.load("cloth", version).flow.state_dict() for version in (1, 2))
@@ -106,7 +112,7 @@ def test_a_wrong_command_line_is_told(
     assert result.exit_code == 2
     assert message in " ".join(result.output.split())
     other = sluice_train("mnist-nice", "--size", "64")
-    assert "--size and --steps are for the preset pictures" in " ".join(other.output.split())
+    assert "--size is for the preset pictures" in " ".join(other.output.split())
 
 
 def test_too_few_pictures_and_too_many_damaged_files_are_refused(
@@ -175,3 +181,79 @@ def test_aligned_pictures_are_told_from_a_surface() -> None:
     noise = [torch.randn(24, 24, generator=generator) for _ in range(30)]
     assert aligned([pattern + each for each in noise], folds)
     assert not aligned(noise, folds)
+
+
+@pytest.mark.usefixtures("_tiny")
+def test_aligned_parts_become_a_model_that_knows_the_place(tmp_path: Path, sluice_train: Callable[..., Result]) -> None:
+    good = tmp_path / "parts"
+    good.mkdir()
+    for number, item in enumerate(parts(32, 30, seed=0)):
+        Image.fromarray(item.numpy()).save(good / f"{number}.png")
+    result = sluice_train("pictures", "--data", str(good), "--steps", "8", "--device", "cpu", "--crop", "24", "--flip")
+    assert result.exit_code == 0, result.output
+    assert "place: the pictures are aligned" in result.output
+    assert "crops: mirrored, since the place matters" in result.output
+    assert "crops of 24x24" in result.output
+    model = Store(tmp_path / "store").load("parts", 1)
+    assert model.pictures is not None
+    card = model.read("README.md").decode()
+    assert "Crops are taken mirrored" in card
+    assert "Nets are told what is usual at each place" in card
+    template = model.pictures.densities[1].template
+    assert template is not None
+    assert template.shape == (32, 32)
+    picture = parts(32, 1, seed=5)[0]
+    told = model.pictures.log_densities(picture)
+    model.pictures.densities[1].template = None
+    assert not torch.equal(told[1], model.pictures.log_densities(picture)[1])
+
+
+@pytest.mark.usefixtures("_tiny")
+def test_wishes_are_taken_without_a_trial(folder: Path, sluice_train: Callable[..., Result]) -> None:
+    given = ["pictures", "--data", str(folder), "--steps", "1", "--no-publish", "--no-flip", "--turn"]
+    result = sluice_train(*given)
+    assert result.exit_code == 0, result.output
+    assert "trial" not in result.output
+    for crop in ("12", "24"):
+        refused = sluice_train(*given, "--crop", crop)
+        assert refused.exit_code == 1
+        assert f"--crop must be a multiple of 8 and at most 20, the shortest side of a picture, got {crop}" in " ".join(
+            refused.output.split()
+        )
+
+
+def test_crops_are_mirrored_and_turned_as_asked() -> None:
+    picture = torch.arange(64, dtype=torch.uint8).reshape(8, 8)
+    kinds = {
+        "plain": (Augmentation(), 1),
+        "flip": (Augmentation(flip=True), 2),
+        "turn": (Augmentation(turn=True), 4),
+        "both": (Augmentation(flip=True, turn=True), 8),
+    }
+    for augmentation, count in kinds.values():
+        found = cut([picture], 8, 200, 0, augmentation)
+        assert len({tuple(each.flatten().tolist()) for each in found}) == count
+        assert all(torch.equal(each.sort().values, picture.flatten()) for each in found.flatten(1))
+
+
+def test_changed_pictures_are_ordinary_only_where_that_is_sure() -> None:
+    assert Difference(0.0, 0.01).harmless
+    assert Difference(-0.1, 0.02).harmless
+    assert not Difference(0.05, 0.001).harmless
+    assert not Difference(0.0, 0.05).harmless
+
+
+def test_the_place_matters_for_parts_and_not_for_a_surface() -> None:
+    assert place_matters(list(parts(48, 30, seed=1)))
+    assert not place_matters([torch.from_numpy(item[:20, :20]) for item in surface(30)])
+
+
+def test_a_template_is_the_mean_of_the_other_half_at_the_size_of_a_picture() -> None:
+    dark, light = torch.full((16, 24, 3), 10, dtype=torch.uint8), torch.full((16, 24, 3), 30, dtype=torch.uint8)
+    assert torch.equal(template_of([dark, light]), torch.full((16, 24, 3), 20, dtype=torch.uint8))
+    assert torch.equal(templates_by_half([dark, light, dark])[0], light)
+    assert torch.equal(templates_by_half([dark, light, dark])[1], dark)
+    large = torch.full((300, 200), 7, dtype=torch.uint8)
+    small = template_of([large])
+    assert max(small.shape) == LONGEST
+    assert torch.equal(fitted(small, large), large)

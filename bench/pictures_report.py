@@ -1,0 +1,89 @@
+"""The tables of the benchmark of pictures, in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from bench import bands
+from bench.defects import DEFECTS
+from bench.parts import PLACE_DEFECTS
+
+ALPHA = 0.05
+GOALS = {"image": 0.95, "pixel": 0.97, "pro": 0.88}
+LONGEST_MAP, MOST_MEMORY = 1.2, 1024.0
+"""The time of a map in units of that of the bare likelihood, and mebibytes for 1,024 x 1,024 pixels."""
+
+
+def mean(rows: Mapping[str, Mapping[str, float]], figure: str) -> float:
+    """The mean of a figure over kinds of defects, NaN where no row has it."""
+    found = [row[figure] for row in rows.values() if figure in row]
+    return float(np.mean(found)) if found else float("nan")
+
+
+def report(
+    found: Mapping[tuple[str, int], dict[str, Any]], trained: int, steps: int, memory: float | None
+) -> Iterator[str]:
+    """The lines. ``memory`` in mebibytes is of one large picture, None where it was not measured."""
+    yield f"\n{trained} training pictures of each surface, {steps} steps for each of three flows.\n"
+    yield from _goals(found, memory)
+    yield "\nMean of the kinds of defects, AUROC of pictures / AUROC of pixels / PRO at 30 %:\n"
+    methods = list(next(iter(found.values()))["methods"])
+    yield f"| surface | size | {' | '.join(methods)} |\n|---|---:|{'---|' * len(methods)}"
+    total: dict[str, list[list[float]]] = {method: [] for method in methods}
+    for (name, side), figures in found.items():
+        cells = []
+        for method in methods:
+            own = [mean(figures["methods"][method], figure) for figure in GOALS]
+            total[method].append(own)
+            cells.append(_cell(own))
+        yield f"| {name} | {side} | {' | '.join(cells)} |"
+    yield f"| **mean** | | {' | '.join(_cell(list(np.mean(total[method], axis=0))) for method in methods)} |"
+    yield "\nBy kind of defect, mean of the surfaces that have it, these three figures, and the share found at 0.05:\n"
+    yield "| defect | Sluice | found |\n|---|---|---:|"
+    for defect in (*DEFECTS, *PLACE_DEFECTS):
+        rows = [each["methods"]["Sluice"][defect] for each in found.values() if defect in each["methods"]["Sluice"]]
+        if rows:
+            own = [float(np.mean([row[figure] for row in rows])) for figure in (*GOALS, "found")]
+            yield f"| {defect} | {_cell(own[:3])} | {own[3]:.2f} |"
+    yield from _ordinary(found)
+
+
+def _goals(found: Mapping[tuple[str, int], dict[str, Any]], memory: float | None) -> Iterator[str]:
+    yield "| measure | asked | measured |\n|---|---:|---:|"
+    for figure, words in (("image", "AUROC of pictures"), ("pixel", "AUROC of pixels"), ("pro", "PRO at 30 %")):
+        own = float(np.mean([mean(each["methods"]["Sluice"], figure) for each in found.values()]))
+        yield f"| {words}, mean | at least {GOALS[figure]:.2f} | {own:.3f} |"
+    splits = [share for each in found.values() for share in each["splits"]]
+    regions = [share for each in found.values() for share in each["split_regions"]]
+    yield f"| false alarms of pictures at {ALPHA}, mean of {len(splits)} splits | {ALPHA} | {np.mean(splits):.3f} |"
+    yield f"| ordinary pictures with a region at {ALPHA}, the same | at most {ALPHA} | {np.mean(regions):.3f} |"
+    ratio = float(np.mean([each["map_seconds"] / each["likelihood_seconds"] for each in found.values()]))
+    yield f"| time of a map beside the bare likelihood | at most {LONGEST_MAP} | {ratio:.2f} |"
+    if memory is not None:
+        yield f"| memory to score 1,024 x 1,024 in colour, MB | at most {MOST_MEMORY:.0f} | {memory:.0f} |"
+
+
+def _ordinary(found: Mapping[tuple[str, int], dict[str, Any]]) -> Iterator[str]:
+    yield f"\nOrdinary test pictures at alpha = {ALPHA}. A split deals the calibrating pictures into halves anew:\n"
+    yield (
+        "| surface | size | knows the place | crops | alarms | with any region | 99 % band | splits: mean, most | "
+        "map / bare likelihood | training, CPU minutes |"
+    )
+    yield "|---|---:|---|---|---:|---:|---|---|---:|---:|"
+    for (name, side), figures in found.items():
+        band = bands.beta_binomial(figures["ordinary"], ALPHA, figures["n"])
+        shares = [figures[key] / figures["ordinary"] for key in ("alarms", "with_region")]
+        splits = f"{np.mean(figures['splits']):.3f}, {max(figures['splits']):.3f}"
+        ratio = figures["map_seconds"] / figures["likelihood_seconds"]
+        yield (
+            f"| {name} | {side} | {'yes' if figures['place'] else 'no'} | {figures['crops']} | {shares[0]:.3f} | "
+            f"{shares[1]:.3f} | {band} | {splits} | {ratio:.2f} | "
+            f"{figures['train_cpu_seconds'] / 60:.1f} |"
+        )
+
+
+def _cell(values: list[float]) -> str:
+    return " / ".join("-" if np.isnan(value) else f"{value:.3f}" for value in values)

@@ -1,0 +1,200 @@
+"""What is usual at a place of a picture, from several readings at once, and how strange each place is.
+
+Each pixel has readings (see ``readings``). What is usual at its place is subtracted, and what is left is averaged
+over Gaussian windows of several widths. An average is as far out as its Mahalanobis distance from those of ordinary
+pictures: a blurred place may be as likely as others and as bright, but not both at its lack of contrast. How rare a
+distance is, is read from the places of ordinary pictures, for each window. A place's score is that of its rarest
+window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from flows.anomaly.curves import KNOTS, interpolated, log_shares, quantiles
+from flows.anomaly.places import BEYOND, HUGE, ZONES, blurred, mean_by_zone, readable, zones
+from flows.errors import ShapeMismatch
+
+_CALM = 0.1
+"""Added to the surprise of a latent before the logarithm: about that of a tenth of the latents is below."""
+_FLAT = 1e-5
+"""Added to the square of a gradient of pixels in [0, 1]: that of a grey level is 1.5e-5."""
+_RIDGE = 1e-4
+"""The share of each variance that is added to it."""
+_LONGEST = 128
+"""Pixels of the longer side of a stored mean of each place, at most: it is stored for each judge and reading."""
+
+
+def readings(x: Tensor, log_densities: Tensor, surprise: Tensor) -> Tensor:
+    """The readings (F, H, W) of a picture's pixels x (H, W[, C]) in [0, 1], from log-densities and surprise (H, W).
+
+    They are the log-density; the logarithm of the surprise, which falls where pixels lie too close to what the flow
+    expects; the logarithm of the squared gradient of the grey picture; and the colours. ``surprise`` is
+    log p(0) - log p(z) of a pixel's latents z, summed over colours.
+    """
+    planes = x.reshape(*x.shape[:2], -1).movedim(2, 0)
+    grey = functional.pad(planes.mean(dim=0)[None], (0, 1, 0, 1), mode="replicate")[0]
+    gradient = (grey[1:, :-1] - grey[:-1, :-1]).square() + (grey[:-1, 1:] - grey[:-1, :-1]).square()
+    own = torch.stack([log_densities, (surprise + _CALM).log(), (gradient + _FLAT).log()])
+    return torch.cat([own, planes.to(own.dtype)])
+
+
+class Typical:
+    """What ordinary pictures look like at their places, under one flow.
+
+    ``mean`` (F, ZONES, ZONES) is by kind of row and column, or (F, h, w) of aligned pictures of ``size`` (height,
+    width), scaled down where they are large. For each of S windows there are the ``centre`` (F,) of averages and a
+    ``factor`` (F, F) that makes them uncorrelated with unit variance. ``tails`` (S, Q) are distances that ever
+    smaller shares of places exceed, ``tail`` (Q,) the same for scores. ``rarest`` (S,) is -log10 of the rarest of
+    these shares. Raises ValueError for tensors that do not fit.
+
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> pictures = [torch.randn(2, 24, 20 + k, generator=generator) for k in range(6)]
+    >>> typical = flows.anomaly.typical.Typical.of(pictures, flows.anomaly.places.widths_for(20))
+    >>> spot = torch.randn(2, 30, 40, generator=generator)
+    >>> spot[0, 10:14, 20:24] -= 4
+    >>> scores = typical.scores(spot)
+    >>> bool(scores[12, 22] > 3), bool(scores[25, 5] < 3)
+    (True, True)
+    """
+
+    def __init__(
+        self,
+        widths: Sequence[float],
+        mean: Tensor,
+        centre: Tensor,
+        factor: Tensor,
+        tails: Tensor,
+        tail: Tensor,
+        rarest: Sequence[float],
+        size: tuple[int, int] | None = None,
+    ) -> None:
+        self.widths, self.rarest, self.size = tuple(widths), [float(each) for each in rarest], size
+        windows, count = len(self.widths), len(mean)
+        if mean.ndim != 3 or centre.shape != (windows, count) or factor.shape != (windows, count, count):
+            raise ValueError("what is usual at a place does not fit its readings and windows")
+        if size is None and tuple(mean.shape[1:]) != (ZONES, ZONES):
+            raise ValueError("what is usual must be of each kind of place, or of aligned pictures of one size")
+        if tails.shape != (windows, KNOTS) or tail.shape != (KNOTS,):
+            raise ValueError("the tails of a map do not fit its windows")
+        if not bool((tails.diff() > 0).all()) or not bool((tail.diff() > 0).all()):
+            raise ValueError("the tails of a map must rise")
+        if len(self.rarest) != windows or not all(0 < each < 10 for each in self.rarest):
+            raise ValueError("each window needs the rarest share that its curve was read to")
+        self.mean, self.centre, self.factor = mean.float(), centre.float(), factor.float()
+        self.tails, self.tail = tails.double().contiguous(), tail.double()
+        self._logs = [log_shares(mean.device, each) for each in self.rarest]
+
+    @classmethod
+    def of(cls, pictures: Sequence[Tensor], widths: Sequence[float], *, aligned: bool = False) -> Typical:
+        """From readings (F, H, W) of ordinary pictures; of one size where they are ``aligned``."""
+        size = (pictures[0].shape[1], pictures[0].shape[2]) if aligned else None
+        mean = _mean_of_places(pictures) if aligned else _mean_of_kinds(pictures)
+        count, windows, device = len(mean), len(widths), mean.device
+        rarest = [readable(sum(each[0].numel() for each in pictures), width) for width in widths]
+        ramp = torch.linspace(0, 1, KNOTS, device=device)
+        centre, factor = torch.zeros(windows, count, device=device), torch.eye(count, device=device)
+        draft = cls(widths, mean, centre, factor.expand(windows, -1, -1), ramp.expand(windows, -1), ramp, rarest, size)
+        averages = torch.cat([draft.averages(each).flatten(2) for each in pictures], dim=2)
+        centre = averages.mean(dim=2)
+        factor = torch.stack([_whitening(each) for each in averages])
+        draft = cls(widths, mean, centre, factor, draft.tails, ramp, rarest, size)
+        found = draft.distances(averages)
+        tails = torch.stack([quantiles(row, share) for row, share in zip(found, rarest, strict=True)])
+        draft = cls(widths, mean, centre, factor, tails, ramp, rarest, size)
+        scores = torch.cat([draft.scores(each).flatten() for each in pictures])
+        return cls(widths, mean, centre, factor, tails, quantiles(scores, rarest[0]), rarest, size)
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor], prefix: str) -> Typical:
+        """From what ``tensors`` gave. Raises ValueError, and KeyError for a missing tensor."""
+        names = ("mean", "centre_of_readings", "factor", "tails", "tail")
+        mean, centre, factor, tails, tail = (tensors[f"{prefix}{name}"] for name in names)
+        rarest, size = tensors[f"{prefix}rarest"].flatten().tolist(), tensors[f"{prefix}size"].flatten().tolist()
+        if len(size) not in (0, 2) or any(side < 1 for side in size):
+            raise ValueError(f"{prefix}size must be a height and a width, or empty")
+        return cls(
+            tensors["widths"].tolist(), mean, centre, factor, tails, tail, rarest, (size[0], size[1]) if size else None
+        )
+
+    def tensors(self, prefix: str) -> dict[str, Tensor]:
+        """What a store keeps; the widths of the windows are common to all."""
+        return {
+            f"{prefix}mean": self.mean.half().cpu(),
+            f"{prefix}centre_of_readings": self.centre.cpu(),
+            f"{prefix}factor": self.factor.cpu(),
+            f"{prefix}tails": self.tails.float().cpu(),
+            f"{prefix}tail": self.tail.float().cpu(),
+            f"{prefix}rarest": torch.tensor(self.rarest, dtype=torch.float64),
+            f"{prefix}size": torch.tensor(self.size or [], dtype=torch.int32),
+        }
+
+    @property
+    def aligned(self) -> bool:
+        """Whether each place has a mean of its own."""
+        return self.size is not None
+
+    def averages(self, found: Tensor) -> Tensor:
+        """Deviations of readings (F, H, W), averaged over each window: (S, F, H, W)."""
+        deviation = found - self.mean_at(found.shape[1], found.shape[2])
+        bounded = deviation.nan_to_num(nan=-HUGE, posinf=HUGE, neginf=-HUGE).clamp(-HUGE, HUGE)
+        return torch.stack([blurred(bounded, width) for width in self.widths])
+
+    def distances(self, averages: Tensor) -> Tensor:
+        """Averages (S, F, N) -> how far out they are, (S, N)."""
+        return (self.factor.transpose(1, 2) @ (averages - self.centre[:, :, None])).square().sum(dim=1).sqrt()
+
+    def scores(self, found: Tensor) -> Tensor:
+        """-log10 of the share of places that are as far out in the same window: (H, W), of the rarest window."""
+        distances = self.distances(self.averages(found).flatten(2)).double()
+        each = [
+            interpolated(tail, logs, distance, BEYOND)
+            for tail, logs, distance in zip(self.tails, self._logs, distances, strict=True)
+        ]
+        return torch.stack(each).amax(dim=0).reshape(found.shape[1:]).float()
+
+    def rarity(self, scores: Tensor) -> Tensor:
+        """-log10 of the share of places of ordinary pictures with such scores, of any shape."""
+        return interpolated(self.tail, self._logs[0], scores.double(), BEYOND).float()
+
+    def mean_at(self, height: int, width: int) -> Tensor:
+        """The usual readings (F, H, W) of each place.
+
+        Raises ShapeMismatch for another size than that of aligned pictures.
+        """
+        if self.size is None:
+            rows, columns = zones(height).to(self.mean.device), zones(width).to(self.mean.device)
+            return self.mean[:, rows][:, :, columns]
+        if self.size != (height, width):
+            raise ShapeMismatch(
+                f"the model's pictures are aligned and {self.size[1]}x{self.size[0]}, not {width}x{height}"
+            )
+        if tuple(self.mean.shape[1:]) == self.size:
+            return self.mean
+        return functional.interpolate(self.mean[None], size=self.size, mode="bilinear", align_corners=False)[0]
+
+
+def _mean_of_kinds(pictures: Sequence[Tensor]) -> Tensor:
+    """(F, ZONES, ZONES), rounded as it is stored."""
+    return torch.stack([mean_by_zone([each[k] for each in pictures]) for k in range(len(pictures[0]))]).half().float()
+
+
+def _mean_of_places(pictures: Sequence[Tensor]) -> Tensor:
+    """(F, h, w) at a bounded size, rounded as it is stored."""
+    mean = torch.stack(list(pictures)).mean(dim=0)
+    share = _LONGEST / max(mean.shape[1:])
+    if share < 1:
+        size = [max(1, round(side * share)) for side in mean.shape[1:]]
+        mean = functional.interpolate(mean[None], size=size, mode="area")[0]
+    return mean.half().float()
+
+
+def _whitening(averages: Tensor) -> Tensor:
+    """Averages (F, N) -> a factor (F, F): its transpose times their deviations has unit covariance."""
+    covariance = torch.cov(averages.double()).reshape(len(averages), len(averages))
+    covariance = covariance + torch.diag(_RIDGE * covariance.diagonal() + torch.finfo(torch.float32).tiny)
+    return torch.linalg.cholesky(torch.linalg.inv(covariance)).float()

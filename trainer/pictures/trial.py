@@ -1,0 +1,114 @@
+"""Whether mirrored and turned pictures are ordinary ones, found out by a short training before the long one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from flows.architectures.lattice_flow import LatticeFlow
+from trainer.pictures.crops import AS_THEY_ARE, Augmentation, changed, cut
+from trainer.pictures.folds import crops_of, experiment_of, trained_on
+from trainer.pictures.plan import PicturePlan
+from trainer.pictures.training import Run, held_out, trained
+
+FEW = 100
+"""With fewer pictures it is tried whether changed copies can stand for more of them."""
+SHARE = 1 / 8
+"""The part of a budget of time, or of a flow's steps, that the trial takes."""
+_CROPS = 4
+"""Crops of each held-out picture."""
+_ALLOWED = 0.02
+"""Bits per dimension by which changed pictures may be less likely, together with what the trial cannot tell."""
+_ERRORS = 1.64
+"""Standard errors that are counted against a change: 5 % of them would be accepted though they cost ``_ALLOWED``."""
+
+
+class Difference(NamedTuple):
+    """By how many bits per dimension changed pictures cost more than they do as they are."""
+
+    mean: float
+    error: float
+    """Its standard error, by pictures."""
+
+    @property
+    def harmless(self) -> bool:
+        """Whether the changed pictures are as likely as the others, as far as can be told."""
+        return self.mean + _ERRORS * self.error < _ALLOWED
+
+
+def tried(
+    run: Run,
+    plan: PicturePlan,
+    pictures: Sequence[Tensor],
+    folds: Tensor,
+    *,
+    seconds: float | None,
+    seed: int,
+    run_dir: Path | None,
+    flip: bool | None,
+    turn: bool | None,
+) -> Augmentation:
+    """What to do with crops. A flow is trained for a short time on pictures as they are; where mirrored or turned
+    pictures that it has not seen are as likely as they are, the long training gets such crops too.
+
+    ``flip`` and ``turn`` are the user's wishes; what is None is chosen. Raises StopRequested, or Diverged.
+    """
+    wanted = Augmentation(bool(flip), bool(turn))
+    if flip is not None and turn is not None:
+        return wanted
+    if len(pictures) >= FEW:
+        run.say(f"crops: {wanted.told}; {FEW} pictures or more need no changed copies (--flip, --turn)")
+        return wanted
+    if plan.place:
+        run.say(f"crops: {wanted.told}, since the place matters (--flip, --turn)")
+        return wanted
+    steps = None if plan.steps is None else max(1, int(plan.steps * SHARE))
+    run = replace(run, preset=replace(run.preset, model="trial of mirrored and turned pictures"))
+    known, held = trained_on(pictures, folds, 0, seed)
+    short = trained(
+        run,
+        crops_of(plan, known, held, seed, AS_THEY_ARE),
+        steps=steps,
+        seconds=seconds and SHARE * seconds,
+        seed=seed,
+        directory=None if run_dir is None else run_dir / "trial",
+        experiment=experiment_of(run, plan, pictures, seed) | {"trial": steps},
+    )
+    unseen = [pictures[index] for index in (folds == 0).nonzero().flatten().tolist()]
+    found = {
+        "flip": _difference(short.flow, unseen, plan.crop, seed, [lambda crop: changed(crop, True, 0)]),
+        "turn": _difference(
+            short.flow, unseen, plan.crop, seed, [lambda crop, by=by: changed(crop, False, by) for by in (1, 2, 3)]
+        ),
+    }
+    chosen = Augmentation(
+        found["flip"].harmless if flip is None else flip, found["turn"].harmless if turn is None else turn
+    )
+    for name, word in (("flip", "mirrored"), ("turn", "turned")):
+        own = found[name]
+        run.say(
+            f"{word} pictures cost {own.mean:+.3f} bits/dim, standard error {own.error:.3f}, under a flow that has "
+            f"seen none: {'they are ordinary' if own.harmless else 'not ordinary, or not sure'} (--{name})"
+        )
+    run.say(f"crops: {chosen.told}")
+    return chosen
+
+
+def _difference(
+    flow: LatticeFlow, pictures: Sequence[Tensor], side: int, seed: int, changes: Sequence[Callable[[Tensor], Tensor]]
+) -> Difference:
+    """Of held-out pictures, the mean over the changes."""
+    each = []
+    for index, picture in enumerate(pictures):
+        crops = cut([picture], side, _CROPS, seed + index).to(flow.device)
+        plain = held_out(flow, crops, None).mean()
+        other = torch.stack([held_out(flow, torch.stack([f(c) for c in crops]), None).mean() for f in changes]).mean()
+        each.append(float(plain - other) / (flow.dimensions * math.log(2)))
+    found = torch.tensor(each, dtype=torch.float64)
+    return Difference(float(found.mean()), float(found.std() / len(found) ** 0.5))
