@@ -151,8 +151,8 @@ def _trained(
         flows = train_folds(run, plan, items, folds, seconds=None, seed=0, run_dir=run_dir)
     for each in flows:
         round_weights(each.flow, preset.weights_dtype)
-    calibration, found = calibrated(plan, flows, items, folds, 0, run.say)
-    return plan, calibration, found, folds
+    calibration, calm = calibrated(plan, flows, items, folds, 0, run.say)
+    return plan, calibration, calm, folds
 
 
 def _splits(

@@ -25,6 +25,8 @@ _FLAT = 1e-5
 """Added to the square of a gradient of pixels in [0, 1]: that of a grey level is 1.5e-5."""
 _RIDGE = 1e-4
 """The share of each variance that is added to it."""
+_LEAST = 1e-8
+"""Added to variances: a reading of flat pictures may never vary."""
 _LONGEST = 128
 """Pixels of the longer side of a stored mean of each place, at most: it is stored for each judge and reading."""
 
@@ -196,5 +198,5 @@ def _mean_of_places(pictures: Sequence[Tensor]) -> Tensor:
 def _whitening(averages: Tensor) -> Tensor:
     """Averages (F, N) -> a factor (F, F): its transpose times their deviations has unit covariance."""
     covariance = torch.cov(averages.double()).reshape(len(averages), len(averages))
-    covariance = covariance + torch.diag(_RIDGE * covariance.diagonal() + torch.finfo(torch.float32).tiny)
+    covariance = covariance + torch.diag(_RIDGE * covariance.diagonal() + _LEAST)
     return torch.linalg.cholesky(torch.linalg.inv(covariance)).float()
