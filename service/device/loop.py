@@ -27,8 +27,9 @@ from service.device.runner import Runner
 from service.device.scheduler import Scheduler
 from service.device.served_models import ServedModels
 from service.device.threads import Threads
+from service.heap import Trimmer
 from service.protocol import messages as m
-from service.protocol.errors import Problem, Unavailable, Unexpected, Unknown, WrongValue
+from service.protocol.errors import OutOfMemory, Problem, Unavailable, Unexpected, Unknown, WrongValue, is_shortage
 from service.protocol.model_info import RefusedInfo
 from service.protocol.port import Port
 from service.settings import Settings
@@ -64,6 +65,7 @@ class DeviceLoop:
         self.drift = DriftWatch(file, watching=watching)
         self.requests = Requests(settings, self.models.registry, self.scheduler, self.account, self.outbox, self.drift)
         self._claims = Claims()
+        self._trimmer, self._heard = Trimmer(), 0
         self._thunks: deque[Callable[[], None]] = deque()
         self._port: Port | None = None
         self._stopping = False
@@ -104,14 +106,18 @@ class DeviceLoop:
         messages = port.receive(0.0 if self.scheduler or self._thunks or self.drift.waits else _IDLE)
         if not messages:
             self.requests.forget_old_tasks()
+        self._heard += len(messages)
+        self._trimmer.look(self._heard)
         for peer, message in messages:
             try:
                 self._handle(peer, message)
             except Problem as problem:
                 self.outbox.fail(peer, _number(message), problem)
-            except Exception:
-                logger.exception("a message failed")
-                self.outbox.fail(peer, _number(message), Unexpected())
+            except Exception as error:
+                short = is_shortage(error)
+                if not short:
+                    logger.exception("a message failed")
+                self.outbox.fail(peer, _number(message), OutOfMemory() if short else Unexpected())
         while self._thunks:
             self._thunks.popleft()()
         for wave in self.scheduler.tick():
