@@ -28,8 +28,10 @@ _MOST_TENANTS = 1024
 _MOST_ADDRESSES = 64
 """Addresses that are watched at once for the length of ticks."""
 _FEW_ADDRESSES = 8
-"""Addresses up to which ticks are short while several ask: the shortest tick has a row for each. Each of very many would
-wait through more ticks than it gains by shorter ones."""
+"""Addresses up to which ticks are short while several ask: the shortest tick has a row for each.
+
+Of very many, each would wait through more ticks than it gains by shorter ones.
+"""
 _MEMORY = 0.8
 """Weight of the past in a measured time."""
 

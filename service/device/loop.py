@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import msgspec
+import torch
 
 from flows.nets.precision import exact_float32
 from model_store import LoadedModel
@@ -27,6 +28,7 @@ from service.device.runner import Runner
 from service.device.scheduler import Scheduler
 from service.device.served_models import ServedModels
 from service.device.threads import Threads
+from service.device.ticks import Wave
 from service.heap import Trimmer
 from service.protocol import messages as m
 from service.protocol.errors import OutOfMemory, Problem, Unavailable, Unexpected, Unknown, WrongValue, is_shortage
@@ -121,10 +123,25 @@ class DeviceLoop:
         while self._thunks:
             self._thunks.popleft()()
         for wave in self.scheduler.tick():
-            self.requests.conclude(wave)
+            self._conclude(wave)
         self.requests.tell_progress()
         self.outbox.flush(port)
         self.drift.work(idle=not self.scheduler)
+
+    def _conclude(self, wave: Wave) -> None:
+        """Answer the requests of a wave. What cannot be answered fails alone, and the loop goes on."""
+        try:
+            self.requests.conclude(wave)
+        except torch.AcceleratorError:
+            raise  # the device is lost for the whole process
+        except Exception as error:
+            problem: Problem = OutOfMemory()
+            if not is_shortage(error):
+                logger.exception("answers could not be made")
+                problem = Unexpected()
+            for job in wave.jobs:
+                job.close()
+                job.owner.failed(problem)
 
     def _handle(self, peer: str, message: m.Up) -> None:
         match message:
