@@ -204,6 +204,7 @@ def _note(evidence: CalibrationEvidence) -> m.CalibrationNote:
         reference=calibration.size,
         folds=folds,
         detection={items: dict(figures) for items, figures in evidence.detection.items()},
+        live=evidence.live,
     )
 
 
