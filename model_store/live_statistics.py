@@ -85,7 +85,12 @@ class LiveSample(NamedTuple):
     """Of them, items that had no finite measures and were left out."""
     first: str
     last: str
-    """The days of the first and of the last item, as in 2026-11-26."""
+    """The days (UTC) of the first and of the last item, as in 2026-11-26."""
+
+    @property
+    def days(self) -> str:
+        """The days, for people."""
+        return f"on {self.first}" if self.first == self.last else f"from {self.first} to {self.last}"
 
 
 def folder_of(directory: Path, name: str, version: int) -> Path:

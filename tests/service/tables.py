@@ -56,9 +56,9 @@ def publish_homes(root: Path, calibrated: bool = False, members: int = 5) -> Flo
     flow.initialise(flow.to_continuous(items))
     calibration = None
     if calibrated:
-        folds, members = torch.arange(len(items)) % members, [copy.deepcopy(flow.eval()) for _ in range(members)]
+        folds, flows = torch.arange(len(items)) % members, [copy.deepcopy(flow.eval()) for _ in range(members)]
         calibration = CalibrationEvidence(
-            calibration=CrossCalibration.of(members, flow.to_continuous(items), folds), source="made-up homes"
+            calibration=CrossCalibration.of(flows, flow.to_continuous(items), folds), source="made-up homes"
         )
     publish(
         root,

@@ -111,7 +111,7 @@ def _warn(model: LoadedModel, found: LiveCalibration) -> None:
     """Say on the standard error what a calibration on live traffic means."""
     sample, published = found.sample, found.published
     lines = [
-        f"{found.calibrating:,} of {sample.seen:,} items calibrate, scored from {sample.first} to {sample.last} (UTC); "
+        f"{found.calibrating:,} of {sample.seen:,} items calibrate, scored {sample.days} (UTC); "
         f"{found.left_out:,} of the sample were trimmed.",
         "Nobody has looked at these items. The p-values now say how unusual an item is among them: what was faulty or "
         "foreign in this traffic counts as ordinary from now on.",
