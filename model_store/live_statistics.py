@@ -3,8 +3,9 @@
 A file for each model, day and device: <directory>/live/<name>/<version>/<date>.<device>.safetensors. It holds a random
 sample of the day's items as their measures (``flows.anomaly.Verdict.measures``): of a picture eleven numbers, of a row
 five at most. No item, no key and no time of day is in it. Each item draws a number from U(0, 1), and the items with the
-smallest numbers are the sample (bottom-k sampling). Samples of several days and devices can therefore be joined into
-one sample of all their items, in which no quiet day counts more than a busy one.
+smallest numbers are the sample (bottom-k sampling, Cohen & Kaplan 2007, "Summarizing data using bottom-k sketches").
+Samples of several days and devices can therefore be joined into one sample of all their items, in which no quiet day
+counts more than a busy one.
 """
 
 from __future__ import annotations

@@ -97,8 +97,8 @@ def _sample(model: LoadedModel, directory: Path, since: str | None) -> LiveSampl
 def _source(model: LoadedModel, sample: LiveSample, calibrating: int, left_out: int) -> str:
     trimmed = f", without the {left_out:,} least ordinary of the sample" if left_out else ""
     return (
-        f"live traffic: statistics of {calibrating:,} of {sample.seen:,} items that {model.reference} scored {sample.days}"
-        f"{trimmed}; nobody has looked whether they are ordinary"
+        f"live traffic: statistics of {calibrating:,} of {sample.seen:,} items that {model.reference} scored "
+        f"{sample.days}{trimmed}; nobody has looked whether they are ordinary"
     )
 
 

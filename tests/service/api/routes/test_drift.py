@@ -138,6 +138,9 @@ async def test_a_key_sees_all_requests_together_and_its_own(calibrated_store: Pa
         for name, key in (("one", one), ("watcher", watcher)):
             told = await drift_of(service, **{"x-api-key": key})
             seen[name] = {each["key"]: each["items"] for each in told["keys"]}
+        metrics = (await service.http.get("/metrics", headers={"x-api-key": watcher})).text
+        for name, items_of in (("", 256), ("one", 128), ("other", 128)):
+            assert f'sluice_p_values_count{{key="{name}",model="digits@2"}} {items_of}.0' in metrics
     assert seen == {"one": {None: 256, "one": 128}, "watcher": {None: 256, "one": 128, "other": 128}}
 
 
