@@ -57,6 +57,7 @@ lint: install
 .PHONY: bench-bulk bench-scaling
 bench-bulk: install
 	$(BIN)/python -m bench.bulk --into docs/bulk.md
+	$(BIN)/python -m bench.bulk_ray --into docs/ray.md
 
 bench-scaling: install
 	$(BIN)/python -m bench.scaling measure

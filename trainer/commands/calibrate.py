@@ -9,7 +9,7 @@ import click
 import model_store
 from flows.nets.precision import exact_float32
 from model_store import Store
-from trainer.commands.options import data_dir_option, device_option, store_option
+from trainer.commands.options import data_dir_option, device_option, store_at, store_option
 from trainer.errors import TrainerError
 from trainer.publish.recalibration import held_out_items, own_items, recalibrated, with_map
 from trainer.run.device import choose_device
@@ -46,16 +46,16 @@ Exit codes:
 @device_option
 @exact_float32()
 def main(
-    model: str, data_dir: Path | None, own_path: Path | None, only_map: bool, store: Path | None, device: str
+    model: str, data_dir: Path | None, own_path: Path | None, only_map: bool, store: Path | str | None, device: str
 ) -> None:
     """Calibrate the published MODEL again and publish it, with the same weights, as the next version of its name.
 
     It is calibrated on the items that its training held out, or on your own where ordinary data have changed since.
     Models of pictures also get the map of where a picture is strange.
     """
-    root = store or model_store.default_root()
     try:
-        shelf = Store(root)
+        root = store_at(store)
+        shelf = root if isinstance(root, Store) else Store(root)
         loaded = shelf.load(*shelf.resolve(model), choose_device(device), calibrated=False)
         ordinary = held_out_items(loaded, data_dir) if own_path is None else own_items(loaded, own_path)
         published = (with_map if only_map else recalibrated)(root, loaded, ordinary)
