@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
@@ -116,12 +117,13 @@ def restarts_can_hang() -> bool:
     return _keeps_its_store() and not _alone() and os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") != "0"
 
 
-def _store_of_this_start() -> distributed.Store | None:
+def _store_of_this_start() -> Any:
     """Of ranks of one machine, a part of torchrun's store for each start; None where torchrun's own way will do."""
     if not _keeps_its_store() or not _alone():
         return None
-    store = distributed.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
-    return distributed.PrefixStore(f"start {os.environ['TORCHELASTIC_RESTART_COUNT']}", store)
+    parts: Any = distributed  # whose stubs lack its stores
+    store = parts.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
+    return parts.PrefixStore(f"start {os.environ['TORCHELASTIC_RESTART_COUNT']}", store)
 
 
 def _keeps_its_store() -> bool:

@@ -34,7 +34,9 @@ def cluster() -> Iterator[Any]:
     except ImportError as error:
         raise missing_extra("for --engine ray", "ray", "ray") from error
     paths = {"PYTHONPATH": importing(os.environ)["PYTHONPATH"]}
-    ray.init(include_dashboard=False, log_to_driver=False, logging_level="warning", runtime_env={"env_vars": paths})
+    ray.init(
+        include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING, runtime_env={"env_vars": paths}
+    )
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False

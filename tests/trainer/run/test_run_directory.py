@@ -13,7 +13,7 @@ import torch
 from click.testing import CliRunner, Result
 from safetensors.torch import load
 
-from tests.model_store.remote.s3_server import Answer, Bucket, bucket_of, first, s3_server
+from tests.model_store.remote.s3_server import Answer, Bucket, FaultyDoor, bucket_of, first, s3_server
 from tests.trainer.conftest import read_state, stop_after
 from trainer.commands.train import main
 from trainer.presets import Preset
@@ -23,13 +23,13 @@ URL = "s3://models/store/run"
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Any]:
+def server() -> Iterator[tuple[str, FaultyDoor]]:
     with s3_server() as running:
         yield running
 
 
 @pytest.fixture
-def bucket(server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
+def bucket(server: tuple[str, FaultyDoor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
     (tmp_path / "empty").mkdir()
     with bucket_of(*server, tmp_path / "empty", monkeypatch) as found:
         monkeypatch.setenv("SLUICE_STORE_CACHE", str(tmp_path / "cache"))

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from pyarrow import parquet
 
 from service.cli import main
-from tests.model_store.remote.s3_server import Answer, Bucket, bucket_of, first, s3_server
+from tests.model_store.remote.s3_server import Answer, Bucket, FaultyDoor, bucket_of, first, s3_server
 from tests.service.helpers import HALF, images, picture
 
 Sluice = Callable[..., Result]
@@ -48,13 +48,13 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Any]:
+def server() -> Iterator[tuple[str, FaultyDoor]]:
     with s3_server() as running:
         yield running
 
 
 @pytest.fixture
-def bucket(server: Any, given: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
+def bucket(server: tuple[str, FaultyDoor], given: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
     with bucket_of(*server, given, monkeypatch) as found:
         yield found
 
