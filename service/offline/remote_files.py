@@ -22,11 +22,12 @@ _TOGETHER = 16
 class RemoteFile:
     """An object of an object store as a file that can be read. Errors of the storage are StoreErrors."""
 
+    __slots__ = ("_key", "_objects", "size", "version")
+
     def __init__(self, objects: Objects, key: str, stat: Stat) -> None:
         self._objects, self._key = objects, key
         self.size = stat.size
-        self.version = stat.etag or stat.changed
-        """Changes when the object does."""
+        self.version = stat.etag or stat.changed  # changes when the object does
 
     def __str__(self) -> str:
         return f"{self._objects.url}/{self._key}"

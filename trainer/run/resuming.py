@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from trainer.errors import RunStateError
 from trainer.run.ranks import Ranks
 from trainer.run.run_directory import RunDirectory
 from trainer.run.state import FILE, TrainingState, launch_of
@@ -26,8 +28,11 @@ def resumed(
     data: bytes | None = None
     if ranks.leads:
         own = launch()
-        if resume or own is not None:
+        if resume:
             directory.bring()
+        elif own is not None:
+            with suppress(RunStateError):  # an older launch's, which is to be written over
+                directory.bring()
         path = directory.path / FILE
         if path.exists() and (resume or (own is not None and launch_of(path) == own)):
             data = path.read_bytes() if ranks.count > 1 else b""

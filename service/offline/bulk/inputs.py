@@ -56,6 +56,8 @@ def inputs_of(
 
     for path in (file for each in given for file in _files(each)):
         if path.suffix.lower() in PICTURES:
+            if pictures and type(path) is not type(pictures[-1]):  # pictures here and at a URL are read differently
+                close_album()
             pictures.append(path)
             continue
         close_album()

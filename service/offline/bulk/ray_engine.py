@@ -34,8 +34,14 @@ def cluster() -> Iterator[Any]:
     except ImportError as error:
         raise missing_extra("for --engine ray", "ray", "ray") from error
     paths = {"PYTHONPATH": importing(os.environ)["PYTHONPATH"]}
+    # Without an address Ray would join whatever cluster was started last on this machine.
+    where = os.environ.get("RAY_ADDRESS") or "local"
     ray.init(
-        include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING, runtime_env={"env_vars": paths}
+        where,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.WARNING,
+        runtime_env={"env_vars": paths},
     )
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
