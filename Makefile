@@ -45,7 +45,8 @@ fuzz: install
 test-scale: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'ray[data]>=2.44'
 	SLUICE_SCALE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/scale tests/service/offline/bulk tests/model_store/remote \
-	  tests/service/test_object_store.py tests/docker/test_kubernetes.py tests/bench/scaling -o timeout=900 -rs --durations 10
+	  tests/service/test_object_store.py tests/docker/test_kubernetes.py tests/bench/scaling tests/trainer/run/test_ranks.py \
+	  tests/trainer/run/test_run_directory.py -o timeout=900 -rs --durations 20
 
 lint: install
 	$(BIN)/ruff check .
@@ -57,6 +58,7 @@ lint: install
 .PHONY: bench-bulk bench-scaling
 bench-bulk: install
 	$(BIN)/python -m bench.bulk --into docs/bulk.md
+	$(BIN)/python -m bench.bulk_ray --into docs/ray.md
 
 bench-scaling: install
 	$(BIN)/python -m bench.scaling measure

@@ -11,7 +11,7 @@ import click
 import model_store
 from flows.nets.precision import exact_float32
 from model_store import LoadedModel, Store
-from trainer.commands.options import data_dir_option, device_option, store_option
+from trainer.commands.options import data_dir_option, device_option, store_at, store_option
 from trainer.errors import TrainerError
 from trainer.publish.live_calibration import LiveCalibration, calibrated_on_live_traffic
 from trainer.publish.recalibration import held_out_items, own_items, recalibrated, with_map
@@ -77,7 +77,7 @@ def main(
     since: datetime | None,
     trim: float,
     only_map: bool,
-    store: Path | None,
+    store: Path | str | None,
     device: str,
 ) -> None:
     """Calibrate the published MODEL again and publish it, with the same weights, as the next version of its name.
@@ -90,9 +90,9 @@ def main(
         raise click.UsageError("--live brings the items: --data, --data-dir and --only-map do not go with it")
     if live_path is None and (since is not None or trim):
         raise click.UsageError("--since and --trim go with --live")
-    root = store or model_store.default_root()
     try:
-        shelf = Store(root)
+        root = store_at(store)
+        shelf = root if isinstance(root, Store) else Store(root)
         loaded = shelf.load(*shelf.resolve(model), choose_device(device), calibrated=live_path is not None)
         if live_path is not None:
             day = None if since is None else since.date().isoformat()

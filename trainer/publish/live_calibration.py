@@ -33,7 +33,7 @@ class LiveCalibration(NamedTuple):
 
 
 def calibrated_on_live_traffic(
-    root: Path, model: LoadedModel, directory: Path, *, since: str | None = None, trim: float = 0.0
+    root: Path | model_store.Store, model: LoadedModel, directory: Path, *, since: str | None = None, trim: float = 0.0
 ) -> LiveCalibration:
     """Publish a model's weights and nonconformity scores with p-values among the items that it has scored.
 

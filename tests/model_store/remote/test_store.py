@@ -120,7 +120,7 @@ def test_storage_that_is_down_is_told_and_the_cache_goes_on(bucket: Bucket, tmp_
 
 def test_access_that_is_denied_is_told_at_once_and_without_the_key(bucket: Bucket, tmp_path: Path) -> None:
     bucket.door.faults = [lambda _: Answer("403 Forbidden")]
-    with pytest.raises(StoreError, match="s3://models/store: the store: access is denied") as refused:
+    with pytest.raises(StoreError, match="s3://models/store: the listing: access is denied") as refused:
         opened(tmp_path).names()
     assert len(bucket.door.seen) == 1
     assert "secret" not in str(refused.value)
