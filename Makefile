@@ -43,7 +43,7 @@ fuzz: install
 # What goes beyond one machine, in its long form: bulk runs that are killed, Ray, an S3 server, manifests, the simulation.
 .PHONY: test-scale
 test-scale: install
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'ray[data]>=2.44'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'ray[data,serve]>=2.60,<3'
 	SLUICE_SCALE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/scale tests/service/offline/bulk tests/model_store/remote \
 	  tests/service/test_object_store.py tests/docker/test_kubernetes.py tests/bench/scaling -o timeout=900 -rs --durations 10
 
