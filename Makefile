@@ -44,7 +44,7 @@ fuzz: install
 .PHONY: test-scale
 test-scale: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'ray[data,serve]>=2.60,<3'
-	SLUICE_SCALE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/scale tests/service/offline/bulk tests/model_store/remote \
+	SLUICE_SCALE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/scale tests/service/ray_serve tests/service/offline/bulk tests/model_store/remote \
 	  tests/service/test_object_store.py tests/docker/test_kubernetes.py tests/bench/scaling -o timeout=900 -rs --durations 10
 
 lint: install

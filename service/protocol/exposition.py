@@ -20,13 +20,14 @@ def merged(expositions: Mapping[str, bytes], label: str = "device") -> bytes:
 
 
 def _families(text: str) -> Iterator[tuple[str, list[str]]]:
-    """The comment lines above each family, and the lines of its series."""
+    """The comment lines above each family, and the lines of its series, of which there may be none."""
     head, series = "", list[str]()
     for line in text.splitlines(keepends=True):
-        if line.startswith("#") and series:
-            yield head, series
-            head, series = "", []
         if line.startswith("#"):
+            if series or line.startswith("# HELP"):
+                if head or series:
+                    yield head, series
+                head, series = "", []
             head += line
         else:
             series.append(line)

@@ -7,7 +7,8 @@ that asks itself, and where another replica is meant.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import ray
@@ -57,7 +58,7 @@ class Replica:
                 raise RuntimeError("the device processes have died; the log of the replica says why")
             await devices.agree(await self._siblings.serving(self._configured))
 
-        return Joining(application, join)
+        return UnderRay(application, join)
 
     def check_health(self) -> None:
         """Called by Ray. A replica whose devices have died for good is replaced; others are started again."""
@@ -99,26 +100,30 @@ class Replica:
         return merged({self._siblings.own: own, **others}, "replica")
 
 
-class Joining:
-    """An application that tells its server that it has started once it can take requests."""
+class UnderRay:
+    """An application as Ray's server runs it: it has started once it can take requests, which ``join`` waits for."""
 
-    def __init__(self, application: ASGIApp, join: Any) -> None:
+    def __init__(self, application: ASGIApp, join: Callable[[], Awaitable[None]]) -> None:
         self._application, self._join = application, join
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "lifespan":
-            await self._application(scope, receive, send)
-            return
+        tell = self._started if scope["type"] == "lifespan" else _without_request_id
+        await self._application(scope, receive, partial(tell, send))
 
-        async def tell(message: Message) -> None:
-            if message["type"] == "lifespan.startup.complete":
-                try:
-                    await self._join()
-                except Exception as error:  # Ray tries the replica again, and shows this
-                    message = {"type": "lifespan.startup.failed", "message": str(error)}
-            await send(message)
+    async def _started(self, send: Send, message: Message) -> None:
+        if message["type"] == "lifespan.startup.complete":
+            try:
+                await self._join()
+            except Exception as error:  # Ray tries the replica again, and shows this
+                message = {"type": "lifespan.startup.failed", "message": str(error)}
+        await send(message)
 
-        await self._application(scope, receive, tell)
+
+async def _without_request_id(send: Send, message: Message) -> None:
+    """Ray's proxy gives each request an id and names it in the answer, as the application does."""
+    if message["type"] == "http.response.start":
+        message["headers"] = [each for each in message["headers"] if each[0] != b"x-request-id"]
+    await send(message)
 
 
 def _on_this_share(settings: Settings) -> Settings:
