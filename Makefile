@@ -43,8 +43,8 @@ fuzz: install
 # What goes beyond one machine, in its long form: bulk runs that are killed, Ray, an S3 server, manifests, the simulation.
 .PHONY: test-scale
 test-scale: install
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'ray[data]>=2.44'
-	SLUICE_SCALE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/scale tests/service/offline/bulk tests/model_store/remote \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'ray[data,serve]>=2.60,<3'
+	SLUICE_SCALE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/scale tests/service/ray_serve tests/service/offline/bulk tests/model_store/remote \
 	  tests/service/test_object_store.py tests/docker/test_kubernetes.py tests/bench/scaling tests/trainer/run/test_ranks.py \
 	  tests/trainer/run/test_run_directory.py -o timeout=900 -rs --durations 20
 
