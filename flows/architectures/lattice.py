@@ -41,6 +41,7 @@ ARGUMENTS: Mapping[str, Argument] = {
     "components": Count(8),
     "joint": Flag(False),
     "anywhere": Flag(False),
+    "head_layers": Count(1),
 }
 
 
@@ -52,14 +53,16 @@ def lattice(
     components: int = 8,
     joint: bool = False,
     anywhere: bool = False,
+    head_layers: int = 1,
 ) -> Flow:
     """A lattice flow of 8-bit images (H, W) or (H, W, C) with sides that are multiples of 4.
 
     ``width`` is the number of channels and ``blocks`` the number of residual blocks of each level's net;
     ``components`` is the number of logistics in each pixel's mixture. ``joint`` says whether one pass of a net serves
-    all colours of a pixel, or each colour takes a pass of its own. ``anywhere`` says that nets do not know the
-    place of a pixel: then the weights fit pictures of any size (``LatticeFlow.on_sides``). Raises ArchitectureError for
-    other shapes.
+    all colours of a pixel, or each colour takes a pass of its own. With ``joint``, ``head_layers`` is the number of
+    layers that compute a colour's density from that pass and the pixel's colours before. ``anywhere`` says that nets do
+    not know the place of a pixel: then the weights fit pictures of any size (``LatticeFlow.on_sides``). Raises
+    ArchitectureError for other shapes, and for more than one of ``head_layers`` without ``joint``.
 
     >>> flow = flows.lattice((8, 8), width=8, blocks=1, components=2)
     >>> flow.to_items(flow.sample(2)).shape
@@ -69,10 +72,12 @@ def lattice(
         raise ArchitectureError(
             f"item_shape must be (H, W) or (H, W, C) with sides that are multiples of {CELL}, got {tuple(item_shape)}"
         )
+    if head_layers > 1 and not joint:
+        raise ArchitectureError("head_layers: only a joint lattice flow has heads; set joint, or leave it at 1")
     cells = Cells(item_shape)
     levels: list[Transform] = []
     for known, groups in masks_by_level(cells.shape):
         # The finest level is applied first: the pixels that it reads are still unchanged then.
-        levels.insert(0, LatticeLevel(known, groups, width, blocks, components, joint, anywhere))
+        levels.insert(0, LatticeLevel(known, groups, width, blocks, components, joint, anywhere, head_layers))
     latent = StandardLogistic((math.prod(item_shape),))
     return LatticeFlow(item_shape, [cells, *levels, Flatten(cells.shape)], latent, Dequantise())

@@ -68,7 +68,7 @@ class LatticeFlow(Flow, SharpModes):
         y, total = cells(x)
         for level, start in zip(levels, starts, strict=True):
             assert isinstance(level, LatticeLevel)
-            total = total + level.half_log_density(y, start, self.prior)
+            total = total + level.half_log_density(y, start)
         return total
 
     def on_sides(self, height: int, width: int) -> LatticeFlow:

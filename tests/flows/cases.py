@@ -118,6 +118,12 @@ FLOWS: dict[str, FlowCase] = {
     "lattice-joint-colour": FlowCase(
         "lattice", (8, 4, 3), {"width": 6, "blocks": 1, "components": 2, "joint": True}, round_trip=1e-3
     ),
+    "lattice-joint-heads": FlowCase(
+        "lattice",
+        (4, 8, 3),
+        {"width": 6, "blocks": 1, "components": 2, "joint": True, "head_layers": 3},
+        round_trip=1e-3,
+    ),
     "nice-zca": FlowCase("nice", (4, 4), {"hidden": [16], "whitening": "zca"}),
     "nice-approximate": FlowCase("nice", (4, 4), {"hidden": [16], "whitening": "approximate"}),
     "nice-table": FlowCase("nice", (3,), {"hidden": [16], "whitening": "standardise", "image": False}),

@@ -42,6 +42,8 @@ def run(
         "limit": settings.limit,
         "precision": settings.computing.precision,
     }
+    if preset.decay_share is not None:  # such a run may be resumed with another length
+        del experiment["epochs"], experiment["minutes"]
     ranks.check(preset.batch_size)
     if preset.minutes is not None and ranks.count > 1:
         raise TrainerError("a budget of minutes is for one rank; several ranks train a number of --epochs")

@@ -49,8 +49,9 @@ def test_a_latent_depends_on_no_later_pixel() -> None:
     assert (flow.encode(x)[0] != flow.encode(first)[0]).sum() > 30
 
 
-def test_colours_of_a_joint_pass_depend_on_the_colours_before_only() -> None:
-    flow = disturb(flows.lattice((8, 8, 3), **SMALL, joint=True).double())
+@pytest.mark.parametrize("head_layers", [1, 3])
+def test_colours_of_a_joint_pass_depend_on_the_colours_before_only(head_layers: int) -> None:
+    flow = disturb(flows.lattice((8, 8, 3), **SMALL, joint=True, head_layers=head_layers).double())
     x = torch.rand(1, 8, 8, 3, dtype=torch.float64)
     z = flow.in_item_layout(flow.encode(x)[0])
     for colour in range(3):
@@ -58,6 +59,11 @@ def test_colours_of_a_joint_pass_depend_on_the_colours_before_only() -> None:
         other[0, 3, 0, colour] = 1 - x[0, 3, 0, colour]  # a pixel of the last lattice
         moved = (flow.in_item_layout(flow.encode(other)[0]) != z)[0].any(dim=(0, 1))
         assert moved.tolist() == [colour <= later for later in range(3)]
+
+
+def test_layers_of_heads_need_a_joint_flow() -> None:
+    with pytest.raises(flows.ArchitectureError, match="head_layers"):
+        flows.lattice((8, 8, 3), **SMALL, head_layers=2)
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, 1e-30, 1 / 256, 255 / 256, 0.5])
