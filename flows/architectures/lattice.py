@@ -42,6 +42,7 @@ ARGUMENTS: Mapping[str, Argument] = {
     "joint": Flag(False),
     "anywhere": Flag(False),
     "head_layers": Count(1),
+    "quartered": Count(1, most=8, nests=False),
 }
 
 
@@ -54,6 +55,7 @@ def lattice(
     joint: bool = False,
     anywhere: bool = False,
     head_layers: int = 1,
+    quartered: int = 1,
 ) -> Flow:
     """A lattice flow of 8-bit images (H, W) or (H, W, C) with sides that are multiples of 4.
 
@@ -61,8 +63,10 @@ def lattice(
     ``components`` is the number of logistics in each pixel's mixture. ``joint`` says whether one pass of a net serves
     all colours of a pixel, or each colour takes a pass of its own. With ``joint``, ``head_layers`` is the number of
     layers that compute a colour's density from that pass and the pixel's colours before. ``anywhere`` says that nets do
-    not know the place of a pixel: then the weights fit pictures of any size (``LatticeFlow.on_sides``). Raises
-    ArchitectureError for other shapes, and for more than one of ``head_layers`` without ``joint``.
+    not know the place of a pixel: then the weights fit pictures of any size (``LatticeFlow.on_sides``). ``quartered``
+    is how often the first lattice is divided, so that few pixels are drawn without a known neighbour (see
+    ``groups_by_level``). Raises ArchitectureError for other shapes, for more than one of ``head_layers`` without
+    ``joint``, and for more of ``quartered`` than the picture has cells for.
 
     >>> flow = flows.lattice((8, 8), width=8, blocks=1, components=2)
     >>> flow.to_items(flow.sample(2)).shape
@@ -75,9 +79,15 @@ def lattice(
     if head_layers > 1 and not joint:
         raise ArchitectureError("head_layers: only a joint lattice flow has heads; set joint, or leave it at 1")
     cells = Cells(item_shape)
+    if quartered > 1 and 2**quartered > min(cells.shape[1:]):
+        raise ArchitectureError(
+            f"quartered: {quartered} divisions need sides of at least {CELL * 2**quartered} pixels, got {item_shape}"
+        )
     levels: list[Transform] = []
-    for known, groups in masks_by_level(cells.shape):
+    for known, groups in masks_by_level(cells.shape, quartered):
         # The finest level is applied first: the pixels that it reads are still unchanged then.
         levels.insert(0, LatticeLevel(known, groups, width, blocks, components, joint, anywhere, head_layers))
     latent = StandardLogistic((math.prod(item_shape),))
-    return LatticeFlow(item_shape, [cells, *levels, Flatten(cells.shape)], latent, Dequantise())
+    flow = LatticeFlow(item_shape, [cells, *levels, Flatten(cells.shape)], latent, Dequantise())
+    flow.quartered = quartered
+    return flow

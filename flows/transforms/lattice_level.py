@@ -68,9 +68,8 @@ class LatticeLevel(Transform):
         self.code = PixelCode(CODE)
         start, cells = UnitMixture.start(components), (1, 1) if anywhere else groups.shape[2:]
         if joint:
-            places = len(groups) // self.colours
             self.net: CellNet | PlaceNet = PlaceNet(
-                len(self.useful), places, cells, width, blocks, start, self.colours, CODE, head_layers
+                len(self.useful), self.places, cells, width, blocks, start, self.colours, CODE, head_layers
             )
         else:
             self.net = CellNet(CODE * groups.shape[1], len(groups), cells, width, blocks, start)
@@ -145,7 +144,7 @@ class LatticeLevel(Transform):
     def _jointly(self, x: Tensor, index: int | None, inside: Tensor | None = None) -> Tensor:
         """The raw parameters of one group's mixtures, or of all groups', by one pass for each place."""
         place, colour = (None, None) if index is None else divmod(index, self.colours)
-        every = range(len(self.channels) // self.colours)
+        every = range(self.places)
         return self._of_places(x, every if place is None else range(place, place + 1), colour, inside)
 
     def _of_places(self, x: Tensor, places: range, colour: int | None, inside: Tensor | None) -> Tensor:
@@ -189,18 +188,23 @@ class LatticeLevel(Transform):
         down, right = CELL // 2 - row, CELL // 2 - column
         return functional.pixel_unshuffle(functional.pad(code, (right, -right, down, -down)), CELL)
 
-    def half_log_density(self, x: Tensor, start: int) -> Tensor:
-        """The log-density (B,) of the level's pixels, estimated from every other place, from the first or the second.
+    @property
+    def places(self) -> int:
+        """The number of groups of one colour."""
+        return len(self.channels) // self.colours
 
-        Of a joint level. The mean over both starts is the log-density, for half of the work each.
+    def partial_log_density(self, x: Tensor, start: int, stride: int = 2) -> Tensor:
+        """The log-density (B,) of the level's pixels, estimated from every ``stride``-th place from ``start`` on.
+
+        Of a joint level. The mean over all starts is the log-density, for 1 / ``stride`` of the work each.
         """
         n, cells = self.colours, self.groups.shape[1:]
-        places = range(start, len(self.channels) // n, 2)
+        places = range(start, self.places, stride)
         mixture = UnitMixture(self._of_places(x, places, None, None).to(x.dtype), self.components)
         own = torch.cat([x[:, self.channels[place * n + colour]] for place in places for colour in range(n)])
-        mask = self.groups.reshape(-1, n, *cells)[start::2].flatten(0, 1)
+        mask = self.groups.reshape(-1, n, *cells)[start::stride].flatten(0, 1)
         density = mixture.log_density(own).reshape(len(mask), -1, *cells)
-        return 2 * torch.where(mask.unsqueeze(1), density, 0).sum(dim=(0, 2, 3))
+        return stride * torch.where(mask.unsqueeze(1), density, 0).sum(dim=(0, 2, 3))
 
     def own(self, x: Tensor) -> Tensor:
         """The channel of each group in x (B, C, H, W), group after group: planes (G B, H, W)."""

@@ -121,8 +121,11 @@ FLOWS: dict[str, FlowCase] = {
     "lattice-joint-heads": FlowCase(
         "lattice",
         (4, 8, 3),
-        {"width": 6, "blocks": 1, "components": 2, "joint": True, "head_layers": 3},
+        {"width": 6, "blocks": 1, "components": 2, "joint": True, "head_layers": 2},
         round_trip=1e-3,
+    ),
+    "lattice-quartered": FlowCase(
+        "lattice", (16, 16), {"width": 4, "blocks": 1, "components": 2, "quartered": 2}, round_trip=1e-3
     ),
     "nice-zca": FlowCase("nice", (4, 4), {"hidden": [16], "whitening": "zca"}),
     "nice-approximate": FlowCase("nice", (4, 4), {"hidden": [16], "whitening": "approximate"}),

@@ -13,6 +13,7 @@ import flows
 from flows import LatticeLevel, inpainting, noise
 from flows.architectures.lattice_flow import LatticeFlow
 from flows.nets.lattice_net import CellNet
+from flows.transforms.lattice_cells import CELL, groups_by_level
 from tests.flows.cases import disturb
 
 SMALL: dict[str, Any] = {"width": 6, "blocks": 1, "components": 3}
@@ -59,6 +60,15 @@ def test_colours_of_a_joint_pass_depend_on_the_colours_before_only(head_layers: 
         other[0, 3, 0, colour] = 1 - x[0, 3, 0, colour]  # a pixel of the last lattice
         moved = (flow.in_item_layout(flow.encode(other)[0]) != z)[0].any(dim=(0, 1))
         assert moved.tolist() == [colour <= later for later in range(3)]
+
+
+def test_divisions_of_the_first_lattice_draw_its_first_pixels_one_by_one() -> None:
+    for quartered, sizes in ((1, [16] * 4), (2, [4] * 4 + [16] * 3), (3, [1] * 4 + [4] * 3 + [16] * 3)):
+        groups = next(groups_by_level((CELL**2, 8, 8), quartered))
+        assert groups.flatten(1).sum(dim=1).tolist() == sizes
+        assert groups.sum(dim=0).equal(next(groups_by_level((CELL**2, 8, 8))).sum(dim=0)), "each pixel is in one group"
+    with pytest.raises(flows.ArchitectureError, match="quartered: 3 divisions need sides of at least 32 pixels"):
+        flows.lattice((32, 28), **SMALL, quartered=3)
 
 
 def test_layers_of_heads_need_a_joint_flow() -> None:
