@@ -30,7 +30,7 @@ from flows.architectures.lattice_flow import LatticeFlow
 from flows.errors import ArchitectureError
 from flows.flow import Flow
 from flows.priors import StandardLogistic
-from flows.transforms.lattice_cells import CELL, Cells, masks_by_level
+from flows.transforms.lattice_cells import CELL, Cells, least_side, masks_by_level
 from flows.transforms.lattice_level import LatticeLevel
 from flows.transforms.preprocessing import Dequantise, Flatten
 from flows.transforms.transform import Transform
@@ -79,9 +79,10 @@ def lattice(
     if head_layers > 1 and not joint:
         raise ArchitectureError("head_layers: only a joint lattice flow has heads; set joint, or leave it at 1")
     cells = Cells(item_shape)
-    if quartered > 1 and 2**quartered > min(cells.shape[1:]):
+    if quartered > 1 and min(item_shape[:2]) < least_side(quartered):
         raise ArchitectureError(
-            f"quartered: {quartered} divisions need sides of at least {CELL * 2**quartered} pixels, got {item_shape}"
+            f"quartered: {quartered} divisions need sides of at least {least_side(quartered)} pixels, got "
+            f"{tuple(item_shape)}"
         )
     levels: list[Transform] = []
     for known, groups in masks_by_level(cells.shape, quartered):

@@ -12,7 +12,7 @@ from flows.errors import ShapeMismatch
 from flows.flow import Flow
 from flows.inpainting.sharp_modes import SharpModes
 from flows.priors import StandardLogistic
-from flows.transforms.lattice_cells import CELL, Cells, masks_by_level
+from flows.transforms.lattice_cells import CELL, Cells, least_side, masks_by_level
 from flows.transforms.lattice_level import LatticeLevel
 from flows.transforms.preprocessing import Dequantise, Flatten
 
@@ -95,9 +95,9 @@ class LatticeFlow(Flow, SharpModes):
     def on_sides(self, height: int, width: int) -> LatticeFlow:
         """This flow for pictures of another size, with the same nets. Only of a flow that works ``anywhere``.
 
-        Both sides must be multiples of 4, and at least 8; twice that for each further one of ``quartered``.
+        Both sides must be multiples of 4, and at least 8, or 12 and 20 with ``quartered`` 2 and 3.
         """
-        least = CELL * 2**self.quartered
+        least = least_side(self.quartered)
         if height % CELL or width % CELL or min(height, width) < least:
             raise ShapeMismatch(f"sides must be multiples of {CELL} from {least} on, got {height}x{width}")
         shape = (height, width, *self.item_shape[2:])

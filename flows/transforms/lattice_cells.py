@@ -80,6 +80,11 @@ def groups_by_level(shape: Sequence[int], quartered: int = 1) -> Iterator[Tensor
             yield torch.stack(groups)
 
 
+def least_side(quartered: int) -> int:
+    """The shorter side in pixels with which no group of the first lattice is empty."""
+    return CELL * (2 ** (quartered - 1) + 1)
+
+
 def masks_by_level(shape: Sequence[int], quartered: int = 1) -> Iterator[tuple[Tensor, Tensor]]:
     """For each level in order, the entries (C, H, W) of the levels before, and the masks (G, C, H, W) of its groups."""
     known = torch.zeros(tuple(shape), dtype=torch.bool, device="cpu")

@@ -40,7 +40,13 @@ NICE = Preset(
     model="cifar10-nice",
     data=CIFAR10,
     architecture="nice",
-    arguments={"couplings": 4, "hidden": [2000] * 4, "prior": "logistic", "activation": "relu", "whitening": "zca"},
+    arguments={
+        "couplings": 4,
+        "hidden": [2000] * 4,
+        "prior": "logistic",
+        "activation": "relu",
+        "whitening": "robust-zca",
+    },
     initial_items=50_000,  # all there are
     epochs=100,
     batch_size=500,

@@ -47,8 +47,9 @@ def run(
     ranks.check(preset.batch_size)
     if preset.minutes is not None and ranks.count > 1:
         raise TrainerError("a budget of minutes is for one rank; several ranks train a number of --epochs")
-    state = fresh_state(preset, splits, settings.seed, ranks.device)
-    if settings.resume and (settings.run_dir / FILE).exists():
+    resumes = settings.resume and (settings.run_dir / FILE).exists()
+    state = fresh_state(preset, splits, settings.seed, ranks.device, initialise=not resumes)
+    if resumes:
         state.restore(settings.run_dir, experiment)
         reached = f"epoch {state.progress.epoch}, step {state.progress.step}"
         console.print(f"resuming {settings.run_dir} after {reached}", markup=False)

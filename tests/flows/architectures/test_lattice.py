@@ -13,7 +13,7 @@ import flows
 from flows import LatticeLevel, inpainting, noise
 from flows.architectures.lattice_flow import LatticeFlow
 from flows.nets.lattice_net import CellNet
-from flows.transforms.lattice_cells import CELL, groups_by_level
+from flows.transforms.lattice_cells import CELL, groups_by_level, least_side
 from tests.flows.cases import disturb
 
 SMALL: dict[str, Any] = {"width": 6, "blocks": 1, "components": 3}
@@ -67,8 +67,12 @@ def test_divisions_of_the_first_lattice_draw_its_first_pixels_one_by_one() -> No
         groups = next(groups_by_level((CELL**2, 8, 8), quartered))
         assert groups.flatten(1).sum(dim=1).tolist() == sizes
         assert groups.sum(dim=0).equal(next(groups_by_level((CELL**2, 8, 8))).sum(dim=0)), "each pixel is in one group"
-    with pytest.raises(flows.ArchitectureError, match="quartered: 3 divisions need sides of at least 32 pixels"):
-        flows.lattice((32, 28), **SMALL, quartered=3)
+    with pytest.raises(flows.ArchitectureError, match="quartered: 3 divisions need sides of at least 20 pixels"):
+        flows.lattice((28, 16), **SMALL, quartered=3)
+    for quartered, side in ((1, 8), (2, 12), (3, 20)):
+        cells = side // CELL
+        assert least_side(quartered) == side
+        assert len(next(groups_by_level((CELL**2, cells, cells), quartered))) == 1 + 3 * quartered
 
 
 def test_layers_of_heads_need_a_joint_flow() -> None:
