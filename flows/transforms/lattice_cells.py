@@ -82,7 +82,7 @@ def groups_by_level(shape: Sequence[int], quartered: int = 1) -> Iterator[Tensor
 
 def least_side(quartered: int) -> int:
     """The shorter side in pixels with which no group of the first lattice is empty."""
-    return CELL * (2 ** (quartered - 1) + 1)
+    return CELL * ((1 << (quartered - 1)) + 1)
 
 
 def masks_by_level(shape: Sequence[int], quartered: int = 1) -> Iterator[tuple[Tensor, Tensor]]:
