@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from enum import Enum
@@ -56,6 +56,8 @@ class Service:
         self.bodies = BytesInFlight(settings.max_bytes_in_flight)
         self.tracing = Tracing.from_environment()
         """Makes spans, where OpenTelemetry is configured."""
+        self.gathered: Callable[[bytes], Awaitable[bytes]] | None = None
+        """Puts the metrics of the other replicas beside this one's, where there are several."""
         self.draining = False
         """Whether the service says "not ready" and goes on answering."""
         self._light = ThreadPoolExecutor(settings.decoders, "sluice-decode")

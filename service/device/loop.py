@@ -21,6 +21,7 @@ from service.device.drift import DriftWatch
 from service.device.drift_files import DriftFile
 from service.device.drift_metrics import DriftMetrics
 from service.device.graphs import Graphs
+from service.device.live_statistics import LiveStatistics
 from service.device.loading import Entry
 from service.device.replies import Outbox
 from service.device.requests import Requests
@@ -65,7 +66,12 @@ class DeviceLoop:
         watching = models is None
         file = DriftFile(settings.drift_dir, name) if watching and settings.drift_dir is not None else None
         self.drift = DriftWatch(file, watching=watching)
-        self.requests = Requests(settings, self.models.registry, self.scheduler, self.account, self.outbox, self.drift)
+        self.live: LiveStatistics | None = None
+        if watching and settings.drift_dir is not None and settings.live_models:
+            self.live = LiveStatistics(settings.drift_dir, name, settings.live_models)
+        self.requests = Requests(
+            settings, self.models.registry, self.scheduler, self.account, self.outbox, self.drift, self.live
+        )
         self._claims = Claims()
         self._trimmer, self._heard = Trimmer(), 0
         self._thunks: deque[Callable[[], None]] = deque()
@@ -93,6 +99,8 @@ class DeviceLoop:
             self.outbox.flush(port)
             port.close()
             self.drift.save()
+            if self.live is not None:
+                self.live.save()
 
     def stop(self) -> None:
         """End the loop after the tick that it is in. Any thread may call it; wake the port afterwards."""
@@ -127,6 +135,8 @@ class DeviceLoop:
         self.requests.tell_progress()
         self.outbox.flush(port)
         self.drift.work(idle=not self.scheduler)
+        if self.live is not None:
+            self.live.work()
 
     def _conclude(self, wave: Wave) -> None:
         """Answer the requests of a wave. What cannot be answered fails alone, and the loop goes on."""
