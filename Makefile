@@ -24,12 +24,20 @@ test: install lint
 
 # The long form of the tests that try to break the service, see docs/reliability.md. Wants a quiet machine. What it
 # counts goes to build/reliability.json, from where reliability-figures puts it into the page. SHARE=0.1 does a tenth.
+# Proofs in which no time is measured run two at once, and then the others, each alone. Both parts run to their end.
+TOGETHER := $(addprefix tests/reliability/,fuzz test_training_killed.py test_publishing.py test_neighbours.py \
+  test_checkpoints.py test_schemas.py)
+PROVE = SLUICE_RELIABILITY=1 SLUICE_RELIABILITY_FIGURES=build/reliability.json SLUICE_RELIABILITY_SHARE=$(or $(SHARE),1) \
+  OMP_NUM_THREADS=1 $(BIN)/python -m pytest -o timeout=900 -rs --durations 10
+
 .PHONY: test-reliability reliability-figures fuzz
 test-reliability: install
 	-$(BIN)/python -m pip install --quiet --disable-pip-version-check 'atheris>=3'  # without it nothing is fuzzed
 	rm -f build/reliability.json
-	SLUICE_RELIABILITY=1 SLUICE_RELIABILITY_FIGURES=build/reliability.json SLUICE_RELIABILITY_SHARE=$(or $(SHARE),1) \
-		OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/reliability -o timeout=900 -rs --durations 10
+	failed=0; \
+	$(PROVE) --numprocesses 2 --dist loadfile $(TOGETHER) || failed=1; \
+	$(PROVE) tests/reliability $(TOGETHER:%=--ignore=%) || failed=1; \
+	exit $$failed
 
 reliability-figures: install
 	$(BIN)/python -m tests.reliability.figures --into docs/reliability.md
