@@ -23,7 +23,7 @@ from trainer.run.ranks import Ranks
 from trainer.run.resuming import launch, resumed
 from trainer.run.sample_picture import sample_picture
 from trainer.run.settings import RunSettings
-from trainer.run.state import TrainingState
+from trainer.run.state import FILE, TrainingState
 
 
 def run(
