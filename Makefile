@@ -160,6 +160,18 @@ lock-hashes:
 	$(VENV)-lock/bin/python docker/lock_hashes.py $(VENV)-lock/bin/uv
 	rm -rf $(VENV)-lock
 
+# Digests of the images of others, asked of their registries: Prometheus, Grafana, the base. Tags stay.
+.PHONY: lock-images
+lock-images:
+	$(PYTHON) docker/lock_images.py
+
+# Known weaknesses of the packages of all locks. Ends with "Error 3" where not every package could be looked up.
+.PHONY: audit
+audit:
+	rm -rf $(VENV)-audit && $(PYTHON) -m venv $(VENV)-audit
+	$(VENV)-audit/bin/pip install --quiet --disable-pip-version-check pip-audit
+	$(PYTHON) docker/audit.py $(VENV)-audit/bin/pip-audit requirements.lock requirements-dev.lock docker/torch.lock
+
 # What Sluice runs on: a bill of materials (CycloneDX) in build/, and the licence of each package.
 .PHONY: sbom
 sbom: install
@@ -168,7 +180,7 @@ sbom: install
 	$(BIN)/python docker/sbom.py requirements.lock --licences
 
 clean:
-	rm -rf $(VENV) $(VENV)-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* build *.egg-info client/build client/*.egg-info
+	rm -rf $(VENV) $(VENV)-lock $(VENV)-audit .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* build *.egg-info client/build client/*.egg-info
 
 # An engine is brought up for the while where there is none and tests/containers/with-engine.sh can.
 .PHONY: lint-containers test-containers
