@@ -66,7 +66,8 @@ lint: install
 .PHONY: bench-bulk bench-scaling
 bench-bulk: install
 	$(BIN)/python -m bench.bulk --into docs/bulk.md
-	$(BIN)/python -m bench.bulk_ray --into docs/ray.md
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'ray[data]>=2.44'
+	$(BIN)/python -m bench.bulk_ray --into docs/bulk.md
 
 bench-scaling: install
 	$(BIN)/python -m bench.scaling measure

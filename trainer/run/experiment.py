@@ -23,7 +23,7 @@ from trainer.run.ranks import Ranks
 from trainer.run.resuming import launch, resumed
 from trainer.run.sample_picture import sample_picture
 from trainer.run.settings import RunSettings
-from trainer.run.state import TrainingState
+from trainer.run.state import FILE, TrainingState
 
 
 def run(
@@ -48,16 +48,11 @@ def run(
     ranks.check(preset.batch_size)
     if preset.minutes is not None and ranks.count > 1:
         raise TrainerError("a budget of minutes is for one rank; several ranks train a number of --epochs")
-<<<<<<< HEAD
-    state = fresh_state(preset, splits, settings.seed, ranks.device)
     directory = settings.run_dir
-    if resumed(state, experiment, directory, settings.resume, ranks):
-=======
-    resumes = settings.resume and (settings.run_dir / FILE).exists()
+    # One rank reads the file that lies here; several may find none where the leading rank does, or an older one.
+    resumes = settings.resume and ranks.count == 1 and (directory.path / FILE).exists()
     state = fresh_state(preset, splits, settings.seed, ranks.device, initialise=not resumes)
-    if resumes:
-        state.restore(settings.run_dir, experiment)
->>>>>>> cifar
+    if resumed(state, experiment, directory, settings.resume, ranks):
         reached = f"epoch {state.progress.epoch}, step {state.progress.step}"
         console.print(f"resuming {directory} after {reached}", markup=False)
 
