@@ -60,7 +60,7 @@ def test_replicas_follow_the_waiting_work_and_the_requests_under_way() -> None:
     def wanted(seconds: dict[str, float], requests: float) -> float:
         config = SimpleNamespace(target_ongoing_requests=10)
         told = SimpleNamespace(aggregated_metrics={WAITING: seconds}, total_num_requests=requests, config=config)
-        return QueueLength(seconds=2.0)(told)[0]  # type: ignore[arg-type]
+        return QueueLength(seconds=2.0)(told)[0]
 
     assert wanted({}, 0) == 1
     assert wanted({"a": 5.0, "b": 3.0}, 0) == 4
