@@ -19,6 +19,9 @@ serve: install
 # Two workers, each with one thread for an operation: threads of two workers that spin for each other on two cores make
 # the suite several times slower. The tests of a file stay together: some share a service, which takes seconds to start.
 # COVERAGE=1 ends it with the coverage, whose floor is in pyproject.toml: following every line costs a quarter more time.
+# Bytecode is written even where the environment forbids it, as images with Python do: without it each worker prepares
+# every test file again, and each process that a test starts compiles all of Sluice.
+test test-reliability test-scale: export PYTHONDONTWRITEBYTECODE =
 test: install lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(if $(COVERAGE),--cov --cov-report term)
 
