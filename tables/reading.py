@@ -51,7 +51,7 @@ class File(Protocol):
     def read_bytes(self) -> bytes: ...
 
 
-class NotPlainNumbers(Exception):  # noqa: N818 (no fault of the file: its cells are then read as text)
+class NotPlainNumbers(Exception):
     """A cell of a column that was to be read as numbers is none."""
 
 
