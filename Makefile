@@ -19,6 +19,9 @@ serve: install
 # Two workers, each with one thread for an operation: threads of two workers that spin for each other on two cores make
 # the suite several times slower. The tests of a file stay together: some share a service, which takes seconds to start.
 # COVERAGE=1 ends it with the coverage, whose floor is in pyproject.toml: following every line costs a quarter more time.
+# Bytecode is written even where the environment forbids it, as images with Python do: without it each worker prepares
+# every test file again, and each process that a test starts compiles all of Sluice.
+test test-reliability test-scale: export PYTHONDONTWRITEBYTECODE =
 test: install lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(if $(COVERAGE),--cov --cov-report term)
 
@@ -52,9 +55,9 @@ fuzz: install
 .PHONY: test-scale
 test-scale: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'ray[data,serve]>=2.60,<3'
-	SLUICE_SCALE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/scale tests/service/ray_serve tests/service/offline/bulk tests/model_store/remote \
-	  tests/service/test_object_store.py tests/docker/test_kubernetes.py tests/bench/scaling tests/trainer/run/test_ranks.py \
-	  tests/trainer/run/test_run_directory.py -o timeout=900 -rs --durations 20
+	SLUICE_SCALE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/scale tests/service/ray_serve tests/service/offline/bulk \
+	  tests/model_store/remote tests/service/test_object_store.py tests/docker/test_kubernetes.py tests/bench/scaling \
+	  tests/trainer/run/test_ranks.py tests/trainer/run/test_run_directory.py -o timeout=900 -rs --durations 20
 
 lint: install
 	$(BIN)/ruff check .
@@ -62,8 +65,12 @@ lint: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Bulk runs beside a bare loop, and the simulation beside a replica on this machine. Wants a quiet machine.
-.PHONY: bench-bulk bench-scaling
+# Bulk runs beside a bare loop, Ray's proxy beside `sluice serve`, and the simulation beside a replica on this machine. Wants a quiet machine.
+.PHONY: bench-bulk bench-ray-serve bench-scaling
+bench-ray-serve: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'ray[data,serve]>=2.60,<3'
+	$(BIN)/python -m bench.ray_serve --into docs/ray.md
+
 bench-bulk: install
 	$(BIN)/python -m bench.bulk --into docs/bulk.md
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'ray[data]>=2.44'

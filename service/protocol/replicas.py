@@ -20,7 +20,7 @@ from service.protocol.client import RESTART_RETRY_AFTER, Stream
 from service.protocol.devices import Devices
 from service.protocol.errors import Problem, Unavailable, Unknown, problem_of
 from service.protocol.fleet import agreed, no_such_task
-from service.protocol.model_info import Catalogue
+from service.protocol.model_info import Catalogue, ModelInfo
 from service.protocol.queue import Queue
 from service.protocol.relay import Frames, Packing, numbered
 
@@ -256,7 +256,7 @@ class ReplicaDevices:
 
         ``theirs`` is what ``Relay.serves`` says of each sibling. A name that none of them knows was unloaded before
         this replica began, and is unloaded here. A name that serves here in another version has changed in the store
-        since a sibling looked, which then loads it.
+        since a sibling looked, which then loads it. Raises the Problem of one that cannot, or SiblingGone.
         """
         catalogues = {name: self._packing.answer_of(frames) for name, frames in theirs.items()}
         known = {name: told for name, told in catalogues.items() if isinstance(told, m.Models) and not told.starting}
@@ -270,11 +270,17 @@ class ReplicaDevices:
                 logger.info("%s is unloaded, since no other replica serves it", model.name)
                 await self._own.ask(lambda number, name=model.name: m.Unload(number, name))  # type: ignore[misc]
                 continue
-            for sibling, told in known.items():
-                same = next((each for each in told.models if each.name == model.name), None)
-                if same is None or (same.version, same.aliases) != (model.version, model.aliases):
-                    logger.info("the replica %s loads %s", sibling, model.reference)
-                    await self._answer_of(sibling, m.Load(0, model.name))
+            behind = [sibling for sibling, told in known.items() if not _serves_alike(told, model)]
+            if behind:  # or this replica is: the store may have changed while it looked
+                await self._own.ask(lambda number, name=model.name: m.Load(number, name))  # type: ignore[misc]
+            for sibling in behind:
+                logger.info("the replica %s loads %s", sibling, model.name)
+                await self._answer_of(sibling, m.Load(0, model.name))
+
+
+def _serves_alike(told: m.Models, model: ModelInfo) -> bool:
+    same = next((each for each in told.models if each.name == model.name), None)
+    return same is not None and (same.version, same.aliases) == (model.version, model.aliases)
 
 
 def _answer_or_raise(answer: m.Down) -> Any:

@@ -7,6 +7,7 @@ that asks itself, and where another replica is meant.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 
@@ -17,12 +18,15 @@ from service.api.app import create_app
 from service.api.routes.health import exposition_of
 from service.api.service import Service
 from service.own_devices import OwnDevices
+from service.protocol.errors import Problem
 from service.protocol.exposition import merged
 from service.protocol.relay import Frames, Relay
-from service.protocol.replicas import ReplicaDevices
+from service.protocol.replicas import ReplicaDevices, SiblingGone
 from service.ray_serve.scaling import WAITING
 from service.ray_serve.siblings import RaySiblings
 from service.settings import Settings
+
+logger = logging.getLogger("sluice")
 
 _METRICS_PATIENCE = 8.0
 """Seconds that the siblings may take to tell their metrics; Prometheus gives up after 10."""
@@ -55,7 +59,10 @@ class Replica:
                 await client.until(lambda client: client.failed or (client.alive and not client.catalogue.starting))
             if self._own.failed:
                 raise RuntimeError("the device processes have died; the log of the replica says why")
-            await devices.agree(await self._siblings.serving(self._configured))
+            try:
+                await devices.agree(await self._siblings.serving(self._configured))
+            except (Problem, SiblingGone) as problem:  # no reason not to serve
+                logger.warning("the replicas do not serve the same models: %s", problem)
 
         return UnderRay(application, join)
 

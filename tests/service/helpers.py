@@ -164,17 +164,22 @@ class Running:
 
 
 class RunningElsewhere(Running):
-    """A service at a URL. A test that looks into the processes of a service is skipped when it does."""
+    """A service at a URL. A test that looks into the process of a service is skipped when it does."""
 
-    def __init__(self, http: httpx.AsyncClient) -> None:
-        self.http = http
+    looked_for: str | None = None
+    """What the present test looked for in the process."""
+
+    def __init__(self, http: httpx.AsyncClient, store: Path | str) -> None:
+        self.http, self._store = http, store
 
     def __getattr__(self, name: str) -> Any:
+        RunningElsewhere.looked_for = name
         pytest.skip(f"looks into the process of the service: {name}")
 
     @property
     def service(self) -> Service:
-        pytest.skip("looks into the process of the service: service")
+        service: Service = self.__getattr__("service")
+        return service
 
     @property
     def waiting(self) -> int:
@@ -186,7 +191,9 @@ class RunningElsewhere(Running):
         return self._settled("sluice_queue_jobs")
 
     def model(self, name: str) -> LoadedModel:
-        pytest.skip(f"looks into the process of the service: the model {name}")
+        """The version of a name that the store serves now, loaded here."""
+        store = Store(Path(self._store))
+        return store.load(*store.resolve(name))
 
     def _settled(self, name: str) -> int:
         end = time.monotonic() + 1.0
@@ -220,7 +227,7 @@ async def running(store: Path | str, *, loaded: bool = True, **settings: Any) ->
     chosen = Settings(store=store, device="cpu", **settings)
     if elsewhere is not None:
         async with elsewhere(chosen) as url, httpx.AsyncClient(base_url=url, timeout=60) as http:
-            yield RunningElsewhere(http)
+            yield RunningElsewhere(http, store)
         return
     loop, device = in_process(chosen)
     app = create_app(chosen, device)
