@@ -23,7 +23,7 @@ from trainer.run.ranks import Ranks
 from trainer.run.resuming import launch, resumed
 from trainer.run.sample_picture import sample_picture
 from trainer.run.settings import RunSettings
-from trainer.run.state import TrainingState
+from trainer.run.state import FILE, TrainingState
 
 
 def run(
@@ -43,11 +43,15 @@ def run(
         "limit": settings.limit,
         "precision": settings.computing.precision,
     }
+    if preset.decay_share is not None:  # such a run may be resumed with another length
+        del experiment["epochs"], experiment["minutes"]
     ranks.check(preset.batch_size)
     if preset.minutes is not None and ranks.count > 1:
         raise TrainerError("a budget of minutes is for one rank; several ranks train a number of --epochs")
-    state = fresh_state(preset, splits, settings.seed, ranks.device)
     directory = settings.run_dir
+    # One rank reads the file that lies here; several may find none where the leading rank does, or an older one.
+    resumes = settings.resume and ranks.count == 1 and (directory.path / FILE).exists()
+    state = fresh_state(preset, splits, settings.seed, ranks.device, initialise=not resumes)
     if resumed(state, experiment, directory, settings.resume, ranks):
         reached = f"epoch {state.progress.epoch}, step {state.progress.step}"
         console.print(f"resuming {directory} after {reached}", markup=False)

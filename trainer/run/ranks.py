@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from flows import Flow
 from trainer.errors import TrainerError
 
 
@@ -29,7 +28,7 @@ class Ranks:
         """Whether this is the rank that writes files and talks to the user."""
         return self.rank == 0
 
-    def wrap(self, flow: Flow) -> nn.Module:
+    def wrap(self, flow: nn.Module) -> nn.Module:
         """The module to call in a training step, whose gradients are averaged over all ranks."""
         if self.count == 1:
             return flow

@@ -143,7 +143,10 @@ class TrainingState:
             saved, progress = json.loads(header["experiment"]), json.loads(header["progress"])
         except (OSError, SafetensorError, KeyError, ValueError) as error:
             raise RunStateError(f"{path}: not the state of a run: {error}") from error
-        differing = [key for key in experiment if saved.get(key) != json.loads(json.dumps(experiment[key]))]
+        # A field that did not exist when the state was saved had its default, which is None or false.
+        differing = [
+            key for key in experiment if (saved.get(key) or None) != (json.loads(json.dumps(experiment[key])) or None)
+        ]
         if differing:
             raise RunStateError(
                 f"{path}: from another experiment ({', '.join(differing)} differ); --fresh starts from the beginning"
