@@ -1,4 +1,4 @@
-"""How long reading and training take by the number of rows, into docs/tables.md: the second half of ``make bench-tables``.
+"""How long reading and training take by the number of rows, into docs/tables.md: the second half of its figures.
 
     .venv/bin/python -m bench.tables.large [--rows N ...] [--reading N] [--minutes M] [--results FOLDER] [--into PAGE]
 
@@ -116,9 +116,10 @@ def report(lines: Sequence[dict[str, Any]]) -> Iterator[str]:
     yield "|---:|---|---:|---:|---:|---:|"
     for line in sorted((line for line in lines if line["kind"] == "train"), key=lambda line: line["rows"]):
         budget = f"{line['minutes']:g} minutes" if line["minutes"] else ""
+        measured = f"{line['log_likelihood']:.3f} ± {line['standard_error']:.3f}"
         yield (
-            f"| {line['rows']:,} | {budget} | {line['seconds']:.1f} | {line['wall']:.1f} | {line['log_likelihood']:.3f} "
-            f"± {line['standard_error']:.3f} | {TRUE_DENSITY:.3f} |"
+            f"| {line['rows']:,} | {budget} | {line['seconds']:.1f} | {line['wall']:.1f} "
+            f"| {measured} | {TRUE_DENSITY:.3f} |"
         )
 
 
