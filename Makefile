@@ -19,17 +19,28 @@ serve: install
 # Two workers, each with one thread for an operation: threads of two workers that spin for each other on two cores make
 # the suite several times slower. The tests of a file stay together: some share a service, which takes seconds to start.
 # COVERAGE=1 ends it with the coverage, whose floor is in pyproject.toml: following every line costs a quarter more time.
+# Bytecode is written even where the environment forbids it, as images with Python do: without it each worker prepares
+# every test file again, and each process that a test starts compiles all of Sluice.
+test test-reliability test-scale: export PYTHONDONTWRITEBYTECODE =
 test: install lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(if $(COVERAGE),--cov --cov-report term)
 
 # The long form of the tests that try to break the service, see docs/reliability.md. Wants a quiet machine. What it
 # counts goes to build/reliability.json, from where reliability-figures puts it into the page. SHARE=0.1 does a tenth.
+# Proofs in which no time is measured run two at once, and then the others, each alone. Both parts run to their end.
+TOGETHER := $(addprefix tests/reliability/,fuzz test_training_killed.py test_publishing.py test_neighbours.py \
+  test_checkpoints.py test_schemas.py)
+PROVE = SLUICE_RELIABILITY=1 SLUICE_RELIABILITY_FIGURES=build/reliability.json SLUICE_RELIABILITY_SHARE=$(or $(SHARE),1) \
+  OMP_NUM_THREADS=1 $(BIN)/python -m pytest -o timeout=900 -rs --durations 10
+
 .PHONY: test-reliability reliability-figures fuzz
 test-reliability: install
 	-$(BIN)/python -m pip install --quiet --disable-pip-version-check 'atheris>=3'  # without it nothing is fuzzed
 	rm -f build/reliability.json
-	SLUICE_RELIABILITY=1 SLUICE_RELIABILITY_FIGURES=build/reliability.json SLUICE_RELIABILITY_SHARE=$(or $(SHARE),1) \
-		OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/reliability -o timeout=900 -rs --durations 10
+	failed=0; \
+	$(PROVE) --numprocesses 2 --dist loadfile $(TOGETHER) || failed=1; \
+	$(PROVE) tests/reliability $(TOGETHER:%=--ignore=%) || failed=1; \
+	exit $$failed
 
 reliability-figures: install
 	$(BIN)/python -m tests.reliability.figures --into docs/reliability.md
@@ -43,9 +54,10 @@ fuzz: install
 # What goes beyond one machine, in its long form: bulk runs that are killed, Ray, an S3 server, manifests, the simulation.
 .PHONY: test-scale
 test-scale: install
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'ray[data]>=2.44'
-	SLUICE_SCALE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/scale tests/service/offline/bulk tests/model_store/remote \
-	  tests/service/test_object_store.py tests/docker/test_kubernetes.py tests/bench/scaling -o timeout=900 -rs --durations 10
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'ray[data,serve]>=2.60,<3'
+	SLUICE_SCALE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/scale tests/service/ray_serve tests/service/offline/bulk tests/model_store/remote \
+	  tests/service/test_object_store.py tests/docker/test_kubernetes.py tests/bench/scaling tests/trainer/run/test_ranks.py \
+	  tests/trainer/run/test_run_directory.py -o timeout=900 -rs --durations 20
 
 lint: install
 	$(BIN)/ruff check .
@@ -53,10 +65,16 @@ lint: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Bulk runs beside a bare loop, and the simulation beside a replica on this machine. Wants a quiet machine.
-.PHONY: bench-bulk bench-scaling
+# Bulk runs beside a bare loop, Ray's proxy beside `sluice serve`, the simulation beside a replica. Want a quiet machine.
+.PHONY: bench-bulk bench-ray-serve bench-scaling
+bench-ray-serve: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'ray[data,serve]>=2.60,<3'
+	$(BIN)/python -m bench.ray_serve --into docs/ray.md
+
 bench-bulk: install
 	$(BIN)/python -m bench.bulk --into docs/bulk.md
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'ray[data]>=2.44'
+	$(BIN)/python -m bench.bulk_ray --into docs/bulk.md
 
 bench-scaling: install
 	$(BIN)/python -m bench.scaling measure
@@ -157,6 +175,18 @@ lock-hashes:
 	$(VENV)-lock/bin/python docker/lock_hashes.py $(VENV)-lock/bin/uv
 	rm -rf $(VENV)-lock
 
+# Digests of the images of others, asked of their registries: Prometheus, Grafana, the base. Tags stay.
+.PHONY: lock-images
+lock-images:
+	$(PYTHON) docker/lock_images.py
+
+# Known weaknesses of the packages of all locks. Ends with "Error 3" where not every package could be looked up.
+.PHONY: audit
+audit:
+	rm -rf $(VENV)-audit && $(PYTHON) -m venv $(VENV)-audit
+	$(VENV)-audit/bin/pip install --quiet --disable-pip-version-check pip-audit
+	$(PYTHON) docker/audit.py $(VENV)-audit/bin/pip-audit requirements.lock requirements-dev.lock docker/torch.lock
+
 # What Sluice runs on: a bill of materials (CycloneDX) in build/, and the licence of each package.
 .PHONY: sbom
 sbom: install
@@ -165,7 +195,7 @@ sbom: install
 	$(BIN)/python docker/sbom.py requirements.lock --licences
 
 clean:
-	rm -rf $(VENV) $(VENV)-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* build *.egg-info client/build client/*.egg-info
+	rm -rf $(VENV) $(VENV)-lock $(VENV)-audit .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* build *.egg-info client/build client/*.egg-info
 
 # An engine is brought up for the while where there is none and tests/containers/with-engine.sh can.
 .PHONY: lint-containers test-containers

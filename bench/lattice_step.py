@@ -1,11 +1,11 @@
 """What a training step of a colour lattice flow costs, with a pass of a net for each colour and with one for all.
 
-    python -m bench.lattice_step [--preset cifar10] [--rounds 10] [--batch-size 16] [--threads 1] [--device cpu]
+    python -m bench.lattice_step [--preset cifar10] [--width W] [--rounds 10] [--batch-size 16] [--threads 1]
 
-Both flows have the preset's width, blocks and components, and do the whole step of a run: forward, backward, clipping,
-optimiser, moving average. Steps take turns, each round begun by the other, so that what else the machine does hits both
-alike; the table gives medians. With one thread of a CPU it counts the thread's own time, which leaves out
-interruptions. Prints Markdown.
+Both flows have the preset's width, blocks and components, and all else as by default. They do the whole step of a run:
+forward, backward, clipping, optimiser, moving average. Steps take turns, each round begun by the other, so that what
+else the machine does hits both alike; the table gives medians. With one thread of a CPU it counts the thread's own
+time, which leaves out interruptions. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -29,9 +29,13 @@ from trainer.run.step import TrainingStep
 SHAPE = (32, 32, 3)
 
 
-def step_of(name: str, joint: bool, batch_size: int, device: torch.device, graph: bool) -> TrainingStep:
+def step_of(
+    name: str, width: int | None, joint: bool, batch_size: int, device: torch.device, graph: bool
+) -> TrainingStep:
     preset = PRESETS[name]
-    preset = replace(preset, batch_size=batch_size, arguments={**preset.arguments, "joint": joint})
+    own = {key: preset.arguments[key] for key in ("width", "blocks", "components")}
+    arguments = {**own, "width": width or own["width"], "joint": joint}
+    preset = replace(preset, batch_size=batch_size, arguments=arguments)
     items = torch.randint(0, 256, (2 * batch_size, *SHAPE), generator=torch.Generator().manual_seed(0)).byte()
     splits = Splits(items, items[:1], items[:1])
     state = fresh_state(preset, splits, 0, device)
@@ -56,6 +60,7 @@ def seconds_of(step: TrainingStep, number: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--preset", default="cifar10")
+    parser.add_argument("--width", type=int, help="channels of the nets, instead of the preset's")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--threads", type=int, default=1)
@@ -66,7 +71,7 @@ def main() -> None:
     device = torch.device(options.device)
 
     steps = {
-        kind: step_of(options.preset, joint, options.batch_size, device, not options.no_graph)
+        kind: step_of(options.preset, options.width, joint, options.batch_size, device, not options.no_graph)
         for kind, joint in (("a pass for each colour", False), ("one pass for all", True))
     }
     taken: dict[str, list[float]] = {kind: [] for kind in steps}

@@ -48,6 +48,7 @@ from trainer.pictures.trial import tried
 from trainer.presets.pictures import PICTURES
 from trainer.report.detection import detection
 from trainer.run.device import choose_precision
+from trainer.run.run_directory import RunDirectory
 from trainer.run.settings import Computing
 
 PART = "part"
@@ -146,9 +147,10 @@ def _trained(
         stop_requested=lambda: False,
     )
     with torch.inference_mode(False), torch.enable_grad():
-        augmentation = tried(run, plan, items, folds, seconds=None, seed=0, run_dir=run_dir, flip=None, turn=None)
+        directory = RunDirectory(run_dir)
+        augmentation = tried(run, plan, items, folds, seconds=None, seed=0, run_dir=directory, flip=None, turn=None)
         plan = replace(plan, augmentation=augmentation)
-        flows = train_folds(run, plan, items, folds, seconds=None, seed=0, run_dir=run_dir)
+        flows = train_folds(run, plan, items, folds, seconds=None, seed=0, run_dir=directory)
     for each in flows:
         round_weights(each.flow, preset.weights_dtype)
     calibration, calm = calibrated(plan, flows, items, folds, 0, run.say)

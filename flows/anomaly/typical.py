@@ -199,4 +199,5 @@ def _whitening(averages: Tensor) -> Tensor:
     """Averages (F, N) -> a factor (F, F): its transpose times their deviations has unit covariance."""
     covariance = torch.cov(averages.double()).reshape(len(averages), len(averages))
     covariance = covariance + torch.diag(_RIDGE * covariance.diagonal() + _LEAST)
-    return torch.linalg.cholesky(torch.linalg.inv(covariance)).float()
+    factor: Tensor = torch.linalg.cholesky(torch.linalg.inv(covariance))
+    return factor.float()

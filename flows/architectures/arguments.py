@@ -56,6 +56,8 @@ class Count(Argument):
 
     default: int
     most: int = MOST_LAYERS
+    nests: bool = True
+    """Whether the value multiplies the number of layers."""
 
     @property
     def expected(self) -> str:
@@ -65,7 +67,7 @@ class Count(Argument):
         return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= self.most
 
     def layers(self, value: int) -> int:
-        return value
+        return value if self.nests else 1
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from flows.architectures.lattice_flow import LatticeFlow
 from flows.errors import ArchitectureError
 from flows.flow import Flow
 from flows.priors import StandardLogistic
-from flows.transforms.lattice_cells import CELL, Cells, masks_by_level
+from flows.transforms.lattice_cells import CELL, Cells, least_side, masks_by_level
 from flows.transforms.lattice_level import LatticeLevel
 from flows.transforms.preprocessing import Dequantise, Flatten
 from flows.transforms.transform import Transform
@@ -42,6 +42,8 @@ ARGUMENTS: Mapping[str, Argument] = {
     "joint": Flag(False),
     "anywhere": Flag(False),
     "template": Flag(False),
+    "head_layers": Count(1),
+    "quartered": Count(1, most=8, nests=False),
 }
 
 
@@ -54,15 +56,20 @@ def lattice(
     joint: bool = False,
     anywhere: bool = False,
     template: bool = False,
+    head_layers: int = 1,
+    quartered: int = 1,
 ) -> Flow:
     """A lattice flow of 8-bit images (H, W) or (H, W, C) with sides that are multiples of 4.
 
     ``width`` is the number of channels and ``blocks`` the number of residual blocks of each level's net;
     ``components`` is the number of logistics in each pixel's mixture. ``joint`` says whether one pass of a net serves
-    all colours of a pixel, or each colour takes a pass of its own. ``anywhere`` says that nets do not know the
-    place of a pixel: then the weights fit pictures of any size (``LatticeFlow.on_sides``). ``template``, of a joint
-    flow, says that nets can be given what is usual at each place, which tells them the place of aligned pictures.
-    Raises ArchitectureError for other shapes.
+    all colours of a pixel, or each colour takes a pass of its own. With ``joint``, ``head_layers`` is the number of
+    layers that compute a colour's density from that pass and the pixel's colours before. ``anywhere`` says that nets do
+    not know the place of a pixel: then the weights fit pictures of any size (``LatticeFlow.on_sides``). ``template``,
+    of a joint flow, says that nets can be given what is usual at each place, which tells them the place of aligned
+    pictures. ``quartered`` is how often the first lattice is divided, so that few pixels are drawn without a known
+    neighbour (see ``groups_by_level``). Raises ArchitectureError for other shapes, for ``template`` or more than one
+    of ``head_layers`` without ``joint``, and for more of ``quartered`` than the picture has cells for.
 
     >>> flow = flows.lattice((8, 8), width=8, blocks=1, components=2)
     >>> flow.to_items(flow.sample(2)).shape
@@ -72,12 +79,21 @@ def lattice(
         raise ArchitectureError(
             f"item_shape must be (H, W) or (H, W, C) with sides that are multiples of {CELL}, got {tuple(item_shape)}"
         )
+    if head_layers > 1 and not joint:
+        raise ArchitectureError("head_layers: only a joint lattice flow has heads; set joint, or leave it at 1")
     if template and not joint:
-        raise ArchitectureError("template needs joint")
+        raise ArchitectureError("template: only a joint lattice flow takes one; set joint, or leave template out")
     cells = Cells(item_shape)
+    if quartered > 1 and min(item_shape[:2]) < least_side(quartered):
+        raise ArchitectureError(
+            f"quartered: {quartered} divisions need sides of at least {least_side(quartered)} pixels, got "
+            f"{tuple(item_shape)}"
+        )
     levels: list[Transform] = []
-    for known, groups in masks_by_level(cells.shape):
+    for known, groups in masks_by_level(cells.shape, quartered):
         # The finest level is applied first: the pixels that it reads are still unchanged then.
-        levels.insert(0, LatticeLevel(known, groups, width, blocks, components, joint, anywhere, template))
+        levels.insert(0, LatticeLevel(known, groups, width, blocks, components, joint, anywhere, head_layers, template))
     latent = StandardLogistic((math.prod(item_shape),))
-    return LatticeFlow(item_shape, [cells, *levels, Flatten(cells.shape)], latent, Dequantise())
+    flow = LatticeFlow(item_shape, [cells, *levels, Flatten(cells.shape)], latent, Dequantise())
+    flow.quartered = quartered
+    return flow

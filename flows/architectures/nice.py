@@ -44,7 +44,8 @@ def nice(
 
     ``hidden`` are the layers of each coupling's perceptron. ``image`` says whether items are 8-bit pixels, which are
     dequantised, or float vectors. ``whitening`` names the first transform: "none" subtracts the mean, as the paper does
-    for MNIST; the paper uses approximate whitening for TFD, and ZCA for SVHN and CIFAR-10. With ``steps`` and
+    for MNIST; the paper uses approximate whitening for TFD, and ZCA for SVHN and CIFAR-10. "robust-zca" is ZCA by a
+    covariance in which images of high contrast count less (see ``Whitening``). With ``steps`` and
     ``levels`` vectors are rows of a table (see ``DequantiseColumns``).
 
     >>> flows.nice((28, 28), couplings=2, hidden=[100]).log_prob(torch.rand(3, 28, 28)).shape

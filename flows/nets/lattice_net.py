@@ -84,7 +84,8 @@ class PlaceNet(Net):
     """A residual net on the grid of cells for all colours of several places: (P B, channels, H, W) -> parameters.
 
     One pass of the body serves all colours of a place. A head for each colour then sees the body's output and the codes
-    of the place's colours before, ``earlier`` (P B, (colours - 1) E, H, W). Rows are ordered place after place.
+    of the place's colours before, ``earlier`` (P B, (colours - 1) E, H, W). A head has ``head_layers`` layers: all but
+    the last are residual, so that a pixel's colours can meet what the body found. Rows are ordered place after place.
 
     The result is (P B, colours * outputs, H, W), or (P B, outputs, H, W) of one colour only. As in ``CellNet`` there is
     a learnt offset for each cell of each place, and the last layers start with weights of zero and the bias ``start``.
@@ -103,6 +104,7 @@ class PlaceNet(Net):
         start: Tensor,
         colours: int,
         code: int,
+        head_layers: int = 1,
         template: int = 0,
     ) -> None:
         super().__init__()
@@ -111,6 +113,10 @@ class PlaceNet(Net):
         self.blocks = nn.Sequential(*(Residual(width) for _ in range(blocks)))
         self.turn = nn.Conv2d(width, colours * width, 1)
         self.earlier = nn.ModuleList(nn.Conv2d(code * c, width, 3, padding=1) for c in range(1, colours))
+        self.mixes = nn.ModuleList(
+            nn.Sequential(*(Mix(width) for _ in range(1, head_layers)))
+            for _ in range(colours if head_layers > 1 else 0)
+        )
         last = [nn.Conv2d(width, len(start), 1) for _ in range(colours)]
         with torch.no_grad():
             for layer in last:
@@ -141,8 +147,24 @@ class PlaceNet(Net):
     def _head(self, hidden: Tensor, earlier: Tensor, colour: int) -> Tensor:
         if colour:
             hidden = hidden + self.earlier[colour - 1](earlier[:, : colour * self.code].to(hidden.dtype))
+        if self.mixes:
+            hidden = self.mixes[colour](hidden)
         y: Tensor = self.last[colour](functional.relu(hidden))
         return y
+
+
+class Mix(nn.Module):
+    """x + g(x), with g a 1x1 convolution after a ReLU: channels of one cell meet."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.mix = nn.Conv2d(width, width, 1)
+        with torch.no_grad():
+            self.mix.weight.mul_(0.5)  # as in ``Residual``
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.mix(functional.relu(x))
+        return x + y
 
 
 class Residual(nn.Module):

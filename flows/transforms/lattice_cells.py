@@ -46,18 +46,27 @@ class Cells(Transform):
         return self.planes.inverse(functional.pixel_shuffle(y, CELL))
 
 
-def groups_by_level(shape: Sequence[int]) -> Iterator[Tensor]:
+def groups_by_level(shape: Sequence[int], quartered: int = 1) -> Iterator[Tensor]:
     """For each level in order, masks (G, C, H, W) of its groups of pixels, each group within one channel.
 
     The pixels of a group are independent given those before. That is a good approximation where each pixel has a close
     known neighbour. The pixels of the first lattice have none, so it has four groups; the second has two.
+
+    ``quartered`` says how often the first lattice is divided into a first quarter and three others: each time the
+    first quarter is divided again, until few pixels are drawn without a known neighbour.
     """
     channels, height, width = shape
     colours = channels // CELL**2
     with torch.device("cpu"):
         row, column = torch.arange(height)[:, None], torch.arange(width)
         everywhere = torch.ones(height, width, dtype=torch.bool)
-        quarters = [(row % 2 == r) & (column % 2 == c) for r, c in ((0, 0), (1, 1), (0, 1), (1, 0))]
+        quarters: list[Tensor] = []
+        for step in (2**power for power in reversed(range(quartered))):
+            first = (row % step == 0) & (column % step == 0)
+            four = [
+                first & (row // step % 2 == r) & (column // step % 2 == c) for r, c in ((0, 0), (1, 1), (0, 1), (1, 0))
+            ]
+            quarters += four[1:] if quarters else four
         halves = [(row + column) % 2 == parity for parity in (0, 1)]
         for number, offsets in enumerate(_LEVELS):
             groups = []
@@ -71,9 +80,14 @@ def groups_by_level(shape: Sequence[int]) -> Iterator[Tensor]:
             yield torch.stack(groups)
 
 
-def masks_by_level(shape: Sequence[int]) -> Iterator[tuple[Tensor, Tensor]]:
+def least_side(quartered: int) -> int:
+    """The shorter side in pixels with which no group of the first lattice is empty."""
+    return CELL * ((1 << (quartered - 1)) + 1)
+
+
+def masks_by_level(shape: Sequence[int], quartered: int = 1) -> Iterator[tuple[Tensor, Tensor]]:
     """For each level in order, the entries (C, H, W) of the levels before, and the masks (G, C, H, W) of its groups."""
     known = torch.zeros(tuple(shape), dtype=torch.bool, device="cpu")
-    for groups in groups_by_level(shape):
+    for groups in groups_by_level(shape, quartered):
         yield known, groups
         known = known | groups.any(dim=0)

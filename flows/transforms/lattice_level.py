@@ -10,7 +10,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from flows.nets.lattice_net import CellNet, PixelCode, PlaceNet
-from flows.priors import Prior
 from flows.transforms.lattice_cells import CELL
 from flows.transforms.mixture import UnitMixture
 from flows.transforms.transform import Transform, no_volume_change
@@ -29,6 +28,7 @@ class LatticeLevel(Transform):
 
     With ``joint`` one pass of the net serves all colours of a place: its body sees what is known before the first of
     them, and a head for each colour sees the colours before it in the same group. The colours are not rotated.
+    ``head_layers`` are the layers of such a head.
 
     With ``anywhere`` the nets do not know the place of a cell, so the same weights serve pictures of any size.
 
@@ -62,6 +62,7 @@ class LatticeLevel(Transform):
         components: int,
         joint: bool = False,
         anywhere: bool = False,
+        head_layers: int = 1,
         template: bool = False,
     ) -> None:
         super().__init__()
@@ -70,10 +71,9 @@ class LatticeLevel(Transform):
         self.code = PixelCode(CODE)
         start, cells = UnitMixture.start(components), (1, 1) if anywhere else groups.shape[2:]
         if joint:
-            places = len(groups) // self.colours
             usual = groups.shape[1] if template else 0
             self.net: CellNet | PlaceNet = PlaceNet(
-                len(self.useful), places, cells, width, blocks, start, self.colours, CODE, usual
+                len(self.useful), self.places, cells, width, blocks, start, self.colours, CODE, head_layers, usual
             )
         else:
             self.net = CellNet(CODE * groups.shape[1], len(groups), cells, width, blocks, start)
@@ -151,7 +151,7 @@ class LatticeLevel(Transform):
     def _jointly(self, x: Tensor, index: int | None, inside: Tensor | None, template: Tensor | None) -> Tensor:
         """The raw parameters of one group's mixtures, or of all groups', by one pass for each place."""
         place, colour = (None, None) if index is None else divmod(index, self.colours)
-        every = range(len(self.channels) // self.colours)
+        every = range(self.places)
         return self._of_places(x, every if place is None else range(place, place + 1), colour, inside, template)
 
     def _of_places(
@@ -198,19 +198,23 @@ class LatticeLevel(Transform):
         down, right = CELL // 2 - row, CELL // 2 - column
         return functional.pixel_unshuffle(functional.pad(code, (right, -right, down, -down)), CELL)
 
-    def half_log_density(self, x: Tensor, start: int, prior: Prior, template: Tensor | None = None) -> Tensor:
-        """The log-density (B,) of the level's pixels, estimated from every other place, from the first or the second.
+    @property
+    def places(self) -> int:
+        """The number of groups of one colour."""
+        return len(self.channels) // self.colours
 
-        Of a joint level. The mean over both starts is the log-density, for half of the work each.
+    def partial_log_density(self, x: Tensor, start: int, stride: int = 2, template: Tensor | None = None) -> Tensor:
+        """The log-density (B,) of the level's pixels, estimated from every ``stride``-th place from ``start`` on.
+
+        Of a joint level. The mean over all starts is the log-density, for 1 / ``stride`` of the work each.
         """
         n, cells = self.colours, self.groups.shape[1:]
-        places = range(start, len(self.channels) // n, 2)
+        places = range(start, self.places, stride)
         mixture = UnitMixture(self._of_places(x, places, None, None, template).to(x.dtype), self.components)
         own = torch.cat([x[:, self.channels[place * n + colour]] for place in places for colour in range(n)])
-        z, log_slope = mixture.to_latent(own)
-        mask = self.groups.reshape(-1, n, *cells)[start::2].flatten(0, 1)
-        density = (prior.log_density(z) + log_slope).reshape(len(mask), -1, *cells)
-        return 2 * torch.where(mask.unsqueeze(1), density, 0).sum(dim=(0, 2, 3))
+        mask = self.groups.reshape(-1, n, *cells)[start::stride].flatten(0, 1)
+        density = mixture.log_density(own).reshape(len(mask), -1, *cells)
+        return stride * torch.where(mask.unsqueeze(1), density, 0).sum(dim=(0, 2, 3))
 
     def own(self, x: Tensor) -> Tensor:
         """The channel of each group in x (B, C, H, W), group after group: planes (G B, H, W)."""

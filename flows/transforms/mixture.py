@@ -89,10 +89,7 @@ class UnitMixture:
 
         At the ends, where z would be infinite, u is moved inwards by one unit in the last place of 1.
         """
-        eps = torch.finfo(u.dtype).eps
-        u = u.clamp(eps, 1 - eps).unsqueeze(1)
-        from_mean = (u - self._mean) * self._rate
-        above, below = functional.logsigmoid(from_mean), functional.logsigmoid(-from_mean)
+        u, above, below = self._sides(u)
         # s(a) - s(b) = s(a) s(-b) (1 - exp(b - a)) for the sigmoid s: so all three values are sums of logarithms.
         density = above + below - self._log_scale - self._log_left - self._log_right - self._log_span
         under = above - self._log_right + _log1mexp(u * self._rate) - self._log_span
@@ -102,6 +99,22 @@ class UnitMixture:
         log_under = self._mix(_step_share(u), _step_share(u - 1 + 1 / LEVELS), under)
         log_over = self._mix(_step_share(1 / LEVELS - u), _step_share(1 - u), over)
         return log_under - log_over, log_density - log_under - log_over
+
+    def log_density(self, u: Tensor) -> Tensor:
+        """u (B, ...) in [0, 1] -> its log-density (B, ...), at a third of the cost of ``to_latent``.
+
+        It is the logistic log-density of the latent plus the log-slope, in which the distribution function cancels.
+        """
+        u, above, below = self._sides(u)
+        density = above + below - self._log_scale - self._log_left - self._log_right - self._log_span
+        return self._mix(_step_density(u), _step_density(1 - u), density)
+
+    def _sides(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """u (B, 1, ...) moved off the ends, and logsigmoid of its distance above and below each mean, in scales."""
+        eps = torch.finfo(u.dtype).eps
+        u = u.clamp(eps, 1 - eps).unsqueeze(1)
+        from_mean = (u - self._mean) * self._rate
+        return u, functional.logsigmoid(from_mean), functional.logsigmoid(-from_mean)
 
     def smoothed(self, u: Tensor, width: Tensor) -> Tensor:
         """The log-density (B, ...) with each logistic widened by width (B,), and logistics in place of the steps.

@@ -78,6 +78,10 @@ class Whitening(Transform):
     With ``shrunk`` the covariance is mixed with a multiple of the identity, by the weight that suits normal data of so
     many rows (Chen, Wiesel, Eldar & Hero 2010, "Shrinkage algorithms for MMSE covariance estimation", eq. 23).
 
+    With ``robust`` each item counts by the inverse of its mean square after a first whitening: one round of Tyler 1987,
+    "A distribution-free M-estimator of multivariate scatter". Natural images differ much in contrast, and the few of
+    high contrast decide a plain covariance, which therefore fits other images worse than those it comes from.
+
     ``initialise`` fits the whitening to its batch. The directions are stored as one long vector because a store may
     round matrices, and a rounded rotation is no rotation.
 
@@ -92,9 +96,11 @@ class Whitening(Transform):
     log_scale: Tensor
     rest: Tensor
 
-    def __init__(self, dimensions: int, components: int | None = None, shrunk: bool = False) -> None:
+    def __init__(
+        self, dimensions: int, components: int | None = None, shrunk: bool = False, robust: bool = False
+    ) -> None:
         super().__init__()
-        self.shrunk = shrunk
+        self.shrunk, self.robust = shrunk, robust
         self.dimensions, self.components = dimensions, dimensions if components is None else components
         if not 0 < self.components <= dimensions:
             raise ShapeMismatch(
@@ -130,26 +136,38 @@ class Whitening(Transform):
     @torch.no_grad()
     def initialise(self, x: Tensor) -> Tensor:
         mean = torch.stack([part.double().sum(dim=0) for part in torch.split(x, _PART)]).sum(dim=0) / len(x)
-        covariance = mean.new_zeros(self.dimensions, self.dimensions)
-        for part in torch.split(x, _PART):
-            centred = part.double() - mean
-            covariance += centred.T @ centred / len(x)
+        self.mean.copy_(mean)
+        self._fit(_covariance(x, mean, x.new_ones(len(x))), len(x))
+        if self.robust:
+            squares = torch.cat([self(part)[0].square().mean(dim=1) for part in torch.split(x, _PART)])
+            self._fit(_covariance(x, mean, 1 / squares.clamp_min(torch.finfo(x.dtype).tiny)), len(x))
+        return self(x)[0]
+
+    def _fit(self, covariance: Tensor, count: int) -> None:
+        """Set directions and scales to those of a covariance (D, D), float64, that was estimated from so many rows."""
         if self.shrunk:
-            covariance = _shrunk(covariance, len(x))
+            covariance = _shrunk(covariance, count)
         variances, directions = torch.linalg.eigh(covariance)  # ascending, each direction a column
         variances = variances.clamp_min(0)
         floor = _FLOOR * variances.mean()
-        variances = variances + torch.where(floor > torch.finfo(x.dtype).tiny, floor, 1.0)
+        variances = variances + torch.where(floor > torch.finfo(self.rest.dtype).tiny, floor, 1.0)
         others, leading = variances.tensor_split([self.dimensions - self.components])
-        self.mean.copy_(mean)
         self.directions.copy_(directions[:, -self.components :].T.flatten())
         self.log_scale.copy_(-leading.log() / 2)
         if len(others):
             self.rest.copy_(-others.mean().log() / 2)
-        return self(x)[0]
 
     def extra_repr(self) -> str:
         return f"{self.dimensions}, components={self.components}"
+
+
+def _covariance(x: Tensor, mean: Tensor, weights: Tensor) -> Tensor:
+    """The covariance (D, D), float64, of rows x (N, D) about their mean, each with its weight (N,)."""
+    covariance, total = mean.new_zeros(len(mean), len(mean)), weights.double().sum()
+    for part, own in zip(torch.split(x, _PART), torch.split(weights, _PART), strict=True):
+        centred = (part.double() - mean) * own.double().sqrt()[:, None]
+        covariance += centred.T @ centred / total
+    return covariance
 
 
 def _shrunk(covariance: Tensor, count: int) -> Tensor:
@@ -167,6 +185,7 @@ WHITENINGS: Mapping[str, Callable[[int], Transform]] = {
     "none": Centre,
     "standardise": Standardise,
     "zca": Whitening,
+    "robust-zca": lambda dimensions: Whitening(dimensions, robust=True),
     "approximate": lambda dimensions: Whitening(dimensions, max(1, dimensions // 8)),
 }
 """The choices for the first transform of NICE. The paper does not define its approximate whitening: this is ours."""

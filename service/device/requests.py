@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
+import numpy as np
 import torch
 
 from flows import noise
@@ -13,6 +15,7 @@ from service.device.columns import Columns
 from service.device.drift import DriftWatch
 from service.device.inpaintings import Inpainting, Listener
 from service.device.jobs import Job
+from service.device.live_statistics import LiveStatistics
 from service.device.picture_scores import ScorePictures
 from service.device.programs import Decode, Encode, Explain, Inpaint, OneTick, Program, Sample, Score, ScoreWithMap
 from service.device.progress import Progress
@@ -40,9 +43,10 @@ class Requests:
         account: Account,
         outbox: Outbox,
         drift: DriftWatch,
+        live: LiveStatistics | None = None,
     ) -> None:
         self._registry, self._scheduler, self._account, self._outbox = registry, scheduler, account, outbox
-        self._drift = drift
+        self._drift, self._live = drift, live
         self._tenants = Tenants(account, settings.queue_item_ticks)
         self._tasks = Tasks(settings.max_tasks, settings.task_kept, account.retry_after)
         self._peers: dict[str, Held] = {}
@@ -120,6 +124,8 @@ class Requests:
         self._outbox.results(wave.jobs, conclusion.arrays, conclusion.each)
         if isinstance(wave.program, Score):
             self._drift.saw(wave.program.model, wave.jobs, wave.columns)
+            if self._live is not None:
+                self._live.saw(wave.program.model, wave.jobs, wave.columns)
         for job in wave.jobs:
             if job.close():
                 job.owner.completed()
@@ -175,12 +181,12 @@ def _work_of(model: LoadedModel, asked: m.Submit) -> tuple[Program, Columns]:
         keys = noise.keys(asked.seed, asked.n, first=asked.first)
         return Sample(model), Columns({"key": keys, "temperature": temperature})
     if asked.kind == "decode":
-        return Decode(model), Columns({"latents": torch.from_numpy(asked.arrays["latents"])})
-    items = torch.from_numpy(asked.arrays["items"])
+        return Decode(model), Columns({"latents": _tensor(asked.arrays["latents"])})
+    items = _tensor(asked.arrays["items"])
     program: Program = Encode(model)
     if asked.kind == "score" and model.manifest.pictures is not None:
         sides = asked.arrays.get("sides")
-        own = torch.tensor(items.shape[1:3]).expand(len(items), 2) if sides is None else torch.from_numpy(sides)
+        own = torch.tensor(items.shape[1:3]).expand(len(items), 2) if sides is None else _tensor(sides)
         columns = Columns({"items": items, "sides": own, "seed": _seeds(len(items), asked.seed)})
         return ScorePictures(model, asked.options.map), columns
     if asked.kind == "score":
@@ -188,6 +194,15 @@ def _work_of(model: LoadedModel, asked: m.Submit) -> tuple[Program, Columns]:
     elif asked.kind == "explain":
         program = Explain(model)
     return program, Columns({"items": items, "seed": _seeds(len(items), asked.seed)})
+
+
+def _tensor(array: np.ndarray[Any, Any]) -> torch.Tensor:
+    """An array as a tensor, which PyTorch wants to be writable.
+
+    Large arrays that come through a socket are, and share their memory with the tensor. A view of a request's body, or
+    of a message's first frame, is copied.
+    """
+    return torch.from_numpy(array if array.flags.writeable else array.copy())
 
 
 @lru_cache(maxsize=64)
@@ -200,7 +215,7 @@ def _seeds(count: int, seed: int) -> torch.Tensor:
 def _rows_of(asked: m.Submit) -> Columns:
     """The rows of an inpainting: one for each completion."""
     n, options = asked.n, asked.options
-    item, hidden = torch.from_numpy(asked.arrays["items"]), torch.from_numpy(asked.arrays["hidden"])
+    item, hidden = _tensor(asked.arrays["items"]), _tensor(asked.arrays["hidden"])
     return Columns(
         {
             "items": item.expand(n, *item.shape[1:]),

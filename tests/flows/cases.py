@@ -82,6 +82,7 @@ TRANSFORMS: dict[str, TransformCase] = {
     "centre": TransformCase(lambda: flows.Centre(6), _vectors(6)),
     "standardise": TransformCase(lambda: flows.Standardise(6), _vectors(6)),
     "zca": TransformCase(lambda: flows.Whitening(6), _vectors(6)),
+    "robust-whitening": TransformCase(lambda: flows.Whitening(6, robust=True), _vectors(6)),
     "shrunk-whitening": TransformCase(lambda: flows.Whitening(6, shrunk=True), _vectors(6)),
     "approximate-whitening": TransformCase(lambda: flows.Whitening(6, components=2), _vectors(6)),
     "columns": TransformCase(lambda: flows.DequantiseColumns([0.0] * 6), _vectors(6)),
@@ -121,7 +122,17 @@ FLOWS: dict[str, FlowCase] = {
     "lattice-joint-colour": FlowCase(
         "lattice", (8, 4, 3), {"width": 6, "blocks": 1, "components": 2, "joint": True}, round_trip=1e-3
     ),
+    "lattice-joint-heads": FlowCase(
+        "lattice",
+        (4, 8, 3),
+        {"width": 6, "blocks": 1, "components": 2, "joint": True, "head_layers": 2},
+        round_trip=1e-3,
+    ),
+    "lattice-quartered": FlowCase(
+        "lattice", (16, 16), {"width": 4, "blocks": 1, "components": 2, "quartered": 2}, round_trip=1e-3
+    ),
     "nice-zca": FlowCase("nice", (4, 4), {"hidden": [16], "whitening": "zca"}),
+    "nice-robust": FlowCase("nice", (4, 4), {"hidden": [16], "whitening": "robust-zca"}),
     "nice-approximate": FlowCase("nice", (4, 4), {"hidden": [16], "whitening": "approximate"}),
     "nice-table": FlowCase("nice", (3,), {"hidden": [16], "whitening": "standardise", "image": False}),
     "nice-plane": FlowCase("nice", (2,), {"hidden": [16, 16], "image": False}),

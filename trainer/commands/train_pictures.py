@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import shlex
-import shutil
 from pathlib import Path
 from time import perf_counter
 
@@ -15,6 +14,7 @@ from rich.console import Console
 
 import model_store
 from flows import FlowError
+from model_store import Store
 from trainer.data import OwnData, picture_folder
 from trainer.errors import TrainerError
 from trainer.pictures.alignment import place_matters
@@ -27,6 +27,7 @@ from trainer.presets import Precision
 from trainer.presets.pictures import PICTURES
 from trainer.run.device import choose_device, choose_precision
 from trainer.run.finished import device_name, own_version
+from trainer.run.run_directory import run_directory
 from trainer.run.settings import Computing
 from trainer.run.stopping import stop_on_signals
 
@@ -43,9 +44,9 @@ def train_pictures(
     flip: bool | None,
     turn: bool | None,
     crop: int | None,
-    store: Path | None,
+    store: Path | Store | None,
     name: str | None,
-    run_dir: Path | None,
+    run_dir: Path | str | None,
     resume: bool,
     device: str,
     seed: int,
@@ -73,17 +74,16 @@ def train_pictures(
         computing = Computing(precision=choose_precision(precision or PICTURES.precision, chosen), graph=graph)
         arrays, digests = picture_folder.read(plan.found, plan.preparation, say)
         items, folds = [torch.from_numpy(each) for each in arrays], dealt(digests, seed)
-        directory = run_dir or Path("runs") / f"{PICTURES.name}-{name or own.name}"
-        if not resume and directory.is_dir():
-            for part in ["trial", *(f"fold-{fold + 1}" for fold in range(FOLDS))]:
-                shutil.rmtree(directory / part, ignore_errors=True)
         plan = dataclasses.replace(plan, place=plan.same_size and place_matters(items))
         say(f"place: {plan.told_of_place()}")
+        where = run_dir or Path("runs") / f"{PICTURES.name}-{name or own.name}"
 
         def left() -> float | None:
             return plan.minutes and (1 - _AFTERWARDS) * 60 * plan.minutes - (perf_counter() - began)
 
-        with stop_on_signals() as stop:
+        with stop_on_signals() as stop, run_directory(where) as directory:
+            for part in () if resume else ("trial", *(f"fold-{fold + 1}" for fold in range(FOLDS))):
+                directory.below(part).forget()
             run = Run(plan.preset(PICTURES), chosen, computing, say, stop)
             augmentation = tried(
                 run, plan, items, folds, seconds=left(), seed=seed, run_dir=directory, flip=flip, turn=turn
@@ -110,12 +110,12 @@ def train_pictures(
     except OSError as error:
         raise click.ClickException(f"{error.filename or 'the model'} cannot be written: {error.strerror}") from error
     if as_json:
-        told = at and {"name": at.name, "version": at.version, "path": str(at.path)}
+        told = at and {"name": at.name, "version": at.version, "path": at.place}
         click.echo(json.dumps({"held_out": dataclasses.asdict(quality), "published": told}, indent=1))
         return
     click.echo(f"held out: {quality.bits_per_dim:.3f} bits/dim")
     if at:
-        click.echo(f"published {at.name}@{at.version} at {at.path}")
+        click.echo(f"published {at.name}@{at.version} at {at.place}")
         click.echo(at.verdicts)
 
 

@@ -11,10 +11,16 @@ FINAL_SHARE = 0.02
 
 
 def learning_rate(preset: Preset, step: int, share: float) -> float:
-    """The learning rate of step ``step``, from 0, when ``share`` of the run is done: warm-up times cosine decay."""
+    """The learning rate of step ``step``, from 0, when ``share`` of the run is done: warm-up times decay.
+
+    The decay is a cosine over the whole run, or with ``decay_share`` a line over the last share of it.
+    """
     warmup = min(1.0, (step + 1) / preset.warmup_steps)
-    cosine = (1 + math.cos(math.pi * min(1.0, share))) / 2
-    return preset.learning_rate * warmup * (FINAL_SHARE + (1 - FINAL_SHARE) * cosine)
+    if preset.decay_share is None:
+        decay = (1 + math.cos(math.pi * min(1.0, share))) / 2
+    else:
+        decay = min(1.0, max(0.0, 1 - share) / preset.decay_share)
+    return preset.learning_rate * warmup * (FINAL_SHARE + (1 - FINAL_SHARE) * decay)
 
 
 def ema_decay(preset: Preset, step: int) -> float:

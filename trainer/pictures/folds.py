@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from time import perf_counter
 
 import torch
@@ -15,6 +14,7 @@ from trainer.pictures.crops import Augmentation, places, taken
 from trainer.pictures.plan import FOLDS, PicturePlan
 from trainer.pictures.templates import fitted, template_of, templates_by_half
 from trainer.pictures.training import CropSplits, Run, TrainedFlow, trained
+from trainer.run.run_directory import RunDirectory
 
 _CHOOSING = 8
 """An eighth of the pictures outside a fold chooses the weights to keep, and is not trained on."""
@@ -77,7 +77,7 @@ def train_folds(
     *,
     seconds: float | None,
     seed: int,
-    run_dir: Path | None,
+    run_dir: RunDirectory | None,
 ) -> list[TrainedFlow]:
     """A flow for each fold. ``seconds`` are shared by them; None where the plan gives a number of steps.
 
@@ -98,7 +98,7 @@ def train_folds(
                 steps=plan.steps,
                 seconds=left,
                 seed=seed + fold,
-                directory=None if run_dir is None else run_dir / f"fold-{fold + 1}",
+                directory=None if run_dir is None else run_dir.below(f"fold-{fold + 1}"),
                 experiment=experiment | {"fold": fold},
             )
         )

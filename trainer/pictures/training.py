@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from time import perf_counter
 
 import torch
@@ -21,6 +20,7 @@ from trainer.presets import Preset
 from trainer.run.initial_state import fresh_state
 from trainer.run.randomness import noise_keys
 from trainer.run.ranks import Ranks
+from trainer.run.run_directory import RunDirectory
 from trainer.run.settings import Computing
 from trainer.run.state import FILE, EpochRecord, Progress, TrainingState
 from trainer.run.step import TrainingStep
@@ -98,7 +98,7 @@ def trained(
     steps: int | None,
     seconds: float | None,
     seed: int,
-    directory: Path | None,
+    directory: RunDirectory | None,
     experiment: dict[str, object],
 ) -> TrainedFlow:
     """A flow of the crops, by a number of steps or a budget of time.
@@ -108,13 +108,18 @@ def trained(
     """
     splits = Splits(crops.train, crops.held, torch.empty(0))
     state = fresh_state(run.preset, splits, seed, run.device)
-    if directory is not None and (directory / FILE).exists():
-        state.restore(directory, experiment)
+    if directory is not None:
+        directory.bring()
+    if directory is not None and (directory.path / FILE).exists():
+        state.restore(directory.path, experiment)
         run.say(f"{run.preset.model}: already trained, in {directory}")
     else:
         _train(state, crops, run, steps, seconds, seed)
         if directory is not None:
-            state.save(directory, experiment)
+            state.save(directory.path, experiment)
+            if trouble := directory.keep():
+                run.say(trouble)
+            directory.settle()
     state.flow.load_state_dict(state.best)
     flow = state.flow.eval().requires_grad_(False)
     assert isinstance(flow, LatticeFlow)

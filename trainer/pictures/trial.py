@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -16,6 +15,7 @@ from trainer.pictures.crops import AS_THEY_ARE, Augmentation, changed, cut
 from trainer.pictures.folds import crops_of, experiment_of, trained_on
 from trainer.pictures.plan import PicturePlan
 from trainer.pictures.training import Run, held_out, trained
+from trainer.run.run_directory import RunDirectory
 
 FEW = 100
 """With fewer pictures it is tried whether changed copies can stand for more of them."""
@@ -26,7 +26,7 @@ _CROPS = 4
 _ALLOWED = 0.02
 """Bits per dimension by which changed pictures may be less likely, together with what the trial cannot tell."""
 _ERRORS = 1.64
-"""Standard errors that are counted against a change: 5 % of them would be accepted though they cost ``_ALLOWED``."""
+"""Standard errors that are added to a cost: a change that costs ``_ALLOWED`` is accepted in 5 % of cases."""
 
 
 class Difference(NamedTuple):
@@ -50,12 +50,14 @@ def tried(
     *,
     seconds: float | None,
     seed: int,
-    run_dir: Path | None,
+    run_dir: RunDirectory | None,
     flip: bool | None,
     turn: bool | None,
 ) -> Augmentation:
-    """What to do with crops. A flow is trained for a short time on pictures as they are; where mirrored or turned
-    pictures that it has not seen are as likely as they are, the long training gets such crops too.
+    """The changes of crops that the long training will use.
+
+    A flow is trained for a short time on pictures as they are. Where mirrored or turned pictures that it has not seen
+    are as likely as the same pictures unchanged, the long training gets such crops too.
 
     ``flip`` and ``turn`` are the user's wishes; what is None is chosen. Raises StopRequested, or Diverged.
     """
@@ -77,15 +79,13 @@ def tried(
         steps=steps,
         seconds=seconds and SHARE * seconds,
         seed=seed,
-        directory=None if run_dir is None else run_dir / "trial",
+        directory=None if run_dir is None else run_dir.below("trial"),
         experiment=experiment_of(run, plan, pictures, seed) | {"trial": steps},
     )
     unseen = [pictures[index] for index in (folds == 0).nonzero().flatten().tolist()]
     found = {
-        "flip": _difference(short.flow, unseen, plan.crop, seed, [lambda crop: changed(crop, True, 0)]),
-        "turn": _difference(
-            short.flow, unseen, plan.crop, seed, [lambda crop, by=by: changed(crop, False, by) for by in (1, 2, 3)]
-        ),
+        "flip": _difference(short.flow, unseen, plan.crop, seed, [(True, 0)]),
+        "turn": _difference(short.flow, unseen, plan.crop, seed, [(False, quarters) for quarters in (1, 2, 3)]),
     }
     chosen = Augmentation(
         found["flip"].harmless if flip is None else flip, found["turn"].harmless if turn is None else turn
@@ -101,14 +101,14 @@ def tried(
 
 
 def _difference(
-    flow: LatticeFlow, pictures: Sequence[Tensor], side: int, seed: int, changes: Sequence[Callable[[Tensor], Tensor]]
+    flow: LatticeFlow, pictures: Sequence[Tensor], side: int, seed: int, changes: Sequence[tuple[bool, int]]
 ) -> Difference:
-    """Of held-out pictures, the mean over the changes."""
+    """Of held-out pictures, the mean over the changes: whether a crop is mirrored, and its quarter turns."""
     each = []
     for index, picture in enumerate(pictures):
         crops = cut([picture], side, _CROPS, seed + index).to(flow.device)
         plain = held_out(flow, crops, None).mean()
-        other = torch.stack([held_out(flow, torch.stack([f(c) for c in crops]), None).mean() for f in changes]).mean()
-        each.append(float(plain - other) / (flow.dimensions * math.log(2)))
+        others = torch.cat([torch.stack([changed(crop, *change) for crop in crops]) for change in changes])
+        each.append(float(plain - held_out(flow, others, None).mean()) / (flow.dimensions * math.log(2)))
     found = torch.tensor(each, dtype=torch.float64)
     return Difference(float(found.mean()), float(found.std() / len(found) ** 0.5))

@@ -56,7 +56,13 @@ class Preset:
     """Whether the epoch with the best validation is kept; otherwise the last, and validation items decide nothing."""
     batch_size: int = 200
     learning_rate: float = 1e-3
-    """The peak rate, between a linear warm-up and a cosine decay."""
+    """The peak rate, after a linear warm-up."""
+    decay_share: float | None = None
+    """The last share of a run, in which the rate falls linearly after being constant; None for a cosine over all of it.
+
+    Until then a run does not depend on its length, so it may be resumed with another one: to end it early, or later
+    (Hägele et al. 2024, "Scaling laws and compute-optimal training beyond fixed training durations", arXiv:2405.18392).
+    """
     warmup_steps: int = 200
     weight_decay: float = 0.0
     """In each step the matrices of linear and convolution layers shrink by the learning rate times this (AdamW)."""
@@ -78,6 +84,8 @@ class Preset:
     """What nets multiply in: ``bfloat16`` is autocast, ``auto`` takes it where the hardware is fast at it."""
     flip: bool = False
     """Whether each training image is turned over from left to right every other time."""
+    half_places: bool = False
+    """Whether a step sees half of each image's places (``LatticeFlow.half_log_prob``); for joint lattice flows."""
     channels_last: bool = False
     """Whether convolution weights lie in the channels-last memory format."""
     weights_dtype: Literal["float32", "bfloat16"] = "bfloat16"

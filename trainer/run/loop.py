@@ -11,6 +11,7 @@ from trainer.data import Splits
 from trainer.errors import DataError, Diverged
 from trainer.optimisers import learning_rate
 from trainer.presets import Preset
+from trainer.run.halves import Halves
 from trainer.run.hooks import Hooks
 from trainer.run.length import length_of
 from trainer.run.likelihoods import log_likelihoods
@@ -20,6 +21,8 @@ from trainer.run.settings import Computing
 from trainer.run.state import EpochRecord, Progress, TrainingState
 from trainer.run.step import TrainingStep, skipped_at_most
 
+SAVE_EVERY = 600.0
+"""Seconds after which the state is saved within an epoch, so that a process that is killed loses no more."""
 REPORT_EVERY = 50
 """Steps between two looks at the sums on a CUDA device: each look waits for all steps before it."""
 
@@ -38,8 +41,8 @@ def train(
     """Maximise the mean log-likelihood of the training set, from the given state to the end of the run.
 
     After each epoch the mean log-likelihood of the validation split decides whether the weights are the best so far,
-    and the state is saved. Where the preset asks for an average of the weights, the average is what is validated and
-    kept. A step whose gradient is not finite is skipped and counted.
+    and the state is saved, as it is every ten minutes of a longer epoch. Where the preset asks for an average of the
+    weights, the average is what is validated and kept. A step whose gradient is not finite is skipped and counted.
 
     A preset's budget of time counts from ``began``, a value of ``perf_counter``; its last epoch may be a part of one.
 
@@ -55,10 +58,12 @@ def train(
         count = f"{len(items)} training items"
         raise DataError(f"{preset.data.name}: {count} do not fill a batch of {preset.batch_size}; see --batch-size")
     length, lap = length_of(preset, splits, state.evaluated), Lap(began)
-    step = TrainingStep(state, ranks.wrap(flow), items, preset, computing.precision, ranks)
+    model = Halves(flow) if preset.half_places else flow
+    step = TrainingStep(state, ranks.wrap(model), items, preset, computing.precision, ranks)
     if not length.over(progress):
         step.prepare(computing.graph, hooks.say)
     report_every = REPORT_EVERY if device.type == "cuda" else 1
+    saved_at = progress.spent
 
     while not length.over(progress) and not out_of_patience(preset, progress):
         order = batch_order(seed, progress.epoch, preset.passes * len(items))[: steps * preset.batch_size] % len(items)
@@ -91,6 +96,9 @@ def train(
                 step.report(progress)
                 hooks.save()
                 return False
+            if reported and progress.spent - saved_at > SAVE_EVERY:
+                hooks.save()
+                saved_at = progress.spent
 
         step.report(progress)
         validated = ranks.sum(log_likelihoods(state.evaluated, validation).sum()).item() / len(splits.validation)
@@ -113,6 +121,7 @@ def train(
         )
         progress.finished = length.over(progress)
         hooks.save()
+        saved_at = progress.spent
         hooks.display.epoch_done(record)
     if preset.patience is not None and out_of_patience(preset, progress):
         hooks.display.stopped_early(progress, preset.patience)

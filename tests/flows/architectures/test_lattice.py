@@ -13,6 +13,7 @@ import flows
 from flows import LatticeLevel, inpainting, noise
 from flows.architectures.lattice_flow import LatticeFlow
 from flows.nets.lattice_net import CellNet
+from flows.transforms.lattice_cells import CELL, groups_by_level, least_side
 from tests.flows.cases import disturb
 
 SMALL: dict[str, Any] = {"width": 6, "blocks": 1, "components": 3}
@@ -49,8 +50,9 @@ def test_a_latent_depends_on_no_later_pixel() -> None:
     assert (flow.encode(x)[0] != flow.encode(first)[0]).sum() > 30
 
 
-def test_colours_of_a_joint_pass_depend_on_the_colours_before_only() -> None:
-    flow = disturb(flows.lattice((8, 8, 3), **SMALL, joint=True).double())
+@pytest.mark.parametrize("head_layers", [1, 3])
+def test_colours_of_a_joint_pass_depend_on_the_colours_before_only(head_layers: int) -> None:
+    flow = disturb(flows.lattice((8, 8, 3), **SMALL, joint=True, head_layers=head_layers).double())
     x = torch.rand(1, 8, 8, 3, dtype=torch.float64)
     z = flow.in_item_layout(flow.encode(x)[0])
     for colour in range(3):
@@ -58,6 +60,24 @@ def test_colours_of_a_joint_pass_depend_on_the_colours_before_only() -> None:
         other[0, 3, 0, colour] = 1 - x[0, 3, 0, colour]  # a pixel of the last lattice
         moved = (flow.in_item_layout(flow.encode(other)[0]) != z)[0].any(dim=(0, 1))
         assert moved.tolist() == [colour <= later for later in range(3)]
+
+
+def test_divisions_of_the_first_lattice_draw_its_first_pixels_one_by_one() -> None:
+    for quartered, sizes in ((1, [16] * 4), (2, [4] * 4 + [16] * 3), (3, [1] * 4 + [4] * 3 + [16] * 3)):
+        groups = next(groups_by_level((CELL**2, 8, 8), quartered))
+        assert groups.flatten(1).sum(dim=1).tolist() == sizes
+        assert groups.sum(dim=0).equal(next(groups_by_level((CELL**2, 8, 8))).sum(dim=0)), "each pixel is in one group"
+    with pytest.raises(flows.ArchitectureError, match="quartered: 3 divisions need sides of at least 20 pixels"):
+        flows.lattice((28, 16), **SMALL, quartered=3)
+    for quartered, side in ((1, 8), (2, 12), (3, 20)):
+        cells = side // CELL
+        assert least_side(quartered) == side
+        assert len(next(groups_by_level((CELL**2, cells, cells), quartered))) == 1 + 3 * quartered
+
+
+def test_layers_of_heads_need_a_joint_flow() -> None:
+    with pytest.raises(flows.ArchitectureError, match="head_layers"):
+        flows.lattice((8, 8, 3), **SMALL, head_layers=2)
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, 1e-30, 1 / 256, 255 / 256, 0.5])

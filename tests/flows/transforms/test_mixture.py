@@ -36,6 +36,14 @@ def test_a_mixture_integrates_to_one() -> None:
     assert density.mean().item() == pytest.approx(1, abs=1e-4)
 
 
+def test_the_density_alone_is_that_of_latent_and_slope_together() -> None:
+    raw = 3 * torch.randn(1, UnitMixture.parameters(4), 1, dtype=torch.float64)
+    mixture, u = UnitMixture(raw, 4), torch.linspace(0, 1, 1001, dtype=torch.float64)[None]
+    z, log_slope = mixture.to_latent(u)
+    together = flows.StandardLogistic((1,)).log_density(z) + log_slope
+    assert torch.allclose(mixture.log_density(u), together, rtol=1e-9, atol=1e-9)
+
+
 @given(seed=st.integers(0, 2**31), size=st.floats(0.1, 30), dtype=st.sampled_from([torch.float32, torch.float64]))
 def test_the_inverse_of_a_mixture_is_exact_to_the_last_place_at_both_ends(
     seed: int, size: float, dtype: torch.dtype

@@ -42,6 +42,15 @@ def test_the_learning_rate_climbs_to_its_peak_and_falls_to_its_final_share() -> 
     assert rates[400:] == sorted(rates[400:], reverse=True)
 
 
+def test_the_rate_of_a_preset_with_a_decay_share_is_constant_and_then_falls_to_its_final_share() -> None:
+    preset = replace(PRESETS["mnist-nice"], decay_share=0.25)
+    rates = [learning_rate(preset, 1000 + step, step / 1000) for step in range(1001)]
+    assert set(rates[:751]) == {preset.learning_rate}
+    assert rates[750:] == sorted(rates[750:], reverse=True)
+    assert rates[875] == pytest.approx(preset.learning_rate * (1 + FINAL_SHARE) / 2, rel=0.01)
+    assert rates[-1] == pytest.approx(preset.learning_rate * FINAL_SHARE)
+
+
 def test_the_average_forgets_its_first_weights_and_then_decays_as_the_preset_says() -> None:
     preset = replace(PRESETS["mnist-nice"], ema_decay=0.99)
     assert ema_decay(preset, 0) == pytest.approx(0.1)

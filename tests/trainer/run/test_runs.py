@@ -265,6 +265,53 @@ def test_a_run_out_of_patience_ends_and_keeps_its_best_epoch(
     assert kept in sluice_train("still", "--no-publish").output, "a finished run stays finished"
 
 
+def test_a_run_whose_rate_is_constant_at_first_may_be_resumed_with_another_length(
+    tiny: Preset, sluice_train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(replace(tiny, name="open", decay_share=0.25, epochs=50), monkeypatch)
+    for arguments in (("open",), ("tiny",)):
+        with monkeypatch.context() as patch:
+            stop_after(patch, 15)
+            assert sluice_train(*arguments, "--fresh").exit_code == 130
+        if arguments == ("open",):
+            ended = sluice_train("open", "--epochs", "3")
+            assert ended.exit_code == 0, ended.output
+            assert "resuming" in ended.output
+            assert ended.output.count("validation") == 2
+            manifest = json.loads((tmp_path / "store/tiny-digits/1/manifest.json").read_text())
+            assert manifest["provenance"]["command"] == "sluice-train open --epochs 3 --seed 0 --precision auto"
+            straight = sluice_train("open", "--epochs", "3", "--fresh", "--no-publish")
+            assert straight.output.splitlines()[-1] == ended.output[ended.output.index("test:") :].splitlines()[0]
+    refused = sluice_train("tiny", "--epochs", "3")
+    assert refused.exit_code == 1
+    assert "epochs differ" in refused.output, "with a cosine every step depends on the length"
+
+
+def test_a_long_epoch_is_saved_before_it_ends(
+    tiny: Preset, sluice_train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert sluice_train("tiny", "--no-publish").exit_code == 0
+    straight = read_state(tmp_path / "run")
+    monkeypatch.setattr("trainer.run.loop.SAVE_EVERY", 0.0)
+    saves = []
+    real = TrainingState.save
+
+    def killed(self: TrainingState, directory: Path, experiment: dict[str, Any], launch: str | None) -> None:
+        real(self, directory, experiment, launch)
+        saves.append(self.progress.step)
+        if len(saves) == 4:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingState, "save", killed)
+        assert sluice_train("tiny", "--no-publish", "--fresh").exit_code != 0
+    assert saves == [1, 2, 3, 4]
+    resumed = sluice_train("tiny", "--no-publish")
+    assert "after epoch 0, step 4" in resumed.output
+    final = read_state(tmp_path / "run")
+    assert all(final[name].equal(tensor) for name, tensor in straight.items())
+
+
 def test_the_optimiser_gets_the_scheduled_rate_in_every_step(
     tiny: Preset, sluice_train: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
