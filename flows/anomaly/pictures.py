@@ -188,9 +188,14 @@ class PictureCalibration:
         """From what ``tensors`` gave and the flows. Raises ValueError, and KeyError for a missing tensor."""
         judges, device = [], densities[0].flow.device
         for number, density in enumerate(densities):
-            if (template := tensors.get(f"template.{number}")) is not None:
-                if template.dtype != torch.uint8 or tuple(template.shape[2:]) != density.flow.item_shape[2:]:
-                    raise ValueError(f"template.{number} is no picture of the flow's colours")
+            name = f"template.{number}"
+            if density.flow.takes_template != (name in tensors):
+                raise ValueError(f"{name} must be there for a flow that takes one, and for no other")
+            if name in tensors:
+                template, shape = tensors[name], density.flow.item_shape
+                colours = len(shape) == template.ndim and tuple(template.shape[2:]) == tuple(shape[2:])
+                if template.dtype != torch.uint8 or not colours or not template.numel():
+                    raise ValueError(f"{name} is no uint8 picture of the flow's colours")
                 density.template = template.to(device)
         for number in range(HALVES * len(densities)):
             prefix, centre = f"judge.{number}.", tensors[f"judge.{number}.centre"]
@@ -269,7 +274,8 @@ class PictureCalibration:
 
     def readings(self, picture: Tensor, seed: int | Tensor = 0) -> Tensor:
         """The readings (K, F, H, W) of a picture's pixels under each flow (see ``flows.anomaly.typical.readings``)."""
-        return torch.stack([read(density, picture, seed) for density in self.densities])
+        x = self.densities[0].to_continuous(picture, seed)
+        return torch.stack([readings(x, *density.pixel_statistics(x)) for density in self.densities])
 
     def log_likelihood(self, densities: Tensor) -> Tensor:
         """Log-densities (K, H, W) under each flow -> the log-likelihood () of the picture, in nats."""

@@ -30,6 +30,9 @@ _LEAST = 1e-8
 _LONGEST = 128
 """Pixels of the longer side of a stored mean of each place, at most: it is stored for each judge and reading."""
 
+_AT_ONCE = 2**17
+"""Places whose distances are computed at once: those of a large picture would take as much memory as its tiles."""
+
 
 def readings(x: Tensor, log_densities: Tensor, surprise: Tensor) -> Tensor:
     """The readings (F, H, W) of a picture's pixels x (H, W[, C]) in [0, 1], from log-densities and surprise (H, W).
@@ -96,20 +99,20 @@ class Typical:
         """From readings (F, H, W) of ordinary pictures; of one size where they are ``aligned``."""
         size = (pictures[0].shape[1], pictures[0].shape[2]) if aligned else None
         mean = _mean_of_places(pictures) if aligned else _mean_of_kinds(pictures)
-        count, windows, device = len(mean), len(widths), mean.device
+        deviations = [_deviation(each, _mean_at(mean, size, each.shape[1], each.shape[2])) for each in pictures]
         rarest = [readable(sum(each[0].numel() for each in pictures), width) for width in widths]
-        ramp = torch.linspace(0, 1, KNOTS, device=device)
-        centre, factor = torch.zeros(windows, count, device=device), torch.eye(count, device=device)
-        draft = cls(widths, mean, centre, factor.expand(windows, -1, -1), ramp.expand(windows, -1), ramp, rarest, size)
-        averages = torch.cat([draft.averages(each).flatten(2) for each in pictures], dim=2)
-        centre = averages.mean(dim=2)
-        factor = torch.stack([_whitening(each) for each in averages])
-        draft = cls(widths, mean, centre, factor, draft.tails, ramp, rarest, size)
-        found = draft.distances(averages)
-        tails = torch.stack([quantiles(row, share) for row, share in zip(found, rarest, strict=True)])
-        draft = cls(widths, mean, centre, factor, tails, ramp, rarest, size)
+        centres, factors, tails = [], [], []
+        for width, share in zip(widths, rarest, strict=True):
+            averages = [blurred(each, width).flatten(1) for each in deviations]
+            centre, factor = _spread(averages)
+            distances = torch.cat([_distances(each, centre, factor) for each in averages])
+            centres.append(centre)
+            factors.append(factor)
+            tails.append(quantiles(distances, share))
+        parts = (torch.stack(centres), torch.stack(factors), torch.stack(tails))
+        draft = cls(widths, mean, *parts, torch.linspace(0, 1, KNOTS, device=mean.device), rarest, size)
         scores = torch.cat([draft.scores(each).flatten() for each in pictures])
-        return cls(widths, mean, centre, factor, tails, quantiles(scores, rarest[0]), rarest, size)
+        return cls(widths, mean, *parts, quantiles(scores, rarest[0]), rarest, size)
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor], prefix: str) -> Typical:
@@ -140,44 +143,50 @@ class Typical:
         """Whether each place has a mean of its own."""
         return self.size is not None
 
-    def averages(self, found: Tensor) -> Tensor:
-        """Deviations of readings (F, H, W), averaged over each window: (S, F, H, W)."""
-        deviation = found - self.mean_at(found.shape[1], found.shape[2])
-        bounded = deviation.nan_to_num(nan=-HUGE, posinf=HUGE, neginf=-HUGE).clamp(-HUGE, HUGE)
-        return torch.stack([blurred(bounded, width) for width in self.widths])
-
-    def distances(self, averages: Tensor) -> Tensor:
-        """Averages (S, F, N) -> how far out they are, (S, N)."""
-        return (self.factor.transpose(1, 2) @ (averages - self.centre[:, :, None])).square().sum(dim=1).sqrt()
-
     def scores(self, found: Tensor) -> Tensor:
-        """-log10 of the share of places that are as far out in the same window: (H, W), of the rarest window."""
-        distances = self.distances(self.averages(found).flatten(2)).double()
-        each = [
-            interpolated(tail, logs, distance, BEYOND)
-            for tail, logs, distance in zip(self.tails, self._logs, distances, strict=True)
-        ]
-        return torch.stack(each).amax(dim=0).reshape(found.shape[1:]).float()
+        """-log10 of the share of places that are as far out in the same window: (H, W), of the rarest window.
+
+        Of the readings (F, H, W) of a picture. Raises ShapeMismatch for another size than that of aligned pictures.
+        """
+        deviation = _deviation(found, _mean_at(self.mean, self.size, found.shape[1], found.shape[2]))
+        rarest = found.new_full((found[0].numel(),), -torch.inf, dtype=torch.float64)
+        for width, centre, factor, tail, logs in zip(
+            self.widths, self.centre, self.factor, self.tails, self._logs, strict=True
+        ):
+            averages = blurred(deviation, width).flatten(1)
+            for part, own in zip(averages.split(_AT_ONCE, dim=1), rarest.split(_AT_ONCE), strict=True):
+                distances = _distances(part, centre, factor).double()
+                torch.maximum(own, interpolated(tail, logs, distances, BEYOND), out=own)
+        return rarest.float().reshape(found.shape[1:])
 
     def rarity(self, scores: Tensor) -> Tensor:
         """-log10 of the share of places of ordinary pictures with such scores, of any shape."""
         return interpolated(self.tail, self._logs[0], scores.double(), BEYOND).float()
 
-    def mean_at(self, height: int, width: int) -> Tensor:
-        """The usual readings (F, H, W) of each place.
 
-        Raises ShapeMismatch for another size than that of aligned pictures.
-        """
-        if self.size is None:
-            rows, columns = zones(height).to(self.mean.device), zones(width).to(self.mean.device)
-            return self.mean[:, rows][:, :, columns]
-        if self.size != (height, width):
-            raise ShapeMismatch(
-                f"the model's pictures are aligned and {self.size[1]}x{self.size[0]}, not {width}x{height}"
-            )
-        if tuple(self.mean.shape[1:]) == self.size:
-            return self.mean
-        return functional.interpolate(self.mean[None], size=self.size, mode="bilinear", align_corners=False)[0]
+def _mean_at(mean: Tensor, size: tuple[int, int] | None, height: int, width: int) -> Tensor:
+    """The usual readings (F, H, W) of each place of a picture, from the ``mean`` of a ``Typical``.
+
+    Raises ShapeMismatch for another size than that of aligned pictures.
+    """
+    if size is None:
+        rows, columns = zones(height).to(mean.device), zones(width).to(mean.device)
+        return mean[:, rows][:, :, columns]
+    if size != (height, width):
+        raise ShapeMismatch(f"the model's pictures are aligned and {size[1]}x{size[0]}, not {width}x{height}")
+    if tuple(mean.shape[1:]) == size:
+        return mean
+    return functional.interpolate(mean[None], size=size, mode="bilinear", align_corners=False)[0]
+
+
+def _deviation(found: Tensor, usual: Tensor) -> Tensor:
+    """What readings (F, H, W) have more than usual. What is not finite is far below."""
+    return (found - usual).nan_to_num_(nan=-HUGE, posinf=HUGE, neginf=-HUGE).clamp_(-HUGE, HUGE)
+
+
+def _distances(averages: Tensor, centre: Tensor, factor: Tensor) -> Tensor:
+    """The Mahalanobis distances (N,) of averages (F, N)."""
+    return (factor.T @ (averages - centre[:, None])).square().sum(dim=0).sqrt()
 
 
 def _mean_of_kinds(pictures: Sequence[Tensor]) -> Tensor:
@@ -195,9 +204,17 @@ def _mean_of_places(pictures: Sequence[Tensor]) -> Tensor:
     return mean.half().float()
 
 
-def _whitening(averages: Tensor) -> Tensor:
-    """Averages (F, N) -> a factor (F, F): its transpose times their deviations has unit covariance."""
-    covariance = torch.cov(averages.double()).reshape(len(averages), len(averages))
-    covariance = covariance + torch.diag(_RIDGE * covariance.diagonal() + _LEAST)
+def _spread(averages: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """The mean (F,) of averages (F, N) of several pictures, and a factor (F, F).
+
+    The factor's transpose times deviations from the mean has unit covariance.
+    """
+    count = sum(each.shape[1] for each in averages)
+    centre = torch.stack([each.double().sum(dim=1) for each in averages]).sum(dim=0) / count
+    covariance = torch.zeros(len(centre), len(centre), dtype=torch.float64, device=centre.device)
+    for each in averages:
+        deviation = each.double() - centre[:, None]
+        covariance += deviation @ deviation.T / (count - 1)
+    covariance += torch.diag(_RIDGE * covariance.diagonal() + _LEAST)
     factor: Tensor = torch.linalg.cholesky(torch.linalg.inv(covariance))
-    return factor.float()
+    return centre.float(), factor.float()

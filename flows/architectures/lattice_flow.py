@@ -30,6 +30,11 @@ class LatticeFlow(Flow, SharpModes):
     quartered = 1
     """How often the first lattice is divided (see ``groups_by_level``)."""
 
+    @property
+    def takes_template(self) -> bool:
+        """Whether nets can be given what is usual at each place."""
+        return any(isinstance(step, LatticeLevel) and step.template for step in self.transforms)
+
     def encode_locally(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         self.check(x)
         cells, *levels, flatten = self.transforms

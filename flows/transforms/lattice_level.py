@@ -66,7 +66,7 @@ class LatticeLevel(Transform):
         template: bool = False,
     ) -> None:
         super().__init__()
-        self.components, self.joint = components, joint
+        self.components, self.joint, self.template = components, joint, template
         self._set_masks(known, groups)
         self.code = PixelCode(CODE)
         start, cells = UnitMixture.start(components), (1, 1) if anywhere else groups.shape[2:]

@@ -47,7 +47,7 @@ def calibrated(
     with torch.no_grad():
         found = [read(densities[fold], item).cpu() for item, fold in zip(items, folds.tolist(), strict=True)]
     pixels = [each[0] for each in found]
-    chosen = plan.same_size and aligned(pixels, folds)
+    chosen = plan.place or (plan.same_size and aligned(pixels, folds))
     say("maps: each place is compared with " + ("the same place of other pictures" if chosen else "places of any kind"))
     return PictureCalibration.of_readings(densities, found, folds, aligned=chosen), found
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 import flows
@@ -13,6 +16,8 @@ from flows.anomaly.places import ZONES, Usual, blurred, widths_for, zones
 from flows.anomaly.typical import Typical, readings
 from flows.architectures.lattice_flow import LatticeFlow
 from flows.tiles import TiledDensity
+
+DATA = Path(__file__).parents[2] / "data"
 
 
 def densities_of(count: int, seed: int, side: int = 24) -> list[Tensor]:
@@ -158,23 +163,49 @@ def test_windows_average_and_sum_to_one_at_borders() -> None:
     assert len(widths_for(8)) == 1
 
 
-def test_models_of_before_there_were_several_readings_still_judge() -> None:
-    calibration, pictures = calibrated(), densities_of(60, 0)
-    tensors, folds = calibration.tensors(), torch.arange(60) % 3
-    for number in range(6):
-        own = [pictures[k] for k in (folds == number // 2).nonzero().flatten().tolist()][1 - number % 2 :: 2]
-        usual = Usual.of(own, calibration.judges[0].usual.widths)
-        tensors = {name: each for name, each in tensors.items() if not name.startswith(f"judge.{number}.")}
-        tensors |= usual.tensors(f"judge.{number}.") | {
-            f"judge.{number}.centre": torch.tensor([[-1.0, 3.0], [0.1, 0.3]])
-        }
-    old = PictureCalibration.from_tensors(calibration.densities, tensors)
+def test_models_of_before_there_were_several_readings_judge_as_they_did() -> None:
+    stored = load_file(DATA / "picture-calibration-before-readings.safetensors")
+    cases = ("faulty", "calm")
+    tensors = {name: each for name, each in stored.items() if not name.startswith(cases)}
+    old = PictureCalibration.from_tensors(tiled(), tensors)
     assert all(isinstance(judge.usual, Usual) for judge in old.judges)
-    faulty = densities_of(1, 7, side=30)[0]
-    faulty[10:16, 12:18] -= 4
-    found = old.assess_readings(faulty.expand(3, 1, *faulty.shape))
     assert old.tensors().keys() == tensors.keys()
-    assert int(found.rarity.argmax()) // faulty.shape[1] in range(9, 17)
+    faulty, calm = densities_of(1, 7, side=30)[0], densities_of(1, 8, side=30)[0]
+    faulty[10:16, 12:18] -= 4
+    for case, picture in zip(cases, (faulty, calm), strict=True):
+        # A judge of the earlier form takes the log-density alone, whatever the other readings are.
+        found = old.assess_readings(torch.stack([picture, torch.rand_like(picture)]).expand(3, 2, *picture.shape))
+        assert torch.allclose(found.rarity, stored[f"{case}.rarity"], atol=1e-3)
+        assert torch.equal(found.place_p_value, stored[f"{case}.place_p_value"])
+        assert torch.equal(found.verdict.p_value, stored[f"{case}.p_value"])
+        assert torch.allclose(found.verdict.scores, stored[f"{case}.scores"], atol=1e-3)
+
+
+def test_a_template_is_stored_for_a_flow_that_takes_one_and_for_no_other() -> None:
+    plain, generator = calibrated(), torch.Generator().manual_seed(4)
+    flow = flows.lattice((8, 8, 3), width=4, blocks=1, components=2, joint=True, anywhere=True, template=True)
+    assert isinstance(flow, LatticeFlow)
+    usual = torch.randint(0, 256, (16, 20, 3), generator=generator, dtype=torch.uint8)
+    made = PictureCalibration.of_readings(
+        [TiledDensity(flow.eval().requires_grad_(False), template=usual)] * 3,
+        [torch.randn(6, 16, 20, generator=generator) for _ in range(30)],
+        torch.arange(30) % 3,
+        aligned=True,
+    )
+    again = PictureCalibration.from_tensors([TiledDensity(flow) for _ in range(3)], made.tensors())
+    assert all(each.template is not None and torch.equal(each.template, usual) for each in again.densities)
+    without = {name: each for name, each in made.tensors().items() if not name.startswith("template")}
+    wrong: list[tuple[PictureCalibration, dict[str, Tensor]]] = [
+        (made, without),
+        (made, made.tensors() | {"template.1": usual.float()}),
+        (made, made.tensors() | {"template.2": usual[:, :, 0]}),
+        (plain, plain.tensors() | {"template.0": usual[:, :, 0]}),
+    ]
+    for calibration, tensors in wrong:
+        with pytest.raises(ValueError, match="template"):
+            PictureCalibration.from_tensors(calibration.densities, tensors)
+    with pytest.raises(ShapeMismatch, match="aligned and 20x16, not 24x16"):
+        again.assess(torch.zeros(16, 24, 3, dtype=torch.uint8))
 
 
 def test_a_place_is_strange_where_readings_do_not_go_together() -> None:
