@@ -47,6 +47,7 @@ class TiledDensity:
         self.template = None if template is None else template.to(flow.device)
         self._fitted: Tensor | None = None
         self._sized: OrderedDict[tuple[int, int], LatticeFlow] = OrderedDict()
+        self._masks_of: TiledDensity | None = None
 
     def to_continuous(self, picture: Tensor, seed: int | Tensor = 0) -> Tensor:
         """A uint8 picture (H, W[, C]) -> a continuous point, with noise that follows from the picture and the seed."""
@@ -111,16 +112,22 @@ class TiledDensity:
             inside = torch.zeros(1, *x.shape[:2], dtype=torch.bool, device=x.device)
             inside[:, :height, :width] = True
         beside = None if template is None else template[None]
-        flow = self._flow_of(x.shape[0], x.shape[1])
+        flow = self.sized(x.shape[0], x.shape[1])
         return flow.pixel_statistics(x[None], inside, beside)[0, :, :height, :width]
 
-    def _flow_of(self, height: int, width: int) -> LatticeFlow:
+    def share_masks(self, other: TiledDensity) -> None:
+        """Take the masks of tiles from another density, whose flow has the same arguments, for less memory."""
+        self._masks_of = None if other is self else other
+
+    def sized(self, height: int, width: int) -> LatticeFlow:
+        """The flow for tiles of this size, with the same nets."""
         sides = height, width
         if sides == self.flow.item_shape[:2]:
             return self.flow
         if sides not in self._sized:
             while self._sized and height * width + sum(down * across for down, across in self._sized) > _KEPT:
                 self._sized.popitem(last=False)
-            self._sized[sides] = self.flow.on_sides(height, width)
+            masks = None if self._masks_of is None else self._masks_of.sized(height, width)
+            self._sized[sides] = self.flow.on_sides(height, width, masks)
         self._sized.move_to_end(sides)
         return self._sized[sides]

@@ -104,8 +104,9 @@ class PictureAssessment(NamedTuple):
 class PictureCalibration:
     """Flows, judges, and the scores of n ordinary pictures, each under the judge that knows nothing of it.
 
-    ``scores`` (n, 3) are of the tests and of both together, ``maxima`` (n,) the highest scores of places; ``judged``
-    (n,) tells which judge they are of. Raises ValueError for tensors that do not fit.
+    The flows have the same arguments. ``scores`` (n, 3) are of the tests and of both together, ``maxima`` (n,) the
+    highest scores of places; ``judged`` (n,) tells which judge they are of. Raises ValueError for tensors that do not
+    fit.
 
     >>> flow = flows.lattice((16, 16), width=4, blocks=1, components=2, joint=True, anywhere=True).eval()
     >>> densities = [flows.tiles.TiledDensity(flow)] * 3
@@ -138,6 +139,8 @@ class PictureCalibration:
             raise ValueError("each calibrating picture needs the number of the judge that judges it")
         self.densities, self.judges, self.judged = list(densities), list(judges), judged.cpu()
         self.log_likelihoods = log_likelihoods.cpu()
+        for density in self.densities:
+            density.share_masks(self.densities[0])
         device = densities[0].flow.device
         self.scores, self.maxima = scores.double().to(device), maxima.double().to(device)
         mine = [(self.judged == number).to(device) for number in range(len(judges))]

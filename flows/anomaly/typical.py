@@ -154,7 +154,7 @@ class Typical:
             self.widths, self.centre, self.factor, self.tails, self._logs, strict=True
         ):
             averages = blurred(deviation, width).flatten(1)
-            for part, own in zip(averages.split(_AT_ONCE, dim=1), rarest.split(_AT_ONCE), strict=True):
+            for part, own in zip(torch.split(averages, _AT_ONCE, dim=1), torch.split(rarest, _AT_ONCE), strict=True):
                 distances = _distances(part, centre, factor).double()
                 torch.maximum(own, interpolated(tail, logs, distances, BEYOND), out=own)
         return rarest.float().reshape(found.shape[1:])

@@ -114,20 +114,25 @@ class LatticeFlow(Flow, SharpModes):
             total = total + torch.cat([level.partial_log_density(part, start, stride) for start, part in parts])
         return total
 
-    def on_sides(self, height: int, width: int) -> LatticeFlow:
+    def on_sides(self, height: int, width: int, masks_of: LatticeFlow | None = None) -> LatticeFlow:
         """This flow for pictures of another size, with the same nets. Only of a flow that works ``anywhere``.
 
-        Both sides must be multiples of 4, and at least 8, or 12 and 20 with ``quartered`` 2 and 3.
+        ``masks_of`` is a flow of the same arguments and of that size: masks are shared with it, for less memory. Both
+        sides must be multiples of 4, and at least 8, or 12 and 20 with ``quartered`` 2 and 3.
         """
         least = least_side(self.quartered)
         if height % CELL or width % CELL or min(height, width) < least:
             raise ShapeMismatch(f"sides must be multiples of {CELL} from {least} on, got {height}x{width}")
         shape = (height, width, *self.item_shape[2:])
         cells, levels = Cells(shape), [step for step in self.transforms if isinstance(step, LatticeLevel)]
-        masks = masks_by_level(cells.shape, self.quartered)
-        moved = [level.on_grid(*own) for level, own in zip(reversed(levels), masks, strict=True)]
+        if masks_of is None:
+            masks = reversed(list(masks_by_level(cells.shape, self.quartered)))
+            moved: list[Transform] = [level.on_grid(*own) for level, own in zip(levels, masks, strict=True)]
+        else:
+            others = [step for step in masks_of.transforms if isinstance(step, LatticeLevel)]
+            moved = [level.on_grid_of(other) for level, other in zip(levels, others, strict=True)]
         prior = StandardLogistic((math.prod(shape),))
-        flow = LatticeFlow(shape, [cells, *reversed(moved), Flatten(cells.shape)], prior, Dequantise())
+        flow = LatticeFlow(shape, [cells, *moved, Flatten(cells.shape)], prior, Dequantise())
         flow.quartered = self.quartered
         return flow.to(self.device)
 

@@ -100,6 +100,12 @@ class LatticeLevel(Transform):
         other._set_masks(known, groups)
         return other.to(self.groups.device)
 
+    def on_grid_of(self, other: LatticeLevel) -> LatticeLevel:
+        """This level for the pictures of the same level of another flow, whose masks it shares."""
+        moved = copy.copy(self)
+        moved._buffers = dict(other._buffers)
+        return moved
+
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         y, log_slope = self.to_latent(x)
         return y, self.total(log_slope)

@@ -102,3 +102,21 @@ def test_pictures_of_other_colours_and_tiny_ones_are_refused() -> None:
             density.to_continuous(torch.zeros(shape, dtype=torch.uint8))
     with pytest.raises(ShapeMismatch):
         flow_of(8, 8).on_sides(4, 8)
+
+
+def test_densities_that_share_masks_keep_their_own_nets() -> None:
+    flow, other = flow_of(16, 16), flow_of(16, 16)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.mul_(1.1)
+    x = torch.rand(41, 50, dtype=torch.float64)
+    alone, first, second = (TiledDensity(each, tile=32, margin=8) for each in (flow, other, flow))
+    second.share_masks(first)
+    with torch.no_grad():
+        found = second.pixel_log_densities(x)
+        assert torch.equal(found, alone.pixel_log_densities(x))
+        assert not torch.equal(found, first.pixel_log_densities(x))
+    own = [dict(density.sized(32, 32).named_buffers()) for density in (first, second)]
+    shared = [name for name in own[0] if name.endswith(".seen")]
+    assert shared
+    assert all(own[0][name].data_ptr() == own[1][name].data_ptr() for name in shared)

@@ -70,6 +70,8 @@ class PicturePlan:
         """What was chosen about the place, for people."""
         if self.place:
             return "the pictures are aligned; nets are told what is usual at each place"
+        if not self.same_size:
+            return "nets do not know it; the pictures have several sizes"
         return "nets do not know it; what a place shows tells nothing of the same place in other pictures"
 
     def told(self) -> list[str]:
@@ -84,7 +86,8 @@ class PicturePlan:
             else f"{min(widths)} to {max(widths)} wide, {min(heights)} to {max(heights)} high"
         )
         memory = _FLOW_BYTES + _TILE_BYTES * self.preparation.colours // 3 + 2 * _CROP_BYTES
-        memory += 5 * pixels * max(self.preparation.colours, 1)
+        # All pictures, their readings, and for one judge of six a copy of these and their averages.
+        memory += round(pixels * (self.preparation.colours + 4 * (3 + self.preparation.colours) * 4 / 3))
         limit = f"about {self.minutes:g} minutes" if self.minutes is not None else f"{self.steps:,} steps of each flow"
         return [
             f"working size: {at}" + (f", {scaled:,} scaled down (--size)" if scaled else ", as they are"),

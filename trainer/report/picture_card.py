@@ -79,6 +79,10 @@ _ALIGNED = (
     "The pictures are aligned, which was found by validation. Nets are told what is usual at each place: the mean of "
     "the training pictures. Only pictures of this size are scored."
 )
+_ONE_SIZE = (
+    "Nets do not know the place of a pixel. Maps compare each place with the same place of other pictures, so only "
+    "pictures of this size are scored."
+)
 _ANYWHERE = "Nets do not know the place of a pixel, so pictures of any size are scored."
 
 
@@ -109,7 +113,7 @@ def write(
         command=provenance["command"],
         crop=plan.crop,
         augmentation=plan.augmentation.told,
-        place=_ALIGNED if plan.place else _ANYWHERE,
+        place=_ALIGNED if plan.place else _ONE_SIZE if calibration.aligned else _ANYWHERE,
         steps=", ".join(f"{each.steps:,}" for each in flows),
         provenance="\n".join(f"| {key} | {value} |" for key, value in provenance.items() if key != "command"),
         bits=f"{quality.bits_per_dim:.3f}",
