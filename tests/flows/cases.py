@@ -116,9 +116,6 @@ FLOWS: dict[str, FlowCase] = {
     "lattice-image": FlowCase("lattice", (8, 4), {"width": 6, "blocks": 1, "components": 3}, round_trip=1e-3),
     "lattice-colour": FlowCase("lattice", (4, 4, 3), {"width": 6, "blocks": 1, "components": 2}, round_trip=1e-3),
     "lattice-joint": FlowCase("lattice", (8, 4), {"width": 6, "blocks": 1, "components": 2, "joint": True}, 1e-3),
-    "lattice-template": FlowCase(
-        "lattice", (8, 4), {"width": 6, "blocks": 1, "components": 2, "joint": True, "template": True}, round_trip=1e-3
-    ),
     "lattice-joint-colour": FlowCase(
         "lattice", (8, 4, 3), {"width": 6, "blocks": 1, "components": 2, "joint": True}, round_trip=1e-3
     ),

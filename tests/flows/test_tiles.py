@@ -87,6 +87,40 @@ def test_half_of_the_pixels_estimate_the_log_likelihood() -> None:
     assert torch.allclose(torch.stack(each).mean(dim=0), flow.log_prob(x))
 
 
+def test_a_template_tells_nets_the_place() -> None:
+    flow = disturb(
+        flows.lattice((16, 16, 3), width=4, blocks=1, components=2, joint=True, anywhere=True, template=True).double()
+    )
+    assert isinstance(flow, LatticeFlow)
+    x, usual, other = torch.rand(3, 2, 16, 16, 3, dtype=torch.float64).unbind()
+    each = [flow.half_log_prob(x, starts, usual) for starts in itertools.product((0, 1), repeat=5)]
+    whole = flow.pixel_log_densities(x, template=usual).sum(dim=(1, 2))
+    assert torch.allclose(torch.stack(each).mean(dim=0), whole)
+    whole.sum().backward()
+    assert all(parameter.grad is not None for parameter in flow.parameters())
+    with torch.no_grad():
+        assert not torch.allclose(flow.pixel_log_densities(x, template=other).sum(dim=(1, 2)), whole)
+        assert torch.allclose(flow.pixel_log_densities(x).sum(dim=(1, 2)), flow.log_prob(x))
+    assert flow.takes_template
+    assert not flow_of(8, 8).takes_template
+    with pytest.raises(flows.ArchitectureError, match="template: only a joint lattice flow takes one"):
+        flows.lattice((8, 8), template=True)
+
+
+def test_a_template_is_scaled_to_a_picture_and_cut_into_its_tiles() -> None:
+    made = flows.lattice((16, 16), width=4, blocks=1, components=2, joint=True, anywhere=True, template=True).double()
+    flow = disturb(made).eval().requires_grad_(False)
+    assert isinstance(flow, LatticeFlow)
+    usual = torch.randint(0, 256, (41, 50), dtype=torch.uint8)
+    x = torch.rand(41, 50, dtype=torch.float64)
+    whole, tiled = (TiledDensity(flow, tile=tile, margin=16, template=usual) for tile in (160, 48))
+    assert torch.allclose(whole.pixel_log_densities(x), tiled.pixel_log_densities(x))
+    even = torch.full((10, 10), 77, dtype=torch.uint8)
+    small, large = (TiledDensity(flow, template=each) for each in (even, even.repeat(4, 5)))
+    assert torch.allclose(small.pixel_log_densities(x), large.pixel_log_densities(x))
+    assert not torch.allclose(small.pixel_log_densities(x), whole.pixel_log_densities(x))
+
+
 def test_noise_follows_from_the_picture_and_the_seed() -> None:
     density = TiledDensity(flow_of(8, 8))
     picture = torch.randint(0, 256, (20, 30), dtype=torch.uint8)
