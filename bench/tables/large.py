@@ -110,8 +110,8 @@ def report(lines: Sequence[dict[str, Any]]) -> Iterator[str]:
             speed, share = line["bytes"] / line["seconds"] / 1e6, line["peak"] / line["bytes"]
             yield (
                 f"A CSV of {line['rows']:,} rows and {_COLUMNS} columns, {line['bytes'] / 1e6:.0f} MB, is read in "
-                f"{line['seconds']:.2f} seconds of one core, once Python and its libraries are there: {speed:.0f} MB/s. "
-                f"The process takes "
+                f"{line['seconds']:.2f} seconds of one core, once Python and its libraries are there: {speed:.0f} "
+                f"MB/s. The process takes "
                 f"{line['peak'] / 1e6:.0f} MB at most, {share:.2f} times the file, with Python and its libraries.\n"
             )
     yield "| rows | budget | seconds of one core | seconds in all | log-likelihood of test rows | of the true density |"
