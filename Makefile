@@ -55,9 +55,9 @@ fuzz: install
 .PHONY: test-scale
 test-scale: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'ray[data,serve]>=2.60,<3'
-	SLUICE_SCALE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/scale tests/service/ray_serve tests/service/offline/bulk \
-	  tests/model_store/remote tests/service/test_object_store.py tests/docker/test_kubernetes.py tests/bench/scaling \
-	  tests/trainer/run/test_ranks.py tests/trainer/run/test_run_directory.py -o timeout=900 -rs --durations 20
+	SLUICE_SCALE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/scale tests/service/ray_serve tests/service/offline/bulk tests/model_store/remote \
+	  tests/service/test_object_store.py tests/docker/test_kubernetes.py tests/bench/scaling tests/trainer/run/test_ranks.py \
+	  tests/trainer/run/test_run_directory.py -o timeout=900 -rs --durations 20
 
 lint: install
 	$(BIN)/ruff check .
@@ -65,7 +65,7 @@ lint: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Bulk runs beside a bare loop, Ray's proxy beside `sluice serve`, and the simulation beside a replica on this machine. Wants a quiet machine.
+# Bulk runs beside a bare loop, Ray's proxy beside `sluice serve`, the simulation beside a replica. Want a quiet machine.
 .PHONY: bench-bulk bench-ray-serve bench-scaling
 bench-ray-serve: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'ray[data,serve]>=2.60,<3'
