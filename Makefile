@@ -98,10 +98,11 @@ bench-gpu: install
 	$(BIN)/python -m bench.gpu $(if $(DATA),--data-dir $(DATA)) --json build/gpu.json --into docs/gpu.md
 
 # Verdicts on twenty real tables beside nine other detectors, which get an environment in bench/.envs the first time.
-# About half an hour on one core. What is measured is kept in build/tables: the same command goes on after a stop.
+# About two hours on one core. What is measured is kept in build/tables: the same command goes on after a stop.
 bench-tables: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'scikit-learn>=1.6'
 	$(BIN)/python -m bench.tables --into docs/tables.md
+	$(BIN)/python -m bench.tables.large --minutes 10 --into docs/tables.md
 
 # Inpainting with every model of pictures that ships, and how fast it is: an hour and a half. DATA as below.
 bench-inpainting: install

@@ -3,7 +3,7 @@
     .venv/bin/python -m bench.tables [--splits N] [--minutes M] [--table NAME ...] [--into PAGE]
 
 The peers and the tables come from an environment of their own, bench/.envs/tables, which is made the first time. By
-default small tables get four splits and those of more than 400 ordinary rows two. Every split is kept in a folder as
+default a table gets twenty splits, and one of more than 10,000 ordinary rows two. Every split is kept in a folder as
 soon as it is measured. A command that was stopped, or whose ``--minutes`` were over, goes on from there when it is
 given again; figures of other code are measured anew.
 """
@@ -99,7 +99,7 @@ def peers_of(folder: Path, chosen: list[str]) -> list[dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--splits", type=int, default=SPLITS, help="of each small table")
+    parser.add_argument("--splits", type=int, default=SPLITS, help="of each table that is not the largest")
     parser.add_argument(
         "--minutes", type=float, help="begin nothing more after so many; the figures are of what is done"
     )

@@ -1,4 +1,4 @@
-"""How long reading and training take by the number of rows, into docs/tables.md: the second half of its figures.
+"""How long reading and training take by the number of rows, into docs/tables.md: a part of ``make bench-tables``.
 
     .venv/bin/python -m bench.tables.large [--rows N ...] [--reading N] [--minutes M] [--results FOLDER] [--into PAGE]
 
@@ -36,14 +36,15 @@ _BLOCK = 100_000
 TRUE_DENSITY = -_COLUMNS / 2 * math.log(2 * math.pi * math.e) - math.log(1 + _COLUMNS) / 2
 """The mean log-density of rows under the distribution that they are drawn from, nats: its covariance is I + 1 1^T."""
 _READ = """
-import json, resource, sys, time
+import json, re, sys, time
 from pathlib import Path
+from pyarrow import compute, csv
 from tables.loading import load_table
 began = time.process_time()
 table = load_table(Path(sys.argv[1]))
 seconds = time.process_time() - began
-print(json.dumps({"seconds": seconds, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-                  "rows": len(table.entries)}))
+peak = int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
+print(json.dumps({"seconds": seconds, "peak": peak, "rows": len(table.entries)}))
 """
 _TRAIN = "from trainer.commands.train import main; main()"
 
@@ -60,9 +61,9 @@ def written(path: Path, rows: int) -> None:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Seconds and peak memory of a process that reads a table, Python and its libraries included: the median of some.
+    """Median seconds of reading a table, and the peak memory of a process that does, with Python and its libraries.
 
-    One reading before them fills the system's cache of the file.
+    Seconds begin when Python and its libraries are there. One reading before fills the system's cache of the file.
     """
     command = [sys.executable, "-c", _READ, str(path)]
     found = [json.loads(subprocess.run(command, check=True, capture_output=True, env=_alone()).stdout)
@@ -109,7 +110,8 @@ def report(lines: Sequence[dict[str, Any]]) -> Iterator[str]:
             speed, share = line["bytes"] / line["seconds"] / 1e6, line["peak"] / line["bytes"]
             yield (
                 f"A CSV of {line['rows']:,} rows and {_COLUMNS} columns, {line['bytes'] / 1e6:.0f} MB, is read in "
-                f"{line['seconds']:.2f} seconds of one core: {speed:.0f} MB/s. The process takes "
+                f"{line['seconds']:.2f} seconds of one core, once Python and its libraries are there: {speed:.0f} "
+                f"MB/s. The process takes "
                 f"{line['peak'] / 1e6:.0f} MB at most, {share:.2f} times the file, with Python and its libraries.\n"
             )
     yield "| rows | budget | seconds of one core | seconds in all | log-likelihood of test rows | of the true density |"

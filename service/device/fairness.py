@@ -141,7 +141,9 @@ class TickLengths:
         """Seconds of a tick by program and by rows, rounded up to a power of two."""
 
     def came(self, tenant: str) -> None:
-        """A key has sent a request."""
+        """A key has sent a request. What the service asks of itself has no name, and is nobody's."""
+        if not tenant:
+            return
         self._key(tenant).seen = time.monotonic()
 
     def most_rows(self, program: Hashable, room: int) -> int:
@@ -171,6 +173,8 @@ class TickLengths:
         times[size] = _mean(times.get(size), seconds)
         now = time.monotonic()
         for tenant, rows in own.items():
+            if not tenant:
+                continue
             key = self._key(tenant)
             # A tick of a key's own rows may never have been measured. It lasts no longer than any with more rows.
             alone = min(length for size, length in times.items() if size >= _size(rows))

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.tables import large
 from bench.tables.__main__ import lines_of
 from bench.tables.figures import pooled_band, report
 from bench.tables.jobs import jobs_of
+from bench.tables.large import report as large_report
 from bench.tables.splits import auroc, nearest_with_medians, split, swapped, with_gaps
 
 
@@ -77,8 +79,8 @@ def test_medians_stand_in_for_missing_cells() -> None:
     assert near[0] < far[0]
 
 
-def test_splits_come_in_turns_and_only_small_tables_get_many() -> None:
-    rows = {f"{name}/{kind}": np.zeros((size, 2)) for name, size in (("a", 100), ("b", 900)) for kind in _KINDS}
+def test_splits_come_in_turns_and_the_largest_tables_get_two() -> None:
+    rows = {f"{name}/{kind}": np.zeros((size, 2)) for name, size in (("a", 100), ("b", 10_000)) for kind in _KINDS}
     jobs = [(name, seed, share) for name, _, _, seed, share, _ in jobs_of(rows, ["a", "b"], 4, 0.0)]
     assert jobs[:2] == [("a", 0, None), ("b", 0, None)]
     assert [job for job in jobs if job[2]] == [("a", 0, 0.02), ("a", 0, 0.1), ("a", 0, 0.3)]
@@ -91,6 +93,24 @@ def test_figures_of_other_code_are_left_out(tmp_path: Path) -> None:
     assert lines_of(path) == []
     path.write_text('{"table": "a", "code": "1"}\n{"table": "b", "code": "2"}\n{"table": "b", "code": "2", "n": 1}\n')
     assert lines_of(path, "2") == [{"table": "b", "code": "2", "n": 1}]
+
+
+def test_speed_and_memory_of_reading_and_seconds_of_training_are_told() -> None:
+    read = {"kind": "read", "rows": 1000, "bytes": 90_000_000, "seconds": 0.5, "peak": 225_000_000}
+    trained = {"kind": "train", "rows": 200, "minutes": None, "seconds": 7.25, "wall": 9.0}
+    figures = "\n".join(large_report([read, {**trained, "log_likelihood": -15.5, "standard_error": 0.1}]))
+    assert "180 MB/s" in figures
+    assert "2.50 times the file" in figures
+    assert "| 200 |  | 7.2 | 9.0 | -15.500 ± 0.100 | -15.388 |" in figures
+
+
+def test_a_table_that_is_made_up_is_read_in_a_process_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(large, "_READINGS", 1)
+    large.written(tmp_path / "made-up.csv", 100)
+    found = large.read(tmp_path / "made-up.csv")
+    assert (found["rows"], found["seconds"] > 0, found["peak"] > 1e7) == (100, True, True)
 
 
 _KINDS = ("ordinary", "anomalous")

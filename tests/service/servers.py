@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,13 @@ class Server:
         if self.get("/health/ready") != 200:  # before it is, it is not known yet which models there are
             return False
         return not httpx.get(f"{self.address}/models", timeout=WAIT).json()["loading"]
+
+    def ready_everywhere(self, clients: ThreadPoolExecutor) -> bool:
+        """Whether each of several api processes says so: asked at once, not all of the questions reach the same one.
+
+        They hear of a device that is back within a tenth of a second of each other.
+        """
+        return all(clients.map(lambda _: self.ready(), range(16)))
 
     def metric(self, name: str, **labels: str) -> float:
         return sample_of(httpx.get(f"{self.address}/metrics", timeout=WAIT).text, name, **labels)

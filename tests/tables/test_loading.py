@@ -183,3 +183,26 @@ def test_places_of_bad_rows_are_known_across_blocks(tmp_path: Path, monkeypatch:
     assert sorted([*places, *faults]) == list(range(ROWS))
     assert list(faults) == [row for row in range(ROWS) if row % 7 == 0]
     assert all(values[row] == f"{row}.5" for row in places)
+
+
+def test_a_word_far_below_numbers_is_found_and_the_numbers_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tables import reading
+
+    monkeypatch.setattr(reading, "_BLOCK_BYTES", 256)
+    monkeypatch.setattr(reading, "_SMALL_BLOCK_BYTES", 256)
+    rows = [f"{value},{value * 2}" for value in WEIGHTS]
+    plain = load_table(write(tmp_path / "plain.csv", "a,b", rows))
+    rows[-1] = f"{WEIGHTS[-1]},broken"
+    table = load_table(write(tmp_path / "word.csv", "a,b", rows))
+    assert np.isnan(table.entries[-1]).tolist() == [False, True]
+    assert np.array_equal(table.entries[:-1], plain.entries[:-1])
+    assert "b: 1 cells that are no numbers ('broken') count as missing" in table.notes
+
+
+def test_cells_that_mean_missing_are_missing_among_numbers(tmp_path: Path) -> None:
+    rows = [f"{value},{value * 2}" for value in WEIGHTS]
+    rows[3], rows[50] = f"{WEIGHTS[3]},", f"NA,{WEIGHTS[50]}"
+    table = load_table(write(tmp_path / "a.csv", "a,b", rows))
+    assert np.argwhere(np.isnan(table.entries)).tolist() == [[3, 1], [50, 0]]

@@ -199,3 +199,11 @@ def test_of_many_addresses_ticks_stay_long_and_those_that_ask_no_more_are_forgot
     clock.now += 2
     ticks(lengths, ("@127.0.0.1", 256), ("@127.0.0.2", 1), seconds=0.08)
     assert lengths.most_rows("program", 256) == 8
+
+
+def test_what_the_service_asks_of_itself_shortens_no_tick(clock: SimpleNamespace) -> None:
+    lengths = TickLengths()
+    for rows, seconds in ((1, 0.010), (256, 0.08)):
+        ticks(lengths, ("@127.0.0.1", rows), seconds=seconds)
+    ticks(lengths, ("", 1), seconds=0.010)
+    assert lengths.most_rows("program", 256) == 256
