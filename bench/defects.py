@@ -22,6 +22,10 @@ _LEAST, _TRIES = 6, 200
 Defect = Callable[[Tensor, Tensor, Tensor, torch.Generator], Tensor]
 
 
+class Invisible(ValueError):
+    """A picture shows a defect at no place, such as a blur where all is smooth."""
+
+
 def damaged(items: Tensor, name: str) -> tuple[Tensor, Tensor]:
     """Items (N, H, W) or (N, H, W, C) uint8 -> copies with the defect ``name``, and masks (N, H, W) bool.
 
@@ -49,7 +53,7 @@ def damage(item: Tensor, other: Tensor, name: str, generator: torch.Generator) -
         mask = difference >= VISIBLE
         if int(mask.sum()) >= _LEAST:
             return copy, mask
-    raise ValueError(f"a picture shows no {name}")
+    raise Invisible(f"a picture shows no {name}")
 
 
 def _uniform(low: float, high: float, generator: torch.Generator) -> float:

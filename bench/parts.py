@@ -75,9 +75,8 @@ def _drawn(side: int, generator: np.random.Generator, defect: str | None) -> NDA
         del holes[which]
     elif defect == "shifted hole":
         moved = holes[which]
-        holes[which] = moved._replace(column=moved.column + (way if 0.3 < moved.column < 0.7 else 1) * 2 * _RADIUS)
-        if moved.column > 0.7:
-            holes[which] = moved._replace(column=moved.column - 2 * _RADIUS)
+        inwards = way if 0.3 < moved.column < 0.7 else math.copysign(1, 0.5 - moved.column)
+        holes[which] = moved._replace(column=moved.column + inwards * 2 * _RADIUS)
     elif defect == "extra hole":
         holes.append(_Hole(_EXTRA[0], _EXTRA[1], _RADIUS))
     elif defect is not None:

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from torch import Tensor
 
 import flows
 from bench import page
-from bench.defects import SEED, damage
+from bench.defects import SEED, Invisible, damage
 from bench.map_baselines import BASELINES
 from bench.parts import PLACE_DEFECTS, faulty_parts, parts
 from bench.pictures_report import ALPHA, mean, report
@@ -73,10 +74,10 @@ def measured(name: str, side: int, steps: int, state: Path) -> dict[str, Any]:
         return found
     state.mkdir(parents=True, exist_ok=True)
     cut = _cut(name, side)
+    ordinary, faulty = cut.test[:_ORDINARY], _faulty(name, side, cut.test[_ORDINARY:])
     began = time.process_time()
     plan, calibration, calm, folds = _trained(name, cut.train, steps, state / f"{name}-{side}-{steps}")
     seconds = time.process_time() - began
-    ordinary, faulty = cut.test[:_ORDINARY], _faulty(name, side, cut.test[_ORDINARY:])
     took: list[float] = []
     p_values: dict[str, Tensor] = {}
 
@@ -175,7 +176,10 @@ def _splits(
 
 
 def _faulty(name: str, side: int, pictures: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-    """For each kind of defect, pictures with it and their masks. Foreign pieces are of the next surface."""
+    """For each kind of defect, pictures with it and their masks. Foreign pieces are of the next surface.
+
+    Pictures that cannot show a defect are left out, and a kind that fewer than half of its pictures show.
+    """
     names = [each for each in WINDOWS if each == name or has_room(each, side)]
     following = names[(names.index(name) + 1) % len(names)] if name in names else names[0]
     other = surface(following, side, _FAULTY, 1).train
@@ -187,7 +191,14 @@ def _faulty(name: str, side: int, pictures: Tensor) -> dict[str, tuple[Tensor, T
     for place, defect in enumerate(KINDS):
         generator = torch.Generator().manual_seed(SEED + place)
         items = pictures[place * _FAULTY : (place + 1) * _FAULTY]
-        pairs = [damage(item, piece, defect, generator) for item, piece in zip(items, other, strict=True)]
+        pairs = []
+        for item, piece in zip(items, other, strict=True):
+            with suppress(Invisible):
+                pairs.append(damage(item, piece, defect, generator))
+        if len(pairs) < len(items):
+            print(f"{name} {side}: {len(pairs)} of {len(items)} pictures can show a {defect}", flush=True)
+        if 2 * len(pairs) < len(items):
+            continue
         found[defect] = torch.stack([copy for copy, _ in pairs]), torch.stack([mask for _, mask in pairs])
     if name == PART:
         found |= {defect: faulty_parts(side, _FAULTY, 2 + place, defect) for place, defect in enumerate(PLACE_DEFECTS)}
@@ -210,7 +221,8 @@ def _peers(train: Tensor, calibration: PictureCalibration) -> dict[str, Maps]:
 
     return {
         **{name: patch(kind(train)) for name, kind in BASELINES.items()},
-        "dense NICE": _nice(train),
+        # It has a weight for each pixel: 801 MB at 256 pixels.
+        **({"dense NICE": _nice(train)} if train.shape[1] <= 64 else {}),
         "raw likelihood": likelihood,
         "PNG size": png,
     }
@@ -223,9 +235,7 @@ def _png_bytes(item: Tensor) -> int:
 
 
 def _nice(train: Tensor) -> Maps:
-    """A NICE of whole pictures, as the preset images-nice; at most 64 pixels wide, since it has a weight for each."""
-    if train.shape[1] > 64:
-        return lambda items: (None, torch.zeros(len(items)))
+    """A NICE of whole pictures, as the preset images-nice."""
     with torch.inference_mode(False), torch.enable_grad():
         torch.manual_seed(0)
         train = train.clone()  # those made in inference mode cannot be trained on

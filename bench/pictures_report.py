@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,7 @@ LONGEST_MAP, MOST_MEMORY = 1.2, 1024.0
 
 def mean(rows: Mapping[str, Mapping[str, float]], figure: str) -> float:
     """The mean of a figure over kinds of defects, NaN where no row has it."""
-    found = [row[figure] for row in rows.values() if figure in row]
-    return float(np.mean(found)) if found else float("nan")
+    return _known_mean([row[figure] for row in rows.values() if figure in row])
 
 
 def report(
@@ -30,17 +29,18 @@ def report(
     yield f"\n{trained} training pictures of each surface, {steps} steps for each of three flows.\n"
     yield from _goals(found, memory)
     yield "\nMean of the kinds of defects, AUROC of pictures / AUROC of pixels / PRO at 30 %:\n"
-    methods = list(next(iter(found.values()))["methods"])
+    methods = list(dict.fromkeys(method for figures in found.values() for method in figures["methods"]))
     yield f"| surface | size | {' | '.join(methods)} |\n|---|---:|{'---|' * len(methods)}"
     total: dict[str, list[list[float]]] = {method: [] for method in methods}
     for (name, side), figures in found.items():
         cells = []
         for method in methods:
-            own = [mean(figures["methods"][method], figure) for figure in GOALS]
+            own = [mean(figures["methods"].get(method, {}), figure) for figure in GOALS]
             total[method].append(own)
             cells.append(_cell(own))
         yield f"| {name} | {side} | {' | '.join(cells)} |"
-    yield f"| **mean** | | {' | '.join(_cell(list(np.mean(total[method], axis=0))) for method in methods)} |"
+    means = [[_known_mean(column) for column in zip(*total[method], strict=True)] for method in methods]
+    yield f"| **mean** of those measured | | {' | '.join(map(_cell, means))} |"
     yield "\nBy kind of defect, mean of the surfaces that have it, these three figures, and the share found at 0.05:\n"
     yield "| defect | Sluice | found |\n|---|---|---:|"
     for defect in (*DEFECTS, *PLACE_DEFECTS):
@@ -83,6 +83,11 @@ def _ordinary(found: Mapping[tuple[str, int], dict[str, Any]]) -> Iterator[str]:
             f"{shares[1]:.3f} | {band} | {splits} | {ratio:.2f} | "
             f"{figures['train_cpu_seconds'] / 60:.1f} |"
         )
+
+
+def _known_mean(values: Sequence[float]) -> float:
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else float("nan")
 
 
 def _cell(values: list[float]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -31,7 +33,7 @@ def test_training_and_test_pictures_share_no_pixel() -> None:
 
 def test_a_report_has_a_row_for_each_surface_and_defect() -> None:
     row = {"image": 0.9, "pixel": 0.8, "pro": 0.7, "found": 0.5}
-    figures = {
+    figures: dict[str, Any] = {
         "methods": {
             "Sluice": {each: dict(row) for each in KINDS},
             "PNG size": {each: {"image": row["pro"] - 0.3} for each in KINDS},
@@ -54,3 +56,7 @@ def test_a_report_has_a_row_for_each_surface_and_defect() -> None:
     assert "mean of 2 splits | 0.05 | 0.050 |" in text
     assert "| at most 1024 | 900 |" in text
     assert all(f"| {defect} | 0.900 / 0.800 / 0.700 | 0.50 |" in text for defect in KINDS)
+    larger = {**figures, "methods": {"Sluice": figures["methods"]["Sluice"]}}
+    both = "\n".join(report({("brick", 64): figures, ("brick", 128): larger}, trained=60, steps=9, memory=None))
+    assert "| brick | 128 | 0.900 / 0.800 / 0.700 | - / - / - |" in both
+    assert "| **mean** of those measured | | 0.900 / 0.800 / 0.700 | 0.400 / - / - |" in both
