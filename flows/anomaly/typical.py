@@ -154,9 +154,11 @@ class Typical:
             self.widths, self.centre, self.factor, self.tails, self._logs, strict=True
         ):
             averages = blurred(deviation, width).flatten(1)
-            for part, own in zip(torch.split(averages, _AT_ONCE, dim=1), torch.split(rarest, _AT_ONCE), strict=True):
-                distances = _distances(part, centre, factor).double()
-                torch.maximum(own, interpolated(tail, logs, distances, BEYOND), out=own)
+            parts = [
+                interpolated(tail, logs, _distances(part, centre, factor).double(), BEYOND)
+                for part in torch.split(averages, _AT_ONCE, dim=1)
+            ]
+            rarest = torch.maximum(rarest, torch.cat(parts))
         return rarest.float().reshape(found.shape[1:])
 
     def rarity(self, scores: Tensor) -> Tensor:
