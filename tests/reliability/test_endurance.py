@@ -25,7 +25,8 @@ from tests.service.servers import Server, serving, wait_until
 REQUESTS, LEAVERS, READERS = share_of(200_000), share_of(1_000), share_of(200)
 GROWTH = 0.02
 _WARM_UP = 4
-"""Waves of a tenth before memory is measured for the first time: allocators keep what a wave needed at its height."""
+"""Waves, a quarter of the load together and all of its leavers, before memory is measured for the first time: allocators
+keep what a wave needed at its height."""
 _REST = 12.0
 """Seconds after which every process has given freed memory back; see service/heap.py."""
 
@@ -75,7 +76,7 @@ def test_two_hundred_thousand_requests_leave_nothing_behind(store: Path, tmp_pat
         wait_until(lambda: len(processes(server)) == 3)
         children = processes(server)
         for _ in range(_WARM_UP):
-            wave(server, proof, REQUESTS // 10 // _WARM_UP, LEAVERS // 10, READERS, 2.0)
+            wave(server, proof, REQUESTS // 4 // _WARM_UP, LEAVERS // _WARM_UP, READERS, 2.0)
         before = in_all(server)
         with watching_memory(server) as course:
             answers = wave(server, proof, REQUESTS, LEAVERS, READERS, 20.0)
