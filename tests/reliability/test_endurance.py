@@ -25,7 +25,7 @@ from tests.service.servers import Server, serving, wait_until
 REQUESTS, LEAVERS, READERS = share_of(200_000), share_of(1_000), share_of(200)
 GROWTH = 0.02
 _WARM_UP = 4
-"""Waves, a quarter of the load together and all of its leavers, before memory is measured for the first time: allocators
+"""Waves before memory is measured for the first time, a quarter of the load together and with all leavers: allocators
 keep what a wave needed at its height."""
 _REST = 12.0
 """Seconds after which every process has given freed memory back; see service/heap.py."""
