@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
@@ -21,10 +20,9 @@ from service.protocol.client import DeviceClient, Stream, device_lost
 from service.protocol.errors import Problem, Unknown, problem_of
 from service.protocol.exposition import merged
 from service.protocol.model_info import Catalogue
+from service.protocol.places import Places
 from service.protocol.queue import Queue
 
-_REMEMBERED = 1000
-"""Tasks whose device is remembered, so that it is asked first. Any other task is looked for on all devices."""
 _STATS_PATIENCE = 4.0
 """Seconds after which the metrics of the other devices are told without those of one that does not answer."""
 
@@ -41,7 +39,7 @@ class Fleet:
             client.numbers, client.on_change = self._numbers, self._look
         self._asked = dict.fromkeys(clients, 0)
         """The latest request that was routed to each device."""
-        self._tasks: OrderedDict[str, DeviceClient] = OrderedDict()
+        self._tasks: Places[DeviceClient] = Places()
 
     @property
     def alive(self) -> bool:
@@ -145,7 +143,7 @@ class Fleet:
         else:
             holder = self._least_loaded(message.model)
         answer = await holder.answer_to(message)
-        self._remember(task.id, holder)
+        self._tasks.remember(task.id, holder)
         return answer
 
     async def _claim(self, task: str, reference: str) -> DeviceClient:
@@ -179,15 +177,9 @@ class Fleet:
         answers = await _answers(asked, message)
         for client, answer in zip(asked, answers, strict=True):
             if not isinstance(answer, Problem):
-                self._remember(message.task, client)
+                self._tasks.remember(message.task, client)
                 return answer
         raise next((answer for answer in answers if not isinstance(answer, Unknown)), no_such_task())
-
-    def _remember(self, task: str, holder: DeviceClient) -> None:
-        self._tasks[task] = holder
-        self._tasks.move_to_end(task)
-        while len(self._tasks) > _REMEMBERED:
-            self._tasks.popitem(last=False)
 
     # What reaches all devices.
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping
 from hashlib import blake2b
 from typing import Any, Protocol
@@ -21,13 +20,11 @@ from service.protocol.devices import Devices
 from service.protocol.errors import Problem, Unavailable, Unknown, problem_of
 from service.protocol.fleet import agreed, no_such_task
 from service.protocol.model_info import Catalogue, ModelInfo
+from service.protocol.places import Places
 from service.protocol.queue import Queue
 from service.protocol.relay import Frames, Packing, numbered
 
 logger = logging.getLogger("sluice")
-
-_REMEMBERED = 1000
-"""Tasks whose replica is remembered, so that it is asked first."""
 
 
 class SiblingGone(Exception):
@@ -58,7 +55,7 @@ class ReplicaDevices:
 
     def __init__(self, own: Devices, siblings: Siblings) -> None:
         self._own, self._siblings, self._packing = own, siblings, Packing()
-        self._elsewhere: OrderedDict[str, str] = OrderedDict()
+        self._elsewhere: Places[str] = Places()
         """The sibling that holds a task."""
         self._following: dict[Stream, asyncio.Task[None]] = {}
 
@@ -187,7 +184,7 @@ class ReplicaDevices:
         except SiblingGone:
             self._elsewhere.pop(task, None)
             raise Unavailable("a replica of the service has ended; try again", retry_after=1) from None
-        self._remember(task, sibling)
+        self._elsewhere.remember(task, sibling)
         return answer
 
     async def _holds(self, task: str) -> bool:
@@ -203,7 +200,7 @@ class ReplicaDevices:
         found = await self._siblings.holding(task)
         for name, holds in found.items():
             if holds:
-                self._remember(task, name)
+                self._elsewhere.remember(task, name)
                 return name, [self._siblings.own, *found]
         if None in found.values():
             raise Unavailable("a replica of the service does not answer", retry_after=RESTART_RETRY_AFTER)
@@ -214,12 +211,6 @@ class ReplicaDevices:
         return _answer_or_raise(
             self._packing.answer_of(await self._siblings.answer(sibling, self._packing.request(message)))
         )
-
-    def _remember(self, task: str, sibling: str) -> None:
-        self._elsewhere[task] = sibling
-        self._elsewhere.move_to_end(task)
-        while len(self._elsewhere) > _REMEMBERED:
-            self._elsewhere.popitem(last=False)
 
     # What reaches all replicas.
 
