@@ -45,7 +45,8 @@ fuzz: install
 test-scale: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'ray[data]>=2.44'
 	SLUICE_SCALE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/scale tests/service/offline/bulk tests/model_store/remote \
-	  tests/service/test_object_store.py tests/docker/test_kubernetes.py tests/bench/scaling -o timeout=900 -rs --durations 10
+	  tests/service/test_object_store.py tests/docker/test_kubernetes.py tests/bench/scaling tests/trainer/run/test_ranks.py \
+	  tests/trainer/run/test_run_directory.py -o timeout=900 -rs --durations 20
 
 lint: install
 	$(BIN)/ruff check .
@@ -57,6 +58,7 @@ lint: install
 .PHONY: bench-bulk bench-scaling
 bench-bulk: install
 	$(BIN)/python -m bench.bulk --into docs/bulk.md
+	$(BIN)/python -m bench.bulk_ray --into docs/ray.md
 
 bench-scaling: install
 	$(BIN)/python -m bench.scaling measure
@@ -157,6 +159,18 @@ lock-hashes:
 	$(VENV)-lock/bin/python docker/lock_hashes.py $(VENV)-lock/bin/uv
 	rm -rf $(VENV)-lock
 
+# Digests of the images of others, asked of their registries: Prometheus, Grafana, the base. Tags stay.
+.PHONY: lock-images
+lock-images:
+	$(PYTHON) docker/lock_images.py
+
+# Known weaknesses of the packages of all locks. Ends with "Error 3" where not every package could be looked up.
+.PHONY: audit
+audit:
+	rm -rf $(VENV)-audit && $(PYTHON) -m venv $(VENV)-audit
+	$(VENV)-audit/bin/pip install --quiet --disable-pip-version-check pip-audit
+	$(PYTHON) docker/audit.py $(VENV)-audit/bin/pip-audit requirements.lock requirements-dev.lock docker/torch.lock
+
 # What Sluice runs on: a bill of materials (CycloneDX) in build/, and the licence of each package.
 .PHONY: sbom
 sbom: install
@@ -165,7 +179,7 @@ sbom: install
 	$(BIN)/python docker/sbom.py requirements.lock --licences
 
 clean:
-	rm -rf $(VENV) $(VENV)-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* build *.egg-info client/build client/*.egg-info
+	rm -rf $(VENV) $(VENV)-lock $(VENV)-audit .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* build *.egg-info client/build client/*.egg-info
 
 # An engine is brought up for the while where there is none and tests/containers/with-engine.sh can.
 .PHONY: lint-containers test-containers

@@ -39,6 +39,7 @@ from trainer.pictures.publication import calibrated
 from trainer.presets.pictures import PICTURES
 from trainer.report.detection import detection
 from trainer.run.device import choose_precision
+from trainer.run.run_directory import RunDirectory
 from trainer.run.settings import Computing
 
 DEFECTS = ("stain", "scratch", "hole", "blur", "grain", "foreign piece")
@@ -120,7 +121,7 @@ def _trained(name: str, pictures: Tensor, steps: int, run_dir: Path) -> PictureC
             seed=0,
             device=device,
             computing=Computing(precision=choose_precision("auto", device), graph=False),
-            run_dir=run_dir,
+            run_dir=RunDirectory(run_dir),
             say=lambda text: print(f"{name} {side}: {text}", flush=True),
             stop_requested=lambda: False,
         )

@@ -79,6 +79,8 @@ class CalibrationNote(_Strict):
     """
     detection: dict[str, dict[str, float]] = {}
     """How well the verdict tells each other set of items from ordinary ones, measured on none of the items above."""
+    live: bool = False
+    """Whether p-values are ranked among a sample of live traffic. Rows that a calibration keeps are not of it."""
 
 
 class MapNote(_Strict):

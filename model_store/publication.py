@@ -26,6 +26,8 @@ class CalibrationEvidence:
     """Where the calibration's items come from, as a sentence for people."""
     detection: Figures = field(default_factory=dict)
     """How well the verdict tells other sets of items from ordinary ones, a row of figures for each set."""
+    live: bool = False
+    """Whether its items are a sample of live traffic."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Publishing: files are written into a hidden directory of the store, synced, and renamed to the next version.
 
 The rename makes the version appear as a whole: a reader sees all of its files or none. A store at a URL has no rename;
-its manifest is written last (``remote.store``).
+its manifest is written last (``remote.store``). Where SLUICE_SIGNING_KEY names a key, the version is signed before.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from torch import Tensor
 
@@ -33,8 +33,12 @@ from model_store.loading import LoadedModel
 from model_store.publication import CalibrationEvidence, MapEvidence, Publication
 from model_store.reference import VERSION, is_name
 from model_store.remote.store import RemoteStore
+from model_store.signatures import sign, signing_key
 from model_store.store import Store
 from model_store.weights import flow_from_bytes, flow_to_bytes, to_bytes
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 _LEAST_TOLERANCE = 1e-3
 """Nats by which a golden log-likelihood may always differ, however few dimensions a flow has."""
@@ -204,6 +208,7 @@ def _note(evidence: CalibrationEvidence) -> m.CalibrationNote:
         reference=calibration.size,
         folds=folds,
         detection={items: dict(figures) for items, figures in evidence.detection.items()},
+        live=evidence.live,
     )
 
 
@@ -245,8 +250,8 @@ def _write(store: Path | Store, draft: m.Manifest, files: Mapping[str, bytes]) -
     entries = {
         file: m.FileEntry(sha256=hashlib.sha256(data).hexdigest(), size=len(data)) for file, data in files.items()
     }
-    shelf, whole = _shelf(store), draft.model_copy(update={"files": entries})
-    version = shelf.add(whole, files) if isinstance(shelf, RemoteStore) else _add(shelf.root, whole, files)
+    shelf, whole, key = _shelf(store), draft.model_copy(update={"files": entries}), signing_key()
+    version = shelf.add(whole, files, key) if isinstance(shelf, RemoteStore) else _add(shelf.root, whole, files, key)
     shelf.set_alias(draft.name, DEFAULT, version)
     return published_in(shelf, draft.name, version, verdicts_of(draft.calibration))
 
@@ -261,7 +266,7 @@ def _shelf(store: Path | Store) -> Store:
     return store if isinstance(store, Store) else Store(store)
 
 
-def _add(root: Path, draft: m.Manifest, files: Mapping[str, bytes]) -> int:
+def _add(root: Path, draft: m.Manifest, files: Mapping[str, bytes], key: Ed25519PrivateKey | None) -> int:
     """Write a version into a directory of models; its number."""
     directory = root / draft.name
     directory.mkdir(parents=True, exist_ok=True)
@@ -272,7 +277,7 @@ def _add(root: Path, draft: m.Manifest, files: Mapping[str, bytes]) -> int:
             write_durably(temporary / file, data)
         version = None
         while version is None:
-            version = _claim(temporary, draft, directory)
+            version = _claim(temporary, draft, directory, key)
         sync_directory(directory)
     return version
 
@@ -288,13 +293,16 @@ def verdicts_of(note: m.CalibrationNote | None) -> str:
     return f"verdicts: p-values rest on {n:,} items; none is below {smallest}{never}"
 
 
-def _claim(temporary: Path, draft: m.Manifest, directory: Path) -> int | None:
-    """Rename to the next free version and return it, or None when another publisher took that number first."""
+def _claim(temporary: Path, draft: m.Manifest, directory: Path, key: Ed25519PrivateKey | None) -> int | None:
+    """Sign and rename to the next free version and return it, or None when another publisher took that number first."""
     # Numbers of incomplete versions are taken too: a version without its manifest may still have its directory.
     taken = (int(name) for name in names_in(directory) if re.fullmatch(VERSION, name))
     version = max(taken, default=0) + 1
     manifest = draft.model_copy(update={"version": version})
-    replace_durably(temporary / m.MANIFEST, (manifest.model_dump_json(indent=1, by_alias=True) + "\n").encode())
+    data = (manifest.model_dump_json(indent=1, by_alias=True) + "\n").encode()
+    replace_durably(temporary / m.MANIFEST, data)
+    if key is not None:
+        sign(temporary, data, key)
     try:
         temporary.rename(directory / str(version))
     except OSError as error:

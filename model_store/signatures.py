@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 SIGNATURE = "manifest.sig"
+SIGNING_KEY = "SLUICE_SIGNING_KEY"
+"""The variable that names the file of the private key by which every version that is published gets signed."""
 _CONTEXT = b"Sluice manifest, format 1\n"
 """Comes before the manifest in what is signed: a signature that the key made elsewhere means nothing here."""
 _LARGEST = 64 * 1024
@@ -136,13 +138,23 @@ def read_key(path: Path) -> Ed25519PrivateKey:
     return key
 
 
+def signing_key() -> Ed25519PrivateKey | None:
+    """The private key that SLUICE_SIGNING_KEY names; None where it is not set. Raises UnusableKey."""
+    named = os.environ.get(SIGNING_KEY)
+    return read_key(Path(named)) if named else None
+
+
 def sign(directory: Path, manifest: bytes, key: Ed25519PrivateKey) -> str:
     """Sign the manifest in a version's directory; the fingerprint of the key. The signature is written in one step."""
-    made = fingerprint(key.public_key())
+    replace_durably(directory / SIGNATURE, signature_of(manifest, key))
+    return fingerprint(key.public_key())
+
+
+def signature_of(manifest: bytes, key: Ed25519PrivateKey) -> bytes:
+    """What `manifest.sig` holds beside a manifest."""
     signature = base64.b64encode(key.sign(_CONTEXT + manifest)).decode()
-    document = _Document(key=made, signature=signature)
-    replace_durably(directory / SIGNATURE, (document.model_dump_json(indent=1) + "\n").encode())
-    return made
+    document = _Document(key=fingerprint(key.public_key()), signature=signature)
+    return (document.model_dump_json(indent=1) + "\n").encode()
 
 
 def fingerprint(key: Ed25519PublicKey) -> str:

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.device_names import checked_device, checked_devices
@@ -127,6 +127,9 @@ class Settings(BaseSettings):
     """Seconds without an answer between two ticks after which the device process counts as hung and is started anew."""
     drift_dir: Path | None = None
     """A directory that keeps the martingales of docs/drift.md over restarts; unset, they begin anew with each."""
+    live_statistics: str = ""
+    """Names of models, separated by commas: statistics of their live traffic are kept in ``drift_dir`` for
+    `sluice-calibrate --live`, see docs/drift.md. Never items."""
     max_tasks: Count = 100
     """Inpaintings kept beyond their request; when all of them still run, one more is answered with 429."""
     task_deadline: Duration = 3600.0
@@ -136,10 +139,22 @@ class Settings(BaseSettings):
     drain_delay: Seconds = 2.0
     """Seconds between "not ready" and closed listeners, so that a load balancer has noticed."""
 
+    @field_validator("live_statistics")
+    @classmethod
+    def _need_a_directory(cls, names: str, info: ValidationInfo) -> str:
+        if names.strip(" ,") and info.data.get("drift_dir") is None:
+            raise ValueError("statistics need a directory to be kept in: set SLUICE_DRIFT_DIR too")
+        return names
+
     @property
     def host_names(self) -> list[str]:
         """The names in ``hosts``, in lower case."""
         return [name for name in (part.strip().lower() for part in self.hosts.split(",")) if name]
+
+    @property
+    def live_models(self) -> list[str]:
+        """The names in ``live_statistics``."""
+        return [name for name in (part.strip() for part in self.live_statistics.split(",")) if name]
 
     def admin_token(self) -> SecretStr | None:
         """The administrator's token, read anew. Raises UnusableToken."""

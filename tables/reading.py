@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -39,11 +39,21 @@ class Block:
     """Rows of this block without cells, by their place: why."""
 
 
+class File(Protocol):
+    """What is asked of a table's file: a path, or a file elsewhere that is opened by whoever knows how."""
+
+    @property
+    def name(self) -> str: ...
+
+    def open(self, mode: Literal["rb"]) -> IO[bytes]: ...
+    def read_bytes(self) -> bytes: ...
+
+
 @dataclass(frozen=True)
 class TableFile:
     """A table in a file: the names of its columns, how it is written, and its rows block by block."""
 
-    path: Path
+    path: File
     names: tuple[str, ...]
     dialect: Dialect | None = field(repr=False)
     """None for Parquet."""
@@ -62,12 +72,12 @@ class TableFile:
         return _text_blocks(self, wanted, _BLOCK_BYTES if rows is None else _SMALL_BLOCK_BYTES)
 
 
-def is_table(path: Path) -> bool:
+def is_table(path: File) -> bool:
     """Whether a file's name ends as a table's does."""
     return path.name.lower().endswith(SUFFIXES)
 
 
-def open_table(path: Path, names: bool | None = None) -> TableFile:
+def open_table(path: File, names: bool | None = None) -> TableFile:
     """A table by its file's name: .csv or .tsv, also with .gz, .bz2 or .zst, or .parquet.
 
     ``names`` says whether the first line of a text file holds the names of columns; by default it is found out. Raises
@@ -76,7 +86,7 @@ def open_table(path: Path, names: bool | None = None) -> TableFile:
     _pyarrow(path)
     if path.name.lower().endswith(_PARQUET):
         with _faults_named(path):
-            return TableFile(path, tuple(_parquet_file(path).schema_arrow.names), None)
+            return TableFile(path, tuple(parquet_file(path).schema_arrow.names), None)
     with _faults_named(path):
         with _opened(path) as stream:
             sample = stream.read(SAMPLE_BYTES)
@@ -146,30 +156,34 @@ def _places(first: int, count: int, bad: dict[int, str]) -> tuple[npt.NDArray[np
 def _parquet_blocks(table: TableFile, wanted: tuple[str, ...], rows: int) -> Iterator[Block]:
     with _faults_named(table.path):
         place = 0
-        for batch in _parquet_file(table.path).iter_batches(rows, columns=list(wanted), use_threads=False):
+        for batch in parquet_file(table.path).iter_batches(rows, columns=list(wanted), use_threads=False):
             places = np.arange(place, place + batch.num_rows)
             yield Block(places, {name: batch.column(name) for name in wanted}, {})
             place += batch.num_rows
 
 
-def _parquet_file(path: Path) -> Any:
+def parquet_file(path: File) -> Any:
+    """A file of Parquet, opened by pyarrow: a path is mapped into memory."""
     from pyarrow import parquet
 
-    return parquet.ParquetFile(path, memory_map=True)
+    if isinstance(path, Path):
+        return parquet.ParquetFile(path, memory_map=True)
+    return parquet.ParquetFile(path.open("rb"))
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
+def _opened(path: File) -> Iterator[IO[bytes]]:
     """A file's bytes, unpacked if its name says that it is compressed."""
     from pyarrow import input_stream
 
     packed = next((kind for suffix, kind in _COMPRESSED.items() if path.name.lower().endswith(suffix)), None)
-    with input_stream(str(path), compression=packed) as stream:
+    source = str(path) if isinstance(path, Path) else path.open("rb")
+    with input_stream(source, compression=packed) as stream:
         yield stream
 
 
 @contextmanager
-def _faults_named(path: Path) -> Iterator[None]:
+def _faults_named(path: File) -> Iterator[None]:
     """Turn what pyarrow and the operating system raise into errors that name the file."""
     from pyarrow import ArrowException
 
@@ -181,7 +195,7 @@ def _faults_named(path: Path) -> Iterator[None]:
         raise TableError(f"{path}: cannot be read as a table: {error}") from error
 
 
-def _pyarrow(path: Path) -> Any:
+def _pyarrow(path: File) -> Any:
     try:
         import pyarrow
     except ImportError as error:

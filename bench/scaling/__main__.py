@@ -86,10 +86,11 @@ def measure(model: str, seconds: float, output: Path) -> None:
 @click.option("--within", type=click.FloatRange(0), help="End with exit code 1 where the simulation is off by more.")
 @_INTO
 def check(model: str, seconds: float, path: Path, within: float | None, into: Path | None) -> None:
-    """Compare the simulation with a replica on this machine at five loads. Wants a quiet machine."""
+    """Compare the simulation with one and two replicas on this machine at five loads. Wants a quiet machine."""
     from bench.scaling import measure as measuring
 
-    found = list(measuring.check(model, costs.read(path), seconds))
+    measured = costs.read(path)
+    found = [each for replicas in (1, 2) for each in measuring.check(model, measured, seconds, replicas)]
     figures = f"{time.strftime('%Y-%m-%d')}, {model}.\n\n{measuring.table(found)}"
     click.echo(figures)
     if into is not None:

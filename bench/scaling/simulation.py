@@ -7,11 +7,12 @@ many alternate. A full queue refuses a request before it is decoded.
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import simpy
 
@@ -36,14 +37,16 @@ class Ask:
 
 @dataclass(frozen=True)
 class Replica:
-    """One service: its processes, and where they share the CPUs of one machine, how many there are."""
+    """One service, or several that get requests in turn: processes, and how many CPUs they share on one machine."""
 
     api: int = 1
     devices: int = 1
     cores: int | None = None
     """None where every process has one to itself."""
     queue: int = 4_000_000
-    """Item-ticks that may wait."""
+    """Item-ticks that may wait in each service."""
+    services: int = 1
+    """Services with so many processes each."""
 
 
 @dataclass
@@ -117,6 +120,13 @@ class _Waiting:
         self.ask, self.done, self.left = ask, done, ask.steps
 
 
+class _Service(NamedTuple):
+    """The processes of one service."""
+
+    api: list[simpy.Resource]
+    devices: list[_Device]
+
+
 class _World:
     def __init__(self, replica: Replica, costs: Costs, seconds: float, warm_up: float, seed: int) -> None:
         self.environment = simpy.Environment()
@@ -125,8 +135,12 @@ class _World:
         self.warm_up, self.end = warm_up, warm_up + seconds
         self.outcome = Outcome(seconds)
         self.cores = None if replica.cores is None else simpy.Resource(self.environment, replica.cores)
-        self.api = [simpy.Resource(self.environment, 1) for _ in range(replica.api)]
-        self.devices = [_Device(self) for _ in range(replica.devices)]
+        self.services = [
+            _Service([simpy.Resource(self.environment, 1) for _ in range(replica.api)], devices)
+            for devices in ([_Device(self) for _ in range(replica.devices)] for _ in range(replica.services))
+        ]
+        self.devices = [device for service in self.services for device in service.devices]
+        self.turns = itertools.cycle(self.services)
 
     def run(self, moments: Moments, ask: Callable[[random.Random], Ask]) -> Outcome:
         self.environment.process(self._arrivals(moments, ask))
@@ -150,16 +164,17 @@ class _World:
 
     def _request(self, ask: Ask) -> Generator[Any, Any, None]:
         came, counted = self.environment.now, self.measuring
-        costs, api = self.costs, self.chance.choice(self.api)
+        costs, service = self.costs, next(self.turns)
+        api = self.chance.choice(service.api)
         if costs.client:
             yield from self.work(costs.client / 2)
-        if sum(device.waiting for device in self.devices) + ask.cost > self.replica.queue:
+        if sum(device.waiting for device in service.devices) + ask.cost > self.replica.queue:
             self.outcome.refused += counted
             return
         extra = costs.api_item * (ask.items - 1)
         yield from self._api(api, costs.api_before + extra / 2)
         done = self.environment.event()
-        min(self.devices, key=lambda device: device.waiting).submit(_Waiting(ask, done))
+        min(service.devices, key=lambda device: device.waiting).submit(_Waiting(ask, done))
         yield done
         yield from self._api(api, costs.api_after + extra / 2)
         if costs.client:

@@ -6,8 +6,10 @@ wrk waits for an answer before it asks again, so it slows down with its server. 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -43,12 +45,16 @@ class Offered:
         return sorted(self.refused)[min(int(quantile * len(self.refused)), len(self.refused) - 1)]
 
 
-def offer(address: str, request: Request, rate: float, seconds: float, seed: int | None = None) -> Offered:
+def offer(
+    address: str | Sequence[str], request: Request, rate: float, seconds: float, seed: int | None = None
+) -> Offered:
     """Send a request ``rate`` times a second for ``seconds``, and wait for the answers still missing.
 
-    They are evenly spaced, or with a seed at random moments, as those of independent users are.
+    They are evenly spaced, or with a seed at random moments, as those of independent users are. Several addresses get
+    requests in turn.
     """
-    return asyncio.run(_offer(address, request, _moments(rate, seconds, seed), seconds))
+    addresses = [address] if isinstance(address, str) else list(address)
+    return asyncio.run(_offer(addresses, request, _moments(rate, seconds, seed), seconds))
 
 
 def _moments(rate: float, seconds: float, seed: int | None) -> list[float]:
@@ -60,23 +66,29 @@ def _moments(rate: float, seconds: float, seed: int | None) -> list[float]:
     return found
 
 
-async def _offer(address: str, request: Request, moments: list[float], seconds: float) -> Offered:
-    url = urlsplit(address)
-    head = f"POST {request.path} HTTP/1.1\r\nHost: {url.netloc}\r\nContent-Length: {len(request.body)}\r\n"
-    head += "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
-    connections = _Connections(url.hostname or "", url.port or 80, head.encode() + b"\r\n" + request.body)
+async def _offer(addresses: list[str], request: Request, moments: list[float], seconds: float) -> Offered:
+    servers = [_connections(address, request) for address in addresses]
+    turns = itertools.cycle(servers)
     found = Offered(seconds)
     under_way: set[asyncio.Task[None]] = set()
     began = time.perf_counter()
     for moment in moments:
         await asyncio.sleep(max(began + moment - time.perf_counter(), 0))
-        task = asyncio.create_task(_one(connections, found, began))
+        task = asyncio.create_task(_one(next(turns), found, began))
         under_way.add(task)
         task.add_done_callback(under_way.discard)
     if under_way:
         await asyncio.wait(under_way, timeout=_PATIENCE)
-    connections.close()
+    for connections in servers:
+        connections.close()
     return found
+
+
+def _connections(address: str, request: Request) -> _Connections:
+    url = urlsplit(address)
+    head = f"POST {request.path} HTTP/1.1\r\nHost: {url.netloc}\r\nContent-Length: {len(request.body)}\r\n"
+    head += "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+    return _Connections(url.hostname or "", url.port or 80, head.encode() + b"\r\n" + request.body)
 
 
 async def _one(connections: _Connections, found: Offered, began: float) -> None:

@@ -11,6 +11,7 @@ from sluice_client import sending
 
 from docs.generate.fields import docstrings
 from docs.generate.markdown import Table, code, one_line
+from model_store import signatures
 from service import logs, settings
 from service.settings import Settings
 
@@ -30,6 +31,8 @@ TAIL = f"""
 | variable | read by | meaning |
 |---|---|---|
 | `{logs.FORMAT}` | every process of the service | `json`: each line of the log is a JSON object |
+| `{signatures.SIGNING_KEY}` | commands that publish | \
+the private key that signs each new version: [security](../security.md#signed-models) |
 | `{sending.URL}` | the [Python client](../client.md) | the address of the service |
 | `{sending.KEY}` | the Python client | the API key |
 

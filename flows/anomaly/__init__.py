@@ -10,6 +10,7 @@ from flows.anomaly.mixture import Mixture
 from flows.anomaly.neighbours import Neighbours
 from flows.anomaly.nonconformity import MINIMUM_ITEMS, NonconformityScores
 from flows.anomaly.pictures import PICTURE_STATISTICS, PICTURE_TESTS, PictureCalibration
+from flows.anomaly.renewal import combined_scores, p_values_before, renewed
 from flows.anomaly.statistics import (
     STATISTICS,
     Test,
@@ -51,11 +52,14 @@ __all__ = [
     "bins_of",
     "bonferroni",
     "cells",
+    "combined_scores",
     "contributions",
     "has_mixtures",
     "names_of",
+    "p_values_before",
     "pixel_nats",
     "pixel_nats_of",
+    "renewed",
     "row_tests",
     "statistics",
     "statistics_and_pixels",

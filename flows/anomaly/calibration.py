@@ -42,6 +42,8 @@ class Verdict(NamedTuple):
 
     The combined score comes first, then each test. K is 1 but for cross-conformal p-values.
     """
+    measures: Tensor | None = None
+    """(B, K, F): what ``renewed`` needs of each item, by each member. None for pictures of any size."""
 
 
 class GroupVerdict(NamedTuple):
@@ -183,6 +185,7 @@ class Calibration:
             {test.name: column for test, column in zip(self.nonconformity.tests, each, strict=True)},
             self._normal_scores(less, at_most),
             torch.stack(ranks, dim=2).transpose(0, 1)[:, None],
+            features.T[:, None],
         )
 
     @property

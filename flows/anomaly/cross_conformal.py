@@ -213,9 +213,10 @@ class CrossCalibration:
     def _verdict(self, raws: Sequence[Tensor]) -> Verdict:
         at_least = torch.zeros(len(self.tests) + 1, raws[0].shape[1], dtype=torch.long, device=raws[0].device)
         above = torch.zeros_like(at_least)
-        each_ranks = []
+        each_ranks, measures = [], []
         for member, ordered, raw in zip(self.members, self._sorted, raws, strict=True):
             scores = member.test_scores(raw)
+            measures.append(torch.cat([scores, -raw[:1]]).T)
             scores = torch.cat([scores, scores.sum(dim=0, keepdim=True)]).contiguous()
             lower, lower_or_equal = torch.searchsorted(ordered, scores), torch.searchsorted(ordered, scores, right=True)
             at_least += ordered.shape[1] - lower
@@ -228,6 +229,7 @@ class CrossCalibration:
             {test.name: column for test, column in zip(self.tests, p_values[:-1], strict=True)},
             self._normal_score_of.index_select(0, ranks.flatten()).view(ranks.shape),
             torch.stack(each_ranks, dim=1),
+            torch.stack(measures, dim=1),
         )
 
     @property

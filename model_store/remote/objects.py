@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
 from model_store.errors import StoreError
@@ -34,6 +36,13 @@ class Missing(StoreError):
 class Stat(NamedTuple):
     size: int
     etag: str | None
+    changed: str = ""
+    """The time of its last change as the file system gives it; empty where it gives none."""
+
+
+def is_url(text: str) -> bool:
+    """Whether a text is a URL such as s3://bucket/folder, and no path."""
+    return re.match(r"[a-z][a-z0-9+.-]*://", text) is not None
 
 
 class Objects:
@@ -47,14 +56,12 @@ class Objects:
         try:
             import fsspec
         except ImportError as error:
-            raise StoreError(
-                "to open a store at a URL, fsspec is needed: pip install 'sluice[object-store]'"
-            ) from error
+            raise StoreError(f"to open {url}, fsspec is needed: pip install 'sluice[object-store]'") from error
         options: Mapping[str, Any] = {"config_kwargs": _S3} if url.startswith("s3://") else {}
         try:
             self._fs, root = fsspec.core.url_to_fs(url, skip_instance_cache=True, use_listings_cache=False, **options)
         except (ImportError, ValueError) as error:
-            raise StoreError(f"the store {url} cannot be opened: {error}") from error
+            raise StoreError(f"{url} cannot be opened: {error}") from error
         if hasattr(self._fs, "retries"):
             self._fs.retries = 1  # of s3fs, which would try again on its own within each attempt
         self.url, self._root = url, str(root).rstrip("/")
@@ -63,15 +70,11 @@ class Objects:
         """All objects below a prefix, which ends in a slash, or below the URL. Raises Unreachable."""
         where = f"{self._root}/{prefix}".rstrip("/")
         try:
-            found = self._trying(prefix or "the store", lambda: self._fs.find(where, detail=True, refresh=True))
+            found = self._trying(prefix or "the listing", lambda: self._fs.find(where, detail=True, refresh=True))
         except Missing:
             return {}
         start = len(self._root) + 1
-        return {
-            str(path)[start:]: Stat(int(about["size"]), about.get("ETag"))
-            for path, about in found.items()
-            if about.get("type") != "directory"
-        }
+        return {str(path)[start:]: _stat(about) for path, about in found.items() if about.get("type") != "directory"}
 
     def read(self, key: str, size: int, piece: Callable[[bytes], object]) -> None:
         """Hand the first ``size`` bytes of an object to ``piece``, some at a time, each once.
@@ -80,7 +83,11 @@ class Objects:
         Unreachable.
         """
         for start in range(0, size, _PIECE):
-            piece(self._trying(key, lambda start=start: self._range(key, start, min(start + _PIECE, size))))  # type: ignore[misc]
+            piece(self.read_range(key, start, min(start + _PIECE, size)))
+
+    def read_range(self, key: str, start: int, stop: int) -> bytes:
+        """Bytes ``start`` to ``stop`` of an object. Tried again like ``read``. Raises Missing or Unreachable."""
+        return self._trying(key, lambda: self._range(key, start, stop))
 
     def read_small(self, key: str, largest: int) -> bytes:
         """A whole object of at most so many bytes. Raises Missing, Unreachable, or StoreError for a larger one."""
@@ -93,8 +100,7 @@ class Objects:
 
     def stat(self, key: str) -> Stat:
         """Size and ETag of an object. Raises Missing, Unreachable."""
-        about = self._trying(key, lambda: self._fs.info(self._path(key), refresh=True))
-        return Stat(int(about["size"]), about.get("ETag"))
+        return _stat(self._trying(key, lambda: self._fs.info(self._path(key), refresh=True)))
 
     def create(self, key: str, data: bytes) -> bool:
         """Write an object if there is none of this key; False where there is, with other content. Raises Unreachable.
@@ -123,6 +129,7 @@ class Objects:
         conditional = {"IfMatch": etag} if etag is not None and self.url.startswith("s3://") else {}
 
         def attempt() -> bool:
+            self._make_folder(self._path(key))
             try:
                 self._fs.pipe_file(self._path(key), data, **conditional)
             except OSError as error:
@@ -133,18 +140,30 @@ class Objects:
 
         return self._trying(key, attempt)
 
+    def delete(self, key: str) -> None:
+        """Remove an object, if there is one. Raises Unreachable."""
+        with suppress(Missing):
+            self._trying(key, lambda: self._fs.rm_file(self._path(key)))
+
     def _create(self, path: str, data: bytes) -> None:
         from fsspec.asyn import AsyncFileSystem
         from fsspec.implementations.local import LocalFileSystem
 
         if isinstance(self._fs, LocalFileSystem):
-            self._fs.makedirs(self._fs._parent(path), exist_ok=True)
+            self._make_folder(path)
             with self._fs.open(path, "xb") as file:
                 file.write(data)
         elif isinstance(self._fs, AsyncFileSystem):
             self._fs.pipe_file(path, data, mode="create")
         else:
-            raise StoreError(f"nothing can be published to {self.url}: its file system has no conditional writes")
+            raise StoreError(f"nothing can be written to {self.url}: its file system has no conditional writes")
+
+    def _make_folder(self, path: str) -> None:
+        """The folder of a path, where folders are more than beginnings of keys."""
+        from fsspec.implementations.local import LocalFileSystem
+
+        if isinstance(self._fs, LocalFileSystem):
+            self._fs.makedirs(self._fs._parent(path), exist_ok=True)
 
     def _range(self, key: str, start: int, stop: int) -> bytes:
         data = bytes(self._fs.cat_file(self._path(key), start=start, end=stop))
@@ -160,7 +179,7 @@ class Objects:
             try:
                 return act()
             except FileNotFoundError as error:
-                raise Missing(f"the store has no {what}") from error
+                raise Missing(f"{self.url} has no {what}") from error
             except StoreError:
                 raise
             except PermissionError as error:
@@ -172,3 +191,8 @@ class Objects:
                 logger.info("%s: %s: %s; trying again in %.1f s", self.url, what, type(error).__name__, pause)
                 time.sleep(pause)
         raise AssertionError
+
+
+def _stat(about: Mapping[str, Any]) -> Stat:
+    changed = next((about[name] for name in ("LastModified", "last_modified", "mtime", "created") if name in about), "")
+    return Stat(int(about["size"]), about.get("ETag"), str(changed))

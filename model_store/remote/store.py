@@ -25,7 +25,7 @@ from model_store.manifest import MANIFEST, FileEntry, Manifest
 from model_store.reference import ALIAS, VERSION
 from model_store.remote.cache import Cache, DamagedDownload
 from model_store.remote.objects import Missing, Objects, Unreachable
-from model_store.signatures import SIGNATURE, TrustedKeys
+from model_store.signatures import SIGNATURE, TrustedKeys, signature_of
 from model_store.store import STORE_FILE, Store
 
 if TYPE_CHECKING:
@@ -155,8 +155,10 @@ class RemoteStore(Store):
         self._objects.replace(f"{name}/{version}/{SIGNATURE}", written)
         return made
 
-    def add(self, draft: Manifest, files: Mapping[str, bytes]) -> int:
+    def add(self, draft: Manifest, files: Mapping[str, bytes], key: Ed25519PrivateKey | None = None) -> int:
         """Write a version: its number is claimed, its files follow, and the manifest comes last; the number.
+
+        With a ``key`` it is signed, just before the manifest.
 
         Of two publishers one gets a number and the other the next: the storage creates an object only once. A publisher
         that is killed leaves a number without a manifest, which no reader sees.
@@ -170,6 +172,8 @@ class RemoteStore(Store):
             self._objects.replace(f"{draft.name}/{version}/{file}", data)
         manifest = draft.model_copy(update={"version": version})
         written = (manifest.model_dump_json(indent=1, by_alias=True) + "\n").encode()
+        if key is not None:
+            self._objects.replace(f"{draft.name}/{version}/{SIGNATURE}", signature_of(written, key))
         if not self._objects.create(f"{draft.name}/{version}/{MANIFEST}", written):
             raise StoreError(f"{draft.name}@{version} was written by somebody else")
         return version

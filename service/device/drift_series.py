@@ -110,9 +110,15 @@ class ColumnSeries:
 
     @classmethod
     def of(cls, model: LoadedModel) -> ColumnSeries | None:
-        """None where the calibration keeps no rows: of images, and of tables that were trained without neighbours."""
-        calibration = model.calibration
+        """None where the calibration keeps no rows that were drawn as the calibrating ones.
+
+        So it is of images, of tables that were trained without neighbours, and where live traffic calibrates: the kept
+        rows are then older than it.
+        """
+        calibration, note = model.calibration, model.manifest.calibration
         if not isinstance(calibration, CrossCalibration) or not len(calibration.kept):
+            return None
+        if note is not None and note.live:
             return None
         return cls(_names(model, calibration.kept.shape[1]), calibration.kept, model.flow.columns)
 

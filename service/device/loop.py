@@ -20,6 +20,7 @@ from service.device.drift import DriftWatch
 from service.device.drift_files import DriftFile
 from service.device.drift_metrics import DriftMetrics
 from service.device.graphs import Graphs
+from service.device.live_statistics import LiveStatistics
 from service.device.loading import Entry
 from service.device.replies import Outbox
 from service.device.requests import Requests
@@ -62,7 +63,12 @@ class DeviceLoop:
         watching = models is None
         file = DriftFile(settings.drift_dir, name) if watching and settings.drift_dir is not None else None
         self.drift = DriftWatch(file, watching=watching)
-        self.requests = Requests(settings, self.models.registry, self.scheduler, self.account, self.outbox, self.drift)
+        self.live: LiveStatistics | None = None
+        if watching and settings.drift_dir is not None and settings.live_models:
+            self.live = LiveStatistics(settings.drift_dir, name, settings.live_models)
+        self.requests = Requests(
+            settings, self.models.registry, self.scheduler, self.account, self.outbox, self.drift, self.live
+        )
         self._claims = Claims()
         self._thunks: deque[Callable[[], None]] = deque()
         self._port: Port | None = None
@@ -89,6 +95,8 @@ class DeviceLoop:
             self.outbox.flush(port)
             port.close()
             self.drift.save()
+            if self.live is not None:
+                self.live.save()
 
     def stop(self) -> None:
         """End the loop after the tick that it is in. Any thread may call it; wake the port afterwards."""
@@ -119,6 +127,8 @@ class DeviceLoop:
         self.requests.tell_progress()
         self.outbox.flush(port)
         self.drift.work(idle=not self.scheduler)
+        if self.live is not None:
+            self.live.work()
 
     def _handle(self, peer: str, message: m.Up) -> None:
         match message:

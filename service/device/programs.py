@@ -135,7 +135,8 @@ class Score(OneTick):
 
     items (B, *S), seed (B,) -> log_likelihood (B,) in nats, and where the model is calibrated p_value (B,),
     test_p_values (B, T), statistics (B, K) of those that mean something on their own, scores (B, G) for the group, and
-    ranks (B, M, 1 + T, 2) for what tells of drift, by each of M members of the calibration.
+    by each of M members of the calibration ranks (B, M, 1 + T, 2) for what tells of drift, and measures (B, M, F) for
+    what is kept of live traffic.
     """
 
     kind = "score"
@@ -150,7 +151,8 @@ class Score(OneTick):
     def conclude(self, jobs: Sequence[Job], columns: Columns) -> Conclusion:
         """Also the p-value of each request as a group and, where a rate was asked for, which items are discoveries."""
         arrays = {name: tensor.numpy() for name, tensor in columns.tensors.items()}
-        arrays.pop("ranks", None)  # which tell of drift
+        for name in ("ranks", "measures"):  # for the service itself
+            arrays.pop(name, None)
         if not any(job.options.scores for job in jobs):
             arrays.pop("scores", None)
         calibration = self.model.judging
@@ -164,6 +166,7 @@ class Score(OneTick):
 
 
 def _assessed(found: Assessment) -> Columns:
+    assert found.verdict.measures is not None, "which only pictures of any size lack"
     return Columns(
         {
             "log_likelihood": found.log_likelihood,
@@ -172,6 +175,7 @@ def _assessed(found: Assessment) -> Columns:
             "statistics": found.statistics,
             "scores": found.verdict.scores,
             "ranks": found.verdict.ranks,
+            "measures": found.verdict.measures,
         }
     )
 

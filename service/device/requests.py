@@ -13,6 +13,7 @@ from service.device.columns import Columns
 from service.device.drift import DriftWatch
 from service.device.inpaintings import Inpainting, Listener
 from service.device.jobs import Job
+from service.device.live_statistics import LiveStatistics
 from service.device.picture_scores import ScorePictures
 from service.device.programs import Decode, Encode, Explain, Inpaint, OneTick, Program, Sample, Score, ScoreWithMap
 from service.device.progress import Progress
@@ -40,9 +41,10 @@ class Requests:
         account: Account,
         outbox: Outbox,
         drift: DriftWatch,
+        live: LiveStatistics | None = None,
     ) -> None:
         self._registry, self._scheduler, self._account, self._outbox = registry, scheduler, account, outbox
-        self._drift = drift
+        self._drift, self._live = drift, live
         self._tenants = Tenants(account, settings.queue_item_ticks)
         self._tasks = Tasks(settings.max_tasks, settings.task_kept, account.retry_after)
         self._peers: dict[str, Held] = {}
@@ -120,6 +122,8 @@ class Requests:
         self._outbox.results(wave.jobs, conclusion.arrays, conclusion.each)
         if isinstance(wave.program, Score):
             self._drift.saw(wave.program.model, wave.jobs, wave.columns)
+            if self._live is not None:
+                self._live.saw(wave.program.model, wave.jobs, wave.columns)
         for job in wave.jobs:
             if job.close():
                 job.owner.completed()

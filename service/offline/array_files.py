@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 import numpy as np
 
 from service.media.items import ItemSpec, checked
 from service.media.npy import Array, Header, read_header
+from service.offline.remote_files import File, RemoteFile, size_of
 from service.offline.unusable import UnusableFile, named
 
 SUFFIXES = (".npy", ".npz")
@@ -23,9 +25,11 @@ class Stored:
     """One array of a file; ``member`` is which, where the file holds several."""
 
     name: str
-    path: Path
+    path: File
     member: str | None
     header: Header
+    begins: int = 0
+    """Of a .npy file: the place of the first number."""
 
     def count(self, spec: ItemSpec) -> int:
         """How many items it holds: an array of an item's own shape is one."""
@@ -54,12 +58,17 @@ class Stored:
             header = header._replace(shape=(1, *header.shape))
         with readable(self.name):
             if self.member is None:
+                assert isinstance(self.path, Path), "a .npy file at a URL is read by rows_at"
                 yield from _cut(np.load(self.path, mmap_mode="r", allow_pickle=False).reshape(header.shape), rows)
             elif header.fortran:  # an item's numbers lie scattered over all of the array
-                with np.load(self.path, allow_pickle=False) as archive:
+                with _stream(self.path) as file, np.load(file, allow_pickle=False) as archive:
                     yield from _cut(archive[self.member].reshape(header.shape), rows)
             else:
-                with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as stream:
+                with (
+                    _stream(self.path) as file,
+                    zipfile.ZipFile(file) as archive,
+                    archive.open(self.member) as stream,
+                ):
                     read_header(stream)
                     yield from _streamed(header, stream, rows)
 
@@ -73,27 +82,47 @@ def readable(name: str) -> Iterator[None]:
         raise UnusableFile(f"{name}: cannot be read: {error}") from error
 
 
-def stored_in(path: Path) -> list[Stored]:
+def rows_at(file: RemoteFile, stored: Stored, shape: tuple[int, ...], start: int, stop: int) -> Array:
+    """Items ``start`` to ``stop`` (B, *S) of a .npy file at a URL: only their bytes are read. Raises StoreError."""
+    header, size, entries = stored.header, stored.header.dtype.itemsize, math.prod(shape)
+    if header.shape == shape or not header.fortran:
+        first, row = stored.begins, entries * size
+        data = file.read_range(first + start * row, first + stop * row)
+        order: Literal["F", "C"] = "F" if header.fortran else "C"
+        return np.frombuffer(data, header.dtype).reshape((stop - start, *shape), order=order)
+    # The numbers that stand at one place of all items lie together, the first index of an item running fastest.
+    count = header.shape[0]
+    places = (stored.begins + place * count * size for place in range(entries))
+    found = file.read_ranges([(at + start * size, at + stop * size) for at in places])
+    columns = np.stack([np.frombuffer(data, header.dtype) for data in found], axis=1)
+    return columns.reshape(stop - start, *reversed(shape)).transpose(0, *range(len(shape), 0, -1))
+
+
+def _stream(file: File) -> IO[bytes]:
+    return file.open("rb")
+
+
+def stored_in(path: File) -> list[Stored]:
     """Every array of a .npy or .npz file. Raises UnusableFile."""
     try:
-        with named(path):
+        with named(str(path)):
             return [_alone(path)] if path.suffix.lower() == ".npy" else _together(path)
     except (OSError, EOFError, zipfile.BadZipFile) as error:
         raise UnusableFile(f"{path}: cannot be read: {error}") from error
 
 
-def _alone(path: Path) -> Stored:
+def _alone(path: File) -> Stored:
     with path.open("rb") as stream:
         header, start = read_header(stream), stream.tell()
-    held = path.stat().st_size - start
+    held = size_of(path) - start
     if held != header.nbytes:
         raise UnusableFile(f"{path}: its header claims {header.nbytes} bytes of numbers; it holds {held}")
-    return Stored(str(path), path, None, header)
+    return Stored(str(path), path, None, header, start)
 
 
-def _together(path: Path) -> list[Stored]:
+def _together(path: File) -> list[Stored]:
     found = []
-    with zipfile.ZipFile(path) as archive:
+    with _stream(path) as file, zipfile.ZipFile(file) as archive:
         for member in (name for name in archive.namelist() if name.endswith(".npy")):
             with named(f"{path}:{member}"), archive.open(member) as stream:
                 found.append(Stored(f"{path}:{member.removesuffix('.npy')}", path, member, read_header(stream)))

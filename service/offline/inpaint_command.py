@@ -20,6 +20,7 @@ from service.commands.style import (
     write_out,
 )
 from service.device_option import device_option
+from service.offline.input_argument import Input, paths_of
 from service.offline.output_option import (
     Folder,
     Output,
@@ -50,7 +51,7 @@ _MOST = 1024
         "sluice inpaint pictures/ --mask mask.png --model mnist-nice --steps 50 --seed 1 -o whole/",
     ),
 )
-@click.argument("file", type=click.Path(exists=True, path_type=Path))
+@click.argument("file", type=Input())
 @click.option(
     "--mask",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -94,7 +95,7 @@ _MOST = 1024
 @store_option
 @json_option
 def inpaint(
-    file: Path,
+    file: Path | str,
     mask: Path | None,
     model: str | None,
     count: int,
@@ -119,7 +120,7 @@ def inpaint(
     Without --mask, the transparent part of a picture or NaN in a .npy file is filled in. What was known comes back
     exactly; several completions are one picture, the likeliest first. With --json the completions go to the standard
     output as the service would answer them, unless --output names a file. With a folder as --output, FILE holds any
-    number of items: a folder of pictures, .npy, .npz, or a table whose missing cells are filled in.
+    number of items: a folder of pictures, .npy, .npz, or a table whose missing cells are filled in; it may be a URL.
     """
     import secrets
 
@@ -139,7 +140,8 @@ def inpaint(
         tell_run(found, output, as_json)
         return
     refuse_without_folder(part_rows=part_rows, devices=devices, engine=engine, workers=workers)
-    if file.is_dir():
+    (path,) = paths_of([file])
+    if path.is_dir():
         raise click.UsageError(
             f"{file} is a folder: several items are filled in into a folder as --output, such as out/"
         )
@@ -147,7 +149,7 @@ def inpaint(
     drawn = secrets.randbits(defaults.DRAWN_SEED_BITS) if seed is None else seed
     with failures_told():
         loaded = load_model(model, store, settings)
-        body = _body(file, mask)
+        body = _body(path, mask)
         options = Options(temperature, method, steps, step_size)
         info, completed = asyncio.run(_complete(loaded, settings, body, count, drawn, options, fit))
         _tell(info, completed, output, form, as_json)

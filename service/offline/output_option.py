@@ -17,14 +17,15 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Folder(NamedTuple):
     """A folder that gets Parquet, part by part."""
 
-    path: Path
+    path: Path | str
+    """A path; or a URL of an object store, as a text."""
 
 
 Output = Path | Folder | None
 
 
 class _OutputType(click.Path):
-    """A file; or a folder, where the name ends in a slash or there is one."""
+    """A file; or a folder, where the name ends in a slash or there is one, or it is a URL."""
 
     name = "path"
 
@@ -32,6 +33,11 @@ class _OutputType(click.Path):
         super().__init__(path_type=str)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from service.settings import location
+
+        found = location(value)
+        if isinstance(found, str):
+            return Folder(found)
         text = str(super().convert(value, param, ctx))
         return Folder(Path(text)) if text.endswith("/") or Path(text).is_dir() else Path(text)
 
@@ -61,8 +67,8 @@ def output_option(file_help: str) -> Callable[[F], F]:
                 "--output",
                 "-o",
                 type=_OutputType(),
-                help=f"{file_help} Or a folder such as out/: Parquet part by part, for millions of items; a run "
-                "that was ended goes on.  [default: standard output]",
+                help=f"{file_help} Or a folder such as out/, or s3://bucket/out: Parquet part by part, for "
+                "millions of items; a run that was ended goes on.  [default: standard output]",
             ),
         ):
             command = option(command)

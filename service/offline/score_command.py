@@ -17,6 +17,7 @@ from service.commands.style import (
     store_option,
 )
 from service.device_option import device_option
+from service.offline.input_argument import Input, paths_of
 from service.offline.output_option import Folder, Output, output_option, refuse_with_folder, refuse_without_folder
 from service.protocol.defaults import ALPHA, LARGEST_SEED, SCORE_SEED
 
@@ -46,11 +47,12 @@ class _Share(click.FloatRange):
         "sluice score batch.npy --fdr 0.1 --output scores.parquet",
         "sluice score readings.csv --model moons --format jsonl --histogram scores.png",
         "sluice score millions.parquet --model moons -o scores/ --devices cpu,cpu",
+        "sluice score s3://bucket/pictures --model mnist-nice -o s3://bucket/scores",
         "sluice score incoming/ --alpha 0.001 --fail-anomalous > scores.csv || echo 'look at scores.csv'",
     ),
     exit_codes={_FOUND: "with --fail-anomalous: everything was scored, and an item is anomalous"},
 )
-@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.argument("files", nargs=-1, required=True, type=Input())
 @model_option
 @store_option
 @device_option
@@ -78,7 +80,7 @@ class _Share(click.FloatRange):
 @click.option("--json", "as_json", is_flag=True, help="The same as --format jsonl.")
 @click.option("--fail-anomalous", is_flag=True, help="End with exit code 3 where an item is anomalous at --alpha.")
 def score(
-    files: tuple[Path, ...],
+    files: tuple[Path | str, ...],
     model: str | None,
     store: Path | str | None,
     device: str | None,
@@ -100,6 +102,7 @@ def score(
 ) -> None:
     """Score FILES as the service would: pictures (PNG, JPEG), .npy, .npz, .csv, .parquet, and folders of these.
 
+    With a folder as --output they may also lie at URLs of an object store, such as s3://bucket/pictures.
     One row an item, in order, with its log-likelihood and, where the model is calibrated, its p-value. A summary and
     the verdict on all items together go to the standard error. Into a folder, every listed device computes.
     """
@@ -127,6 +130,7 @@ def score(
             raise SystemExit(_FOUND)
         return
     refuse_without_folder(part_rows=part_rows, devices=devices, engine=engine, workers=workers)
+    paths = paths_of(files)
     settings = settings_with(device=device)
     with failures_told():
         from service.offline.one_model import load_model
@@ -134,7 +138,7 @@ def score(
 
         form = "jsonl" if as_json else form or _form_of(output)
         wish = Wish(alpha, fdr, fit, seed, form, output, picture, explain or "none", maps)
-        summary, anomalous = asyncio.run(score_files(load_model(model, store, settings), files, settings, wish))
+        summary, anomalous = asyncio.run(score_files(load_model(model, store, settings), paths, settings, wish))
     click.echo(summary, err=True)
     if fail_anomalous and anomalous:
         raise SystemExit(_FOUND)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.media.items import ItemSpec
 from service.media.npy import Array
+from service.offline.remote_files import File
 from service.offline.unusable import UnusableFile
 from tables import Column, Schema
 from tables.dialect import SAMPLE_BYTES, detect
 from tables.errors import MissingExtra, TableError
-from tables.reading import open_table
+from tables.reading import open_table, parquet_file
 from tables.rows import Rows, rows_of_file, rows_of_text, with_names
 
 _LARGEST = 2**16
@@ -22,7 +22,7 @@ _LARGEST = 2**16
 
 
 def rows_of(
-    path: Path, spec: ItemSpec, rows: int, tell: Callable[[str], object]
+    path: File, spec: ItemSpec, rows: int, tell: Callable[[str], object]
 ) -> Iterator[tuple[NDArray[np.int64], Array, dict[int, str]]]:
     """Rows in batches of at most so many: their places in the file, vectors (B, D) float32, and faults by index.
 
@@ -57,7 +57,7 @@ def rows_of(
         raise UnusableFile(f"{path}: has no rows")
 
 
-def rows_in(path: Path) -> int:
+def rows_in(path: File) -> int:
     """How many items a table has, about: for a progress bar. Raises UnusableFile."""
     try:
         if path.name.lower().endswith((".parquet", ".pq")):
@@ -68,7 +68,7 @@ def rows_in(path: Path) -> int:
         raise UnusableFile(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def exact_rows_in(path: Path, spec: ItemSpec) -> int:
+def exact_rows_in(path: File, spec: ItemSpec) -> int:
     """How many items a table has, those that cannot be read among them: text is gone through. Raises UnusableFile."""
     try:
         if path.name.lower().endswith((".parquet", ".pq")):
@@ -81,17 +81,15 @@ def exact_rows_in(path: Path, spec: ItemSpec) -> int:
         raise UnusableFile(str(error)) from error
 
 
-def _parquet_rows(path: Path) -> int:
+def _parquet_rows(path: File) -> int:
     try:
         open_table(path)
     except TableError as error:
         raise UnusableFile(str(error)) from error
-    from pyarrow import parquet
-
-    return int(parquet.ParquetFile(path).metadata.num_rows)
+    return int(parquet_file(path).metadata.num_rows)
 
 
-def _blocks(path: Path, spec: ItemSpec, rows: int) -> Iterator[tuple[Schema, NDArray[np.int64], Rows]]:
+def _blocks(path: File, spec: ItemSpec, rows: int) -> Iterator[tuple[Schema, NDArray[np.int64], Rows]]:
     """A file's rows with the schema that they are in. Where pyarrow is missing, plain text is read as a whole."""
     try:
         table = open_table(path)
@@ -109,7 +107,7 @@ def _blocks(path: Path, spec: ItemSpec, rows: int) -> Iterator[tuple[Schema, NDA
         yield schema, places, block
 
 
-def _plain(names: Sequence[str], spec: ItemSpec, path: Path) -> Schema:
+def _plain(names: Sequence[str], spec: ItemSpec, path: File) -> Schema:
     """The model's schema; for a model that has none, columns of numbers in the file's order."""
     if spec.table is not None:
         return spec.table.schema

@@ -56,6 +56,12 @@ def test_every_request_leaves_and_is_counted(address: str) -> None:
     assert all(0 < seconds < 60 for seconds in found.refused)
 
 
+def test_several_servers_get_requests_in_turn(address: str) -> None:
+    request = Request("/score?seed=0", b"an item", {"Content-Type": "image/png"})
+    found = offer([address, "http://127.0.0.1:9"], request, 100, 0.06)
+    assert (found.sent, len(found.good), len(found.refused), found.other) == (6, 1, 1, 4)
+
+
 def test_a_server_that_is_gone_gives_no_answers(address: str) -> None:
     found = offer("http://127.0.0.1:9", Request("/"), 100, 0.05)
     assert (found.sent, found.other) == (5, 5)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.containers.stack import ROOT, Stack, run
+from tests.containers.stack import ROOT, Stack, base_argument, run
 
 ENGINE_NEEDED = ["test_container.py", "test_image.py", "test_stack.py", "test_stack_gpu.py"]
 collect_ignore = [] if os.environ.get("SLUICE_TEST_CONTAINERS") else ENGINE_NEEDED
@@ -17,7 +17,7 @@ collect_ignore = [] if os.environ.get("SLUICE_TEST_CONTAINERS") else ENGINE_NEED
 @pytest.fixture(scope="session")
 def cpu_image() -> str:
     """The image that the compose file builds."""
-    run("docker", "compose", "build")
+    run("docker", "compose", "build", *base_argument())
     return "sluice:cpu"
 
 
@@ -35,7 +35,7 @@ def stack(cpu_image: str) -> Iterator[Stack]:
 @pytest.fixture(scope="session")
 def cuda_image(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The CUDA image, of the package index's own torch even where the base image prefers other wheels."""
-    base = run("sed", "-n", "s/^ARG BASE_IMAGE=//p", "docker/Dockerfile").strip()
+    base = os.environ.get("BASE_IMAGE") or run("sed", "-n", "s/^ARG BASE_IMAGE=//p", "docker/Dockerfile").strip()
     context = tmp_path_factory.mktemp("base")
     (context / "Dockerfile").write_text(f"FROM {base}\nENV PIP_FIND_LINKS=\n")
     run("docker", "build", "--tag", "sluice-test:base", str(context))

@@ -3,7 +3,7 @@
 set -euo pipefail
 bin=$1
 cd "$(dirname "$0")/../.."
-prometheus=$(sed -n 's/^ *image: \(prom\/prometheus:.*\)/\1/p' docker-compose.yml)
+prometheus=${PROMETHEUS_IMAGE:-$(sed -n 's/^ *image: .*\(prom\/prometheus:[^}]*\)}/\1/p' docker-compose.yml)}
 
 promtool() { docker run --rm --network none --entrypoint promtool -v "$PWD:/src:ro" -w "$1" "$prometheus" "${@:2}"; }
 

@@ -55,6 +55,12 @@ def run(*command: str, cwd: Path = ROOT, env: dict[str, str] | None = None) -> s
     return done.stdout
 
 
+def base_argument() -> list[str]:
+    """The build argument that names the base image, where the engine has a stand-in under its tag (with-engine.sh)."""
+    base = os.environ.get("BASE_IMAGE")
+    return ["--build-arg", f"BASE_IMAGE={base}"] if base else []
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.containers.stack import ROOT, run
+from tests.containers.stack import ROOT, base_argument, run
 
 GIGABYTE = 1e9
 CPU_LIMIT = 1.6 * GIGABYTE
@@ -136,7 +136,18 @@ def test_a_changed_line_of_code_changes_the_last_layer_alone(cpu_image: str, tmp
         file.write("# a change\n")
     cpu = json.loads(run("docker", "compose", "config", "--format", "json"))["services"]["sluice"]["build"]["args"]
     arguments = [word for name, value in cpu.items() for word in ("--build-arg", f"{name}={value}")]
-    run("docker", "build", "-f", "docker/Dockerfile", "-t", "sluice-test:change", *arguments, ".", cwd=tmp_path)
+    run(
+        "docker",
+        "build",
+        "-f",
+        "docker/Dockerfile",
+        "-t",
+        "sluice-test:change",
+        *arguments,
+        *base_argument(),
+        ".",
+        cwd=tmp_path,
+    )
     try:
         before, after = (inspect(image)["RootFS"]["Layers"] for image in (cpu_image, "sluice-test:change"))
     finally:

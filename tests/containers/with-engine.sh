@@ -22,4 +22,10 @@ trap 'bash "$ENGINE" down || true' EXIT  # what it ran decides the status
 FAKE_GPU=1 bash "$ENGINE" up >&2 || none "$ENGINE up failed"
 # shellcheck source=/dev/null
 . "$STATE/env"
+# That engine has stand-ins under the tags of other people's images, whose digests are not theirs.
+tag_of() { sed -n "s,.*\($1:[A-Za-z0-9._-]*\).*,\1,p" "$here/../../$2" | tail -1; }
+PROMETHEUS_IMAGE=$(tag_of prom/prometheus docker-compose.yml)
+GRAFANA_IMAGE=$(tag_of grafana/grafana docker-compose.yml)
+BASE_IMAGE=$(sed -n 's/^ARG BASE_IMAGE=\([^@]*\).*/\1/p' "$here/../../docker/Dockerfile")
+export PROMETHEUS_IMAGE GRAFANA_IMAGE BASE_IMAGE
 "$@"

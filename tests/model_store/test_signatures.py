@@ -121,6 +121,20 @@ def test_files_that_hold_no_key_are_named(tmp_path: Path, data: bytes) -> None:
         TrustedKeys.read(tmp_path / "missing")
 
 
+def test_what_is_published_is_signed_where_a_key_is_set(
+    tmp_path: Path, keys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLUICE_SIGNING_KEY", str(keys / "mine.pem"))
+    publish_small(tmp_path / "store", "points", POINTS)
+    load(tmp_path / "store", keys / "mine.pem.pub")
+    assert {path.name for path in (tmp_path / "store/points/1").iterdir()} >= {"manifest.json", SIGNATURE}
+    # A version that cannot be signed is not published.
+    monkeypatch.setenv("SLUICE_SIGNING_KEY", str(tmp_path / "missing.pem"))
+    with pytest.raises(UnusableKey, match=r"missing\.pem cannot be read"):
+        publish_small(tmp_path / "store", "points", POINTS, seed=1)
+    assert sorted(path.name for path in (tmp_path / "store/points").iterdir()) == ["1", "aliases.json"]
+
+
 def test_verify_and_the_commands_on_files_ask_for_the_signature(
     store: Path, keys: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

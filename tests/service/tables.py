@@ -30,20 +30,24 @@ ROWS: list[dict[str, Any]] = [
 CSV = {"content-type": "text/csv"}
 
 
-def publish_homes(root: Path, calibrated: bool = False) -> Flow:
-    """Publish `homes`, a flow of the schema's rows that was initialised and never trained; with p-values if asked."""
-    generator = np.random.default_rng(0)
-    rooms = generator.integers(1, 8, 500)
-    numbers = np.stack(
+def homes(count: int, seed: int, scale: float = 1.0) -> np.ndarray:
+    """Made-up homes (count, 4), as numbers that ``SCHEMA.entries`` takes; ``scale`` multiplies the heights."""
+    generator = np.random.default_rng(seed)
+    rooms = generator.integers(1, 8, count)
+    return np.stack(
         [
-            150 + 4.0 * rooms + generator.normal(size=500),
+            (150 + 4.0 * rooms + generator.normal(size=count)) * scale,
             rooms.astype(float),
-            generator.integers(0, 2, 500),
-            generator.integers(19_000, 19_900, 500),
+            generator.integers(0, 2, count),
+            generator.integers(19_000, 19_900, count),
         ],
         axis=1,
     )
-    items = torch.from_numpy(SCHEMA.entries(numbers))
+
+
+def publish_homes(root: Path, calibrated: bool = False, members: int = 5) -> Flow:
+    """Publish `homes`, a flow of the schema's rows that was initialised and never trained; with p-values if asked."""
+    items = torch.from_numpy(SCHEMA.entries(homes(500, seed=0)))
     arguments = {"hidden": [8], "couplings": 2, "steps": SCHEMA.resolutions, "levels": SCHEMA.levels}
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -52,9 +56,9 @@ def publish_homes(root: Path, calibrated: bool = False) -> Flow:
     flow.initialise(flow.to_continuous(items))
     calibration = None
     if calibrated:
-        folds, members = torch.arange(len(items)) % 5, [copy.deepcopy(flow.eval()) for _ in range(5)]
+        folds, flows = torch.arange(len(items)) % members, [copy.deepcopy(flow.eval()) for _ in range(members)]
         calibration = CalibrationEvidence(
-            calibration=CrossCalibration.of(members, flow.to_continuous(items), folds), source="made-up homes"
+            calibration=CrossCalibration.of(flows, flow.to_continuous(items), folds), source="made-up homes"
         )
     publish(
         root,

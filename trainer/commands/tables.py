@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 
 import model_store
-from model_store import Published
+from model_store import Published, Store
 from tables import KINDS, Kind
 from tables.loading import Wishes
 from trainer.data import HELD_OUT_SHARE, OwnData
@@ -79,7 +79,7 @@ def trained_and_published(
     ranks: Ranks,
     console: Console,
     stop: StopRequest,
-    store: Path | None,
+    store: Path | Store | None,
     name: str | None,
     neighbours: bool,
 ) -> tuple[Quality, Published | None] | None:
@@ -91,7 +91,7 @@ def trained_and_published(
     is_table = isinstance(preset.data, OwnData) and preset.data.schema is not None
     attempts = [preset, *(table.simpler(_as_table(preset), kind) for kind in table.SIMPLER)] if is_table else [preset]
     for number, attempt in enumerate(attempts):
-        directory = settings.run_dir if number == 0 else settings.run_dir / str(attempt.arguments["coupling"])
+        directory = settings.run_dir if number == 0 else settings.run_dir.below(str(attempt.arguments["coupling"]))
         own = dataclasses.replace(settings, run_dir=directory)
         try:
             finished = experiment.run(attempt, own, ranks, console, stop_requested=stop)
@@ -107,7 +107,7 @@ def trained_and_published(
                 say=lambda text: console.print(text, markup=False, highlight=False),
             )
         except (model_store.FailedSelfTest, Diverged) as error:
-            kept = f"the weights are kept in {directory / STATE}"
+            kept = f"the weights are kept in {directory}/{STATE}"
             if number + 1 == len(attempts) or ranks.count > 1:
                 raise TrainerError(f"{error}; {kept}") from error
             following = attempts[number + 1].arguments["coupling"]

@@ -14,7 +14,7 @@ import model_store
 from flows import FlowError
 from flows.nets.precision import exact_float32
 from tables.loading import Wishes
-from trainer.commands.options import data_dir_option, device_option, store_option
+from trainer.commands.options import Location, data_dir_option, device_option, store_at, store_option
 from trainer.commands.table_report import told
 from trainer.commands.tables import Stopped, kind_of, names_of, options_of, sized, trained_and_published
 from trainer.commands.train_pictures import train_pictures
@@ -23,7 +23,8 @@ from trainer.errors import TrainerError
 from trainer.presets import PRESETS, Precision, Preset
 from trainer.presets.pictures import PICTURES
 from trainer.run.device import choose_device, choose_precision
-from trainer.run.ranks import Ranks, joined
+from trainer.run.ranks import UNSHARED, Ranks, joined, restarts_can_hang
+from trainer.run.run_directory import run_directory
 from trainer.run.settings import Computing, RunSettings
 from trainer.run.stopping import stop_on_signals
 
@@ -39,6 +40,8 @@ Examples:
   sluice-train images-nice --data folder-of-pictures --name my-pictures
   sluice-train cifar10 --minutes 30 --device cuda
   torchrun --nproc-per-node 8 --no-python sluice-train cifar10-nice
+  torchrun --nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint head:29400 --rdzv-id r1 --max-restarts 3 \
+      --no-python sluice-train cifar10-nice --run-dir s3://bucket/r1
 
 Ctrl-C (or SIGTERM) finishes the current step and saves the run. The same command continues from there, with the same
 result as a run without the stop.
@@ -98,8 +101,8 @@ Exit codes:
 @click.option("--name", help="Name to publish under, instead of the preset's or your data's.")
 @click.option(
     "--run-dir",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Where the run's state is kept.  [default: runs/PRESET]",
+    type=Location(),
+    help="Where the run's state is kept: a directory, or a URL such as s3://bucket/run.  [default: runs/PRESET]",
 )
 @click.option("--tensorboard", is_flag=True, help="Write the run's curves for TensorBoard into the run directory.")
 @click.option(
@@ -158,9 +161,9 @@ def main(
     size: int | None,
     steps: int | None,
     batch_size: int | None,
-    store: Path | None,
+    store: Path | str | None,
     name: str | None,
-    run_dir: Path | None,
+    run_dir: Path | str | None,
     tensorboard: bool,
     resume: bool,
     device: str,
@@ -185,6 +188,8 @@ def main(
         raise click.UsageError(
             "--columns, --drop, --label, --kind and --header are for a table of your own: see --data"
         )
+    if tensorboard and isinstance(run_dir, str):
+        raise click.UsageError("--tensorboard writes into a directory; --run-dir is a URL")
     chosen = PRESETS[preset]
     if preset == PICTURES.name:
         unused = {"--epochs": epochs, "--batch-size": batch_size, "--limit": limit, "--columns": wishes != Wishes()}
@@ -195,7 +200,7 @@ def main(
             size=size,
             minutes=minutes,
             steps=steps,
-            store=(store or model_store.default_root()) if publish else None,
+            store=_target(store) if publish else None,
             name=name,
             run_dir=run_dir,
             resume=resume,
@@ -221,14 +226,15 @@ def main(
             batch_size=batch_size or chosen.batch_size,
             precision=precision or chosen.precision,
         )
-        target = (store or model_store.default_root()) if publish else None
-        run_dir = run_dir or Path("runs") / (preset if own_path is None else f"{preset}-{name or chosen.data.name}")
-        with stop_on_signals() as stop, joined(choose_device(device)) as ranks:
+        where = run_dir or Path("runs") / (preset if own_path is None else f"{preset}-{name or chosen.data.name}")
+        with stop_on_signals() as stop, joined(choose_device(device)) as ranks, run_directory(where) as directory:
+            target = store_at(store) if publish and ranks.leads else None
             console.quiet = not ranks.leads
-            for line in told(chosen):
+            warning = [f"WARNING: restarts of ranks can hang: give torchrun {UNSHARED}"] if restarts_can_hang() else []
+            for line in [*warning, *told(chosen)]:
                 console.print(line, markup=False, highlight=False, soft_wrap=True)
             settings = RunSettings(
-                run_dir=run_dir,
+                run_dir=directory,
                 data_dir=data_dir,
                 seed=seed,
                 limit=limit,
@@ -266,6 +272,13 @@ def main(
             f"this run is published already, as {published.name}@{published.version} at {published.place}; "
             "--fresh trains it anew"
         )
+
+
+def _target(store: Path | str | None) -> Path | model_store.Store:
+    try:
+        return store_at(store)
+    except model_store.StoreError as error:
+        raise click.ClickException(str(error)) from error
 
 
 def _command(preset: Preset, seed: int, limit: int | None, ranks: Ranks) -> str:

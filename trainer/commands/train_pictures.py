@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import shlex
-import shutil
 from pathlib import Path
 from time import perf_counter
 
@@ -15,6 +14,7 @@ from rich.console import Console
 
 import model_store
 from flows import FlowError
+from model_store import Store
 from trainer.data import OwnData, picture_folder
 from trainer.errors import TrainerError
 from trainer.pictures.folds import StopRequested, TrainedFlow, dealt, train_folds
@@ -24,6 +24,7 @@ from trainer.presets import Precision
 from trainer.presets.pictures import PICTURES
 from trainer.run.device import choose_device, choose_precision
 from trainer.run.finished import device_name, own_version
+from trainer.run.run_directory import run_directory
 from trainer.run.settings import Computing
 from trainer.run.stopping import stop_on_signals
 
@@ -37,9 +38,9 @@ def train_pictures(
     size: int | None,
     minutes: float | None,
     steps: int | None,
-    store: Path | None,
+    store: Path | Store | None,
     name: str | None,
-    run_dir: Path | None,
+    run_dir: Path | str | None,
     resume: bool,
     device: str,
     seed: int,
@@ -68,11 +69,10 @@ def train_pictures(
         computing = Computing(precision=choose_precision(precision or preset.precision, chosen), graph=graph)
         arrays, digests = picture_folder.read(plan.found, plan.preparation, say)
         items, folds = [torch.from_numpy(each) for each in arrays], dealt(digests, seed)
-        directory = run_dir or Path("runs") / f"{preset.name}-{name or own.name}"
-        if not resume and directory.is_dir():
-            for fold in range(FOLDS):
-                shutil.rmtree(directory / f"fold-{fold + 1}", ignore_errors=True)
-        with stop_on_signals() as stop:
+        where = run_dir or Path("runs") / f"{preset.name}-{name or own.name}"
+        with stop_on_signals() as stop, run_directory(where) as directory:
+            for fold in range(0 if resume else FOLDS):
+                directory.below(f"fold-{fold + 1}").forget()
             seconds = plan.minutes and (1 - _AFTERWARDS) * 60 * plan.minutes - (perf_counter() - began)
             flows = train_folds(
                 plan,
@@ -107,12 +107,12 @@ def train_pictures(
     except OSError as error:
         raise click.ClickException(f"{error.filename or 'the model'} cannot be written: {error.strerror}") from error
     if as_json:
-        told = at and {"name": at.name, "version": at.version, "path": str(at.path)}
+        told = at and {"name": at.name, "version": at.version, "path": at.place}
         click.echo(json.dumps({"held_out": dataclasses.asdict(quality), "published": told}, indent=1))
         return
     click.echo(f"held out: {quality.bits_per_dim:.3f} bits/dim")
     if at:
-        click.echo(f"published {at.name}@{at.version} at {at.path}")
+        click.echo(f"published {at.name}@{at.version} at {at.place}")
         click.echo(at.verdicts)
 
 

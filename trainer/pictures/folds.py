@@ -6,7 +6,6 @@ import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from time import perf_counter
 
 import torch
@@ -25,6 +24,7 @@ from trainer.run.initial_state import fresh_state
 from trainer.run.likelihoods import log_likelihoods
 from trainer.run.randomness import noise_keys
 from trainer.run.ranks import Ranks
+from trainer.run.run_directory import RunDirectory
 from trainer.run.settings import Computing
 from trainer.run.state import FILE, EpochRecord, Progress, TrainingState
 from trainer.run.step import TrainingStep
@@ -85,7 +85,7 @@ def train_folds(
     seed: int,
     device: torch.device,
     computing: Computing,
-    run_dir: Path | None,
+    run_dir: RunDirectory | None,
     say: Callable[[str], None],
     stop_requested: Callable[[], bool],
 ) -> list[TrainedFlow]:
@@ -109,15 +109,20 @@ def train_folds(
             cut([pictures[index] for index in draw[:held]], plan.crop, _CHECKED, seed + fold),
             torch.empty(0),
         )
-        directory = None if run_dir is None else run_dir / f"fold-{fold + 1}"
+        directory = None if run_dir is None else run_dir.below(f"fold-{fold + 1}")
         state = fresh_state(own, splits, seed + fold, device)
-        if directory is not None and (directory / FILE).exists():
-            state.restore(directory, experiment)
+        if directory is not None:
+            directory.bring()
+        if directory is not None and (directory.path / FILE).exists():
+            state.restore(directory.path, experiment)
             say(f"fold {fold + 1} of {FOLDS}: already trained, in {directory}")
         else:
             _train(state, splits, own, plan.steps, left, seed + fold, computing, say, stop_requested)
             if directory is not None:
-                state.save(directory, experiment)
+                state.save(directory.path, experiment)
+                if trouble := directory.keep():
+                    say(trouble)
+                directory.settle()
         state.flow.load_state_dict(state.best)
         flow = state.flow.eval().requires_grad_(False)
         assert isinstance(flow, LatticeFlow)

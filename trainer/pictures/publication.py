@@ -11,7 +11,7 @@ from torch import Tensor
 from flows import bits_per_dim
 from flows.anomaly import PictureCalibration
 from flows.tiles import TiledDensity
-from model_store import CalibrationEvidence, PicturesNote, Publication, Published, Report, publish, round_weights
+from model_store import CalibrationEvidence, PicturesNote, Publication, Published, Report, Store, publish, round_weights
 from trainer.pictures.alignment import aligned
 from trainer.pictures.crops import cut
 from trainer.pictures.folds import TrainedFlow
@@ -51,7 +51,7 @@ def published(
     items: Sequence[Tensor],
     folds: Tensor,
     *,
-    store: Path | None,
+    store: Path | Store | None,
     name: str,
     seed: int,
     provenance: dict[str, str | int | float],

@@ -14,6 +14,7 @@ from model_store import (
     Publication,
     Published,
     Report,
+    Store,
     measure_bfloat16,
     publish,
     published_before,
@@ -47,7 +48,7 @@ def complete(flow: Flow, items: Tensor) -> Tensor:
 
 def export(
     run: FinishedRun,
-    store: Path | None,
+    store: Path | Store | None,
     name: str,
     *,
     neighbours: bool = True,

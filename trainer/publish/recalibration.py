@@ -31,7 +31,7 @@ class OrdinaryItems(NamedTuple):
     """What the manifest says."""
 
 
-def recalibrated(root: Path, model: LoadedModel, ordinary: OrdinaryItems) -> model_store.Published:
+def recalibrated(root: Path | model_store.Store, model: LoadedModel, ordinary: OrdinaryItems) -> model_store.Published:
     """Publish a model's weights with a new calibration. Raises DataError when the items are too few."""
     if model.manifest.pictures is not None:
         raise DataError(
@@ -54,7 +54,7 @@ def recalibrated(root: Path, model: LoadedModel, ordinary: OrdinaryItems) -> mod
     return model_store.recalibrate(root, model, evidence, anomaly_map=anomaly_map, bfloat16=bfloat16, draws=draws)
 
 
-def with_map(root: Path, model: LoadedModel, ordinary: OrdinaryItems) -> model_store.Published:
+def with_map(root: Path | model_store.Store, model: LoadedModel, ordinary: OrdinaryItems) -> model_store.Published:
     """Publish a model's weights and calibration with a new calibration of its maps.
 
     Raises DataError for a model of vectors, and when the pictures are too few.

@@ -20,6 +20,7 @@ from trainer.run.hooks import Hooks
 from trainer.run.initial_state import fresh_state
 from trainer.run.loop import train
 from trainer.run.ranks import Ranks
+from trainer.run.resuming import launch, resumed
 from trainer.run.sample_picture import sample_picture
 from trainer.run.settings import RunSettings
 from trainer.run.state import FILE, TrainingState
@@ -47,18 +48,28 @@ def run(
     ranks.check(preset.batch_size)
     if preset.minutes is not None and ranks.count > 1:
         raise TrainerError("a budget of minutes is for one rank; several ranks train a number of --epochs")
-    resumes = settings.resume and (settings.run_dir / FILE).exists()
-    state = fresh_state(preset, splits, settings.seed, ranks.device, initialise=not resumes)
-    if resumes:
-        state.restore(settings.run_dir, experiment)
+    directory = settings.run_dir
+    # A state that lies here is restored, or refused: there is no need for what takes minutes before the first step.
+    restores = settings.resume and ranks.count == 1 and (directory.path / FILE).exists()
+    state = fresh_state(preset, splits, settings.seed, ranks.device, initialise=not restores)
+    if resumed(state, experiment, directory, settings.resume, ranks):
         reached = f"epoch {state.progress.epoch}, step {state.progress.step}"
-        console.print(f"resuming {settings.run_dir} after {reached}", markup=False)
+        console.print(f"resuming {directory} after {reached}", markup=False)
+
+    def say(text: str) -> None:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def save() -> None:
+        if ranks.leads:
+            state.save(directory.path, experiment, launch())
+            if trouble := directory.keep():
+                say(trouble)
 
     steps_done = state.progress.epoch * (len(splits.train) // preset.batch_size) + state.progress.step
     with _displays(preset, settings, state, splits, steps_done, console, ranks) as display:
         hooks = Hooks(
-            save=lambda: state.save(settings.run_dir, experiment) if ranks.leads else None,
-            say=lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True),
+            save=save,
+            say=say,
             display=display,
             stop_requested=stop_requested,
         )
@@ -72,6 +83,8 @@ def run(
             hooks=hooks,
             began=began,
         )
+    if ranks.leads:
+        directory.settle()
     history = state.progress.history
     best = state.progress.best if preset.keep_best or not history else history[-1]
     if not ended or best is None:
@@ -96,6 +109,6 @@ def _displays(
         if ranks.leads and (picture := sample_picture(settings, state, splits)):
             displays.append(picture)
         if settings.tensorboard and ranks.leads:
-            events = events_in(settings.run_dir / "events", state.flow, preset, steps_done + 1)
+            events = events_in(settings.run_dir.path / "events", state.flow, preset, steps_done + 1)
             displays.append(opened.enter_context(events))
         yield Several(displays)

@@ -53,7 +53,7 @@ def sample_picture(settings: RunSettings, state: TrainingState, splits: Splits) 
 
     flow = state.evaluated
     if flow.is_image:
-        return SamplePicture(settings.run_dir / "samples.png", lambda: pictures.samples(flow, settings.seed, 1.0))
+        return SamplePicture(settings.run_dir.path / "samples.png", lambda: pictures.samples(flow, settings.seed, 1.0))
     if flow.dimensions != 2 or splits.schema is not None:
         return None
-    return SamplePicture(settings.run_dir / "density.png", lambda: pictures.density(flow, splits.validation))
+    return SamplePicture(settings.run_dir.path / "density.png", lambda: pictures.density(flow, splits.validation))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from trainer.presets import Precision
+from trainer.run.run_directory import RunDirectory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +23,7 @@ class Computing:
 class RunSettings:
     """The settings of one run that its preset does not contain."""
 
-    run_dir: Path
+    run_dir: RunDirectory
     """Where the run's state is kept."""
     data_dir: Path | None = None
     """The user's folder with the original files of data sets."""

@@ -100,8 +100,10 @@ class TrainingState:
         """Remember the evaluated weights as the best so far."""
         self.best = {name: tensor.clone() for name, tensor in self.evaluated.state_dict().items()}
 
-    def save(self, directory: Path, experiment: Mapping[str, Any]) -> None:
+    def save(self, directory: Path, experiment: Mapping[str, Any], launch: str | None = None) -> None:
         """Replace the state in the run directory. ``experiment`` describes what it is the state of.
+
+        ``launch`` names the launch of torchrun that writes it, where there is one.
 
         Raises RunStateError when it cannot be written; the state before it is then still there.
         """
@@ -112,6 +114,7 @@ class TrainingState:
         for index, moments in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser/{index}/{name}": tensor for name, tensor in moments.items()}
         header = {"experiment": json.dumps(experiment), "progress": json.dumps(asdict(self.progress))}
+        header |= {} if launch is None else {"launch": launch}
         temporary = directory / f".{FILE}.partial"
         try:
             directory.mkdir(parents=True, exist_ok=True)
@@ -163,6 +166,15 @@ class TrainingState:
             laid = tensor if tensor.ndim == 0 else torch.empty_like(like, requires_grad=False).copy_(tensor)
             moments.setdefault(int(index), {})[key] = laid
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": moments})
+
+
+def launch_of(path: Path) -> str | None:
+    """The launch of torchrun that wrote a state; None for one that none wrote, or that cannot be read."""
+    try:
+        with safe_open(path, "pt") as file:
+            return (file.metadata() or {}).get("launch")
+    except (OSError, SafetensorError):
+        return None
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

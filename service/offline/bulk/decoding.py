@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from service.media.items import ItemSpec, checked
 from service.media.npy import Array, from_npy
 from service.media.pictures import open_picture, split_transparency, to_mask, to_pixels
+from service.offline.remote_files import File, RemoteFile, with_contents
 from service.offline.unusable import UnusableFile, named
 from service.protocol.errors import Malformed, Problem
 
@@ -76,11 +77,14 @@ class Decoder:
         try:
             return Decoded(*self._array(batch, first), {})
         except Problem:
-            return self._each(range(len(batch)), lambda row: self._array(batch[row : row + 1], first + row))
+            return self._each(len(batch), range(len(batch)), lambda row: self._array(batch[row : row + 1], first + row))
 
-    def pictures(self, paths: Sequence[Path]) -> Decoded:
-        """One picture in each file."""
-        return self._each(paths, self._picture)
+    def pictures(self, files: Sequence[File]) -> Decoded:
+        """One picture in each file. Raises StoreError where the storage of a URL does not answer."""
+        if all(isinstance(file, RemoteFile) for file in files):
+            contents = with_contents([file for file in files if isinstance(file, RemoteFile)])
+            return self._each(len(files), contents, lambda each: self._picture(each[1]))
+        return self._each(len(files), files, lambda file: self._picture(_content(file)))
 
     def rows(self, entries: Array, faults: Faults) -> Decoded:
         """Rows of a table (B, D), NaN where a cell is missing; those that are in ``faults`` hold zeros."""
@@ -97,11 +101,10 @@ class Decoder:
             hidden = hidden | self.mask
         return checked(np.where(hidden, np.zeros_like(batch), batch), self.spec, _FIELD, first), hidden
 
-    def _picture(self, path: Path) -> tuple[Array, _Mask | None]:
-        try:
-            picture = open_picture(path.read_bytes(), "the file")
-        except OSError as error:
-            raise Malformed(f"cannot be read: {error.strerror}") from error
+    def _picture(self, data: bytes | None) -> tuple[Array, _Mask | None]:
+        if data is None:
+            raise Malformed("cannot be read: it is no longer there")
+        picture = open_picture(data, "the file")
         if not self.completing:
             return to_pixels(picture, self.spec.shape, self.fit, "the picture")[None], None
         picture, transparent = split_transparency(picture)
@@ -113,8 +116,8 @@ class Decoder:
             hidden |= self.mask
         return pixels[None], hidden[None]
 
-    def _each(self, things: Sequence[T], decode: Callable[[T], tuple[Array, _Mask | None]]) -> Decoded:
-        items = np.zeros((len(things), *self.spec.shape), np.uint8 if self.spec.is_image else np.float32)
+    def _each(self, count: int, things: Iterable[T], decode: Callable[[T], tuple[Array, _Mask | None]]) -> Decoded:
+        items = np.zeros((count, *self.spec.shape), np.uint8 if self.spec.is_image else np.float32)
         hidden = np.zeros(items.shape, dtype=bool) if self.completing else None
         faults: Faults = {}
         for row, thing in enumerate(things):
@@ -127,6 +130,13 @@ class Decoder:
             if hidden is not None and mask is not None:
                 hidden[row] = mask[0]
         return Decoded(items, hidden, faults)
+
+
+def _content(file: File) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise Malformed(f"cannot be read: {error.strerror}") from error
 
 
 def _mask_of(path: Path, spec: ItemSpec, fit: bool) -> _Mask:

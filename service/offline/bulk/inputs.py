@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,42 +15,54 @@ from service.offline import array_files, table_files
 from service.offline.array_files import Stored
 from service.offline.bulk.decoding import Chunk, Decoder
 from service.offline.bulk.job import InputNote
+from service.offline.remote_files import File, RemoteFile, files_at, mark_of
 from service.offline.sources import ENDINGS, PICTURES, files_of
 from service.offline.unusable import named
 from tables.reading import is_table
+
+_Known = Mapping[tuple[str, str], int]
+"""Items of inputs by their name and fingerprint."""
 
 
 class Input(ABC):
     """One file of many items, or pictures of one each. ``note`` describes it."""
 
-    def __init__(self, name: str, count: int, files: Sequence[Path]) -> None:
-        self.note = InputNote(name, count, _fingerprint(files))
+    def __init__(self, name: str, count: Callable[[], int], files: Sequence[File], known: _Known) -> None:
+        fingerprint = _fingerprint(files)
+        counted = known.get((name, fingerprint))
+        self.note = InputNote(name, count() if counted is None else counted, fingerprint)
 
     @abstractmethod
     def chunks(self, first: int, stop: int, rows: int) -> Iterator[Chunk]:
         """Items ``first`` to ``stop`` in chunks of at most so many. Raises UnusableFile."""
 
 
-def inputs_of(paths: Sequence[Path], decoder: Decoder, tell: Callable[[str], object]) -> list[Input]:
+def inputs_of(
+    given: Sequence[Path | str], decoder: Decoder, tell: Callable[[str], object], known: Sequence[InputNote] = ()
+) -> list[Input]:
     """The inputs in the order given; a folder's files in the order of their names, folders below it too.
 
-    ``tell`` hears notes for people, such as columns that were ignored. Raises UnusableFile.
+    A text is a URL. ``tell`` hears notes for people, such as columns that were ignored. An input that is as it was when
+    it was ``known`` is not counted again. Raises UnusableFile, or StoreError where a URL cannot be read.
     """
     found: list[Input] = []
-    pictures: list[Path] = []
+    pictures: list[File] = []
+    counts = {(note.name, note.fingerprint): note.count for note in known}
 
     def close_album() -> None:
         if pictures:
             found.append(_Album(list(pictures), decoder))
             pictures.clear()
 
-    for path in (file for given in paths for file in files_of(given, ENDINGS)):
+    for path in (file for each in given for file in _files(each)):
         if path.suffix.lower() in PICTURES:
+            if pictures and type(path) is not type(pictures[-1]):  # pictures here and at a URL are read differently
+                close_album()
             pictures.append(path)
             continue
         close_album()
         if is_table(path):
-            found.append(_Table(path, decoder, tell))
+            found.append(_Table(path, decoder, tell, counts))
         else:
             found += [
                 (_Array if stored.member is None else _Member)(stored, decoder)
@@ -60,11 +72,15 @@ def inputs_of(paths: Sequence[Path], decoder: Decoder, tell: Callable[[str], obj
     return found
 
 
+def _files(given: Path | str) -> Sequence[File]:
+    return files_at(given, ENDINGS) if isinstance(given, str) else files_of(given, ENDINGS)
+
+
 class _Album(Input):
     """Pictures; a damaged one gets a reason and no figures."""
 
-    def __init__(self, paths: list[Path], decoder: Decoder) -> None:
-        super().__init__(str(paths[0].parent), len(paths), paths)
+    def __init__(self, paths: list[File], decoder: Decoder) -> None:
+        super().__init__(str(paths[0].parent), lambda: len(paths), paths, {})
         self._paths, self._decoder = paths, decoder
 
     def chunks(self, first: int, stop: int, rows: int) -> Iterator[Chunk]:
@@ -79,7 +95,7 @@ class _Array(Input):
 
     def __init__(self, stored: Stored, decoder: Decoder) -> None:
         _check_shape(stored, decoder.spec)
-        super().__init__(stored.name, stored.count(decoder.spec), [stored.path])
+        super().__init__(stored.name, lambda: stored.count(decoder.spec), [stored.path], {})
         self._stored, self._decoder = stored, decoder
 
     def chunks(self, first: int, stop: int, rows: int) -> Iterator[Chunk]:
@@ -87,6 +103,8 @@ class _Array(Input):
             yield _chunk(self._stored.name, start, self._rows(start, min(start + rows, stop)), self._decoder)
 
     def _rows(self, start: int, stop: int) -> Array:
+        if isinstance(self._stored.path, RemoteFile):
+            return array_files.rows_at(self._stored.path, self._stored, self._decoder.spec.shape, start, stop)
         with array_files.readable(self._stored.name):
             mapped = np.load(self._stored.path, mmap_mode="r", allow_pickle=False)
             return np.array(mapped.reshape(-1, *self._decoder.spec.shape)[start:stop])
@@ -120,7 +138,7 @@ class _Member(_Sequential):
 
     def __init__(self, stored: Stored, decoder: Decoder) -> None:
         _check_shape(stored, decoder.spec)
-        super().__init__(stored.name, stored.count(decoder.spec), [stored.path])
+        super().__init__(stored.name, lambda: stored.count(decoder.spec), [stored.path], {})
         self._stored, self._decoder = stored, decoder
 
     def _all(self, rows: int) -> Iterator[Chunk]:
@@ -131,8 +149,8 @@ class _Member(_Sequential):
 
 
 class _Table(_Sequential):
-    def __init__(self, path: Path, decoder: Decoder, tell: Callable[[str], object]) -> None:
-        super().__init__(str(path), table_files.exact_rows_in(path, decoder.spec), [path])
+    def __init__(self, path: File, decoder: Decoder, tell: Callable[[str], object], known: _Known) -> None:
+        super().__init__(str(path), lambda: table_files.exact_rows_in(path, decoder.spec), [path], known)
         self._path, self._decoder, self._tell = path, decoder, tell
 
     def _all(self, rows: int) -> Iterator[Chunk]:
@@ -157,9 +175,8 @@ def _check_shape(stored: Stored, spec: ItemSpec) -> None:
             checked(np.broadcast_to(np.zeros((), stored.header.dtype), shape), spec, "the array")  # which refuses it
 
 
-def _fingerprint(files: Sequence[Path]) -> str:
+def _fingerprint(files: Sequence[File]) -> str:
     digest = hashlib.sha256()
     for file in files:
-        status = file.stat()
-        digest.update(f"{file.name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+        digest.update(mark_of(file).encode())
     return digest.hexdigest()

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
-from model_store.files import replace_durably, sync_directory
+from service.offline.bulk.folder import OutputFolder
 from service.offline.unusable import UnusableFile
 from service.protocol import defaults
 
-_JOB, _LOCK, SUMMARY = "_job.json", "_lock", "_summary.json"
-_HIDDEN = ".part-"
-"""Begins the name of a part that is being written."""
+_JOB, SUMMARY = "_job.json", "_summary.json"
 _FREE = {"store", "files"}
 """Fields that may differ between a run and the one that goes on: where the same model and the same files lie."""
 
@@ -93,25 +86,23 @@ class Part(NamedTuple):
         return self.stop - self.first
 
 
-def read_job(folder: Path) -> Job | None:
+def read_job(folder: OutputFolder) -> Job | None:
     """The job of a folder; None where it has none. Raises UnusableFile for one that cannot be read."""
+    data = folder.read(_JOB)
     try:
-        return msgspec.json.decode((folder / _JOB).read_bytes(), type=Job)
-    except FileNotFoundError:
-        return None
-    except (OSError, msgspec.DecodeError) as error:
-        raise UnusableFile(f"{folder / _JOB}: cannot be read: {error}") from error
+        return None if data is None else msgspec.json.decode(data, type=Job)
+    except msgspec.DecodeError as error:
+        raise UnusableFile(f"{folder}/{_JOB}: cannot be read: {error}") from error
 
 
-def begin(folder: Path, job: Job) -> None:
+def begin(folder: OutputFolder, job: Job) -> None:
     """Write the job into its folder, or find the same one there. Raises UnusableFile where the folder has another."""
-    there = read_job(folder)
-    if there is None:
-        strangers = [name for name in os.listdir(folder) if name != _LOCK]
-        if strangers:
+    if read_job(folder) is None:
+        if strangers := folder.names():
             raise UnusableFile(f"{folder}: holds other files, such as {min(strangers)}: an output needs its own folder")
-        replace_durably(folder / _JOB, msgspec.json.format(msgspec.json.encode(job), indent=1))
-        return
+        folder.create(_JOB, msgspec.json.format(msgspec.json.encode(job), indent=1))
+    there = read_job(folder)  # at a URL, another run may have been quicker
+    assert there is not None
     for field in Job.__struct_fields__:
         before, now = getattr(there, field), getattr(job, field)
         if field not in _FREE and before != now:
@@ -130,39 +121,3 @@ def _difference(before: Any, now: Any) -> str:
             return f"{now.name} was changed"
         return f"{before.name} with {before.count} items, now {now.name} with {now.count}"
     return f"{before}, now {now}"
-
-
-@contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Make the folder, keep other runs out of it, and remove what a killed run left. Raises UnusableFile."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise UnusableFile(f"{folder}: cannot be written: {error.strerror}") from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UnusableFile(f"{folder}: another run writes into it") from error
-        for left in folder.glob(f"{_HIDDEN}*"):
-            left.unlink()
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def publish_part(folder: Path, part: Part, table: Any) -> None:
-    """Write a part's rows, a pyarrow table: the file appears under its name when all of it is on the disk."""
-    from pyarrow import parquet
-
-    hidden = folder / f"{_HIDDEN}{part.number:06d}.{os.getpid()}"
-    try:
-        with hidden.open("wb") as stream:
-            parquet.write_table(table, stream, row_group_size=max(table.num_rows, 1))
-            stream.flush()
-            os.fsync(stream.fileno())
-        hidden.replace(folder / part.file)
-        sync_directory(folder)
-    except OSError as error:
-        raise UnusableFile(f"{folder / part.file}: cannot be written: {error.strerror}") from error

@@ -9,7 +9,6 @@ import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
 
 import msgspec
 from msgspec import Struct
@@ -18,6 +17,7 @@ from model_store import StoreError
 from service.cpus import share_of_cpus
 from service.device_names import NoSuchDevice
 from service.devices import Device
+from service.offline.bulk.folder import OutputFolder, folder_at
 from service.offline.bulk.job import Job, Part, read_job
 from service.offline.bulk.worker import Tell, worker_of
 from service.offline.unusable import UnusableFile
@@ -41,7 +41,7 @@ class _Told(Struct, omit_defaults=True):
 
 
 async def run_here(
-    folder: Path, job: Job, parts: Sequence[Part], settings: Settings, tell: Tell, note: Callable[[str], object]
+    folder: OutputFolder, job: Job, parts: Sequence[Part], settings: Settings, tell: Tell, note: Callable[[str], object]
 ) -> None:
     """Compute the parts in this process, on the device of the settings."""
 
@@ -54,7 +54,7 @@ async def run_here(
 
 
 async def run_in_processes(
-    folder: Path,
+    folder: OutputFolder,
     parts: Sequence[Part],
     devices: Sequence[Device],
     settings: Settings,
@@ -125,9 +125,8 @@ async def _attend(
 def serve() -> None:
     """The main of a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the parent ends this process
-    folder = Path(sys.argv[1])
     try:
-        asyncio.run(_serve(folder))
+        asyncio.run(_serve(folder_at(sys.argv[1])))
     except (UnusableFile, StoreError, NoSuchDevice) as error:
         _say(_Told(failed=str(error)))
     except Problem as problem:
@@ -137,7 +136,7 @@ def serve() -> None:
     raise SystemExit(1)
 
 
-async def _serve(folder: Path) -> None:
+async def _serve(folder: OutputFolder) -> None:
     job = read_job(folder)
     if job is None:
         raise UnusableFile(f"{folder}: holds no bulk run")

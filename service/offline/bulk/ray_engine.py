@@ -1,6 +1,6 @@
 """The Ray engine: parts go through Ray Data to actors, one for each device of a cluster, whose workers compute them.
 
-The folder of the run, the input and the store must be seen by every node under the same path, or lie at a URL.
+The folder of the run, the input and the store must be seen by every node under the same path, or lie at URLs.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import os
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
-from pathlib import Path
 from typing import Any
 
+from service.offline.bulk.folder import OutputFolder, folder_at
 from service.offline.bulk.job import Job, Part
 from service.offline.bulk.worker import Tell, worker_of
 from service.offline.unusable import UnusableFile, missing_extra
@@ -34,7 +34,15 @@ def cluster() -> Iterator[Any]:
     except ImportError as error:
         raise missing_extra("for --engine ray", "ray", "ray") from error
     paths = {"PYTHONPATH": importing(os.environ)["PYTHONPATH"]}
-    ray.init(include_dashboard=False, log_to_driver=False, logging_level="warning", runtime_env={"env_vars": paths})
+    # Without an address Ray would join whatever cluster was started last on this machine.
+    where = os.environ.get("RAY_ADDRESS") or "local"
+    ray.init(
+        where,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.WARNING,
+        runtime_env={"env_vars": paths},
+    )
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
@@ -57,7 +65,7 @@ def kind_of_device(ray: Any, settings: Settings) -> str:
 
 def run_on_ray(
     ray: Any,
-    folder: Path,
+    folder: OutputFolder,
     job: Job,
     parts: Sequence[Part],
     settings: Settings,
@@ -105,7 +113,7 @@ class _Actor:
         self._failed: str | None = None
         self._worker: Any = None
         self._context = AsyncExitStack()
-        self._failed = self._ran(self._enter(Path(folder), job, settings))
+        self._failed = self._ran(self._enter(folder, job, settings))
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Compute and write the parts of these numbers; what went wrong, and notes for people."""
@@ -119,8 +127,10 @@ class _Actor:
         for number in sorted(numbers):
             yield self._parts[number]
 
-    async def _enter(self, folder: Path, job: Job, settings: Settings) -> None:
-        self._worker = await self._context.enter_async_context(worker_of(folder, job, settings, self._notes.append))
+    async def _enter(self, folder: str, job: Job, settings: Settings) -> None:
+        self._worker = await self._context.enter_async_context(
+            worker_of(folder_at(folder), job, settings, self._notes.append)
+        )
 
     def _ran(self, work: Any) -> str | None:
         """Run a coroutine in the loop; what it failed with, for people."""

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 import click
 import msgspec
 
-from model_store.files import replace_durably
 from service.device.descriptions import info_of
 from service.devices import devices_of
-from service.offline.bulk.job import SUMMARY, Command, InputNote, Job, Part, alone_in, begin, read_job
+from service.offline.bulk.folder import OutputFolder, folder_at
+from service.offline.bulk.job import SUMMARY, Command, InputNote, Job, Part, begin, read_job
 from service.offline.bulk.progress import progress
 from service.offline.bulk.worker import Tell, open_inputs
 from service.offline.unusable import UnusableFile, missing_extra
@@ -54,7 +54,8 @@ class Wish(msgspec.Struct, frozen=True):
     """What the options of a command ask for; fields are those of ``Job``."""
 
     command: Command
-    files: Sequence[Path] = ()
+    files: Sequence[Path | str] = ()
+    """Paths, and URLs as texts."""
     count: int = 0
     """Of a run without files: items."""
     seed: int | None = None
@@ -66,23 +67,27 @@ class Wish(msgspec.Struct, frozen=True):
 
 
 def run_bulk(
-    wish: Wish, folder: Path, model: str | None, store: Path | str | None, settings: Settings
+    wish: Wish, output: Path | str, model: str | None, store: Path | str | None, settings: Settings
 ) -> dict[str, Any]:
-    """Compute whatever the folder lacks; the summary. Raises UnusableFile, StoreError, NoSuchDevice or Problem."""
+    """Compute whatever the folder, at a path or a URL, lacks; the summary.
+
+    Raises UnusableFile, StoreError, NoSuchDevice or Problem.
+    """
     try:
         import pyarrow  # noqa: F401
     except ImportError as error:
         raise missing_extra("to write Parquet", "pyarrow", "bulk") from error
-    folder = folder.absolute()
-    with alone_in(folder):
+    folder = folder_at(output)
+    with folder.alone():
         with _engine(wish.engine, settings) as engine:
             job = _job(wish, engine.device, folder, model, store or settings.store, settings)
             begin(folder, job)
-            missing = [part for part in job.parts if not (folder / part.file).exists()]
+            there = set(folder.names())
+            missing = [part for part in job.parts if part.file not in there]
             if missing:
                 _compute(engine, folder, job, missing)
         summary = summary_of(folder, job)
-        replace_durably(folder / SUMMARY, msgspec.json.format(msgspec.json.encode(summary), indent=1))
+        folder.replace(SUMMARY, msgspec.json.format(msgspec.json.encode(summary), indent=1))
     return summary
 
 
@@ -91,7 +96,7 @@ class _Started(NamedTuple):
 
     device: str
     """`cpu` or `cuda`."""
-    run: Callable[[Path, Job, Sequence[Part], Tell], None]
+    run: Callable[[OutputFolder, Job, Sequence[Part], Tell], None]
 
 
 @contextmanager
@@ -112,7 +117,7 @@ def _engine(chosen: Engine, settings: Settings) -> Iterator[_Started]:
 
     devices = devices_of(settings)
 
-    def run(folder: Path, job: Job, parts: Sequence[Part], tell: Tell) -> None:
+    def run(folder: OutputFolder, job: Job, parts: Sequence[Part], tell: Tell) -> None:
         if len(devices) == 1:
             asyncio.run(run_here(folder, job, parts, settings, tell, note))
         else:
@@ -121,7 +126,7 @@ def _engine(chosen: Engine, settings: Settings) -> Iterator[_Started]:
     yield _Started("cpu" if devices[0].place == "cpu" else "cuda", run)
 
 
-def _compute(engine: _Started, folder: Path, job: Job, missing: list[Part]) -> None:
+def _compute(engine: _Started, folder: OutputFolder, job: Job, missing: list[Part]) -> None:
     done = job.count - sum(map(len, missing))
     if done:
         click.echo(f"{done:,} of {job.count:,} items are there already", err=True)
@@ -145,7 +150,9 @@ def _telling_once() -> Callable[[str], None]:
     return note
 
 
-def _job(wish: Wish, device: str, folder: Path, model: str | None, store: Path | str, settings: Settings) -> Job:
+def _job(
+    wish: Wish, device: str, folder: OutputFolder, model: str | None, store: Path | str, settings: Settings
+) -> Job:
     shelf = store_of(settings, store)
     name, version = shelf.resolve(model)
     info = info_of(shelf.load(name, version), ())
@@ -160,7 +167,7 @@ def _job(wish: Wish, device: str, folder: Path, model: str | None, store: Path |
         store=str(store.absolute()) if isinstance(store, Path) else store,
         device=device,
         part_rows=wish.part_rows or (there.part_rows if there is not None else _part_rows(wish.command, info)),
-        files=[str(file.absolute()) for file in wish.files],
+        files=[file if isinstance(file, str) else str(file.absolute()) for file in wish.files],
         inputs=[InputNote("draws", wish.count, "")],
         seed=seed,
         mask=None if wish.mask is None else str(wish.mask.absolute()),
@@ -168,7 +175,7 @@ def _job(wish: Wish, device: str, folder: Path, model: str | None, store: Path |
         **wish.options,
     )
     if wish.command != "sample":
-        inputs = [each.note for each in open_inputs(job, info, lambda _: None)]
+        inputs = [each.note for each in open_inputs(job, info, lambda _: None, () if there is None else there.inputs)]
         job = msgspec.structs.replace(job, inputs=inputs)
     if job.seed + job.count > LARGEST_SEED:
         raise UnusableFile(f"--seed {job.seed} is too large: {job.count:,} items follow it")
@@ -180,7 +187,7 @@ def _part_rows(command: str, info: ModelInfo) -> int:
     return max(min(PART_ROWS[command], _PART_BYTES // max(written, 1)), 1)
 
 
-def summary_of(folder: Path, job: Job) -> dict[str, Any]:
+def summary_of(folder: OutputFolder, job: Job) -> dict[str, Any]:
     """What the parts hold, part after part, so that it does not depend on how often the run was started."""
     from pyarrow import compute, parquet
 
@@ -188,9 +195,10 @@ def summary_of(folder: Path, job: Job) -> dict[str, Any]:
     nats: list[float] = []
     counted = anomalous = 0
     for part in job.parts:
-        file = parquet.ParquetFile(folder / part.file)
-        names = set(file.schema_arrow.names)
-        table = file.read([name for name in ("log_likelihood", "anomalous") if name in names])
+        with folder.open(part.file) as stream:
+            file = parquet.ParquetFile(stream)
+            names = set(file.schema_arrow.names)
+            table = file.read([name for name in ("log_likelihood", "anomalous") if name in names])
         items, rows = items + len(part), rows + file.metadata.num_rows
         if "log_likelihood" in names:
             column = table["log_likelihood"]

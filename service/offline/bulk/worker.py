@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import accumulate
 from pathlib import Path
@@ -16,8 +16,9 @@ from service.device import hardware
 from service.media.items import ItemSpec
 from service.media.table_rows import Table
 from service.offline.bulk.decoding import Chunk, Decoder
+from service.offline.bulk.folder import OutputFolder
 from service.offline.bulk.inputs import Input, inputs_of
-from service.offline.bulk.job import Job, Part, publish_part
+from service.offline.bulk.job import InputNote, Job, Part
 from service.offline.bulk.work import WORKS, Work
 from service.offline.one_model import serving_one
 from service.offline.unusable import UnusableFile
@@ -37,7 +38,7 @@ Tell = Callable[[int, Part | None], object]
 class Worker:
     """``run`` computes parts. Belongs to one event loop."""
 
-    def __init__(self, folder: Path, job: Job, inputs: list[Input], work: Work) -> None:
+    def __init__(self, folder: OutputFolder, job: Job, inputs: list[Input], work: Work) -> None:
         self._folder, self._job, self._inputs, self._work = folder, job, inputs, work
         self._offsets = [0, *accumulate(note.count for note in job.inputs)]
 
@@ -84,13 +85,15 @@ class Worker:
     ) -> None:
         tables = [await chunk for chunk in chunks]
         table = pa.concat_tables(tables).combine_chunks() if tables else self._work.schema.empty_table()
-        await asyncio.to_thread(publish_part, self._folder, part, table)
+        await asyncio.to_thread(self._folder.publish, part.file, table)
         unfinished.release()
         tell(0, part)
 
 
 @asynccontextmanager
-async def worker_of(folder: Path, job: Job, settings: Settings, told: Callable[[str], object]) -> AsyncIterator[Worker]:
+async def worker_of(
+    folder: OutputFolder, job: Job, settings: Settings, told: Callable[[str], object]
+) -> AsyncIterator[Worker]:
     """A worker on the device of the settings. ``told`` hears notes for people. Raises UnusableFile or StoreError."""
     store, device = store_of(settings, location(job.store)), hardware.device_of(settings)
     if (device.type == "cpu") != (job.device == "cpu"):
@@ -100,21 +103,23 @@ async def worker_of(folder: Path, job: Job, settings: Settings, told: Callable[[
     async with serving_one(model, settings) as one:
         rows = settings.max_batch_rows or hardware.batch_rows(device)
         work = WORKS[job.command](job, one, rows)
-        inputs = [] if job.command == "sample" else open_inputs(job, one.info, told)
+        inputs = [] if job.command == "sample" else open_inputs(job, one.info, told, job.inputs)
         if inputs and [each.note for each in inputs] != job.inputs:
             raise UnusableFile(f"{folder}: the files to read have changed since the run began")
         yield Worker(folder, job, inputs, work)
 
 
-def open_inputs(job: Job, info: ModelInfo, told: Callable[[str], object]) -> list[Input]:
-    """The inputs of a job for a model. Raises UnusableFile."""
+def open_inputs(
+    job: Job, info: ModelInfo, told: Callable[[str], object], known: Sequence[InputNote] = ()
+) -> list[Input]:
+    """The inputs of a job for a model. Items of those that are ``known`` are not counted again. Raises UnusableFile."""
     if info.pictures is not None and job.command == "score":
         raise UnusableFile(f"{info.reference}: scores pictures of any size, into a file; leave the folder of parts out")
     table = None if info.table is None else Table(info.table, info.takes_missing)
     spec = ItemSpec(info.item_shape, info.is_image, table)
     mask = None if job.mask is None else Path(job.mask)
     decoder = Decoder(spec, job.fit, completing=job.command == "inpaint", mask=mask)
-    return inputs_of([Path(file) for file in job.files], decoder, told)
+    return inputs_of([location(file) for file in job.files], decoder, told, known)
 
 
 def _places(part: Part, rows: int) -> Iterator[Chunk]:

@@ -67,6 +67,17 @@ def test_two_devices_do_twice_as_much_and_one_core_does_not() -> None:
     assert shared.quantile(0.5) > 1
 
 
+def test_two_services_share_the_requests_and_the_cores() -> None:
+    two = simulate(Replica(services=2), FREE, poisson(150), one, 20, warm_up=2)
+    assert two.rate == pytest.approx(150, rel=0.1)
+    assert two.busy == pytest.approx(1.5, rel=0.1)
+    assert two.quantile(0.5) < 0.05
+    shared = simulate(Replica(services=2, cores=1), FREE, poisson(150), one, 20, warm_up=2)
+    assert shared.quantile(0.5) > 1
+    full = simulate(Replica(services=2, queue=10), FREE, poisson(300), one, 5, warm_up=1)
+    assert full.rate == pytest.approx(200, rel=0.1)
+
+
 def test_an_inpainting_delays_a_score_by_a_tick_at_most() -> None:
     asked = iter([Ask("inpaint", 1, 50), *[Ask()] * 10])
     found = simulate(Replica(), FREE, every(0.033), lambda _: next(asked), 0.35)

@@ -120,7 +120,7 @@ def test_storage_that_is_down_is_told_and_the_cache_goes_on(bucket: Bucket, tmp_
 
 def test_access_that_is_denied_is_told_at_once_and_without_the_key(bucket: Bucket, tmp_path: Path) -> None:
     bucket.door.faults = [lambda _: Answer("403 Forbidden")]
-    with pytest.raises(StoreError, match="s3://models/store: the store: access is denied") as refused:
+    with pytest.raises(StoreError, match="s3://models/store: the listing: access is denied") as refused:
         opened(tmp_path).names()
     assert len(bucket.door.seen) == 1
     assert "secret" not in str(refused.value)
@@ -264,7 +264,9 @@ def test_a_directory_behind_a_url_is_a_store_too(published: Path, tmp_path: Path
     assert Store(tmp_path / "there").load("more", 1).reference == "more@1"
 
 
-def test_a_signature_reaches_every_service(bucket: Bucket, tmp_path: Path) -> None:
+def test_a_signature_reaches_every_service(
+    bucket: Bucket, published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     signatures.make_key(tmp_path / "key.pem")
     trusted = signatures.TrustedKeys.read(tmp_path / "key.pem.pub")
     demanding = open_store(URL, tmp_path / "theirs", GIB, trusted)
@@ -274,3 +276,6 @@ def test_a_signature_reaches_every_service(bucket: Bucket, tmp_path: Path) -> No
     demanding.load("points", 2)
     with pytest.raises(ModelRefused, match="not signed"):
         demanding.load("points", 1)
+    monkeypatch.setenv("SLUICE_SIGNING_KEY", str(tmp_path / "key.pem"))
+    receive(opened(tmp_path / "mine"), published / "points/1", "more")
+    assert demanding.load("more", 1).reference == "more@1"

@@ -14,7 +14,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from service import keys
-from tests.service.helpers import JSON, running
+from service.logs import JsonLines
+from tests.service.helpers import JSON, NPY, npy, ordinary, running, until
 
 pytestmark = pytest.mark.anyio
 
@@ -52,10 +53,32 @@ async def test_a_key_stands_in_no_log_answer_or_metric(
         assert (await service.http.post("/sample", headers={"x-api-key": good})).status_code == 500
         told.append((await service.http.get("/metrics", headers={"x-api-key": good})).text)
     assert "ArithmeticError" in caplog.text
-    told += [record.getMessage() for record in caplog.records if not record.name.startswith(("httpx", "sluice.access"))]
+    line = JsonLines("api")
+    told += [line.format(record) for record in caplog.records if not record.name.startswith(("httpx", "sluice.access"))]
     for key in (good, wrong, gone, token):
         assert key not in "\n".join(told)
         assert key.rpartition("_")[2] not in "\n".join(told)
+
+
+async def test_files_of_drift_and_of_live_statistics_hold_neither_keys_nor_items(
+    calibrated_store: Path, tmp_path: Path
+) -> None:
+    secret = keys.create(tmp_path / "keys.json", "line", ["infer"])
+    kept: dict[str, Any] = {"drift_dir": tmp_path / "drift", "live_statistics": "digits, points"}
+    async with running(calibrated_store, keys_file=tmp_path / "keys.json", **kept) as service:
+        flows = {name: service.model(name).flow for name in ("digits", "points")}
+        items = {name: ordinary(flow, 128, seed=5) for name, flow in flows.items()}
+        for name, each in items.items():
+            answer = await service.http.post(
+                f"/score?model={name}", content=npy(each), headers={**NPY, "x-api-key": secret}
+            )
+            assert answer.status_code == 200, answer.text
+        await until(lambda: not service.loop.drift.waits)
+    files = [path.read_bytes() for path in (tmp_path / "drift").rglob("*") if path.is_file()]
+    assert len(files) == 3
+    for data in files:
+        assert not any(item.tobytes() in data for each in items.values() for item in each)
+        assert not any(part.encode() in data for part in (secret, secret.rpartition("_")[2]))
 
 
 async def test_no_address_in_a_request_is_opened(store: Path) -> None:

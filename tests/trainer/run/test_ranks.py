@@ -1,4 +1,4 @@
-"""Two ranks under torchrun arrive at the result of one process."""
+"""Two ranks under torchrun arrive at the result of one process, also when one of them is killed."""
 
 import os
 import subprocess
@@ -17,26 +17,39 @@ from trainer.run.ranks import Ranks
 
 ROOT = Path(__file__).parents[3]
 SCRIPT = Path(__file__).parent / "first_gradients.py"
+KILLED = Path(__file__).parent / "killed_rank.py"
 
 
 class Run(NamedTuple):
     output: str
-    gradients: dict[str, torch.Tensor]
     state: dict[str, torch.Tensor]
+    weights: bytes
     files: set[str]
+    told: str
+
+    @property
+    def epochs(self) -> list[list[str]]:
+        """The likelihoods of each epoch, as the display tells them."""
+        return [line.split("  ")[1:3] for line in self.output.splitlines() if line.startswith("epoch ")]
 
 
-def _run(folder: Path, ranks: int) -> Run:
+def _run(folder: Path, ranks: int, *script: str, options: str = "") -> Run:
     """Two epochs on 600 real digits, by one process or by several."""
     folder.mkdir()
     with np.load(SUBSET) as subset:
         np.save(folder / "digits.npy", subset["train_images"][:600])
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)] if ranks > 1 else []
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--max-restarts", "1", "--nproc-per-node"]
     arguments = (
         "images-nice --data digits.npy --epochs 2 --batch-size 90 --precision float32 --run-dir run --store store"
     )
     done = subprocess.run(
-        [sys.executable, *launcher, str(SCRIPT), "gradients", *arguments.split()],
+        [
+            sys.executable,
+            *([*launcher, str(ranks)] if ranks > 1 else []),
+            *script,
+            *arguments.split(),
+            *options.split(),
+        ],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -45,17 +58,22 @@ def _run(folder: Path, ranks: int) -> Run:
     )
     assert done.returncode == 0, done.stderr
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    return Run(done.stdout, load_file(folder / "gradients"), load_file(folder / "run/state.safetensors"), files)
+    weights = (folder / "store/digits/1/model.safetensors").read_bytes()
+    return Run(done.stdout, load_file(folder / "run/state.safetensors"), weights, files, done.stderr)
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Run]:
-    folder = tmp_path_factory.mktemp("ranks")
-    return _run(folder / "one", 1), _run(folder / "two", 2)
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("ranks")
 
 
-def test_the_gradient_of_two_ranks_is_that_of_one(runs: tuple[Run, Run]) -> None:
-    one, two = (run.gradients for run in runs)
+@pytest.fixture(scope="module")
+def runs(folder: Path) -> tuple[Run, Run]:
+    return _run(folder / "one", 1, str(SCRIPT), "gradients"), _run(folder / "two", 2, str(SCRIPT), "gradients")
+
+
+def test_the_gradient_of_two_ranks_is_that_of_one(runs: tuple[Run, Run], folder: Path) -> None:
+    one, two = (load_file(folder / name / "gradients") for name in ("one", "two"))
     assert one.keys() == two.keys()
     assert sum(float(gradient.abs().sum()) for gradient in one.values()) > 0
     for name, gradient in one.items():
@@ -66,14 +84,29 @@ def test_the_weights_and_the_output_of_two_ranks_are_those_of_one(runs: tuple[Ru
     one, two = runs
     for name in (name for name in one.state if name.startswith(("flow/", "average/"))):
         torch.testing.assert_close(two.state[name], one.state[name], atol=1e-3, rtol=1e-3)
-    likelihoods = [[line.split("  ")[1:3] for line in run.output.splitlines()[:2]] for run in runs]
-    assert likelihoods[0] == likelihoods[1]
+    assert one.epochs == two.epochs
+    assert len(one.epochs) == 2
 
 
 def test_only_the_first_rank_writes_files_and_prints(runs: tuple[Run, Run]) -> None:
     one, two = runs
     assert two.files == one.files
     assert two.output.count("epoch 1/2") == two.output.count("published digits@1") == 1
+
+
+def test_a_killed_rank_is_started_again_and_the_run_ends_with_the_same_bytes(
+    runs: tuple[Run, Run], folder: Path
+) -> None:
+    _, undisturbed = runs
+    killed = _run(folder / "killed", 2, str(KILLED), "7", options="--fresh")
+    assert "Signal 9 (SIGKILL) received" in killed.told
+    assert "resuming run after epoch 1, step 0" in killed.output
+    assert killed.epochs == undisturbed.epochs
+    assert killed.state.keys() == undisturbed.state.keys()
+    for name, tensor in undisturbed.state.items():
+        assert torch.equal(killed.state[name], tensor), name
+    assert killed.weights == undisturbed.weights
+    assert killed.output.count("published digits@1") == 1
 
 
 def test_a_batch_that_ranks_cannot_share_evenly_is_refused() -> None:

@@ -15,7 +15,7 @@ from flows import anomaly, build
 from model_store import CalibrationEvidence, Publication, publish
 from service import keys
 from tests.service.helpers import NPY, Running, assert_problem, npy, ordinary, running, until
-from tests.service.tables import CSV, SCHEMA
+from tests.service.tables import CSV, SCHEMA, homes
 
 pytestmark = pytest.mark.anyio
 
@@ -138,6 +138,9 @@ async def test_a_key_sees_all_requests_together_and_its_own(calibrated_store: Pa
         for name, key in (("one", one), ("watcher", watcher)):
             told = await drift_of(service, **{"x-api-key": key})
             seen[name] = {each["key"]: each["items"] for each in told["keys"]}
+        metrics = (await service.http.get("/metrics", headers={"x-api-key": watcher})).text
+        for name, items_of in (("", 256), ("one", 128), ("other", 128)):
+            assert f'sluice_p_values_count{{key="{name}",model="digits@2"}} {items_of}.0' in metrics
     assert seen == {"one": {None: 256, "one": 128}, "watcher": {None: 256, "one": 128, "other": 128}}
 
 
@@ -169,20 +172,6 @@ def table_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
         publish(root, name, made)
     return root
-
-
-def homes(count: int, seed: int, scale: float = 1.0) -> np.ndarray:
-    generator = np.random.default_rng(seed)
-    rooms = generator.integers(1, 8, count)
-    return np.stack(
-        [
-            (150 + 4.0 * rooms + generator.normal(size=count)) * scale,
-            rooms.astype(float),
-            generator.integers(0, 2, count),
-            generator.integers(19_000, 19_900, count),
-        ],
-        axis=1,
-    )
 
 
 @pytest.mark.parametrize("name", ["homes", "crossed"])
