@@ -19,17 +19,28 @@ serve: install
 # Two workers, each with one thread for an operation: threads of two workers that spin for each other on two cores make
 # the suite several times slower. The tests of a file stay together: some share a service, which takes seconds to start.
 # COVERAGE=1 ends it with the coverage, whose floor is in pyproject.toml: following every line costs a quarter more time.
+# Bytecode is written even where the environment forbids it, as images with Python do: without it each worker prepares
+# every test file again, and each process that a test starts compiles all of Sluice.
+test test-reliability test-scale: export PYTHONDONTWRITEBYTECODE =
 test: install lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(if $(COVERAGE),--cov --cov-report term)
 
 # The long form of the tests that try to break the service, see docs/reliability.md. Wants a quiet machine. What it
 # counts goes to build/reliability.json, from where reliability-figures puts it into the page. SHARE=0.1 does a tenth.
+# Proofs in which no time is measured run two at once, and then the others, each alone. Both parts run to their end.
+TOGETHER := $(addprefix tests/reliability/,fuzz test_training_killed.py test_publishing.py test_neighbours.py \
+  test_checkpoints.py test_schemas.py)
+PROVE = SLUICE_RELIABILITY=1 SLUICE_RELIABILITY_FIGURES=build/reliability.json SLUICE_RELIABILITY_SHARE=$(or $(SHARE),1) \
+  OMP_NUM_THREADS=1 $(BIN)/python -m pytest -o timeout=900 -rs --durations 10
+
 .PHONY: test-reliability reliability-figures fuzz
 test-reliability: install
 	-$(BIN)/python -m pip install --quiet --disable-pip-version-check 'atheris>=3'  # without it nothing is fuzzed
 	rm -f build/reliability.json
-	SLUICE_RELIABILITY=1 SLUICE_RELIABILITY_FIGURES=build/reliability.json SLUICE_RELIABILITY_SHARE=$(or $(SHARE),1) \
-		OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/reliability -o timeout=900 -rs --durations 10
+	failed=0; \
+	$(PROVE) --numprocesses 2 --dist loadfile $(TOGETHER) || failed=1; \
+	$(PROVE) tests/reliability $(TOGETHER:%=--ignore=%) || failed=1; \
+	exit $$failed
 
 reliability-figures: install
 	$(BIN)/python -m tests.reliability.figures --into docs/reliability.md
@@ -43,8 +54,8 @@ fuzz: install
 # What goes beyond one machine, in its long form: bulk runs that are killed, Ray, an S3 server, manifests, the simulation.
 .PHONY: test-scale
 test-scale: install
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'ray[data]>=2.44'
-	SLUICE_SCALE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/scale tests/service/offline/bulk tests/model_store/remote \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'ray[data,serve]>=2.60,<3'
+	SLUICE_SCALE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/scale tests/service/ray_serve tests/service/offline/bulk tests/model_store/remote \
 	  tests/service/test_object_store.py tests/docker/test_kubernetes.py tests/bench/scaling tests/trainer/run/test_ranks.py \
 	  tests/trainer/run/test_run_directory.py -o timeout=900 -rs --durations 20
 
@@ -54,11 +65,16 @@ lint: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Bulk runs beside a bare loop, and the simulation beside a replica on this machine. Wants a quiet machine.
-.PHONY: bench-bulk bench-scaling
+# Bulk runs beside a bare loop, Ray's proxy beside `sluice serve`, the simulation beside a replica. Want a quiet machine.
+.PHONY: bench-bulk bench-ray-serve bench-scaling
+bench-ray-serve: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'ray[data,serve]>=2.60,<3'
+	$(BIN)/python -m bench.ray_serve --into docs/ray.md
+
 bench-bulk: install
 	$(BIN)/python -m bench.bulk --into docs/bulk.md
-	$(BIN)/python -m bench.bulk_ray --into docs/ray.md
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'ray[data]>=2.44'
+	$(BIN)/python -m bench.bulk_ray --into docs/bulk.md
 
 bench-scaling: install
 	$(BIN)/python -m bench.scaling measure

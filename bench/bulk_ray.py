@@ -27,7 +27,7 @@ from bench import page
 
 _COMMAND = "python -m bench.bulk_ray"
 _WANTED = 1.5
-_PARTS = 32
+_PARTS = 64
 """Parts of a run: what is not shared evenly at the end is small."""
 
 

@@ -59,9 +59,11 @@ def numeric(name: str, numbers: Numbers, kind: Kind | None, words: Mapping[str, 
 
     ``kind`` is what the user said that it is, if anything.
     """
-    present = numbers[np.isfinite(numbers)]
+    finite = np.isfinite(numbers)
     notes = _numeric_notes(numbers, words or {})
-    numbers = np.where(np.isfinite(numbers), numbers, np.nan)
+    present = numbers
+    if not finite.all():
+        present, numbers = numbers[finite], np.where(finite, numbers, np.nan)
     if kind == CATEGORY:
         values, codes = np.unique(present, return_inverse=True)
         if len(values) > MOST_CATEGORIES:

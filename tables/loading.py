@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,8 +15,9 @@ import numpy.typing as npt
 from tables import kinds
 from tables.cells import Numbers, floats, is_numeric, numbers_of_texts, quick_numbers, seconds_of, texts_of
 from tables.errors import TableError
+from tables.growing import GrowingNumbers
 from tables.kinds import Found, LeftOut
-from tables.reading import TableFile, open_table
+from tables.reading import NotPlainNumbers, TableFile, open_table, release_memory
 from tables.schema import CATEGORY, CONTINUOUS, INTEGER, KINDS, TIME, Kind, Schema, common_names
 
 
@@ -65,24 +66,18 @@ def load_table(path: Path, wishes: Wishes | None = None) -> LoadedTable:
     wishes = wishes or Wishes()
     table = open_table(path, wishes.names)
     taken = _taken(table, wishes)
-    gathered = {name: _Gathered(dict(wishes.kinds).get(name)) for name in taken}
-    labels: list[Any] = []
-    faults: dict[int, str] = {}
-    rows = 0
-    for block in table.blocks([*taken, *([wishes.label] if wishes.label else [])]):
-        rows += len(block.rows)
-        faults.update(block.faults)
-        for name in taken:
-            gathered[name].add(block.cells[name], table)
-        if wishes.label:
-            labels.append(texts_of(block.cells[wishes.label]).fill_null("").to_numpy(zero_copy_only=False))
+    try:
+        gathered, labels, faults, rows = _gathered(table, taken, wishes, _plain_columns(table, taken, wishes))
+    except NotPlainNumbers:  # a word far down in a column of numbers
+        gathered, labels, faults, rows = _gathered(table, taken, wishes, ())
     if not rows:
         raise TableError(f"{path}: has no rows")
+    release_memory()
     _read_words(table, {name: column for name, column in gathered.items() if column.needs_words})
     found: list[Found] = []
     left_out = [LeftOut(wishes.label, "the label")] if wishes.label else []
     left_out += [LeftOut(name, "dropped") for name in wishes.drop]
-    entries = np.empty((rows, len(taken)), dtype=np.float32)
+    columns = np.empty((len(taken), rows), dtype=np.float32)  # column by column, while those read are let go
     for name in taken:
         column = gathered.pop(name).found(name, rows)
         if isinstance(column, LeftOut):
@@ -93,8 +88,9 @@ def load_table(path: Path, wishes: Wishes | None = None) -> LoadedTable:
         with np.errstate(over="ignore"):
             values = (column.numbers - column.column.offset).astype(np.float32)
         values[np.isinf(values)] = np.nan
-        entries[:, len(found)] = values
+        columns[len(found)] = values
         found.append(column._replace(numbers=np.empty(0)))
+        del column, values
     if len(found) < 2:
         reasons = "; ".join(f"{each.name!r} {each.reason}" for each in left_out[:8])
         raise TableError(f"{path}: has {len(found)} usable columns; a flow needs two or more ({reasons})")
@@ -102,9 +98,38 @@ def load_table(path: Path, wishes: Wishes | None = None) -> LoadedTable:
     others = [name for name in table.names if name not in {column.column.name for column in found}]
     schema = Schema(tuple(each.column for each in found), tuple(others))
     label = np.concatenate(labels).astype(np.str_) if labels else None
-    return LoadedTable(
-        schema, entries[:, : len(found)] if len(found) < len(taken) else entries, label, tuple(left_out), tuple(notes)
-    )
+    entries = np.ascontiguousarray(columns[: len(found)].T)
+    return LoadedTable(schema, entries, label, tuple(left_out), tuple(notes))
+
+
+def _gathered(
+    table: TableFile, taken: Sequence[str], wishes: Wishes, numbers: Collection[str]
+) -> tuple[dict[str, _Gathered], list[Any], dict[int, str], int]:
+    """Every column of ``taken`` as far as one reading tells, the label's cells, the bad rows, and the number of rows.
+
+    Columns of ``numbers`` are read as such; raises NotPlainNumbers where one is not.
+    """
+    gathered = {name: _Gathered(dict(wishes.kinds).get(name)) for name in taken}
+    labels: list[Any] = []
+    faults: dict[int, str] = {}
+    rows = 0
+    for block in table.blocks([*taken, *([wishes.label] if wishes.label else [])], numbers=numbers):
+        rows += len(block.rows)
+        faults.update(block.faults)
+        for name in taken:
+            gathered[name].add(block.cells[name], table)
+        if wishes.label:
+            labels.append(texts_of(block.cells[wishes.label]).fill_null("").to_numpy(zero_copy_only=False))
+    return gathered, labels, faults, rows
+
+
+def _plain_columns(table: TableFile, taken: Sequence[str], wishes: Wishes) -> list[str]:
+    """Columns of a text file whose first cells are plain numbers and empty cells."""
+    if table.dialect is None or table.dialect.decimal != ".":
+        return []
+    able = [name for name in taken if dict(wishes.kinds).get(name) not in (CATEGORY, TIME)]
+    first = next(table.blocks(able, rows=_FIRST_ROWS), None) if able else None
+    return [] if first is None else [name for name in able if quick_numbers(first.cells[name]) is not None]
 
 
 def check_names(table: TableFile, names: Sequence[str], option: str) -> None:
@@ -129,12 +154,16 @@ def _taken(table: TableFile, wishes: Wishes) -> list[str]:
     return [name for name in table.names if name in wanted]
 
 
+_FIRST_ROWS = 1_000
+"""Rows that tell which columns are read as numbers. A cell further down that is none costs a second reading."""
+
+
 class _Gathered:
     """What blocks have told of one column so far: numbers, or the words that they are written as."""
 
     def __init__(self, kind: Kind | None) -> None:
         self.kind = kind
-        self.numbers: list[Numbers] = []
+        self.numbers = GrowingNumbers()
         self.stray: Counter[str] = Counter()
         self.is_time = False
         self.needs_words = kind in (CATEGORY, TIME)
@@ -147,31 +176,31 @@ class _Gathered:
 
         if types.is_timestamp(cells.type) or types.is_date(cells.type):
             self.is_time, self.needs_words = True, False
-            self.numbers.append(seconds_of(cells))
+            self.numbers.add(seconds_of(cells))
         elif is_numeric(cells.type):
             self.needs_words = self.kind == TIME
             if not self.needs_words:
-                self.numbers.append(floats(cells))
+                self.numbers.add(floats(cells))
         elif not self.needs_words:
             quick = quick_numbers(cells) if self.quick else None
             if quick is not None:
-                self.numbers.append(quick)
+                self.numbers.add(quick)
                 return
             self.quick = False
             texts = texts_of(cells)
             numbers, words = numbers_of_texts(texts, table.dialect)
-            self.numbers.append(numbers)
+            self.numbers.add(numbers)
             if words.any():
                 self.stray.update(texts.filter(_mask(words)).to_pylist())
-            present = sum(int(np.isfinite(part).sum()) for part in self.numbers)
-            if not kinds.strays(self.stray, present) and self.kind not in (CONTINUOUS, INTEGER):
-                self.needs_words, self.numbers = True, []
+            if not kinds.strays(self.stray, self.numbers.present()) and self.kind not in (CONTINUOUS, INTEGER):
+                self.needs_words, self.numbers = True, GrowingNumbers()
 
     def found(self, name: str, rows: int) -> Found | LeftOut:
-        if self.is_time:
-            return kinds.time(name, np.concatenate(self.numbers), "")
-        if not self.needs_words:
-            return kinds.numeric(name, np.concatenate(self.numbers), self.kind, self.stray)
+        if self.is_time or not self.needs_words:
+            numbers = self.numbers.taken()
+            return (
+                kinds.time(name, numbers, "") if self.is_time else kinds.numeric(name, numbers, self.kind, self.stray)
+            )
         return self._of_words(name, rows)
 
     def _of_words(self, name: str, rows: int) -> Found | LeftOut:

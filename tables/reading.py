@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,11 +11,11 @@ from typing import IO, Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from tables.dialect import SAMPLE_BYTES, Dialect, detect
+from tables.dialect import MISSING, SAMPLE_BYTES, Dialect, detect
 from tables.errors import TableError, missing_extra
 
-_BLOCK_BYTES = 4 * 2**20
-"""Bytes of text that are taken apart at once."""
+_BLOCK_BYTES = 2**20
+"""Bytes of text that are taken apart at once. Larger blocks cost memory and gain no time; a row must fit into one."""
 _SMALL_BLOCK_BYTES = 2**18
 """The same where rows are asked for in small numbers."""
 _BLOCK_ROWS = 65_536
@@ -23,6 +23,8 @@ _BLOCK_ROWS = 65_536
 _COMPRESSED = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
 _TEXTS = (".csv", ".tsv")
 _PARQUET = (".parquet", ".pq")
+_NULLS = sorted({form for word in MISSING for form in (word, word.upper(), word.title(), "NaN")})
+"""Cells that mean that a value is missing, as they are commonly written."""
 SUFFIXES = (*_TEXTS, *_PARQUET, *(text + packed for text in _TEXTS for packed in _COMPRESSED))
 """Endings of the files that are read as tables."""
 
@@ -34,7 +36,7 @@ class Block:
     rows: npt.NDArray[np.int64]
     """(B,): the place of each row among all rows of the file, from 0."""
     cells: dict[str, Any]
-    """pyarrow arrays of B cells, by the column's name: text of a text file, any type of Parquet."""
+    """pyarrow arrays of B cells, by the column's name: text or numbers of a text file, any type of Parquet."""
     faults: dict[int, str]
     """Rows of this block without cells, by their place: why."""
 
@@ -49,6 +51,10 @@ class File(Protocol):
     def read_bytes(self) -> bytes: ...
 
 
+class NotPlainNumbers(Exception):
+    """A cell of a column that was to be read as numbers is none."""
+
+
 @dataclass(frozen=True)
 class TableFile:
     """A table in a file: the names of its columns, how it is written, and its rows block by block."""
@@ -61,15 +67,19 @@ class TableFile:
     def __str__(self) -> str:
         return f"{self.path.name}: {'Parquet' if self.dialect is None else self.dialect}"
 
-    def blocks(self, names: Sequence[str] | None = None, rows: int | None = None) -> Iterator[Block]:
+    def blocks(
+        self, names: Sequence[str] | None = None, rows: int | None = None, numbers: Collection[str] = ()
+    ) -> Iterator[Block]:
         """All rows, with the cells of the columns named, or of all. Raises TableError for damaged files.
 
-        Blocks are large, for speed; with ``rows`` they are small, of at most so many rows of Parquet.
+        Blocks are large, for speed; with ``rows`` they are small, of at most so many rows of Parquet. Columns of
+        ``numbers`` come as float64 from text, null where missing, in half the time and memory that text takes. Raises
+        NotPlainNumbers where one of their cells is no number with a decimal point.
         """
         wanted = tuple(self.names if names is None else names)
         if self.dialect is None:
             return _parquet_blocks(self, wanted, rows or _BLOCK_ROWS)
-        return _text_blocks(self, wanted, _BLOCK_BYTES if rows is None else _SMALL_BLOCK_BYTES)
+        return _text_blocks(self, wanted, _BLOCK_BYTES if rows is None else _SMALL_BLOCK_BYTES, numbers)
 
 
 def is_table(path: File) -> bool:
@@ -94,7 +104,7 @@ def open_table(path: File, names: bool | None = None) -> TableFile:
     return TableFile(path, dialect.names, dialect)
 
 
-def _text_blocks(table: TableFile, wanted: tuple[str, ...], size: int) -> Iterator[Block]:
+def _text_blocks(table: TableFile, wanted: tuple[str, ...], size: int, numbers: Collection[str]) -> Iterator[Block]:
     pyarrow = _pyarrow(table.path)
     from pyarrow import csv
 
@@ -108,7 +118,7 @@ def _text_blocks(table: TableFile, wanted: tuple[str, ...], size: int) -> Iterat
         bad[int(row.number) - 1 - header] = f"has {found} fields where there are {expected} columns"
         return "skip"
 
-    with _faults_named(table.path), _opened(table.path) as stream:
+    with _faults_named(table.path), _no_numbers_told(), _opened(table.path) as stream:
         reader = csv.open_csv(
             stream,
             read_options=csv.ReadOptions(
@@ -122,8 +132,9 @@ def _text_blocks(table: TableFile, wanted: tuple[str, ...], size: int) -> Iterat
                 delimiter=dialect.separator, newlines_in_values=True, invalid_row_handler=on_bad_row
             ),
             convert_options=csv.ConvertOptions(
-                column_types=dict.fromkeys(table.names, pyarrow.string()),
+                column_types={name: pyarrow.float64() if name in numbers else pyarrow.string() for name in table.names},
                 include_columns=list(wanted),
+                null_values=_NULLS,
                 strings_can_be_null=False,
             ),
         )
@@ -183,6 +194,19 @@ def _opened(path: File) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
+def _no_numbers_told() -> Iterator[None]:
+    """Raise NotPlainNumbers where pyarrow finds a cell that is no number."""
+    from pyarrow import ArrowInvalid
+
+    try:
+        yield
+    except ArrowInvalid as error:
+        if "conversion error to double" in str(error):
+            raise NotPlainNumbers(str(error)) from error
+        raise
+
+
+@contextmanager
 def _faults_named(path: File) -> Iterator[None]:
     """Turn what pyarrow and the operating system raise into errors that name the file."""
     from pyarrow import ArrowException
@@ -193,6 +217,13 @@ def _faults_named(path: File) -> Iterator[None]:
         raise error if str(error).startswith(str(path)) else TableError(f"{path}: {error}") from error
     except (OSError, UnicodeDecodeError, ArrowException, EOFError) as error:
         raise TableError(f"{path}: cannot be read as a table: {error}") from error
+
+
+def release_memory() -> None:
+    """Give the memory back that pyarrow holds of arrays that are no more."""
+    import pyarrow
+
+    pyarrow.default_memory_pool().release_unused()
 
 
 def _pyarrow(path: File) -> Any:

@@ -11,8 +11,10 @@ import numpy as np
 from bench.tables.ours import measured, measured_with_gaps
 
 _LARGE = 400
-"""Ordinary rows of a table that gets ``_FEW`` splits only."""
-_FEW, SPLITS = 2, 4
+"""Ordinary rows from which on a table is left out with missing cells: each row is completed in many ways."""
+_LARGEST = 10_000
+"""Ordinary rows from which on a table gets ``_FEW`` splits only: each takes minutes."""
+_FEW, SPLITS = 2, 20
 _CONTRIBUTIONS = 2
 """Splits of a table of which contributions are measured."""
 _GAPS = (0.02, 0.10, 0.30)
@@ -24,7 +26,10 @@ Job = tuple[str, np.ndarray, np.ndarray, int, float | None, float]
 
 
 def jobs_of(rows: Mapping[str, np.ndarray], names: list[str], splits: int, until: float) -> Iterator[Job]:
-    """What is to be measured: first one split of every table, then gaps, then further splits."""
+    """What is to be measured: first one split of every table, then gaps, then further splits in turns.
+
+    Where it is stopped, tables have had as many splits as each other, or one more.
+    """
     sizes = sorted(names, key=lambda name: len(rows[f"{name}/ordinary"]))
     small = [name for name in sizes if len(rows[f"{name}/ordinary"]) <= _LARGE]
     wanted: list[tuple[str, int, float | None]] = [(name, 0, None) for name in sizes]
@@ -33,8 +38,8 @@ def jobs_of(rows: Mapping[str, np.ndarray], names: list[str], splits: int, until
         (name, seed, None)
         for seed in range(1, splits)
         for name in sizes
-        if name in small or seed < min(splits, _FEW)
-    ]  # fmt: skip
+        if len(rows[f"{name}/ordinary"]) < _LARGEST or seed < min(splits, _FEW)
+    ]
     for name, seed, share in wanted:
         yield name, rows[f"{name}/ordinary"], rows[f"{name}/anomalous"], seed, share, until
 

@@ -185,7 +185,7 @@ class Calibration:
             {test.name: column for test, column in zip(self.nonconformity.tests, each, strict=True)},
             self._normal_scores(less, at_most),
             torch.stack(ranks, dim=2).transpose(0, 1)[:, None],
-            features.T[:, None],
+            features.T.contiguous()[:, None],
         )
 
     @property

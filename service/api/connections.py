@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from service.api.problems import NO_MEMORY, body_of
+from service.api.problems import body_of
 from service.api.security_headers import PROBES, secure
+from service.protocol.errors import OutOfMemory, is_shortage
 from service.protocol.tenants import network_of
 from service.settings import Settings
 
@@ -242,8 +243,8 @@ class Connection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 (uvicorn's signature)
         error = sys.exception()  # the parser's; its context is what a callback raised
-        if error is not None and isinstance(error.__context__, MemoryError):
-            self._refuse(503, NO_MEMORY)
+        if error is not None and error.__context__ is not None and is_shortage(error.__context__):
+            self._refuse(503, OutOfMemory().detail)
         else:
             self._refuse(*self._refusal)
 

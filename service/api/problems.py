@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from service.api.answers import Answer
 from service.media.documents import to_json
-from service.protocol.errors import NotAuthenticated, Problem, Unavailable, Unexpected
+from service.protocol.errors import NotAuthenticated, OutOfMemory, Problem, Unexpected, is_shortage
 
 logger = logging.getLogger("sluice")
 
@@ -39,10 +39,6 @@ STATUS = {
 }
 REJECTED = frozenset({"too_large", "queue_full", "unavailable"})
 """Kinds that mean: for want of room or of a model. The metrics count them by reason."""
-
-NO_MEMORY = "there is not enough memory for this request now"
-_MEMORY_RETRY_AFTER = 2
-"""Seconds after which a request may come again that met too little memory: others that hold it are over by then."""
 
 
 class ProblemDocument(BaseModel):
@@ -78,8 +74,8 @@ def problem_of(error: BaseException) -> Problem:
     """The error itself, or Unexpected for one that nobody foresaw; the log then says more."""
     if isinstance(error, Problem):
         return error
-    if isinstance(error, MemoryError):
-        return Unavailable(NO_MEMORY, retry_after=_MEMORY_RETRY_AFTER)
+    if is_shortage(error):
+        return OutOfMemory()
     logger.error("a request failed", exc_info=error)
     return Unexpected()
 
@@ -141,6 +137,8 @@ async def _validation_error(_: Request, error: Exception) -> Answer:
 
 
 async def _unexpected(request: Request, error: Exception) -> Answer:
+    if is_shortage(error):
+        return problem_answer(OutOfMemory())
     logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
     return problem_answer(Unexpected())
 

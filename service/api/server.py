@@ -17,6 +17,7 @@ import uvicorn
 from service.api.app import create_app
 from service.api.connections import Crowd, connection_maker, limits_of
 from service.api.service import Service, State
+from service.heap import Trimmer
 from service.protocol.fleet import Fleet
 from service.protocol.sockets import SocketClient
 from service.settings import Settings
@@ -36,6 +37,7 @@ class Server(uvicorn.Server):
         self._service, self._crowd = service, crowd
         self._close_at: float | None = None
         self._settled = False
+        self._trimmer = Trimmer()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 (uvicorn's signature)
         # uvicorn would raise the signal again once it is done, and the process would die of it instead of exiting 0.
@@ -51,6 +53,7 @@ class Server(uvicorn.Server):
             self._settled = True
         if counter % _TICKS_A_SECOND == 0:
             self._crowd.sweep()
+            self._trimmer.look(self.server_state.total_requests)
         self.should_exit = self._close_at is not None and time.monotonic() >= self._close_at
         return await super().on_tick(counter)
 

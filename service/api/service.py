@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
+import threading
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from enum import Enum
@@ -55,6 +56,8 @@ class Service:
         self.bodies = BytesInFlight(settings.max_bytes_in_flight)
         self.tracing = Tracing.from_environment()
         """Makes spans, where OpenTelemetry is configured."""
+        self.gathered: Callable[[bytes], Awaitable[bytes]] | None = None
+        """Puts the metrics of the other replicas beside this one's, where there are several."""
         self.draining = False
         """Whether the service says "not ready" and goes on answering."""
         self._light = ThreadPoolExecutor(settings.decoders, "sluice-decode")
@@ -62,6 +65,8 @@ class Service:
 
     async def start(self) -> None:
         """Connect to the devices; probes answer meanwhile."""
+        for pool in (self._light, self._heavy):
+            _begin_threads(pool, self.settings.decoders)
         await self.device.start()
 
     async def stop(self) -> None:
@@ -127,6 +132,17 @@ class Service:
         except asyncio.CancelledError:
             effort.abandon()
             raise
+
+
+def _begin_threads(pool: ThreadPoolExecutor, count: int) -> None:
+    """Start all threads of a pool now: when memory is short, the system gives none for the stack of another."""
+    every = threading.Barrier(count)
+    try:
+        for _ in range(count):
+            pool.submit(every.wait)
+    except RuntimeError:
+        every.abort()  # those that have begun would wait for ever
+        raise
 
 
 def bound(field: str, value: int, limit: int) -> None:

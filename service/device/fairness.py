@@ -1,6 +1,6 @@
 """Turns between API keys: whose rows a tick takes, and how long it may last while several keys ask.
 
-Where there are no keys, or one alone asks, all of this leaves the batches as they are.
+Where there are no keys, an address counts as one. While one alone asks, all of this leaves the batches as they are.
 """
 
 from __future__ import annotations
@@ -25,6 +25,13 @@ _TURNS = 4
 _MOST_PROGRAMS = 256
 _MOST_TENANTS = 1024
 """Tenants from which those that wait for nothing are forgotten."""
+_MOST_ADDRESSES = 64
+"""Addresses that are watched at once for the length of ticks."""
+_FEW_ADDRESSES = 8
+"""Addresses up to which ticks are short while several ask: the shortest tick has a row for each.
+
+Of very many, each would wait through more ticks than it gains by shorter ones.
+"""
 _MEMORY = 0.8
 """Weight of the past in a measured time."""
 
@@ -120,6 +127,8 @@ class _Key:
     """What is known of one key: when it last asked, and the seconds of a tick that had its rows alone."""
 
     seen: float
+    address: bool
+    """Whether it is an address, in the place of a key."""
     seconds: float | None = None
 
 
@@ -132,9 +141,7 @@ class TickLengths:
         """Seconds of a tick by program and by rows, rounded up to a power of two."""
 
     def came(self, tenant: str) -> None:
-        """A key has sent a request. Addresses take turns too; short ticks for each of very many would help nobody."""
-        if is_address(tenant):
-            return
+        """A key has sent a request."""
         self._key(tenant).seen = time.monotonic()
 
     def most_rows(self, program: Hashable, room: int) -> int:
@@ -144,7 +151,7 @@ class TickLengths:
         now = time.monotonic()
         asking = [key for key in self._keys.values() if now - key.seen < _ACTIVE]
         lightest = min((key.seconds for key in asking if key.seconds is not None), default=None)
-        if len(asking) < 2 or lightest is None:
+        if len(asking) < 2 or lightest is None or sum(key.address for key in asking) > _FEW_ADDRESSES:
             return room
         times = self._times.get(program, {})
         rows = max((size for size, seconds in times.items() if seconds <= _TOLERANCE * lightest), default=_LEAST_ROWS)
@@ -164,8 +171,6 @@ class TickLengths:
         times[size] = _mean(times.get(size), seconds)
         now = time.monotonic()
         for tenant, rows in own.items():
-            if is_address(tenant):
-                continue
             key = self._key(tenant)
             # A tick of a key's own rows may never have been measured. It lasts no longer than any with more rows.
             alone = min(length for size, length in times.items() if size >= _size(rows))
@@ -174,8 +179,16 @@ class TickLengths:
     def _key(self, tenant: str) -> _Key:
         found = self._keys.get(tenant)
         if found is None:
-            found = self._keys[tenant] = _Key(time.monotonic())
+            found = _Key(time.monotonic(), is_address(tenant))
+            if not found.address or self._has_room(found.seen):
+                self._keys[tenant] = found
         return found
+
+    def _has_room(self, now: float) -> bool:
+        """Whether one more address can be watched, once those that no longer ask are forgotten."""
+        if len(self._keys) >= _MOST_ADDRESSES:
+            self._keys = {name: key for name, key in self._keys.items() if not key.address or now - key.seen < _ACTIVE}
+        return len(self._keys) < _MOST_ADDRESSES
 
 
 def _size(rows: int) -> int:

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import msgspec
+import torch
 
 from flows.nets.precision import exact_float32
 from model_store import LoadedModel
@@ -28,8 +29,10 @@ from service.device.runner import Runner
 from service.device.scheduler import Scheduler
 from service.device.served_models import ServedModels
 from service.device.threads import Threads
+from service.device.ticks import Wave
+from service.heap import Trimmer
 from service.protocol import messages as m
-from service.protocol.errors import Problem, Unavailable, Unexpected, Unknown, WrongValue
+from service.protocol.errors import OutOfMemory, Problem, Unavailable, Unexpected, Unknown, WrongValue, is_shortage
 from service.protocol.model_info import RefusedInfo
 from service.protocol.port import Port
 from service.settings import Settings
@@ -70,6 +73,7 @@ class DeviceLoop:
             settings, self.models.registry, self.scheduler, self.account, self.outbox, self.drift, self.live
         )
         self._claims = Claims()
+        self._trimmer, self._heard = Trimmer(), 0
         self._thunks: deque[Callable[[], None]] = deque()
         self._port: Port | None = None
         self._stopping = False
@@ -112,23 +116,42 @@ class DeviceLoop:
         messages = port.receive(0.0 if self.scheduler or self._thunks or self.drift.waits else _IDLE)
         if not messages:
             self.requests.forget_old_tasks()
+        self._heard += len(messages)
+        self._trimmer.look(self._heard)
         for peer, message in messages:
             try:
                 self._handle(peer, message)
             except Problem as problem:
                 self.outbox.fail(peer, _number(message), problem)
-            except Exception:
-                logger.exception("a message failed")
-                self.outbox.fail(peer, _number(message), Unexpected())
+            except Exception as error:
+                short = is_shortage(error)
+                if not short:
+                    logger.exception("a message failed")
+                self.outbox.fail(peer, _number(message), OutOfMemory() if short else Unexpected())
         while self._thunks:
             self._thunks.popleft()()
         for wave in self.scheduler.tick():
-            self.requests.conclude(wave)
+            self._conclude(wave)
         self.requests.tell_progress()
         self.outbox.flush(port)
         self.drift.work(idle=not self.scheduler)
         if self.live is not None:
             self.live.work()
+
+    def _conclude(self, wave: Wave) -> None:
+        """Answer the requests of a wave. What cannot be answered fails alone, and the loop goes on."""
+        try:
+            self.requests.conclude(wave)
+        except torch.AcceleratorError:
+            raise  # the device is lost for the whole process
+        except Exception as error:
+            problem: Problem = OutOfMemory()
+            if not is_shortage(error):
+                logger.exception("answers could not be made")
+                problem = Unexpected()
+            for job in wave.jobs:
+                job.close()
+                job.owner.failed(problem)
 
     def _handle(self, peer: str, message: m.Up) -> None:
         match message:

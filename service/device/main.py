@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import warnings
 from collections.abc import Callable, Sequence
 
 from model_store import LoadedModel
@@ -15,9 +14,6 @@ from service.protocol.in_process import InProcess
 from service.protocol.port import Port
 from service.protocol.sockets import SocketPort
 from service.settings import Settings
-
-# Items arrive in read-only frames; no tick writes into what a request sent.
-warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
 
 
 def in_process(settings: Settings, models: Sequence[LoadedModel] | None = None) -> tuple[DeviceLoop, InProcess]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import os
-import sys
-from contextlib import suppress
 from pathlib import Path
 
 import torch
 
+from service import heap
 from service.control_group import ControlGroup
 
 _OUT_OF_MEMORY = (
@@ -61,6 +59,4 @@ def settle() -> None:
     """
     gc.collect()
     gc.freeze()
-    if sys.platform == "linux":
-        with suppress(AttributeError):  # of glibc only: what loading took and gave back goes back to the machine
-            ctypes.CDLL(None).malloc_trim(0)
+    heap.trim()

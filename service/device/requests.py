@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
+import numpy as np
 import torch
 
 from flows import noise
@@ -179,12 +181,12 @@ def _work_of(model: LoadedModel, asked: m.Submit) -> tuple[Program, Columns]:
         keys = noise.keys(asked.seed, asked.n, first=asked.first)
         return Sample(model), Columns({"key": keys, "temperature": temperature})
     if asked.kind == "decode":
-        return Decode(model), Columns({"latents": torch.from_numpy(asked.arrays["latents"])})
-    items = torch.from_numpy(asked.arrays["items"])
+        return Decode(model), Columns({"latents": _tensor(asked.arrays["latents"])})
+    items = _tensor(asked.arrays["items"])
     program: Program = Encode(model)
     if asked.kind == "score" and model.manifest.pictures is not None:
         sides = asked.arrays.get("sides")
-        own = torch.tensor(items.shape[1:3]).expand(len(items), 2) if sides is None else torch.from_numpy(sides)
+        own = torch.tensor(items.shape[1:3]).expand(len(items), 2) if sides is None else _tensor(sides)
         columns = Columns({"items": items, "sides": own, "seed": _seeds(len(items), asked.seed)})
         return ScorePictures(model, asked.options.map), columns
     if asked.kind == "score":
@@ -192,6 +194,15 @@ def _work_of(model: LoadedModel, asked: m.Submit) -> tuple[Program, Columns]:
     elif asked.kind == "explain":
         program = Explain(model)
     return program, Columns({"items": items, "seed": _seeds(len(items), asked.seed)})
+
+
+def _tensor(array: np.ndarray[Any, Any]) -> torch.Tensor:
+    """An array as a tensor, which PyTorch wants to be writable.
+
+    Large arrays that come through a socket are, and share their memory with the tensor. A view of a request's body, or
+    of a message's first frame, is copied.
+    """
+    return torch.from_numpy(array if array.flags.writeable else array.copy())
 
 
 @lru_cache(maxsize=64)
@@ -204,7 +215,7 @@ def _seeds(count: int, seed: int) -> torch.Tensor:
 def _rows_of(asked: m.Submit) -> Columns:
     """The rows of an inpainting: one for each completion."""
     n, options = asked.n, asked.options
-    item, hidden = torch.from_numpy(asked.arrays["items"]), torch.from_numpy(asked.arrays["hidden"])
+    item, hidden = _tensor(asked.arrays["items"]), _tensor(asked.arrays["hidden"])
     return Columns(
         {
             "items": item.expand(n, *item.shape[1:]),

@@ -22,7 +22,7 @@ from service.device.memory import out_of_memory
 from service.device.runner import Runner
 from service.device.threads import Threads
 from service.device.ticks import Outcome, Wave, climb, compute
-from service.protocol.errors import Problem, Unavailable, Unexpected, WrongValue
+from service.protocol.errors import OutOfMemory, Problem, Unexpected, WrongValue
 
 logger = logging.getLogger("sluice")
 
@@ -143,7 +143,7 @@ class Scheduler:
                 rows = sum(map(len, pieces))
                 self._make_room(pieces[0].job.program, rows)
                 if rows == 1:
-                    pieces[0].job.fail(Unavailable("not enough memory for a single item"))
+                    pieces[0].job.fail(OutOfMemory("not enough memory for a single item"))
                     return
                 both = halves(pieces)
             elif isinstance(error, torch.AcceleratorError):

@@ -15,6 +15,8 @@ Array = NDArray[Any]
 
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 _MOST_DIMENSIONS = 32
+_NESTED = 4096
+"""Bytes below which no header nests so deeply that Python's parser tells it as a lack of memory, at 6,000 levels."""
 _LARGEST_EXTENT = 2**40
 """Also of all extents but those of 0 multiplied: numpy refuses larger shapes even where they hold nothing."""
 
@@ -39,6 +41,10 @@ def read_header(stream: IO[bytes]) -> Header:
     """
     try:
         header = Header(*_HEADERS[np.lib.format.read_magic(stream)](stream))
+    except MemoryError as error:
+        if stream.tell() < _NESTED:
+            raise
+        raise Malformed("the npy header nests too deeply") from error
     except Exception as error:  # numpy parses the header as Python and raises what Python's parser raises
         raise Malformed("not a readable npy array") from error
     if header.dtype.kind not in "iufb":

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from service.protocol import messages as m
-from service.protocol.errors import Problem, Unavailable, problem_of
+from service.protocol.errors import OutOfMemory, Problem, Unavailable, Unexpected, is_shortage, problem_of
 from service.protocol.model_info import Catalogue
 from service.protocol.queue import Backlog, Queue
 from service.protocol.tenants import TENANT
@@ -129,8 +129,28 @@ class DeviceClient(ABC):
 
     def _flush(self) -> None:
         messages, self._outbox = self._outbox, []
-        if messages:
+        if not messages:
+            return
+        try:
             self._send(messages)
+        except Exception as error:
+            problem: Problem = OutOfMemory()
+            if not is_shortage(error):
+                logger.exception("messages to the device were not sent")
+                problem = Unexpected()
+            for message in messages:
+                self._settle(getattr(message, "id", 0), None, problem)
+
+    def _missed(self) -> None:
+        """A message of the device could not be read for want of memory.
+
+        Nobody knows whom it answers: all that wait fail, and the device drops their work. Models are asked for again.
+        """
+        waiting, self._waiting = self._waiting, {}
+        for number, waiter in waiting.items():
+            _end(waiter, None, OutOfMemory())
+            self._queue_up(m.Cancel(number))
+        self._queue_up(m.Hello())
 
     def _receive(self, messages: Sequence[m.Down]) -> None:
         for message in messages:
@@ -163,13 +183,8 @@ class DeviceClient(ABC):
 
     def _settle(self, number: int, answer: Any, problem: Problem | None) -> None:
         waiter = self._waiting.pop(number, None)
-        if isinstance(waiter, Stream):
-            waiter.end(answer, problem)
-        elif waiter is not None and not waiter.done():
-            if problem is None:
-                waiter.set_result(answer)
-            else:
-                waiter.set_exception(problem)
+        if waiter is not None:
+            _end(waiter, answer, problem)
 
     def _learn(self, models: m.Models) -> None:
         self.alive, self.lost = True, False
@@ -192,10 +207,7 @@ class DeviceClient(ABC):
     def _fail_all(self, problem: Callable[[], Problem]) -> None:
         waiting, self._waiting = self._waiting, {}
         for waiter in waiting.values():
-            if isinstance(waiter, Stream):
-                waiter.end(None, problem())
-            elif not waiter.done():
-                waiter.set_exception(problem())
+            _end(waiter, None, problem())
 
     def _tell_change(self) -> None:
         self._changed.set()
@@ -220,6 +232,17 @@ class DeviceClient(ABC):
         await self.until(lambda client: client.alive or client.lost or client.failed)
         with suppress(Problem):  # it has died meanwhile
             await self.ask(m.Ping)
+
+
+def _end(waiter: asyncio.Future[Any] | Stream, answer: Any, problem: Problem | None) -> None:
+    """Tell who waits for a request its answer, or the problem that ended it."""
+    if isinstance(waiter, Stream):
+        waiter.end(answer, problem)
+    elif not waiter.done():
+        if problem is None:
+            waiter.set_result(answer)
+        else:
+            waiter.set_exception(problem)
 
 
 def device_lost() -> Unavailable:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 from typing import ClassVar
+
+_MEMORY_RETRY_AFTER = 2
+"""Seconds after which a request may come again that met too little memory: others that hold it are over by then."""
 
 
 class Problem(Exception):
@@ -111,6 +115,23 @@ class Unavailable(Problem):
     """No model or no device to compute with now."""
 
     kind = "unavailable"
+
+
+class OutOfMemory(Unavailable):
+    """Not enough memory for a request now. Not the client's fault, and over once others have been answered."""
+
+    def __init__(self, detail: str = "there is not enough memory for this request now") -> None:
+        super().__init__(detail, retry_after=_MEMORY_RETRY_AFTER)
+
+
+def is_shortage(error: BaseException) -> bool:
+    """Whether an error of Python or of the system means that the process got no memory.
+
+    A thread needs memory too, for its stack; that it got none is told by a RuntimeError.
+    """
+    if isinstance(error, RuntimeError):
+        return str(error) == "can't start new thread"
+    return isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM
 
 
 class DeadlinePassed(Problem):

@@ -1,31 +1,33 @@
-"""Prometheus' text format of several devices as one text, in which the label ``device`` tells them apart."""
+"""Prometheus' text format of several devices or replicas as one text, in which a label tells them apart."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
 
-_DEVICE = re.compile(r'(?<=[{,])device="[^"]*",?')
-"""A label of this name that a series has already. No value of another label holds such text."""
 
-
-def merged(expositions: Mapping[str, bytes]) -> bytes:
-    """The series of every device, by the devices' names, each family under one head."""
+def merged(expositions: Mapping[str, bytes], label: str = "device") -> bytes:
+    """The series of every device, by the values of the label, each family under one head."""
+    # A label of this name that a series has already. No value of another label holds such text.
+    present = re.compile(rf'(?<=[{{,]){label}="[^"]*",?')
     families: dict[str, list[str]] = {}
-    for device, exposition in expositions.items():
+    for value, exposition in expositions.items():
         for head, series in _families(exposition.decode()):
-            families.setdefault(head, []).extend(_labelled(line, device) for line in series)
+            families.setdefault(head, []).extend(
+                _labelled(present.sub("", line), f'{label}="{value}"') for line in series
+            )
     return "".join(head + "".join(series) for head, series in families.items()).encode()
 
 
 def _families(text: str) -> Iterator[tuple[str, list[str]]]:
-    """The comment lines above each family, and the lines of its series."""
+    """The comment lines above each family, and the lines of its series, of which there may be none."""
     head, series = "", list[str]()
     for line in text.splitlines(keepends=True):
-        if line.startswith("#") and series:
-            yield head, series
-            head, series = "", []
         if line.startswith("#"):
+            if series or line.startswith("# HELP"):
+                if head or series:
+                    yield head, series
+                head, series = "", []
             head += line
         else:
             series.append(line)
@@ -33,10 +35,9 @@ def _families(text: str) -> Iterator[tuple[str, list[str]]]:
         yield head, series
 
 
-def _labelled(line: str, device: str) -> str:
+def _labelled(line: str, label: str) -> str:
     name, brace, rest = line.partition("{")
     if not brace:
         name, _, rest = line.partition(" ")
-        return f'{name}{{device="{device}"}} {rest}'
-    labels = _DEVICE.sub("", f"{{{rest}")[1:]
-    return f'{name}{{device="{device}"{"" if labels.startswith("}") else ","}{labels}'
+        return f"{name}{{{label}}} {rest}"
+    return f"{name}{{{label}{'' if rest.startswith('}') else ','}{rest}"

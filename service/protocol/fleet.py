@@ -109,7 +109,7 @@ class Fleet:
             return self._least_loaded(message.model).stream_of(message)
         holder = self._tasks.get(message.task) if isinstance(message, m.Follow) else None
         if holder is None:  # whoever streams a task has asked for its state before, which found the device
-            raise _no_such_task()
+            raise no_such_task()
         return holder.stream_of(message)
 
     # Routing.
@@ -181,7 +181,7 @@ class Fleet:
             if not isinstance(answer, Problem):
                 self._remember(message.task, client)
                 return answer
-        raise next((answer for answer in answers if not isinstance(answer, Unknown)), _no_such_task())
+        raise next((answer for answer in answers if not isinstance(answer, Unknown)), no_such_task())
 
     def _remember(self, task: str, holder: DeviceClient) -> None:
         self._tasks[task] = holder
@@ -193,19 +193,9 @@ class Fleet:
 
     async def _ask_all(self, message: m.Load | m.Unload) -> Any:
         """Answered when every device has answered. Raises a Problem that names the devices on which it failed."""
-        answers = dict(zip(self.clients, await _answers(self.clients, message), strict=True))
-        done = {client: answer for client, answer in answers.items() if not isinstance(answer, Problem)}
-        failed = {client: answer for client, answer in answers.items() if isinstance(answer, Problem)}
-        if done and isinstance(message, m.Unload):  # a device that did not serve it need not unload it
-            failed = {client: problem for client, problem in failed.items() if not isinstance(problem, Unknown)}
-        if not failed:
-            return next(iter(done.values()))
-        first = next(iter(failed.values()))
-        if len({problem.detail for problem in failed.values()}) == 1 and not done:
-            raise first
-        details = "; ".join(f"{client.name}: {problem.detail}" for client, problem in failed.items())
-        names = ", ".join(client.name for client in done) or "none"
-        raise problem_of(first.kind, f"{details} (done on: {names})", first.field, first.retry_after)
+        answers = await _answers(self.clients, message)
+        names = [client.name for client in self.clients]
+        return agreed(dict(zip(names, answers, strict=True)), isinstance(message, m.Unload))
 
     async def _stats(self) -> bytes:
         asked = {
@@ -238,6 +228,22 @@ class Fleet:
         self.catalogue = together([client.catalogue for client in self.clients if client.alive] or [Catalogue()])
 
 
+def agreed(answers: Mapping[str, Any], unloading: bool) -> Any:
+    """One answer for those of several devices, or Problems, by name. Raises a Problem that names where it failed."""
+    done = {name: answer for name, answer in answers.items() if not isinstance(answer, Problem)}
+    failed = {name: answer for name, answer in answers.items() if isinstance(answer, Problem)}
+    if done and unloading:  # a device that did not serve it need not unload it
+        failed = {name: problem for name, problem in failed.items() if not isinstance(problem, Unknown)}
+    if not failed:
+        return next(iter(done.values()))
+    first = next(iter(failed.values()))
+    if len({problem.detail for problem in failed.values()}) == 1 and not done:
+        raise first
+    details = "; ".join(f"{name}: {problem.detail}" for name, problem in failed.items())
+    names = ", ".join(done) or "none"
+    raise problem_of(first.kind, f"{details} (done on: {names})", first.field, first.retry_after)
+
+
 async def _answers(clients: Sequence[DeviceClient], message: m.Request) -> list[Any]:
     """What each device answers, or the Problem that it answers with."""
     answers = await asyncio.gather(*(client.answer_to(message) for client in clients), return_exceptions=True)
@@ -247,5 +253,6 @@ async def _answers(clients: Sequence[DeviceClient], message: m.Request) -> list[
     return answers
 
 
-def _no_such_task() -> Unknown:
+def no_such_task() -> Unknown:
+    """The problem of requests for a task that no device holds."""
     return Unknown("there is no such inpainting, or it has been forgotten", "id")

@@ -61,10 +61,19 @@ class Queue:
 
     def retry_after(self) -> int:
         """Whole seconds in which the devices work off what waits now; 1 before any tick was measured."""
-        pace = sum(backlog.pace or 0.0 for backlog in self._backlogs)
+        pace = self._pace
         if not pace:
             return 1
         return min(max(-(-self.waiting // max(int(pace), 1)), 1), _LONGEST_WAIT)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds in which the devices work off what waits; 0 before any tick was measured."""
+        return self.waiting / self._pace if self._pace else 0.0
+
+    @property
+    def _pace(self) -> float:
+        return sum(backlog.pace or 0.0 for backlog in self._backlogs)
 
 
 class Reservation:

@@ -14,10 +14,13 @@ from zmq.utils.monitor import recv_monitor_message
 from service.protocol import codec
 from service.protocol import messages as m
 from service.protocol.client import DeviceClient
+from service.protocol.errors import is_shortage
 from service.protocol.port import Port
 
 _RECONNECT_MS = 50
 _WAKE = "inproc://sluice-wake"
+_SOON = 0.1
+"""Seconds after which a greeting is tried again for which there was no memory."""
 
 
 class SocketClient(DeviceClient):
@@ -29,6 +32,7 @@ class SocketClient(DeviceClient):
         self._codec = codec.of_api()
 
     async def start(self) -> None:
+        _begin_sending()
         self._context = zmq.Context()
         self._socket = socket = self._context.socket(zmq.DEALER)
         socket.setsockopt(zmq.IDENTITY, self._peer.encode())
@@ -56,13 +60,18 @@ class SocketClient(DeviceClient):
 
     def _send(self, messages: list[m.Up]) -> None:
         with suppress(zmq.Again):  # the device has just died; the monitor tells it to whoever waits
-            self._socket.send_multipart(self._codec.encode(messages), zmq.NOBLOCK, copy=False)
+            self._socket.send_multipart(_parcel(self._codec.encode(messages)), zmq.NOBLOCK, copy=False)
         # Sending uses up the edge that says that something can be read.
         self._drain()
 
     def _drain(self) -> None:
         while _readable(self._socket):
-            self._receive(self._codec.decode(_frames(self._socket)))
+            try:
+                self._receive(self._codec.decode(_frames(self._socket)))
+            except Exception as error:
+                if not is_shortage(error):
+                    raise
+                self._missed()
 
     def _watch(self) -> None:
         while _readable(self._monitor):
@@ -70,7 +79,15 @@ class SocketClient(DeviceClient):
             if event == zmq.EVENT_DISCONNECTED:
                 self._lost()
             else:
-                self._send([m.Hello()])
+                self._greet()
+
+    def _greet(self) -> None:
+        try:
+            self._send([m.Hello()])
+        except Exception as error:
+            if not is_shortage(error):
+                raise
+            asyncio.get_running_loop().call_later(_SOON, self._greet)  # without it no model would ever be known here
 
 
 class SocketPort(Port):
@@ -78,6 +95,7 @@ class SocketPort(Port):
 
     def __init__(self, endpoint: str) -> None:
         self._codec = codec.of_device()
+        _begin_sending()
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.ROUTER)
         self._socket.setsockopt(zmq.LINGER, 1000)
@@ -104,7 +122,7 @@ class SocketPort(Port):
         return found
 
     def send(self, peer: str, messages: Sequence[m.Down]) -> None:
-        self._socket.send_multipart([peer.encode(), *self._codec.encode(messages)], copy=False)
+        self._socket.send_multipart(_parcel([peer.encode(), *self._codec.encode(messages)]), copy=False)
 
     def wake(self) -> None:
         with self._context.socket(zmq.PUSH) as socket:
@@ -125,9 +143,28 @@ def _descriptor(socket: zmq.Socket[Any]) -> int:
     return int(socket.getsockopt(zmq.FD))
 
 
+def _begin_sending() -> None:
+    """Start the thread in which pyzmq lets go of what was sent without a copy. It needs memory, so it starts early."""
+    zmq.Frame(b"any", copy=False)
+
+
+def _parcel(parts: Sequence[codec.Frame]) -> list[zmq.Frame]:
+    """The parts of one message, ready to be sent; large ones without a copy.
+
+    All are made before the first is sent. Where there is no memory for one, nothing has been sent: after half of a
+    message, the next one would be read as its rest.
+    """
+    return [zmq.Frame(part) for part in parts]
+
+
 def _frames(socket: zmq.Socket[Any]) -> list[Any]:
-    """The frames of one message; large ones without a copy."""
-    frames: list[Any] = [socket.recv()]
-    while socket.getsockopt(zmq.RCVMORE):
-        frames.append(socket.recv(copy=False).buffer)
-    return frames
+    """The frames of one message; large ones without a copy. A message for which there is no memory is read and lost."""
+    try:
+        frames: list[Any] = [socket.recv()]
+        while socket.getsockopt(zmq.RCVMORE):
+            frames.append(socket.recv(copy=False).buffer)
+        return frames
+    except MemoryError:
+        while socket.getsockopt(zmq.RCVMORE):
+            socket.recv(copy=False)
+        raise

@@ -9,9 +9,10 @@ from bench.linear_nice import first_order, fit_scales, linear_flow
 def heavy_tailed(count: int, seed: int) -> torch.Tensor:
     """Latents (count, 6), independent, of a density with heavier tails than the prior's."""
     generator = torch.Generator().manual_seed(seed)
-    uniform = torch.rand(count, 6, generator=generator).clamp(1e-6, 1 - 1e-6)
-    drawn: torch.Tensor = torch.distributions.Laplace(0.0, 1.0).icdf(uniform)
-    return drawn
+    found: torch.Tensor = torch.distributions.Laplace(0.0, 1.0).icdf(
+        torch.rand(count, 6, generator=generator).clamp(1e-6, 1 - 1e-6)
+    )
+    return found
 
 
 def test_no_other_scales_are_likelier() -> None:

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import os
 import platform
@@ -88,11 +89,15 @@ def begin() -> Proof:
 
 def save(rows: dict[str, Row], path: Path) -> None:
     """Put rows into a file, in the place of earlier ones of the same tests."""
-    document = json.loads(path.read_text("utf-8")) if path.exists() else {"tests": {}}
-    document["machine"] = f"{os.cpu_count()} CPUs, {platform.system()}, Python {platform.python_version()}"
-    document["tests"] |= {name: asdict(row) for name, row in rows.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(document, indent=1, sort_keys=True), "utf-8")
+    with path.open("a+", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # two workers may end at once
+        file.seek(0)
+        document = json.loads(file.read() or '{"tests": {}}')
+        document["machine"] = f"{os.cpu_count()} CPUs, {platform.system()}, Python {platform.python_version()}"
+        document["tests"] |= {name: asdict(row) for name, row in rows.items()}
+        file.truncate(0)
+        json.dump(document, file, indent=1, sort_keys=True)
 
 
 def table(document: dict[str, object]) -> str:

@@ -69,6 +69,24 @@ def memory(pid: int, what: str = "VmHWM") -> int:
     raise AssertionError(what)
 
 
+@contextmanager
+def watching_memory(server: Server) -> Iterator[list[int]]:
+    """Bytes of memory of all processes of a service together, twice a second until the block is left."""
+    pids, over, found = {server.process.pid, *processes(server)}, threading.Event(), []
+
+    def watch() -> None:
+        while not over.wait(0.5):
+            found.append(sum(memory(pid, "VmRSS") for pid in pids))
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield found
+    finally:
+        over.set()
+        thread.join()
+
+
 def settled(server: Server, proof: Proof) -> None:
     """Nothing is left of the load."""
     for gauge in ("sluice_queue_jobs", "sluice_queue_item_ticks"):

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from service.device.inpaintings import Inpainting
+from service.device.replies import Outbox
 from service.device.runner import Runner
 from tests.reliability.figures import Proof
 from tests.reliability.markers import LONG, share_of
@@ -84,3 +86,30 @@ async def test_an_item_that_breaks_its_tick_fails_alone(
                         proof.expect(answer == alone[at], f"{at} got another answer beside it")
         proof.expect(service.jobs == 0, "a job is left")
     proof.hold()
+
+
+@pytest.mark.parametrize("owner", [(Outbox, "results"), (Inpainting, "rank")])
+async def test_an_answer_that_cannot_be_made_fails_alone_and_the_device_goes_on(
+    start: Start, owner: tuple[type[Any], str], monkeypatch: pytest.MonkeyPatch, proof: Proof
+) -> None:
+    def fail(*_: object) -> None:
+        proof.injected()
+        raise shortages.pop()
+
+    inpainting = {"image": [0.5, 0], "mask": [0, 1]}
+    async with start() as service:
+
+        async def ask() -> tuple[int, int]:
+            score = await service.http.post("/score?model=points", content=npy(GOOD[0]), headers=NPY)
+            inpaint = await service.http.post("/inpaint?model=points&steps=3", json=inpainting)
+            return score.status_code, inpaint.status_code
+
+        assert await ask() == (200, 200)
+        shortages = [MemoryError(), ValueError("no answer")]
+        with monkeypatch.context() as patch:
+            patch.setattr(*owner, fail)
+            found = [await ask() for _ in range(2)]
+        assert found in ([(500, 200), (503, 200)], [(200, 500), (200, 503)])
+        assert proof.faults == 2
+        assert await ask() == (200, 200)
+        assert service.waiting == service.jobs == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import random
 import resource
@@ -20,6 +21,7 @@ import torch
 from PIL import Image
 
 from model_store import Store
+from service import keys
 from service.device.runner import Runner
 from tests.reliability.asks import SAMPLE, SCORE, large_array
 from tests.reliability.figures import Proof
@@ -114,6 +116,7 @@ async def test_a_body_for_which_there_is_no_memory_is_503_and_not_the_clients_fa
     bodies: dict[str, tuple[Any, str, dict[str, Any]]] = {
         "png": (Image.Image, "load", {"content": picture(item[0]), "headers": {"content-type": "image/png"}}),
         "png, opened": (Image, "open", {"content": picture(item[0]), "headers": {"content-type": "image/png"}}),
+        "npy, its header": (ast, "literal_eval", {"content": npy(item), "headers": NPY}),
         "npy": (np, "frombuffer", {"content": npy(item), "headers": NPY}),
         "multipart": (python_multipart, "create_form_parser", {"files": {"files": ("a.png", picture(item[0]))}}),
     }
@@ -126,6 +129,33 @@ async def test_a_body_for_which_there_is_no_memory_is_503_and_not_the_clients_fa
         proof.expect((await service.http.post("/score", **options)).status_code == 200, f"{name}: no recovery")
     proof.expect(proof.faults == len(bodies), "every fault was met")
     proof.hold()
+
+
+@pytest.mark.anyio
+async def test_bodies_are_decoded_where_no_thread_can_be_started(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proof: Proof
+) -> None:
+    """A thread needs memory for its stack. Those that decode are there from the start."""
+    shown = keys.create(tmp_path / "keys.json", "somebody", ["infer"])
+    small, large = npy(images(300)), large_array(10_000)
+    binary = NPY | {"accept": "application/x-npy"}
+
+    def fail(_: threading.Thread) -> None:
+        proof.injected()
+        raise RuntimeError("can't start new thread")
+
+    async with start() as service, start(keys_file=tmp_path / "keys.json") as guarded:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", fail)
+            for body in (small, large) * 3:
+                assert (await service.http.post("/encode", content=body, headers=binary)).status_code == 200
+            assert proof.faults == 0
+            headers = NPY | {"x-api-key": shown}
+            answer = await guarded.http.post("/score", content=small, headers=headers)  # a key is checked by a thread
+            assert_problem(answer, 503)
+            assert answer.headers["retry-after"]
+            assert proof.faults == 1
+        assert (await guarded.http.post("/score", content=small, headers=headers)).status_code == 200
 
 
 @contextmanager
@@ -156,10 +186,11 @@ def test_processes_that_are_short_of_memory_go_on(store: Path, tmp_path: Path, m
                 proof.expect(False, f"a large request: {error!r}")
                 return
             statuses.append(answer.status_code)
+            proof.expect(answer.status_code != 503 or "retry-after" in answer.headers, "503 without Retry-After")
             proof.expect(answer.status_code in {200, 503}, f"a large request: {answer.status_code} {answer.text[:200]}")
 
-        for _ in range(share_of(3)):
-            with short_of_memory(pid, room=2**20), load(server, [SCORE, SAMPLE], clients=4) as small:
+        for round_ in range(share_of(3)):
+            with short_of_memory(pid, room=2 ** (18 + 2 * round_)), load(server, [SCORE, SAMPLE], clients=4) as small:
                 threads = [threading.Thread(target=large) for _ in range(6)]
                 for thread in threads:
                     thread.start()

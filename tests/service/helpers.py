@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -162,6 +163,61 @@ class Running:
         return sample_of((await self.http.get("/metrics")).text, name, **labels)
 
 
+class RunningElsewhere(Running):
+    """A service at a URL. A test that looks into the process of a service is skipped when it does."""
+
+    looked_for: str | None = None
+    """What the present test looked for in the process."""
+
+    def __init__(self, http: httpx.AsyncClient, store: Path | str) -> None:
+        self.http, self._store = http, store
+
+    def __getattr__(self, name: str) -> Any:
+        RunningElsewhere.looked_for = name
+        pytest.skip(f"looks into the process of the service: {name}")
+
+    @property
+    def service(self) -> Service:
+        service: Service = self.__getattr__("service")
+        return service
+
+    @property
+    def waiting(self) -> int:
+        """As its devices tell: 0 as soon as they tell that within a second."""
+        return self._settled("sluice_queue_item_ticks")
+
+    @property
+    def jobs(self) -> int:
+        return self._settled("sluice_queue_jobs")
+
+    def model(self, name: str) -> LoadedModel:
+        """The version of a name that the store serves now, loaded here."""
+        store = Store(Path(self._store))
+        return store.load(*store.resolve(name))
+
+    def _settled(self, name: str) -> int:
+        end = time.monotonic() + 1.0
+        while value := int(self._sum(httpx.get(f"{self.http.base_url}/metrics", timeout=60).text, name, {})):
+            if time.monotonic() > end:
+                break
+        return value
+
+    async def metric(self, name: str, **labels: str) -> float:
+        """A sample of /metrics, added up over all replicas; 0 where there is none."""
+        return self._sum((await self.http.get("/metrics")).text, name, labels)
+
+    def _sum(self, exposition: str, name: str, labels: dict[str, str]) -> float:
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(exposition)
+            for sample in family.samples
+            if sample.name == name and {**sample.labels, "replica": ""} == {**labels, "replica": ""}
+        )
+
+
+elsewhere: Callable[[Settings], AbstractAsyncContextManager[str]] | None = None
+"""Serves with some settings and gives a base URL, where tests shall not run a service in this process."""
+
 Start = Callable[..., AbstractAsyncContextManager[Running]]
 
 
@@ -169,6 +225,10 @@ Start = Callable[..., AbstractAsyncContextManager[Running]]
 async def running(store: Path | str, *, loaded: bool = True, **settings: Any) -> AsyncIterator[Running]:
     """A service over a store, once every model of it is ``loaded``; ``settings`` are fields of Settings."""
     chosen = Settings(store=store, device="cpu", **settings)
+    if elsewhere is not None:
+        async with elsewhere(chosen) as url, httpx.AsyncClient(base_url=url, timeout=60) as http:
+            yield RunningElsewhere(http, store)
+        return
     loop, device = in_process(chosen)
     app = create_app(chosen, device)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)

@@ -94,10 +94,12 @@ def serving(store: Path, log: Path, *, ready: bool = True, **settings: Any) -> I
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = WAIT) -> None:
-    end = time.monotonic() + seconds
+    """Ask again and again, less and less often: to ask takes CPU time from the processes that are waited for."""
+    end, pause = time.monotonic() + seconds, 0.01
     while not condition():
         assert time.monotonic() < end
-        time.sleep(0.02)
+        time.sleep(pause)
+        pause = min(1.3 * pause, 0.1)
 
 
 def alive(pid: int) -> bool:

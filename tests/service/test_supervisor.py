@@ -125,6 +125,7 @@ def test_a_device_that_dies_again_and_again_ends_the_service(store: Path, log: P
         assert server.exit_code() == 1
         wait_until(lambda: not any(map(alive, children)))
     assert "3 times within 60 seconds" in log.read_text()
+    assert "CRITICAL" in log.read_text()
 
 
 def test_a_device_that_hangs_is_killed_and_started_again(store: Path, log: Path, clients: ThreadPoolExecutor) -> None:

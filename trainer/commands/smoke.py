@@ -136,7 +136,8 @@ def _attempts(presets: Sequence[Preset], data_dir: Path | None, jobs: int) -> It
     if jobs == 1:
         yield from (attempt(preset, data_dir) for preset in presets)
         return
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")  # what each process needs is imported once
+    context.set_forkserver_preload(["trainer.commands.smoke"])
     with ProcessPoolExecutor(jobs, context, initializer=torch.set_num_threads, initargs=(1,)) as workers:
         yield from workers.map(attempt, presets, repeat(data_dir))
 

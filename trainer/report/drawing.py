@@ -24,7 +24,7 @@ RARITY_COLOURS = "plasma"
 
 def figure_of(width: float, height: float) -> Figure:
     """An empty figure of a size in inches."""
-    return Figure(figsize=(width, height), layout="constrained", facecolor=GROUND)
+    return Figure(figsize=(width, height), dpi=100, layout="constrained", facecolor=GROUND)
 
 
 def axes_of(x: str, y: str, height: float = 4) -> tuple[Figure, Any]:
@@ -42,6 +42,6 @@ def png_of(picture: Figure | Image.Image) -> bytes:
     if isinstance(picture, Image.Image):
         picture.save(buffer, "png", optimize=True)
     else:
-        FigureCanvasAgg(picture)
-        picture.savefig(buffer, format="png", dpi=100)
+        # `savefig` draws a figure twice, the first time for its layout alone. To draw it once gives the same bytes.
+        FigureCanvasAgg(picture).print_png(buffer)  # type: ignore[no-untyped-call]
     return buffer.getvalue()

@@ -49,9 +49,9 @@ def run(
     if preset.minutes is not None and ranks.count > 1:
         raise TrainerError("a budget of minutes is for one rank; several ranks train a number of --epochs")
     directory = settings.run_dir
-    # A state that lies here is restored, or refused: there is no need for what takes minutes before the first step.
-    restores = settings.resume and ranks.count == 1 and (directory.path / FILE).exists()
-    state = fresh_state(preset, splits, settings.seed, ranks.device, initialise=not restores)
+    # One rank reads the file that lies here; several may find none where the leading rank does, or an older one.
+    resumes = settings.resume and ranks.count == 1 and (directory.path / FILE).exists()
+    state = fresh_state(preset, splits, settings.seed, ranks.device, initialise=not resumes)
     if resumed(state, experiment, directory, settings.resume, ranks):
         reached = f"epoch {state.progress.epoch}, step {state.progress.step}"
         console.print(f"resuming {directory} after {reached}", markup=False)

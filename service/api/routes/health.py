@@ -51,13 +51,21 @@ async def ready(service: TheService) -> Response:
 async def metrics(service: TheService) -> Response:
     """Prometheus text exposition: the counts of the api processes, then those of the devices.
 
-    Where there are several devices, the label `device` tells their series apart.
+    Where there are several devices, the label `device` tells their series apart; where there are several replicas, the
+    label `replica`.
     """
+    content = await exposition_of(service)
+    if service.gathered is not None:
+        content = await service.gathered(content)
+    return Answer(content, CONTENT_TYPE_LATEST)
+
+
+async def exposition_of(service: Service) -> bytes:
+    """The metrics of one service: of its api processes and its devices."""
     ready = b"# HELP sluice_ready 1 while ready\n# TYPE sluice_ready gauge\nsluice_ready %.1f\n" % (
         service.state is State.READY
     )
-    content = ready + _up(service) + service.metrics.exposition() + await of_devices(service)
-    return Answer(content, CONTENT_TYPE_LATEST)
+    return ready + _up(service) + service.metrics.exposition() + await of_devices(service)
 
 
 def _up(service: Service) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -25,9 +26,15 @@ def small() -> LatticeFlow:
     return flow
 
 
-def known(*hidden: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
+@pytest.fixture
+def served(small: LatticeFlow) -> LatticeFlow:
+    """The same flow in float32, in which it serves: convolutions take a third of the time."""
+    return deepcopy(small).float()
+
+
+def known(*hidden: tuple[int, int], dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor]:
     """x (CHAINS, 4, 4), the same for every chain, the hidden entries (CHAINS, 4, 4), and keys (CHAINS,)."""
-    x = torch.rand(4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+    x = torch.rand(4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(4)).to(dtype)
     mask = torch.zeros(4, 4, dtype=torch.bool)
     for place in hidden:
         mask[place] = True
@@ -62,35 +69,35 @@ def test_redraw_leaves_other_entries_unchanged_and_gives_every_log_density(shape
 
 @pytest.mark.parametrize(("place", "temperature"), [((0, 0), 1.0), ((2, 2), 0.5), ((3, 1), 2.0)])
 def test_draws_of_a_pixel_follow_its_conditional(
-    small: LatticeFlow, place: tuple[int, int], temperature: float
+    served: LatticeFlow, place: tuple[int, int], temperature: float
 ) -> None:
-    x, hidden, keys = known(place)
-    climb = sample(small, x, hidden, keys, steps=24, temperature=temperature)
-    grid = (torch.arange(4_000, dtype=torch.float64) + 0.5) / 4_000
+    x, hidden, keys = known(place, dtype=torch.float32)
+    climb = sample(served, x, hidden, keys, steps=24, temperature=temperature)
+    grid = (torch.arange(4_000) + 0.5) / 4_000
     points = x[:1].repeat(4_000, 1, 1)
     points[:, place[0], place[1]] = grid
-    cumulated = (small.log_prob(points) / temperature).softmax(dim=0).cumsum(dim=0)
+    cumulated = (served.log_prob(points).double() / temperature).softmax(dim=0).cumsum(dim=0)
     drawn = climb.x[:, place[0], place[1]].sort().values
-    levels = cumulated[(drawn * 4_000).long()]
+    levels = cumulated[(drawn * 4_000).long().clamp(max=3_999)]
     expected = (torch.arange(CHAINS, dtype=torch.float64) + 0.5) / CHAINS
     assert float((levels - expected).abs().max()) < 2 / CHAINS**0.5, "Kolmogorov's test at 1 in 1,500"
     assert torch.equal(climb.x[~hidden], x[~hidden])
-    torch.testing.assert_close(climb.log_prob, small.log_prob(climb.x))
+    torch.testing.assert_close(climb.log_prob, served.log_prob(climb.x), atol=1e-4, rtol=1e-5)
 
 
-def test_draws_of_two_pixels_have_the_moments_of_their_conditional(small: LatticeFlow) -> None:
-    x, hidden, keys = known((0, 0), (2, 2))
-    climb = sample(small, x, hidden, keys, steps=60)
+def test_draws_of_two_pixels_have_the_moments_of_their_conditional(served: LatticeFlow) -> None:
+    x, hidden, keys = known((0, 0), (2, 2), dtype=torch.float32)
+    climb = sample(served, x, hidden, keys, steps=60)
     # Much of the mass is in the first and the last grey level, which have flat components of their own.
     ends = [(0, 1 / 256, 8), (1 / 256, 255 / 256, 50), (255 / 256, 1, 8)]
-    edges = torch.cat([torch.linspace(a, b, n + 1, dtype=torch.float64)[:-1] for a, b, n in ends] + [torch.ones(1)])
+    edges = torch.cat([torch.linspace(a, b, n + 1)[:-1] for a, b, n in ends] + [torch.ones(1)])
     grid, widths = (edges[1:] + edges[:-1]) / 2, edges.diff()
     points = x[:1].repeat(len(grid) ** 2, 1, 1)
     points[:, 0, 0], points[:, 2, 2] = grid.repeat_interleave(len(grid)), grid.repeat(len(grid))
     areas = widths.repeat_interleave(len(grid)) * widths.repeat(len(grid))
-    weights = (small.log_prob(points) + areas.log()).softmax(dim=0)
-    both = torch.stack([points[:, 0, 0], points[:, 2, 2]])
-    drawn = torch.stack([climb.x[:, 0, 0], climb.x[:, 2, 2]])
+    weights = (served.log_prob(points) + areas.log()).double().softmax(dim=0)
+    both = torch.stack([points[:, 0, 0], points[:, 2, 2]]).double()
+    drawn = torch.stack([climb.x[:, 0, 0], climb.x[:, 2, 2]]).double()
     mean = (both * weights).sum(dim=1)
     covariance = (both - mean[:, None]) * weights @ (both - mean[:, None]).T
     error = (covariance.diagonal() / CHAINS).sqrt()

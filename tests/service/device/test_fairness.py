@@ -179,3 +179,23 @@ def test_keys_of_the_same_weight_fill_their_ticks(clock: SimpleNamespace) -> Non
     for tenant in ("a", "b"):
         ticks(lengths, (tenant, 256), seconds=0.08)
     assert lengths.most_rows("program", 256) == 256
+
+
+def test_a_few_addresses_get_short_ticks_as_keys_do(clock: SimpleNamespace) -> None:
+    lengths = TickLengths()
+    for rows, seconds in ((1, 0.010), (16, 0.011), (32, 0.02), (256, 0.08)):
+        ticks(lengths, ("@127.0.0.1", rows), seconds=seconds)
+    assert lengths.most_rows("program", 256) == 256
+    ticks(lengths, ("@127.0.0.2", 1), seconds=0.010)
+    assert lengths.most_rows("program", 256) == 16
+
+
+def test_of_many_addresses_ticks_stay_long_and_those_that_ask_no_more_are_forgotten(clock: SimpleNamespace) -> None:
+    lengths = TickLengths()
+    ticks(lengths, ("@127.0.0.1", 256), seconds=0.08)
+    for number in range(1000):
+        ticks(lengths, (f"@10.0.0.{number}", 1), seconds=0.010)
+    assert lengths.most_rows("program", 256) == 256
+    clock.now += 2
+    ticks(lengths, ("@127.0.0.1", 256), ("@127.0.0.2", 1), seconds=0.08)
+    assert lengths.most_rows("program", 256) == 8

@@ -39,3 +39,14 @@ def test_a_family_that_one_device_lacks_is_told_for_the_others() -> None:
     text = merged({"a": b"# TYPE x gauge\nx 1.0\n", "b": b"# TYPE x gauge\nx 2.0\n# TYPE y gauge\ny 1.0\n"}).decode()
     assert text == '# TYPE x gauge\nx{device="a"} 1.0\nx{device="b"} 2.0\n# TYPE y gauge\ny{device="b"} 1.0\n'
     assert merged({}) == b""
+
+
+def test_a_family_without_series_is_not_taken_for_a_part_of_the_next() -> None:
+    empty = b"# HELP x X\n# TYPE x counter\n"
+    full = empty + b'x{kind="k"} 1.0\n'
+    last = b"# HELP y Y\n# TYPE y gauge\ny 2.0\n"
+    text = merged({"a": empty + last, "b": full + last}, "replica").decode()
+    assert text == (
+        '# HELP x X\n# TYPE x counter\nx{replica="b",kind="k"} 1.0\n'
+        '# HELP y Y\n# TYPE y gauge\ny{replica="a"} 2.0\ny{replica="b"} 2.0\n'
+    )

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import zmq
 
 from service.protocol import messages as m
-from service.protocol.errors import Unavailable
+from service.protocol.errors import OutOfMemory, Unavailable
 from service.protocol.sockets import SocketClient, SocketPort
 from tests.service.helpers import until
 from tests.service.protocol.samples import model_info
@@ -90,6 +91,54 @@ async def test_arrays_of_any_size_come_and_go(endpoint: str) -> None:
             for answer, array in zip(answers, arrays, strict=True):
                 np.testing.assert_array_equal(answer.arrays["items"], 2 * array)
             assert client.queue.waiting == 0
+    finally:
+        device.stop()
+
+
+async def test_what_cannot_be_sent_for_want_of_memory_fails_alone_and_what_follows_is_whole(
+    endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Frame(zmq.Frame):
+        def __init__(self, data: Any = None, **options: Any) -> None:
+            super().__init__(data, **options)
+            if data is not None and memoryview(data).nbytes > 10**6:
+                raise MemoryError
+
+    device = Device(endpoint)
+    try:
+        async with connected(endpoint) as client, asyncio.timeout(30):
+            await client.until(lambda client: client.alive)
+            with monkeypatch.context() as patch:
+                patch.setattr(zmq, "Frame", Frame)
+                with pytest.raises(OutOfMemory):
+                    await client.ask(score(np.zeros((10**6, 1))))
+                for size in (1, 50_000):
+                    assert (await client.ask(score(np.ones((size, 1))))).arrays["items"].sum() == 2 * size
+            assert (await client.ask(score(np.ones((10**6, 1))))).arrays["items"].sum() == 2 * 10**6
+    finally:
+        device.stop()
+
+
+async def test_an_answer_that_cannot_be_read_for_want_of_memory_is_told_and_the_next_is_whole(
+    endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device, received = Device(endpoint), zmq.Socket.recv
+
+    def recv(self: Any, *arguments: Any, **options: Any) -> Any:
+        found = received(self, *arguments, **options)
+        if self.type == zmq.DEALER and self.getsockopt(zmq.RCVMORE):
+            raise MemoryError  # the first frame of an answer with arrays is lost
+        return found
+
+    try:
+        async with connected(endpoint) as client, asyncio.timeout(30):
+            await client.until(lambda client: client.alive)
+            with monkeypatch.context() as patch:
+                patch.setattr(zmq.Socket, "recv", recv)
+                with pytest.raises(OutOfMemory):
+                    await client.ask(score(np.ones((50_000, 1))))
+            await until(lambda: device.of(m.Cancel) and len(device.of(m.Hello)) > 1)
+            assert (await client.ask(score(np.ones((50_000, 1))))).arrays["items"].sum() == 100_000
     finally:
         device.stop()
 

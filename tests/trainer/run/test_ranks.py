@@ -99,8 +99,7 @@ def test_a_killed_rank_is_started_again_and_the_run_ends_with_the_same_bytes(
 ) -> None:
     _, undisturbed = runs
     killed = _run(folder / "killed", 2, str(KILLED), "7", options="--fresh")
-    assert "Signal 9 (SIGKILL) received" in killed.told
-    assert "resuming run after epoch 1, step 0" in killed.output
+    assert "resuming run after epoch 1, step 0" in killed.output, killed.told
     assert killed.epochs == undisturbed.epochs
     assert killed.state.keys() == undisturbed.state.keys()
     for name, tensor in undisturbed.state.items():

@@ -15,6 +15,7 @@ from pyarrow import parquet
 
 from service.cli import main
 from tests.model_store.remote.s3_server import Answer, Bucket, FaultyDoor, bucket_of, first, s3_server
+from tests.scale.markers import LONG
 from tests.service.helpers import HALF, images, picture
 
 Sluice = Callable[..., Result]
@@ -129,6 +130,7 @@ def test_a_run_to_a_url_that_is_ended_goes_on_and_gives_the_bytes_of_one_to_a_fo
     assert "another inputs: " in sluice(*command, "-o", f"{URL}/scores").output
 
 
+@LONG
 def test_completions_and_draws_go_to_a_url(bucket: Bucket, sluice: Sluice, given: Path, tmp_path: Path) -> None:
     (tmp_path / "mask.png").write_bytes(picture(HALF))
     whole = ("--mask", tmp_path / "mask.png", "--steps", 3, "--seed", 4)
