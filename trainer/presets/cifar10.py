@@ -1,4 +1,4 @@
-"""CIFAR-10, by a lattice flow and by the experiments of three papers. All take a GPU, and none was run yet."""
+"""CIFAR-10, by a lattice flow and by the experiments of three papers. None was run to its end yet."""
 
 from trainer.data import CIFAR10
 from trainer.presets.preset import Preset, Smoke
@@ -34,7 +34,8 @@ LATTICE = Preset(
 # The NICE paper's experiment (Dinh, Krueger & Bengio 2014, section 5.1): ZCA, logistic prior, 4x2000.
 # Its table states 5371.78 nats for pixels that span [-1, 1]: 7501.13 in the units here, 4.48 bits/dim.
 # A covariance of 3072 dimensions from 45,000 images is the weak point, so whitening and training take mirror images
-# too. Not trained since.
+# too, and images of high contrast count less. Whitening and scaling alone reach 7612.9 ± 14.8 nats on the test set.
+# What couplings add was not measured: the whitening hides from them the correlations that other images still have.
 NICE = Preset(
     name="cifar10-nice",
     model="cifar10-nice",
