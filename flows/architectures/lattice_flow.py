@@ -141,15 +141,21 @@ class LatticeFlow(Flow, SharpModes):
         cells, *levels, flatten = self.transforms
         y, total = cells(x)
         latents, smoothed = y.detach().clone(), torch.zeros_like(total)
+        joint = all(isinstance(level, LatticeLevel) and level.joint for level in levels)
         for level in levels:
             assert isinstance(level, LatticeLevel)
             # Every level reads pixels that no level has changed, so all of them can read the same y.
             mixture, own = level.mixture(y), level.own(y)
             smoothed = smoothed + level.total(mixture.smoothed(own, width.repeat(len(level.channels))))
             with torch.no_grad():
+                if joint:  # the same value without the latents; a flow of single colours keeps its last bits
+                    total = total + level.total(mixture.log_density(own))
+                    continue
                 z, log_slope = mixture.to_latent(own)
                 level.put(latents, z)
                 total = total + level.total(log_slope)
+        if joint:
+            return total.detach(), smoothed
         return self.prior.log_prob(flatten(latents)[0]) + total.detach(), smoothed
 
     def redraw(self, x: Tensor, chosen: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:

@@ -135,14 +135,26 @@ class PlaceNet(Net):
         colour: int | None = None,
         template: Tensor | None = None,
     ) -> Tensor:
+        turned = self._turned(x, places, template)
+        asked = range(len(self.last)) if colour is None else (colour,)
+        return torch.cat([self._head(turned[c], earlier, c) for c in asked], dim=1)
+
+    def body(self, x: Tensor, places: slice) -> tuple[Tensor, ...]:
+        """What the heads of all colours take, in the net's own dtype: for colours that are asked for one by one."""
+        return self._turned(x if self.dtype is None else x.to(self.dtype), places, None)
+
+    def of_colour(self, body: Sequence[Tensor], earlier: Tensor, colour: int) -> Tensor:
+        """The parameters (P B, outputs, H, W) of one colour, as ``forward`` gives them, from ``body``."""
+        return self._head(body[colour], earlier, colour).to(earlier.dtype)
+
+    def _turned(self, x: Tensor, places: slice, template: Tensor | None) -> tuple[Tensor, ...]:
         place = self.place[places].unsqueeze(1)
         hidden = self.first(x)
         if template is not None:
             hidden = hidden + self.template(template.to(hidden.dtype))
         hidden = (hidden.reshape(len(place), -1, *hidden.shape[1:]) + place).flatten(0, 1)
-        turned = self.turn(functional.relu(self.blocks(hidden))).chunk(len(self.last), dim=1)
-        asked = range(len(self.last)) if colour is None else (colour,)
-        return torch.cat([self._head(turned[c], earlier, c) for c in asked], dim=1)
+        turned: Tensor = self.turn(functional.relu(self.blocks(hidden)))
+        return turned.chunk(len(self.last), dim=1)
 
     def _head(self, hidden: Tensor, earlier: Tensor, colour: int) -> Tensor:
         if colour:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -119,8 +119,8 @@ class LatticeLevel(Transform):
 
     def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
         x, total = y.clone(), no_volume_change(y)
-        for index, channel in enumerate(self.channels):
-            pixels, log_slope = self.mixture(x, index).from_latent(y[:, channel])
+        for (index, channel), mixture in zip(enumerate(self.channels), self._one_by_one(x), strict=True):
+            pixels, log_slope = mixture.from_latent(y[:, channel])
             self._put(x, pixels, index)
             total = total + torch.where(self.groups[index], log_slope, 0).flatten(1).sum(dim=1)
         return x, total
@@ -131,12 +131,28 @@ class LatticeLevel(Transform):
         Writes the latents and log-slopes of all entries of the level, for the new x, into ``latents`` and
         ``log_slopes`` (B, C, H, W).
         """
-        for index, channel in enumerate(self.channels):
-            mixture = self.mixture(x, index)
+        for (index, channel), mixture in zip(enumerate(self.channels), self._one_by_one(x), strict=True):
             pixels = x[:, channel].where(~chosen[:, channel], mixture.draw(uniform[:, channel]))
             self._put(x, pixels, index)
             for target, plane in zip((latents, log_slopes), mixture.to_latent(pixels), strict=True):
                 self._put(target, plane, index)
+
+    def _one_by_one(self, x: Tensor) -> Iterator[UnitMixture]:
+        """The mixtures of each group, from what x holds when its turn comes.
+
+        The body of a joint level's net sees nothing of a place's own colours, so one pass of it serves all of them.
+        """
+        body: Sequence[Tensor] = ()
+        for index in range(len(self.channels)):
+            if not isinstance(self.net, PlaceNet):
+                yield self.mixture(x, index)
+                continue
+            place, colour = divmod(index, self.colours)
+            places = range(place, place + 1)
+            if colour == 0:
+                body = self.net.body(self._inputs(x, places, None), slice(place, place + 1))
+            raw = self.net.of_colour(body, self._earlier(x, places, colour), colour)
+            yield UnitMixture(raw.to(x.dtype), self.components)
 
     def mixture(
         self, x: Tensor, index: int | None = None, inside: Tensor | None = None, template: Tensor | None = None
@@ -165,23 +181,33 @@ class LatticeLevel(Transform):
     ) -> Tensor:
         """The raw parameters of the mixtures of some places, of one colour or of all."""
         n = self.colours
-        code = _within(self.code(torch.where(self.known[places[-1] * n], functional.pixel_shuffle(x, CELL), 0)), inside)
-        seen = self._seen(code, range(places[0] * n, places[-1] * n + 1, n * places.step)).index_select(1, self.useful)
-        # A head sees the colours before its own, of its own group only: elsewhere they may be unknown.
-        before = self.colours - 1 if colour is None else colour
-        earlier = seen.new_zeros(len(seen), 0, *seen.shape[2:])
-        if before:
-            mask = self.groups[places[0] * n : (places[-1] + 1) * n : n * places.step].unsqueeze(1).unsqueeze(1)
-            own = torch.stack([x[:, self.channels[p * n] % CELL**2 :: CELL**2][:, :before] for p in places])
-            earlier = (self.code(torch.where(mask, own, 0).flatten(0, 1)).unflatten(0, own.shape[:2]) * mask).flatten(
-                0, 1
-            )
+        seen = self._inputs(x, places, inside)
+        earlier = self._earlier(x, places, n - 1 if colour is None else colour)
         usual = None if template is None else torch.cat([self._shifted(template, place * n) for place in places])
         raw: Tensor = self.net(seen, earlier, slice(places[0], places[-1] + 1, places.step), colour, usual)
         if colour is None and n > 1:
             apart = raw.reshape(len(places), len(x), n, -1, *raw.shape[2:])
             raw = apart.transpose(1, 2).flatten(0, 2)
         return raw
+
+    def _inputs(self, x: Tensor, places: range, inside: Tensor | None) -> Tensor:
+        """What the body of the net sees of some places, (P B, channels, H, W)."""
+        n = self.colours
+        code = _within(self.code(torch.where(self.known[places[-1] * n], functional.pixel_shuffle(x, CELL), 0)), inside)
+        return self._seen(code, range(places[0] * n, places[-1] * n + 1, n * places.step)).index_select(1, self.useful)
+
+    def _earlier(self, x: Tensor, places: range, count: int) -> Tensor:
+        """The codes (P B, E ``count``, H, W) of the first colours of some places, which heads see.
+
+        Those of a place's own group only: elsewhere they may be unknown.
+        """
+        n = self.colours
+        if not count:
+            return x.new_zeros(len(places) * len(x), 0, *x.shape[2:])
+        mask = self.groups[places[0] * n : (places[-1] + 1) * n : n * places.step].unsqueeze(1).unsqueeze(1)
+        own = torch.stack([x[:, self.channels[p * n] % CELL**2 :: CELL**2][:, :count] for p in places])
+        code = self.code(torch.where(mask, own, 0).flatten(0, 1)).unflatten(0, own.shape[:2])
+        return (code * mask).flatten(0, 1)
 
     def _useful(self) -> Tensor:
         """Which channels of what a place sees can ever be known; the others are zero for all items."""
