@@ -13,7 +13,7 @@ from service.api.problems import document_of
 from service.api.service import Service
 from service.media.completions import completions_of
 from service.media.documents import to_json
-from service.media.grids import grid
+from service.media.grids import preview
 from service.media.pictures import to_png
 from service.protocol.client import Stream
 from service.protocol.messages import Completed, Snapshot
@@ -50,7 +50,7 @@ class Streamed(EventSourceResponse):
 async def _events(
     service: Service, stream: Stream, schema: Schema | None, notes: Sequence[str]
 ) -> AsyncGenerator[bytes]:
-    """`progress` with step, log_likelihood and preview; at last `result`, or `problem`."""
+    """`progress` with step, log_likelihood and a preview of at most 75 KB; at last `result`, or `problem`."""
     async for snapshot in stream.snapshots(_PATIENCE):
         if snapshot is None:
             yield KEEPALIVE_COMMENT
@@ -66,11 +66,11 @@ async def _events(
 
 
 def _progress(snapshot: Snapshot) -> bytes:
-    preview = None
+    shown = None
     if snapshot.items is not None:
-        picture = base64.b64encode(to_png(grid(snapshot.items))).decode()
-        preview = f"data:image/png;base64,{picture}"
-    return to_json({"step": snapshot.step, "log_likelihood": snapshot.log_likelihood, "preview": preview})
+        picture = base64.b64encode(to_png(preview(snapshot.items))).decode()
+        shown = f"data:image/png;base64,{picture}"
+    return to_json({"step": snapshot.step, "log_likelihood": snapshot.log_likelihood, "preview": shown})
 
 
 def _event(name: str, data: bytes) -> bytes:

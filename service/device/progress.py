@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
+import torch
 from torch import Tensor
+from torch.nn import functional
 
 from service.device.columns import Columns
-from service.protocol.defaults import PICTURED, SNAPSHOTS
+from service.protocol.defaults import PICTURED, SNAPSHOTS, snapshot_factor
 from service.protocol.messages import Arrays
+
+
+def same(items: np.ndarray) -> np.ndarray:
+    """The images that a row shows, where it shows the whole image."""
+    return items
 
 
 class Progress:
     """An observer of n rows that take at most ``steps`` ticks: at most SNAPSHOTS of each row, whatever the steps.
 
-    Of an image the first PICTURED rows keep their pixels.
+    Of an image the first PICTURED rows keep their pixels, larger ones scaled down (see ``snapshot_factor``). ``framed``
+    makes images (K, *image_shape) of what a row shows.
     """
 
-    def __init__(self, n: int, steps: int, image_shape: Sequence[int] | None) -> None:
+    def __init__(
+        self, n: int, steps: int, image_shape: Sequence[int] | None, framed: Callable[[np.ndarray], np.ndarray] = same
+    ) -> None:
+        self._framed = framed
         self.stride = -(-steps // SNAPSHOTS)
         count = steps // self.stride
         self._log_likelihood = np.full((count, n), np.nan)
         self._items: np.ndarray | None = None
+        self._factor = 1
         if image_shape is not None:
-            self._items = np.zeros((count, min(n, PICTURED), *image_shape), dtype=np.uint8)
+            self._factor = snapshot_factor(image_shape[0], image_shape[1])
+            sides = (-(-side // self._factor) for side in image_shape[:2])
+            self._items = np.zeros((count, min(n, PICTURED), *sides, *image_shape[2:]), dtype=np.uint8)
         self._taken = np.zeros(n, dtype=np.int64)
         self.changed = False
         """Whether something was shown since the last look."""
@@ -38,7 +52,8 @@ class Progress:
         self._log_likelihood[at, rows] = view["log_likelihood"].double().numpy()
         if self._items is not None:
             kept = rows < PICTURED
-            self._items[at, rows[kept]] = view["items"].numpy()[kept]
+            if kept.any():
+                self._items[at, rows[kept]] = _reduced(self._framed(view["items"].numpy()[kept]), self._factor)
         self._taken[rows] = at + 1
         self.changed = True
 
@@ -62,3 +77,12 @@ class Progress:
         if self._items is not None:
             found["items"] = self._items[:count]
         return found
+
+
+def _reduced(items: np.ndarray, factor: int) -> np.ndarray:
+    """uint8 pixels (K, H, W[, C]) as means of squares of ``factor`` pixels a side, smaller at the far borders."""
+    if factor == 1:
+        return items
+    planes = torch.from_numpy(items).reshape(*items.shape[:3], -1).movedim(3, 1).float()
+    means = functional.avg_pool2d(planes, factor, ceil_mode=True).round().byte().movedim(1, 3)
+    return means.reshape(*means.shape[:3], *items.shape[3:]).numpy()

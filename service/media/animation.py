@@ -7,10 +7,10 @@ import io
 import numpy as np
 from PIL import Image
 
-from service.media.grids import grid
+from service.media.grids import grid, scaled_down
 from service.media.pictures import Pixels
 from service.media.types import WEBP
-from service.protocol.defaults import PICTURED
+from service.protocol.defaults import PICTURED, snapshot_factor
 from service.protocol.messages import Completed
 
 _FRAME, _FIRST, _LAST = 80, 600, 1600  # milliseconds
@@ -22,8 +22,8 @@ def frames_of(completed: Completed) -> list[Pixels]:
     """The known part with the unknown in grey, the snapshots, the result: each a grid of the pictured completions."""
     draw, history = completed.arrays["draw"], completed.history
     kept = draw < PICTURED
-    draws, final = draw[kept], completed.arrays["items"][kept]
-    known = np.broadcast_to(history["known"], final.shape)
+    draws, final = draw[kept], _as_snapshots(completed.arrays["items"][kept])
+    known = np.broadcast_to(_as_snapshots(history["known"]), final.shape)
     climbing = _standing(history["items"], history["taken"], final[draws.argsort()])[:, draws]
     return [grid(_zoomed(frame)) for frame in (known, *climbing, final)]
 
@@ -38,6 +38,12 @@ def animate(frames: list[Pixels], form: str) -> bytes:
     else:
         first.save(stream, "GIF", save_all=True, append_images=others, duration=durations, loop=0)
     return stream.getvalue()
+
+
+def _as_snapshots(images: Pixels) -> Pixels:
+    """Pictures (K, H, W[, C]) of the size that they have in snapshots."""
+    factor = snapshot_factor(*images.shape[1:3])
+    return images if factor == 1 else np.stack([scaled_down(image, factor) for image in images])
 
 
 def _standing(items: Pixels, taken: np.ndarray, final: Pixels) -> Pixels:

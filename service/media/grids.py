@@ -11,6 +11,8 @@ from PIL import Image, ImageDraw
 from service.media.pictures import Pixels
 
 _GAP, _GREY = 2, 96
+_PREVIEW_SIDE = 136
+"""Holds 16 pictures of 32x32 as they are; in colour a PNG of it takes 56 KB at most."""
 _SIDE, _MARGIN, _RADIUS, _OVERSAMPLING = 512, 40, 2.0, 2
 _PAPER, _AXIS, _POINT = (255, 255, 255), (128, 128, 128), (31, 119, 180)
 
@@ -29,6 +31,21 @@ def grid(images: Pixels) -> Pixels:
         top, left = (index // columns) * (height + _GAP), (index % columns) * (width + _GAP)
         sheet[top : top + height, left : left + width] = image
     return sheet
+
+
+def preview(images: Pixels) -> Pixels:
+    """The grid of images (N, H, W[, C]), scaled down by a whole number to at most 136 pixels a side."""
+    sheet = grid(images)
+    return scaled_down(sheet, -(-max(sheet.shape[:2]) // _PREVIEW_SIDE))
+
+
+def scaled_down(picture: Pixels, factor: int) -> Pixels:
+    """(H, W[, C]) as means of squares of ``factor`` pixels a side, smaller at the far borders."""
+    if factor == 1:
+        return picture
+    flat = Image.fromarray(picture[..., 0] if picture.shape[2:] == (1,) else picture).reduce(factor)
+    means: Pixels = np.asarray(flat).reshape(flat.height, flat.width, *picture.shape[2:])
+    return means
 
 
 def scatter(points: NDArray[np.floating]) -> Pixels:

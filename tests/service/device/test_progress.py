@@ -8,7 +8,7 @@ import torch
 
 from service.device.columns import Columns
 from service.device.progress import Progress
-from service.protocol.defaults import PICTURED, SNAPSHOTS
+from service.protocol.defaults import PICTURED, SNAPSHOT_SIDE, SNAPSHOTS
 
 
 def view(values: list[float], size: int = 2) -> Columns:
@@ -61,3 +61,25 @@ def test_a_vector_has_no_pixels() -> None:
     progress.show(torch.tensor([0]), 1, view([1.0]))
     assert progress.latest() == (1, 1.0, None)
     assert "items" not in progress.history()
+
+
+def test_large_pictures_are_kept_scaled_down() -> None:
+    side = 2 * SNAPSHOT_SIDE + 1
+    progress = Progress(1, 1, (side, 5, 3))
+    items = torch.zeros(1, side, 5, 3, dtype=torch.uint8)
+    items[:, :3, 3:] = 90
+    progress.show(torch.tensor([0]), 1, Columns({"log_likelihood": torch.tensor([1.0]), "items": items}))
+    found = progress.history()["items"]
+    assert found.shape == (1, 1, 86, 2, 3)
+    assert found.nbytes <= 3 * SNAPSHOT_SIDE**2
+    assert found[0, 0, 0].tolist() == [[0] * 3, [90] * 3]
+    assert not found[0, 0, 1:].any()
+
+
+def test_what_rows_show_is_framed() -> None:
+    progress = Progress(2, 1, (4, 4), framed=lambda items: np.pad(items, ((0, 0), (1, 1), (1, 1))))
+    progress.show(torch.tensor([0, 1]), 1, view([1.0, 2.0]))
+    latest = progress.latest()
+    assert latest is not None
+    assert latest[2] is not None
+    assert latest[2][1].tolist() == [[0, 0, 0, 0], [0, 2, 2, 0], [0, 2, 2, 0], [0, 0, 0, 0]]
