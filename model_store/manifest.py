@@ -105,7 +105,7 @@ class MapNote(_Strict):
 class PicturesNote(_Strict):
     """How a model of pictures of any size prepares each picture (see pictures/), and the sizes that it knows.
 
-    The item shape is then that of the crops that it was trained on: what it draws and fills in.
+    The item shape is then that of the crops that it was trained on: what it draws.
     """
 
     longest: Annotated[int, Field(ge=8)]

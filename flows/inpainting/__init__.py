@@ -13,6 +13,18 @@ from flows.inpainting.climb import Climb
 from flows.inpainting.method import Method
 from flows.inpainting.sharp_modes import SharpModes
 from flows.inpainting.stepping import METHODS, start, step
-from flows.inpainting.surveys import Survey, draws, survey, survey_of
+from flows.inpainting.surveys import Survey, draws, survey, survey_for, survey_of
 
-__all__ = ["METHODS", "Climb", "Method", "SharpModes", "Survey", "draws", "start", "step", "survey", "survey_of"]
+__all__ = [
+    "METHODS",
+    "Climb",
+    "Method",
+    "SharpModes",
+    "Survey",
+    "draws",
+    "start",
+    "step",
+    "survey",
+    "survey_for",
+    "survey_of",
+]

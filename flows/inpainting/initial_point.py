@@ -3,7 +3,8 @@
 A smooth log-likelihood leads from the mean of all draws to a mode that fits the known entries. On a flow with sharp
 modes, ascent stays near its initial point. There it starts from the mean of the draws that are nearest in the known
 entries: a kernel estimate of the conditional mean (Nadaraya 1964, "On estimating regression"; Watson 1964, "Smooth
-regression analysis").
+regression analysis"). Where pictures have any size there are no draws of that size, and the known entries around a hole
+are interpolated.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from torch.nn import functional
 from flows import noise
 from flows.flow import Flow
 from flows.inpainting.climb import along
+from flows.inpainting.interpolation import interpolated
 from flows.inpainting.sharp_modes import SharpModes
 from flows.inpainting.surveys import Survey, draw, level_centres
 from flows.transforms.transform import is_true
@@ -33,9 +35,11 @@ def initial_point(flow: Flow, survey: Survey, x: Tensor, hidden: Tensor, keys: T
 
     ``away`` (B,) is how far a row starts from the mean, as a share of the way to a draw of its own. On a flow with
     ``SharpModes`` that would lead to a wrong mode; there a row with ``away`` > 0 averages 12 of the 16 nearest draws,
-    which ones is decided by its key.
+    which ones is decided by its key. Where the survey has no draws, the known entries are interpolated.
     """
     if isinstance(flow, SharpModes):
+        if not len(survey.draws):
+            return interpolated(x, hidden, survey.mean)
         return _nearest_mean(flow, survey, x, hidden, keys, away > 0)
     moves = away > 0
     if not is_true(moves.any(), elsewhere=True):

@@ -28,7 +28,7 @@ class Survey(NamedTuple):
     """
 
     draws: Tensor
-    """(N, *S): 8-bit levels of an image flow, points of a vector flow."""
+    """(N, *S): 8-bit levels of an image flow, points of a vector flow. None of a survey by ``survey_for``."""
     mean: Tensor
     """(*S)."""
     spread: Tensor
@@ -51,6 +51,17 @@ def survey_of(flow: Flow, items: Tensor) -> Survey:
         # Tensors made in inference mode cannot take part in autograd later.
         items = items.clone() if items.is_inference() else items
         return _summary(items, level_centres(flow, items))
+
+
+def survey_for(survey: Survey, flow: Flow) -> Survey:
+    """The survey for pictures of another size, with the nets whose draws ``survey`` holds, without draws.
+
+    Every pixel gets the mean and the spread of its colour. Initial points are then interpolated.
+    """
+    mean, spread = (
+        each.mean(dim=(0, 1), keepdim=True).expand(flow.item_shape).clone() for each in (survey.mean, survey.spread)
+    )
+    return Survey(survey.draws.new_empty(0, *flow.item_shape), mean, spread)
 
 
 def draws(flow: Flow, count: int) -> Tensor:

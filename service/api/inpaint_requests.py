@@ -18,9 +18,11 @@ from service.api.representations import encoded, forms_of
 from service.api.schemas import answered
 from service.api.service import Service, bound, draw_seed
 from service.media.animation import animate, frames_of
+from service.media.any_pictures import preparation_of
 from service.media.completions import Completions, completions_of
 from service.media.documents import to_json
 from service.media.items import inpainting_of
+from service.media.pictures_to_fill import picture_to_fill
 from service.media.types import CSV, EVENTS, GIF, JSON, MULTIPART, NPY, PNG, WEBP
 from service.protocol import defaults
 from service.protocol.errors import WrongValue
@@ -82,6 +84,15 @@ async def asked_for(
     asked = work_of(query, model, exchange.service.settings)
     body = await read_body(exchange, (MULTIPART, JSON, NPY, CSV), most_files=2)
     room.resize(asked.cost)
+    preparation = preparation_of(model)
+    if preparation is not None:
+        filling = await exchange.service.compute(
+            lambda: picture_to_fill(body, preparation, query.fit, query.n), decoding_size(body, fit=True)
+        )
+        asked.weight = filling.window.cost
+        room.resize(asked.cost)
+        asked.arrays = {"items": filling.item, "hidden": np.ascontiguousarray(filling.hidden)}
+        return asked, ()
     spec = spec_of(model)
     item, hidden, notes = await exchange.service.compute(
         lambda: inpainting_of(body, spec, query.fit), decoding_size(body, query.fit)

@@ -9,7 +9,7 @@ import numpy as np
 
 from service.device.columns import Columns
 from service.device.jobs import Job
-from service.device.progress import Progress
+from service.device.progress import Progress, same
 from service.protocol import messages as m
 from service.protocol.errors import Problem, Unexpected, WrongValue
 from service.protocol.model_info import ModelInfo
@@ -18,6 +18,7 @@ _GREY = 128
 """Level of a hidden pixel in the picture of what was known."""
 
 Send = Callable[[str, m.Down], None]
+Framed = Callable[[np.ndarray], np.ndarray]
 
 
 class Listener:
@@ -32,13 +33,18 @@ class Listener:
 
 
 class Inpainting:
-    """One that runs or has ended. It owns its job, and outlives the request where a task was asked for."""
+    """One that runs or has ended. It owns its job, and outlives the request where a task was asked for.
+
+    ``framed`` makes whole images of what the job's rows hold.
+    """
 
     peer: str | None = None
     number = 0
 
-    def __init__(self, asked: m.Submit, progress: Progress | None, info: ModelInfo, send: Send) -> None:
-        self.asked, self.progress, self._send = asked, progress, send
+    def __init__(
+        self, asked: m.Submit, progress: Progress | None, info: ModelInfo, send: Send, framed: Framed = same
+    ) -> None:
+        self.asked, self.progress, self._send, self._framed = asked, progress, send, framed
         self.info = info
         self.listeners: list[Listener] = []
         self.job: Job | None = None
@@ -111,7 +117,7 @@ class Inpainting:
             return
         order = after.argsort(descending=True, stable=True)
         arrays = {name: tensor.numpy() for name, tensor in columns.select(order).tensors.items()}
-        self._arrays = {**arrays, "draw": order.numpy()}
+        self._arrays = {**arrays, "items": self._framed(arrays["items"]), "draw": order.numpy()}
         self._tell_end()
         self.on_end()
 

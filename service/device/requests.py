@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,10 @@ from service.device.drift import DriftWatch
 from service.device.inpaintings import Inpainting, Listener
 from service.device.jobs import Job
 from service.device.live_statistics import LiveStatistics
+from service.device.picture_inpaintings import InpaintPictures
 from service.device.picture_scores import ScorePictures
 from service.device.programs import Decode, Encode, Explain, Inpaint, OneTick, Program, Sample, Score, ScoreWithMap
-from service.device.progress import Progress
+from service.device.progress import Progress, same
 from service.device.registry import Registry, Served
 from service.device.replies import Outbox, Reply
 from service.device.scheduler import Scheduler
@@ -26,6 +27,7 @@ from service.device.tasks import Tasks
 from service.device.tenants import Tenants
 from service.device.ticks import Wave
 from service.protocol import messages as m
+from service.protocol.windows import window_of
 from service.settings import Settings
 
 Held = dict[int, Job | Inpainting]
@@ -154,13 +156,18 @@ class Requests:
     def _begin(self, served: Served, asked: m.Submit) -> Inpainting:
         options = asked.options
         watch = asked.watch or asked.task is not None
-        image_shape = served.info.item_shape if served.info.is_image else None
-        progress = Progress(asked.n, options.steps, image_shape) if watch else None
+        image = asked.arrays["items"]
+        program, framed, arrays = Inpaint(served.model, options.method), same, asked.arrays
+        if served.model.pictures is not None:
+            window = window_of(asked.arrays["hidden"])
+            program, framed = InpaintPictures(served.model, options.method), partial(window.paste, picture=image)
+            arrays = {"items": window.cut(image), "hidden": window.hidden(asked.arrays["hidden"])}
+        image_shape = image.shape[1:] if served.info.is_image else None
+        progress = Progress(asked.n, options.steps, image_shape, framed) if watch else None
         holding = self._tenants.open(asked.tenant, asked.cost)
-        inpainting = Inpainting(asked, progress, served.info, self._outbox.put)
-        program = Inpaint(served.model, options.method)
+        inpainting = Inpainting(asked, progress, served.info, self._outbox.put, framed)
         inpainting.job = Job(
-            program, _rows_of(asked), holding, asked.deadline, inpainting, options, progress, _name(asked)
+            program, _rows_of(asked, arrays), holding, asked.deadline, inpainting, options, progress, _name(asked)
         )
         if progress is not None:
             self._watched.append(inpainting)
@@ -212,10 +219,10 @@ def _seeds(count: int, seed: int) -> torch.Tensor:
     return torch.full((count,), seed, dtype=torch.int64)
 
 
-def _rows_of(asked: m.Submit) -> Columns:
-    """The rows of an inpainting: one for each completion."""
+def _rows_of(asked: m.Submit, arrays: m.Arrays) -> Columns:
+    """The rows of an inpainting, one for each completion, of its item or of a window of it."""
     n, options = asked.n, asked.options
-    item, hidden = _tensor(asked.arrays["items"]), _tensor(asked.arrays["hidden"])
+    item, hidden = _tensor(arrays["items"]), _tensor(arrays["hidden"])
     return Columns(
         {
             "items": item.expand(n, *item.shape[1:]),

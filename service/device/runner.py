@@ -31,6 +31,8 @@ class Runner:
                 proven = (program.size,)
             elif self.device.type != "cpu":
                 proven = gpu_sizes(self.largest)[-1:]
+            elif program.alone:
+                proven = (1,)
             found = self._sizes[program.key] = Sizes(proven, self.largest)
         return found
 

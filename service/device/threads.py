@@ -70,7 +70,7 @@ class Threads:
     def computing(self, program: Any, rows: int) -> Iterator[None]:
         """Around one tick of a program with this number of rows."""
         kind = program.key, rows.bit_length()
-        threads = self._chosen(self._work.get(kind, 0.0))
+        threads = 1 if program.alone else self._chosen(self._work.get(kind, 0.0))
         if threads != self._now:
             self._pool.set(threads)
             self._now = threads

@@ -9,6 +9,7 @@ import torch
 
 from model_store import LoadedModel
 from service.device.columns import Columns, padded_lengths
+from service.device.picture_inpaintings import InpaintPictures
 from service.device.picture_scores import ScorePictures
 from service.device.programs import Inpaint, Program, Sample, Score
 from service.protocol.defaults import INPAINT_METHOD
@@ -25,11 +26,12 @@ def warm_up(model: LoadedModel, run: Pass) -> None:
     one = torch.ones(1, dtype=torch.int64)
     items = _items(model)
     run(Sample(model), Columns({"key": one, "temperature": one.double()}))
-    run(Inpaint(model, INPAINT_METHOD), _climbing(items, one))
     if model.manifest.pictures is not None:
+        run(InpaintPictures(model, INPAINT_METHOD), _climbing(items, one))
         sides = torch.tensor([items.shape[1:3]])
         run(ScorePictures(model), Columns({"items": items, "sides": sides, "seed": one}))
         return
+    run(Inpaint(model, INPAINT_METHOD), _climbing(items, one))
     run(Score(model), Columns({"items": items, "seed": one}))
 
 

@@ -186,12 +186,18 @@ async def _complete(
 ) -> tuple[ModelInfo, Completed]:
     import numpy as np
 
+    from service.media.any_pictures import preparation_of
     from service.media.items import ItemSpec, inpainting_of
+    from service.media.pictures_to_fill import picture_to_fill
     from service.offline.one_model import far_deadline, serving_one
     from service.protocol.messages import Submit
 
     async with serving_one(loaded, settings) as one:
-        item, hidden, _ = inpainting_of(body, ItemSpec(one.info.item_shape, one.info.is_image), fit)
+        preparation = preparation_of(one.info)
+        if preparation is None:
+            item, hidden, _ = inpainting_of(body, ItemSpec(one.info.item_shape, one.info.is_image), fit)
+        else:
+            item, hidden, _ = picture_to_fill(body, preparation, fit, count)
         arrays = {"items": item, "hidden": np.ascontiguousarray(hidden)}
         stream = one.device.stream(
             lambda number: Submit(

@@ -3,18 +3,25 @@
 import { call } from "./api.js";
 import { h } from "./dom.js";
 import { readNpy, rowsOf } from "./npy.js";
-import { bitmapOf, canvasOf, pngOf } from "./pictures.js";
+import { bitmapOf, canvasOf, pngOf, scaled } from "./pictures.js";
 
 const SHOWN = 800; // pixels of the longer side of a picture on the page
 
-/** An item { data, name, bitmap } of a file, or of pixels of the model's own shape; data is a PNG or JPEG file. */
-export async function pictureItem({ data, name, bitmap }, model) {
+/** An item { data, name, bitmap } of a file, or of pixels of a shape, by default the model's own; data is a PNG or JPEG file. */
+export async function pictureItem({ data, name, bitmap, shape }, model) {
   if (bitmap) return { data, name, bitmap };
-  const file = data instanceof Blob ? data : await pngOf(canvasOf(data, model.item_shape)), decoded = await bitmapOf(file);
+  const file = data instanceof Blob ? data : await pngOf(canvasOf(data, shape ?? model.item_shape)), decoded = await bitmapOf(file);
   if (/^image\/(png|jpeg)$/.test(file.type)) return { data: file, name, bitmap: decoded };
   const canvas = h("canvas", { width: decoded.width, height: decoded.height });
   canvas.getContext("2d").drawImage(decoded, 0, 0);
   return { data: await pngOf(canvas), name, bitmap: decoded };
+}
+
+/** Pixels and shape of a picture file, its longer side at most the one that the model works at. */
+export async function fittedPixels(file, model) {
+  const bitmap = await bitmapOf(file), scale = Math.min(1, model.any_size.longest / Math.max(bitmap.width, bitmap.height));
+  const shape = [Math.round(bitmap.height * scale), Math.round(bitmap.width * scale), ...model.item_shape.slice(2)];
+  return [scaled(bitmap, bitmap.width, bitmap.height, shape), shape];
 }
 
 /** The answer to pictures that are sent as files. */

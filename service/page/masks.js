@@ -27,13 +27,14 @@ export function maskPicture(name, [height, width]) {
   return canvas;
 }
 
-const SCALE = 10;
+const SCALE = 10, LARGEST = 1280; // canvas pixels for one of the picture; those of the longer side at most, or a little more
 
 /** An editor over the picture on a canvas: { element, mask, apply, undo, clear, invert, brush }. */
 export class MaskEditor {
   constructor(picture, [height, width]) {
-    Object.assign(this, { height, width, brush: 3, mask: new Uint8Array(height * width), past: [] });
-    this.over = h("canvas", { width: width * SCALE, height: height * SCALE, class: "over", role: "img",
+    this.scale = Math.max(2, Math.min(SCALE, Math.floor(LARGEST / Math.max(height, width))));
+    Object.assign(this, { height, width, brush: Math.max(3, Math.round(Math.max(height, width) / 16)), mask: new Uint8Array(height * width), past: [] });
+    this.over = h("canvas", { width: width * this.scale, height: height * this.scale, class: "over", role: "img",
       "aria-label": "Paint what is to be filled in. The presets beside it need no pointer." });
     this.element = h("div", { class: "mask" }, picture, this.over);
     let last = null;
@@ -109,18 +110,18 @@ export class MaskEditor {
 
   /** Hidden pixels are orange with a stripe, so that colour is not all that tells. */
   draw() {
-    const context = this.over.getContext("2d");
+    const context = this.over.getContext("2d"), { scale } = this;
     context.clearRect(0, 0, this.over.width, this.over.height);
     context.lineWidth = 1.5;
     context.strokeStyle = "rgba(60,20,0,0.9)";
     this.mask.forEach((value, at) => {
       if (!value) return;
-      const left = (at % this.width) * SCALE, top = Math.floor(at / this.width) * SCALE;
+      const left = (at % this.width) * scale, top = Math.floor(at / this.width) * scale;
       context.fillStyle = "rgba(230,130,0,0.85)";
-      context.fillRect(left, top, SCALE, SCALE);
+      context.fillRect(left, top, scale, scale);
       context.beginPath();
-      context.moveTo(left, top + SCALE);
-      context.lineTo(left + SCALE, top);
+      context.moveTo(left, top + scale);
+      context.lineTo(left + scale, top);
       context.stroke();
     });
   }

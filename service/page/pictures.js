@@ -80,3 +80,6 @@ export function nested(pixels, shape) {
 }
 
 export const pngOf = (canvas) => new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
+
+/** The shape of such lists. */
+export const shapeOfNested = (found) => (Array.isArray(found) ? [found.length, ...shapeOfNested(found[0])] : []);

@@ -59,7 +59,8 @@ class Submit(Struct, tag=True, array_like=True):
     the first of which is draw ``first`` of the seed.
     score of a model with ``ModelInfo.pictures``: pictures filled up to one size, and ``arrays["sides"]`` (N, 2), the
     height and width of each; without these they fill the arrays.
-    inpaint: ``n`` completions of ``arrays["items"]`` (1, *S) where ``arrays["hidden"]`` (1, *S) is true.
+    inpaint: ``n`` completions of ``arrays["items"]`` (1, *S) where ``arrays["hidden"]`` (1, *S) is true. Of a model
+    with ``ModelInfo.pictures`` S may be any size, and ``weight`` is the cost of the window (``protocol.windows``).
     """
 
     id: int
@@ -76,12 +77,14 @@ class Submit(Struct, tag=True, array_like=True):
     tenant: Tenant | None = None
     """Whose work it is, where clients show keys."""
     first: int = 0
+    weight: int = 1
+    """Item-ticks of one step of one completion."""
 
     @property
     def cost(self) -> int:
         """Item-ticks: rows times the most ticks that each may take. The only place that knows what a request costs."""
         if self.kind == "inpaint":
-            return self.n * self.options.steps
+            return self.n * self.options.steps * self.weight
         if self.kind == "sample":
             return self.n
         if self.kind == "explain":  # each column of each row is varied

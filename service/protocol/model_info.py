@@ -111,7 +111,7 @@ class ModelInfo(Struct, frozen=True):
     map: MapInfo | None = None
     """None where the model has no map of where a picture is strange."""
     pictures: PicturesInfo | None = None
-    """Of a model that scores pictures of any size. Its item shape is that of what it draws and fills in."""
+    """Of a model that scores pictures of any size. Its item shape is that of what it draws."""
 
     @property
     def reference(self) -> str:

@@ -48,7 +48,7 @@ class PicturePlan:
 
     @property
     def item_shape(self) -> tuple[int, ...]:
-        """The shape of a crop: what the model draws and fills in."""
+        """The shape of a crop: what the model draws."""
         return (self.crop, self.crop) if self.preparation.colours == 1 else (self.crop, self.crop, 3)
 
     @property

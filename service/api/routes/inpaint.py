@@ -37,8 +37,9 @@ async def inpaint(exchange: Exchange, query: InpaintParameters) -> Response:
 
     Multipart `image` and `mask` (white, 128 or more, is filled in; so is a pixel of the image that is more transparent
     than opaque), JSON with `image` and `mask` (anything but 0 is filled in) or with null where the image is unknown, or
-    one npy array of floats with NaN there. A row of a table's model is a JSON object by column name with null, or CSV
-    with an empty cell. Where nothing is hidden the item comes back after 0 steps.
+    one npy array of floats with NaN there. A model of pictures of any size takes pictures of any size, of which `fit`
+    scales down those that are larger than it works at. A row of a table's model is a JSON object by column name with
+    null, or CSV with an empty cell. Where nothing is hidden the item comes back after 0 steps.
 
     The answer is a PNG (a grid when `n` is more than 1, the likeliest first), JSON, npy, or by `Accept` an animation
     of the search (`image/webp`, `image/gif`: of the first 16 draws) or `text/event-stream`: `progress` events with

@@ -143,7 +143,7 @@ class ModelDetails(ModelSummary):
     published: str
     pictures: list[str]
     any_size: AnySize | None
-    """Of a model that scores pictures of any size; `item_shape` is then that of what it draws and fills in."""
+    """Of a model that scores pictures of any size; `item_shape` is then that of what it draws."""
     table: Schema | None = Field(serialization_alias="schema")
     """The columns of a table's model, in the order of a vector's entries."""
 

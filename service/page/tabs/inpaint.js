@@ -1,5 +1,6 @@
 // Inpaint: fill in what a mask hides, and watch how.
 
+import { fittedPixels } from "../any_size.js";
 import { call, fetchArray, follow, postJson, query } from "../api.js";
 import { app } from "../app.js";
 import { lineChart } from "../chart.js";
@@ -8,7 +9,7 @@ import { densityOf } from "../density.js";
 import { choice, download, field, fileButton, h, latest, number } from "../dom.js";
 import { maskPicture, MaskEditor, presets } from "../masks.js";
 import { batch, rowsOf } from "../npy.js";
-import { canvasOf, invert, isInkOnPaper, nested, paint, pixelsOfFile, pngOf } from "../pictures.js";
+import { canvasOf, invert, isInkOnPaper, nested, paint, pixelsOfFile, pngOf, shapeOfNested } from "../pictures.js";
 import { Plane } from "../plane.js";
 import { isTable, namesOf, rowForm, rowTable } from "../rows.js";
 import { isImage, isPlane, round, someSeed } from "../words.js";
@@ -84,27 +85,39 @@ function controls(parameters) {
 
 /** An image and its mask: { element, body() }. */
 function imageSource(model, signal) {
-  const shape = model.item_shape, channels = shape[2] ?? 1;
-  let pixels = app.hole ?? new Uint8Array(shape.reduce((a, b) => a * b, 1));
-  const picture = canvasOf(pixels, shape), editor = new MaskEditor(picture, shape);
-  const use = (data) => {
-    pixels = app.hole = data;
-    paint(picture, data, channels);
+  let pixels = app.hole ?? new Uint8Array(model.item_shape.reduce((a, b) => a * b, 1)), shape = pixels.shape ?? model.item_shape;
+  let picture = canvasOf(pixels, shape), editor = new MaskEditor(picture, shape);
+  const stage = h("div", {}, editor.element), masks = h("div", { class: "presets", role: "group", "aria-label": "Masks of the paper" });
+  const brush = h("input", { type: "range", min: 1, step: 1, "aria-label": "Brush size", oninput: () => (editor.brush = Number(brush.value)) });
+  const equip = () => {
+    brush.max = Math.max(9, Math.round(Math.max(shape[0], shape[1]) / 6));
+    brush.value = editor.brush;
+    masks.replaceChildren(...presets.map((name) => h("button", { type: "button", class: "preset", title: name, "aria-label": `Mask: ${name}`, onclick: () => editor.preset(name) }, maskPicture(name, shape))));
+  };
+  /** Show other pixels. Those of another size than the model's own keep their shape with them. */
+  const use = (data, own = model.item_shape) => {
+    const same = own.join() === shape.join();
+    [pixels, shape] = [app.hole = own === model.item_shape ? data : Object.assign(data, { shape: own }), own];
+    if (same) return paint(picture, data, shape[2] ?? 1);
+    picture = canvasOf(pixels, shape);
+    editor = new MaskEditor(picture, shape);
+    stage.replaceChildren(editor.element);
+    equip();
   };
   const act = (text, action) => h("button", { type: "button", onclick: action }, text);
   const fresh = async () => use(rowsOf(await fetchArray(`sample${query({ model: model.name, n: 1, seed: someSeed(), temperature: 0.8 })}`, null, { signal }))[0]);
   const file = fileButton("A picture of yours", (files) => app.attempt(async () => {
+    if (model.any_size) return use(...await fittedPixels(files[0], model));
     const data = await pixelsOfFile(files[0], shape);
     use(isInkOnPaper(data, shape) ? invert(data) : data);
   }), { accept: "image/*" });
-  const brush = h("input", { type: "range", min: 1, max: 9, step: 1, value: editor.brush, "aria-label": "Brush size", oninput: () => (editor.brush = Number(brush.value)) });
-  const ready = presets.map((name) => h("button", { type: "button", class: "preset", title: name, "aria-label": `Mask: ${name}`, onclick: () => editor.preset(name) }, maskPicture(name, shape)));
+  equip();
   if (!app.hole) app.attempt(fresh);
   return {
     element: h("div", {},
-      h("p", { class: "hint" }, "Paint over what is to be filled in, or take one of the masks below. What stays visible is kept bit for bit."),
-      editor.element,
-      h("div", { class: "presets", role: "group", "aria-label": "Masks of the paper" }, ready),
+      h("p", { class: "hint" }, "Paint over what is to be filled in, or take one of the masks below. What stays visible is kept bit for bit.",
+        model.any_size ? ` Pictures may have any size; where the longer side has more than ${model.any_size.longest} pixels, they are scaled down.` : ""),
+      stage, masks,
       h("div", { class: "controls" }, field("Brush", brush), act("Undo", () => editor.undo()), act("Clear", () => editor.clear()), act("Invert", () => editor.invert())),
       h("div", { class: "controls" }, act("Another sample", () => app.attempt(fresh)), file)),
     hidden: () => h("div", { class: "mask" }, canvasOf(pixels, shape, { role: "img", "aria-label": "what was given" }), editor.copy()),
@@ -152,18 +165,19 @@ function tableSource(model, signal) {
 /** The completions, the likeliest first; compare(at) shows the way of one among those of all, given is what was hidden. */
 function completions({ items, model: reference, seed }, model, compare, given) {
   const file = `${reference.replace("@", "-")}-${seed}`, best = items[0].log_likelihood;
+  const shape = isImage(model) ? shapeOfNested(items[0].pixels) : model.item_shape;
   const dataOf = ({ pixels }) => (isTable(model) ? pixels : isImage(model) ? Uint8Array.from(pixels.flat(2)) : Float32Array.from(pixels));
   const all = () => (isTable(model) ? download(new Blob([csvText([namesOf(model), ...items.map(({ pixels }) => namesOf(model).map((name) => pixels[name] ?? ""))])], { type: "text/csv" }), `${file}.csv`)
-    : download(batch(items.map(dataOf), model.item_shape), `${file}.npy`));
+    : download(batch(items.map(dataOf), shape), `${file}.npy`));
   const toScore = (at) => {
-    app.items = [{ data: dataOf(items[at]), name: `completion ${at + 1} of seed ${seed}` }];
+    app.items = [{ data: dataOf(items[at]), shape, name: `completion ${at + 1} of seed ${seed}` }];
     app.go("score");
   };
   const rows = () => rowTable(model, items.map(dataOf), (at) => h("div", { class: "row tight", onpointerenter: () => compare(at), onfocusin: () => compare(at) },
     h("button", { type: "button", "aria-label": `Score completion ${at + 1}`, onclick: () => toScore(at) }, "Score"), h("span", { class: "completion" }, `${round(items[at].log_likelihood, 5)} nats`)), given ?? []);
   const figures = () => items.map((item, at) => {
     const data = dataOf(item), name = `completion ${at + 1}`;
-    const picture = isImage(model) ? canvasOf(data, model.item_shape, { role: "img", "aria-label": name })
+    const picture = isImage(model) ? canvasOf(data, shape, { role: "img", "aria-label": name })
       : h("code", {}, Array.from(data, (value) => round(value, 4)).join(", "));
     const act = (text, action) => h("button", { type: "button", "aria-label": `${text} ${name}`, onclick: action }, text);
     const below = best - item.log_likelihood;

@@ -8,6 +8,7 @@ from torch import Tensor
 
 import flows
 from flows import inpainting, noise
+from flows.architectures.lattice_flow import LatticeFlow
 
 
 def test_a_survey_gives_the_mean_and_the_spread_of_what_the_flow_draws() -> None:
@@ -119,3 +120,22 @@ def test_with_sharp_modes_the_ascent_stays_near_its_initial_point_at_first(
     assert bool((rows.x[hidden] > balance[hidden] - 0.03).all()), "in the end the likelihood alone decides"
     assert (rows.x - initial)[hidden].mean() > 0.2
     assert torch.equal(rows.x[~hidden], x[~hidden])
+
+
+def test_a_survey_for_another_size_gives_colours_and_interpolated_initial_points() -> None:
+    torch.manual_seed(0)
+    small = flows.lattice((8, 12, 3), width=4, blocks=1, joint=True, anywhere=True).eval().requires_grad_(False)
+    assert isinstance(small, LatticeFlow)
+    drawn = inpainting.survey_of(small, inpainting.draws(small, 5))
+    large = small.on_sides(20, 16)
+    survey = inpainting.survey_for(drawn, large)
+    assert survey.mean.shape == survey.spread.shape == (20, 16, 3)
+    torch.testing.assert_close(survey.mean[0, 0], drawn.mean.mean(dim=(0, 1)))
+    hidden = torch.zeros(2, 20, 16, 3, dtype=torch.bool)
+    hidden[:, 4:8] = True
+    x = torch.full((2, 20, 16, 3), 0.625)
+    rows = inpainting.start(large, x, hidden, noise.keys(0, 2), survey=survey, steps=3)
+    torch.testing.assert_close(rows.x, x)
+    while not bool(rows.done.all()):
+        rows = inpainting.step(large, rows)
+    assert not torch.equal(rows.x[0], rows.x[1]), "rows differ by the noise of their steps"

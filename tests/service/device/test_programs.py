@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from flows import lattice
 from flows.inpainting import METHODS
+from model_store import Publication, publish
+from service.device.programs import Decode, Encode, Inpaint, Sample, Score
 from service.protocol.defaults import INPAINT_METHODS
 from tests.service.helpers import NPY, Running, images, npy, ordinary, running
 
@@ -59,3 +64,37 @@ async def test_discoveries_are_those_of_the_request_alone(judge: Running) -> Non
 
 def test_the_methods_that_the_routes_offer_are_those_of_the_flows() -> None:
     assert sorted(INPAINT_METHODS) == list(INPAINT_METHODS) == sorted(METHODS)
+
+
+@pytest.fixture(scope="module")
+def large_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pictures of 32x32 by a lattice flow, the default, and `small` ones of 24x24."""
+    root = tmp_path_factory.mktemp("large")
+    for name, side in (("large", 32), ("small", 24)):
+        torch.manual_seed(0)
+        arguments = {"width": 4, "blocks": 1, "components": 2}
+        flow = lattice((side, side), **arguments)
+        items = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, side, side), dtype=np.uint8))
+        publish(
+            root,
+            name,
+            Publication(flow=flow, architecture="lattice", arguments=arguments, golden_items=items),
+        )
+    return root
+
+
+async def test_a_larger_picture_is_drawn_and_filled_in_in_a_batch_of_its_own(large_store: Path) -> None:
+    async with running(large_store, threads=1) as service:
+        large, small = service.model("large"), service.model("small")
+        runner = service.loop.scheduler._runner
+        for program in (Sample(large), Decode(large), Encode(large), Inpaint(large, "ascent")):
+            assert runner.sizes(program).fit(1) == runner.sizes(program).most() == 1
+        assert runner.sizes(Score(large)).fit(1) == 8
+        assert runner.sizes(Sample(small)).fit(1) == 16
+        several = (
+            await service.http.post("/sample?model=large&n=3&seed=4", headers={"accept": "application/x-npy"})
+        ).content
+        alone = (
+            await service.http.post("/sample?model=large&n=1&seed=4", headers={"accept": "application/x-npy"})
+        ).content
+        np.testing.assert_array_equal(np.load(io.BytesIO(several))[:1], np.load(io.BytesIO(alone)))

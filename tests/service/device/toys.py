@@ -123,6 +123,10 @@ class Short(OneTick):
     def rows_multiple(self) -> int:
         return 8
 
+    @property
+    def alone(self) -> bool:
+        return False
+
     def compute(self, columns: Columns) -> Columns:
         self.bench.enter(self.kind, columns["value"])
         return Columns({"value": columns["value"] * 2})
@@ -139,6 +143,10 @@ class Long(Program):
     @property
     def rows_multiple(self) -> int:
         return 8
+
+    @property
+    def alone(self) -> bool:
+        return False
 
     @property
     def key(self) -> Hashable:

@@ -1,4 +1,4 @@
-"""`sluice score` with a model that takes pictures of any size."""
+"""`sluice score` and `sluice inpaint` with a model that takes pictures of any size."""
 
 from __future__ import annotations
 
@@ -109,3 +109,17 @@ def test_a_bulk_run_of_such_a_model_is_refused(store: Path, folder: Path, tmp_pa
     result = score(store, folder, "--model", "surface", "--output", f"{tmp_path}/parts/")
     assert result.exit_code == 1
     assert "scores pictures of any size, into a file" in result.output
+
+
+def test_a_hole_in_a_picture_of_any_size_is_filled_in(store: Path, folder: Path, tmp_path: Path) -> None:
+    item = np.asarray(Image.open(folder / "3.png"))
+    mask = np.zeros(item.shape, dtype=np.uint8)
+    mask[4:12, 4:12] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    options = ["--model", "surface", "--steps", 2, "--seed", 1, "--store", store, "--device", "cpu"]
+    command = ["inpaint", folder / "3.png", "--mask", tmp_path / "mask.png", *options, "-o", tmp_path / "whole.png"]
+    result = CliRunner().invoke(main, list(map(str, command)))
+    assert result.exit_code == 0, result.output
+    found = np.asarray(Image.open(tmp_path / "whole.png"))
+    np.testing.assert_array_equal(found[mask == 0], item[mask == 0])
+    assert (found[mask > 0] != item[mask > 0]).any()
