@@ -71,7 +71,7 @@ def load_table(path: Path, wishes: Wishes | None = None) -> LoadedTable:
     except NotPlainNumbers:  # a word far down in a column of numbers
         gathered, labels, faults, rows = _gathered(table, taken, wishes, ())
     if not rows:
-        raise TableError(f"{path}: has no rows")
+        raise TableError(f"{path}: no row can be read: {_told_of(faults)}" if faults else f"{path}: has no rows")
     release_memory()
     _read_words(table, {name: column for name, column in gathered.items() if column.needs_words})
     found: list[Found] = []
@@ -93,7 +93,9 @@ def load_table(path: Path, wishes: Wishes | None = None) -> LoadedTable:
         del column, values
     if len(found) < 2:
         reasons = "; ".join(f"{each.name!r} {each.reason}" for each in left_out[:8])
-        raise TableError(f"{path}: has {len(found)} usable columns; a flow needs two or more ({reasons})")
+        one = "; fields must be divided by commas, semicolons, tabs or bars" if len(table.names) == 1 else ""
+        of = "has one column" if one else f"has {len(found)} usable columns"
+        raise TableError(f"{path}: {of}; a flow needs two or more ({reasons}){one}")
     notes = [str(table), *_fault_notes(faults), *kinds.notes_of(found)]
     others = [name for name in table.names if name not in {column.column.name for column in found}]
     schema = Schema(tuple(each.column for each in found), tuple(others))
@@ -264,8 +266,11 @@ def _mask(flags: npt.NDArray[np.bool_]) -> Any:
 
 
 def _fault_notes(faults: Mapping[int, str]) -> list[str]:
-    if not faults:
-        return []
+    return [f"{_told_of(faults)}; left out"] if faults else []
+
+
+def _told_of(faults: Mapping[int, str]) -> str:
+    """The first bad row, and how many more there are."""
     first = min(faults)
-    more = f" (and {len(faults) - 1:,} more such rows)" if len(faults) > 1 else ""
-    return [f"row {first + 1} {faults[first]}; it is left out{more}"]
+    more = f", and {len(faults) - 1:,} more such rows" if len(faults) > 1 else ""
+    return f"row {first + 1} {faults[first]}{more}"

@@ -110,12 +110,11 @@ def _text_blocks(table: TableFile, wanted: tuple[str, ...], size: int, numbers: 
 
     dialect = table.dialect
     assert dialect is not None
-    header = int(dialect.has_names)
     bad: dict[int, str] = {}
 
     def on_bad_row(row: Any) -> str:
         found, expected = row.actual_columns, row.expected_columns
-        bad[int(row.number) - 1 - header] = f"has {found} fields where there are {expected} columns"
+        bad[int(row.number) - 1 - dialect.skipped] = f"has {found} fields where there are {expected} columns"
         return "skip"
 
     with _faults_named(table.path), _no_numbers_told(), _opened(table.path) as stream:
@@ -125,7 +124,7 @@ def _text_blocks(table: TableFile, wanted: tuple[str, ...], size: int, numbers: 
                 use_threads=False,  # only then are the numbers of bad rows known
                 block_size=size,
                 column_names=list(table.names),
-                skip_rows=header,
+                skip_rows=dialect.skipped,
                 encoding="utf8" if dialect.encoding.startswith("utf-8") else dialect.encoding,
             ),
             parse_options=csv.ParseOptions(

@@ -123,10 +123,10 @@ def rows_of_text(schema: Schema, data: bytes, most: int | None = None) -> Rows:
     except UnicodeDecodeError as error:
         raise TableError(f"is no text in {dialect.encoding}: byte {error.start}") from error
     try:
-        lines = [line for line in csv.reader(io.StringIO(text.lstrip("\ufeff")), delimiter=dialect.separator) if line]
+        reader = csv.reader(io.StringIO(text.lstrip("\ufeff"), newline=""), delimiter=dialect.separator)
+        body = [cells for cells in reader if cells and reader.line_num > dialect.skipped]
     except csv.Error as error:
         raise TableError(f"is no table: {error}") from error
-    body = lines[1:] if dialect.has_names else lines
     if not body:
         raise TableError("has no rows")
     if most is not None and len(body) > most:

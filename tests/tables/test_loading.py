@@ -206,3 +206,69 @@ def test_cells_that_mean_missing_are_missing_among_numbers(tmp_path: Path) -> No
     rows[3], rows[50] = f"{WEIGHTS[3]},", f"NA,{WEIGHTS[50]}"
     table = load_table(write(tmp_path / "a.csv", "a,b", rows))
     assert np.argwhere(np.isnan(table.entries)).tolist() == [[3, 1], [50, 0]]
+
+
+def values(columns: int) -> list[str]:
+    return [",".join(f"{value:.3f}" for value in row) for row in RNG.normal(size=(ROWS, columns))]
+
+
+def test_titles_above_the_names_are_no_part_of_the_table(tmp_path: Path) -> None:
+    rows = values(3)
+    plain = load_table(write(tmp_path / "plain.csv", "height,width,depth", rows))
+    titled = load_table(write(tmp_path / "titled.csv", "Report of May,,\n\nheight,width,depth", rows))
+    assert titled.schema.names == plain.schema.names
+    assert np.array_equal(titled.entries, plain.entries)
+    assert "line 3 holds the names; 1 lines above are no part of the table" in titled.notes[0]
+    remark = load_table(write(tmp_path / "remark.csv", "# source: a meter", rows))
+    assert remark.schema.names == ("1", "2", "3")
+    assert len(remark.entries) == ROWS
+
+
+def test_a_name_of_several_lines_is_one_name(tmp_path: Path) -> None:
+    rows = [*values(2), "1,2,3"]
+    table = load_table(write(tmp_path / "a.csv", '"price\n(EUR)",weight', rows))
+    assert table.schema.names == ("price\n(EUR)", "weight")
+    assert len(table.entries) == ROWS
+    assert any(f"row {ROWS + 1} has 3 fields" in note for note in table.notes)
+
+
+@pytest.mark.parametrize(
+    ("header", "before", "after", "names"),
+    [
+        ('"height","weight"', '"r{}",', "", ("height", "weight")),
+        ("height,weight", "", ",", ("height", "weight")),
+        ("height,weight,", "", ",", ("height", "weight")),
+        (",height,weight", "r{},", "", ("height", "weight")),
+    ],
+)
+def test_names_may_lack_that_of_the_first_or_the_last_column(
+    tmp_path: Path, header: str, before: str, after: str, names: tuple[str, ...]
+) -> None:
+    rows = [before.format(number) + row + after for number, row in enumerate(values(2))]
+    table = load_table(write(tmp_path / "a.csv", header, rows))
+    assert table.schema.names == names
+    assert len(table.entries) == ROWS
+
+
+def test_years_among_words_are_names(tmp_path: Path) -> None:
+    rows = [f"c{number},{row}" for number, row in enumerate(values(3))]
+    table = load_table(write(tmp_path / "a.csv", "country,2019,2020,2021", rows))
+    assert table.schema.names == ("2019", "2020", "2021")
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("a,b\n1,2,3\n4,5,6,7\n", "no row can be read: row 1 has 3 fields where there are 2 columns, .* 1 more"),
+        ("height weight\n1 2\n3 4\n5 6\n", "has one column; .* commas, semicolons, tabs or bars"),
+        ('a,b\n1,"2\n' + "3,4\n" * 40_000, "quotation mark"),
+    ],
+)
+def test_text_that_cannot_be_taken_apart_says_what_to_do(tmp_path: Path, text: str, fault: str | None) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(text)
+    if fault is None:
+        assert load_table(path).schema.names == ("a", "b")
+        return
+    with pytest.raises(TableError, match=fault):
+        load_table(path)
