@@ -54,7 +54,7 @@ class Dialect:
         first = "the first line holds the names" if self.has_names else "no line of names: columns are numbered from 1"
         if self.titles:
             first = f"line {self.skipped} holds the names" if self.has_names else first
-            first += f"; {self.titles} lines above are no part of the table"
+            first += "; what stands above is no part of the table"
         comma = ", decimal commas" if self.decimal == "," else ""
         return f"{self.encoding}, separated by {_SEPARATORS[self.separator]}{comma}; {first}"
 
@@ -244,12 +244,15 @@ def _are_years(cells: Sequence[str], body: Sequence[Sequence[str]]) -> bool:
 
 
 def _names(first: Sequence[str], has_names: bool) -> tuple[str, ...]:
-    """Names of all columns, made different where two are the same; numbers from 1 where the file has no names."""
-    if not has_names:
-        return tuple(str(place) for place in range(1, len(first) + 1))
+    """Names of all columns: numbers from 1 where the file has none."""
+    return unique_names(first) if has_names else tuple(str(place) for place in range(1, len(first) + 1))
+
+
+def unique_names(given: Sequence[str]) -> tuple[str, ...]:
+    """Names made different where two are the same, with one for a column that has none."""
     found: list[str] = []
-    for place, cell in enumerate(first, start=1):
-        name = wanted = cell.strip() or f"column {place}"
+    for place, cell in enumerate(given, start=1):
+        name = wanted = cell if cell.strip() else f"column {place}"
         count = 1
         while name in found:
             count += 1

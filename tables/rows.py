@@ -100,7 +100,8 @@ def rows_of_objects(schema: Schema, objects: Sequence[Mapping[str, object]]) -> 
             try:
                 known[names] = match(schema, names)
             except ColumnMismatch as error:
-                raise ColumnMismatch(f"item {row}: {error}", error.column) from None
+                unknown = "" if error.column in fields else "; null stands for a value that is not known"
+                raise ColumnMismatch(f"item {row}: {error}{unknown}", error.column) from None
             notes.update(dict.fromkeys(known[names].notes))
         for place, column in enumerate(schema.columns):
             try:

@@ -218,7 +218,7 @@ def test_titles_above_the_names_are_no_part_of_the_table(tmp_path: Path) -> None
     titled = load_table(write(tmp_path / "titled.csv", "Report of May,,\n\nheight,width,depth", rows))
     assert titled.schema.names == plain.schema.names
     assert np.array_equal(titled.entries, plain.entries)
-    assert "line 3 holds the names; 1 lines above are no part of the table" in titled.notes[0]
+    assert "line 3 holds the names; what stands above is no part of the table" in titled.notes[0]
     remark = load_table(write(tmp_path / "remark.csv", "# source: a meter", rows))
     assert remark.schema.names == ("1", "2", "3")
     assert len(remark.entries) == ROWS
@@ -272,3 +272,41 @@ def test_text_that_cannot_be_taken_apart_says_what_to_do(tmp_path: Path, text: s
         return
     with pytest.raises(TableError, match=fault):
         load_table(path)
+
+
+def test_columns_of_parquet_that_hold_no_cells_are_left_out_with_their_type(tmp_path: Path) -> None:
+    import datetime as dt
+
+    import pyarrow
+    from pyarrow import parquet
+
+    clock = [dt.time(row % 24, row % 60, 7) for row in range(ROWS)]
+    spans = [dt.timedelta(seconds=row // 2 * 0.5) for row in range(ROWS)]
+    table = pyarrow.Table.from_arrays(
+        [pyarrow.array(values) for values in (PRICES, WEIGHTS, clock, spans, [[1, 2]] * ROWS, [None] * ROWS)],
+        names=["price", "price", "clock", "span", "list", "empty"],
+    )
+    parquet.write_table(table, tmp_path / "a.parquet")
+    loaded = load_table(tmp_path / "a.parquet")
+    assert loaded.schema.names == ("price", "price (2)", "clock", "span")
+    numbers = loaded.schema.numbers(loaded.entries)
+    assert np.allclose(numbers[:, 1], WEIGHTS)
+    assert loaded.schema.columns[2].format == "%H:%M:%S"
+    assert numbers[25, 2] * 60 == pytest.approx((1 * 60 + 25) * 60 + 7, abs=0.01)
+    assert numbers[7, 3] == 1.5
+    told = "\n".join(loaded.told())
+    assert "left out 'list': holds list<element: int64>: no numbers, words or times" in told
+    assert "left out 'empty': every cell is missing" in told
+    with pytest.raises(TableError, match="column 'list' holds list"):
+        load_table(tmp_path / "a.parquet", Wishes(columns=("price", "list")))
+
+
+def test_a_wish_for_times_names_a_cell_that_is_none(tmp_path: Path) -> None:
+    rows = [f"2024-01-{1 + number % 28:02},{row}" for number, row in enumerate(values(1))]
+    rows[::3] = [f"week {number},{row}" for number, row in enumerate(values(1)[::3])]
+    path = write(tmp_path / "a.csv", "day,a", rows)
+    with pytest.raises(TableError, match=r"column 'day' holds 'week 0', which is no time .* such as 2024-12-31"):
+        load_table(path, Wishes(kinds=(("day", "time"),)))
+    path = write(tmp_path / "b.csv", "day,a", [f",{row}" for row in values(1)])
+    with pytest.raises(TableError, match="column 'day' every cell is missing"):
+        load_table(path, Wishes(kinds=(("day", "time"),)))
