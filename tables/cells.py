@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from tables.dialect import MISSING, NUMBER, Dialect, grouped, is_missing
 from tables.schema import CATEGORY, INTEGER, TIME, UNITS, Column
-from tables.times import seconds_of_text, text_of_seconds
+from tables.times import CLOCK_FORMATS, is_clock, seconds_of_text, text_of_seconds
 
 Numbers = npt.NDArray[np.float64]
 _DIGITS_OF_A_DATE = "%Y%m%d"
@@ -90,7 +90,7 @@ def cell_of(column: Column, number: float) -> Any:
 def time_of(column: Column, cell: str) -> float:
     """A point in time in the column's unit since 1970. Raises BadCell."""
     text = cell.strip()
-    for form in dict.fromkeys((column.format, "")):
+    for form in dict.fromkeys((column.format, "", *(CLOCK_FORMATS if is_clock(column.format) else ()))):
         with suppress(ValueError):
             return seconds_of_text(text, form) / UNITS[column.unit]
     wanted = f"a time such as {datetime(2024, 12, 31, 23, 59).strftime(column.format or '%Y-%m-%d')}"

@@ -109,10 +109,10 @@ def detect(sample: bytes, names: bool | None = None) -> Dialect:
     text = sample.decode(encoding, errors="ignore" if encoding.startswith("utf") else "strict").lstrip("\ufeff")
     whole = len(sample) < SAMPLE_BYTES
     found = {sign: _records(text, sign, whole) for sign in _SEPARATORS}
-    separator = max(_SEPARATORS, key=lambda sign: _agreement(found[sign]))
-    records = found[separator]
-    if not records:
-        raise TableError("is empty")
+    separator = max(_SEPARATORS, key=lambda sign: _agreement(found[sign][0]))
+    records, fault = found[separator]
+    if fault or not records:
+        raise TableError(fault or "is empty")
     rows = [record.cells for record in records]
     decimal, grouping = _decimal(rows, separator)
     plain = [[plain_number(cell, decimal, grouping).strip() for cell in row] for row in rows]
@@ -134,8 +134,8 @@ class _Record(NamedTuple):
     last_line: int
 
 
-def _records(text: str, separator: str, whole: bool) -> list[_Record]:
-    """The first rows of a text, which is ``whole`` or ends anywhere. Raises TableError where a cell has no end."""
+def _records(text: str, separator: str, whole: bool) -> tuple[list[_Record], str]:
+    """The first rows of a text, which is ``whole`` or ends anywhere, and a fault where a cell has no end."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     found: list[_Record] = []
     try:
@@ -143,10 +143,11 @@ def _records(text: str, separator: str, whole: bool) -> list[_Record]:
             if len(cells) > 1 or (cells and cells[0].strip()):
                 found.append(_Record(cells, reader.line_num))
             if len(found) > _SAMPLE_ROWS + _MOST_TITLES:
-                return found
+                return found, ""
     except csv.Error as error:
-        raise TableError(f"line {reader.line_num + 1}: {error}; is a quotation mark not closed?") from error
-    return found if whole else found[:-1] or found  # the last row may be cut off
+        start = found[-1].last_line + 1 if found else 1
+        return found, f"line {start}: {error}; is a quotation mark not closed?"
+    return (found if whole else found[:-1] or found), ""  # the last row may be cut off
 
 
 def _agreement(records: Sequence[_Record]) -> float:

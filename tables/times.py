@@ -18,9 +18,11 @@ _FORMATS = (
     "%d/%m/%Y %I:%M:%S %p", "%d/%m/%Y %I:%M %p", "%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %I:%M %p",
     "%d-%b-%Y", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%b-%d-%Y", "%b %Y", "%b-%Y", "%B %Y",
 )  # fmt: skip
+CLOCK_FORMATS = ("%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M:%S %p")
+"""Formats of a time of day."""
 _LESS_SURE = (
     "%d.%m.%y", "%d/%m/%y", "%m/%d/%y", "%d-%m-%y", "%d-%b-%y", "%d.%m.%y %H:%M", "%d/%m/%y %H:%M", "%m/%d/%y %H:%M",
-    "%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M:%S %p",
+    *CLOCK_FORMATS,
 )  # fmt: skip
 """Formats of words that may as well be something else, such as versions and ratios."""
 _CLOCK = re.compile(r"\d{1,2}:\d\d(:\d\d)?( [AaPp][Mm])?")
@@ -66,7 +68,7 @@ def text_of_seconds(seconds: float, written: str, days: bool) -> str:
 
 def is_clock(written: str) -> bool:
     """Whether a format is that of a time of day, without a date."""
-    return written.startswith(("%H", "%I"))
+    return written in CLOCK_FORMATS
 
 
 def times_of(words: Sequence[str], wished: bool, many: bool) -> Times | None:

@@ -150,3 +150,10 @@ def test_text_below_titles_is_read_as_a_file_is(tmp_path: Path) -> None:
     ((places, found),) = rows_of_file(SCHEMA, open_table(tmp_path / "a.csv"))
     assert places.tolist() == [0, 1]
     assert found.numbers[0].tolist() == rows_of_text(SCHEMA, text.encode()).numbers[0].tolist() == NUMBERS
+
+
+def test_a_time_of_day_may_have_seconds_or_none() -> None:
+    schema = Schema((Column("start", "time", high=1440.0, unit="minute", format="%H:%M"),))
+    rows = rows_of_objects(schema, [{"start": text} for text in ("08:15", "08:15:30", "8:15 AM", "25:10")])
+    assert rows.numbers[:3, 0].tolist() == [495.0, 495.5, 495.0]
+    assert str(rows.faults[3]) == "column 'start' '25:10' is not a time such as 23:59"
