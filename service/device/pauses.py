@@ -40,11 +40,11 @@ class Balance:
 class Pauses:
     """The pauses of one step, at most one at each place that it is called from. The step's time counts as its own.
 
-    A pause is taken once the step has computed for as long as one-tick work was ahead of it. ``between`` is what is
-    done in it; its ``error``, if any, is not the step's, and ends the pauses.
+    A pause is taken once the step has computed for as long as one-tick work was ahead of it. ``between``, where given,
+    is what is done in it; its ``error``, if any, is not the step's, and ends the pauses.
     """
 
-    def __init__(self, watch: Stopwatch, balance: Balance, between: Callable[[], None]) -> None:
+    def __init__(self, watch: Stopwatch, balance: Balance, between: Callable[[], None] | None) -> None:
         self._watch, self._balance, self._between = watch, balance, between
         self._settled = 0.0
         self.error: Exception | None = None
@@ -53,14 +53,14 @@ class Pauses:
     def __call__(self) -> None:
         """A place where the step can pause."""
         since = self._watch.seconds - self._settled
-        if since < max(self._balance.lead, _LOOK_EVERY) or self.error is not None:
+        if since < max(self._balance.lead, _LOOK_EVERY) or self._between is None:
             return
         self.settle()
         with self._watch.paused():
             try:
                 self._between()
             except Exception as error:
-                self.error = error
+                self.error, self._between = error, None
 
     def settle(self) -> None:
         """Count what the step has computed since this was called last."""

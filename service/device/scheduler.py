@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -159,11 +160,9 @@ class Scheduler:
         self, pieces: Sequence[Piece], outcome: Outcome, watch: Stopwatch, between: Callable[[], None] | None
     ) -> Exception | None:
         """One step of work of many ticks; what ``between`` raised in a pause of it."""
-        pauses = Pauses(watch, self._balance, between or (lambda: None))
-        if between is not None and self._lengths.asked_beside({piece.job.tenant for piece in pieces}):
-            with pausing(pieces[0].job.program.flow, pauses):
-                self._advance(pieces, outcome)
-        else:
+        serves = between is not None and self._lengths.asked_beside({piece.job.tenant for piece in pieces})
+        pauses = Pauses(watch, self._balance, between)
+        with pausing(pieces[0].job.program.flow, pauses) if serves else nullcontext():
             self._advance(pieces, outcome)
         pauses.settle()
         return pauses.error
