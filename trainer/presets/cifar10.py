@@ -62,7 +62,7 @@ NICE = Preset(
 )
 
 # NICE after the same whitening, with small convolutional nets in place of the paper's: 48 thousand parameters, not 73
-# million. In a short try it was 54 nats above its linear part after 10,000 images (docs/results.md).
+# million. In a short try it was 86 nats above its linear part after 20,000 images (docs/results.md).
 NICE_CONVOLUTIONAL = Preset(
     name="cifar10-nice-conv",
     model="cifar10-nice-conv",
