@@ -16,6 +16,7 @@ import shutil
 import statistics
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ import flows
 from bench import page
 from bench.inpainting_speed import seconds_of
 from bench.serving import served
+from flows import Flow
 from flows.anomaly import PictureCalibration
 from flows.anomaly.typical import readings
 from flows.architectures.lattice_flow import LatticeFlow
@@ -169,11 +171,8 @@ def _measured(store: Path, steps: int, rounds: int) -> str:
         client = Client(address, steps)
         for number in range(rounds + 1):
             for case in CASES:
-                pair = seconds_of(lambda case=case: client.inpaint(case)), seconds_of(lambda: client.inpaint(MNIST))  # type: ignore[misc]
-                drawn = (
-                    seconds_of(lambda case=case: client.sample(case)),  # type: ignore[misc]
-                    seconds_of(lambda case=case: bare[case].sample(1)),  # type: ignore[misc]
-                )
+                pair = seconds_of(partial(client.inpaint, case)), seconds_of(partial(client.inpaint, MNIST))
+                drawn = seconds_of(partial(client.sample, case)), seconds_of(partial(_draw, bare[case]))
                 if number:  # the first warms up
                     inpaint[case].append(pair)
                     draws[case].append(drawn)
@@ -187,6 +186,10 @@ def _measured(store: Path, steps: int, rounds: int) -> str:
     ]
     lines += [_row(case, inpaint[case], draws[case], steps) for case in CASES]
     return "\n".join(lines)
+
+
+def _draw(flow: Flow) -> None:
+    flow.sample(1)
 
 
 def _row(case: Case, pairs: list[tuple[float, float]], draws: list[tuple[float, float]], steps: int) -> str:

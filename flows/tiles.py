@@ -119,6 +119,7 @@ class TiledDensity:
         """Take the masks of tiles from another density, whose flow has the same arguments, for less memory."""
         self._masks_of = None if other is self else other
 
+    @torch.inference_mode(False)  # what is kept must serve passes with gradients too
     def sized(self, height: int, width: int) -> LatticeFlow:
         """The flow for tiles of this size, with the same nets."""
         sides = height, width

@@ -206,7 +206,7 @@ class LatticeLevel(Transform):
             return x.new_zeros(len(places) * len(x), 0, *x.shape[2:])
         mask = self.groups[places[0] * n : (places[-1] + 1) * n : n * places.step].unsqueeze(1).unsqueeze(1)
         own = torch.stack([x[:, self.channels[p * n] % CELL**2 :: CELL**2][:, :count] for p in places])
-        code = self.code(torch.where(mask, own, 0).flatten(0, 1)).unflatten(0, own.shape[:2])
+        code: Tensor = self.code(torch.where(mask, own, 0).flatten(0, 1)).unflatten(0, own.shape[:2])
         return (code * mask).flatten(0, 1)
 
     def _useful(self) -> Tensor:

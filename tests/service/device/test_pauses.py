@@ -144,7 +144,7 @@ def test_a_tick_has_its_own_number_of_threads_again_after_a_pause(monkeypatch: p
     threads, found = Threads(2), []
     chosen = iter([2, 1])
     monkeypatch.setattr(threads, "_chosen", lambda work: next(chosen))
-    program = SimpleNamespace(key="toy")
+    program = SimpleNamespace(key="toy", alone=False)
 
     def work() -> None:
         threads.adopt()

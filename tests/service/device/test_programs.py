@@ -72,7 +72,7 @@ def large_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("large")
     for name, side in (("large", 32), ("small", 24)):
         torch.manual_seed(0)
-        arguments = {"width": 4, "blocks": 1, "components": 2}
+        arguments: dict[str, Any] = {"width": 4, "blocks": 1, "components": 2}
         flow = lattice((side, side), **arguments)
         items = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, side, side), dtype=np.uint8))
         publish(

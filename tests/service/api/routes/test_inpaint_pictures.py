@@ -80,20 +80,28 @@ async def test_what_lies_far_from_the_hidden_part_changes_nothing(service: Runni
     np.testing.assert_array_equal(some[0, :4, :4], same[0, :4, :4])
 
 
+async def test_a_picture_is_filled_in_after_one_of_its_size_was_scored(service: Running) -> None:
+    item = surface(44, 40)
+    mask = mask_of(item, slice(20, 22), slice(16, 20))  # the window is the whole picture
+    await service.post_json("/score", **files(item))
+    await completions(service, "steps=2&seed=1", **files(item, mask))
+
+
 async def test_the_forms_of_a_body_give_the_same_answer(service: Running) -> None:
     item = surface(20, 28)
     mask = mask_of(item, slice(4, 9), slice(5, 12))
     expected = await completions(service, "steps=3&seed=1", **files(item, mask))
     unknown = np.where(mask[..., None] > 0, np.nan, item / 255).astype(np.float32)
     clear = np.dstack([item, 255 - mask])
-    nested = np.where(mask[..., None] > 0, None, item.astype(object)).tolist()
+    nested = item.astype(object)
+    nested[mask > 0] = None
     for options in (
         {"content": npy(unknown), "headers": NPY | NUMBERS},
-        {"json": {"image": nested}, "headers": NUMBERS},
+        {"json": {"image": nested.tolist()}, "headers": NUMBERS},
         {"json": {"image": item.tolist(), "mask": mask.tolist()}, "headers": NUMBERS},
         {**files(clear), "headers": NUMBERS},
     ):
-        answer = await service.http.post("/inpaint?steps=3&seed=1", **options)  # type: ignore[arg-type]
+        answer = await service.http.post("/inpaint?steps=3&seed=1", **options)
         assert answer.status_code == 200, answer.text
         np.testing.assert_array_equal(np.load(io.BytesIO(answer.content)), expected)
 
