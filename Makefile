@@ -73,7 +73,7 @@ bench-ray-serve: install
 
 bench-bulk: install
 	$(BIN)/python -m bench.bulk --into docs/bulk.md
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'ray[data]>=2.44'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'ray[data,serve]>=2.60,<3'
 	$(BIN)/python -m bench.bulk_ray --into docs/bulk.md
 
 bench-scaling: install

@@ -19,7 +19,7 @@ from flows.transforms.coupling import AdditiveCoupling, AffineCoupling, Coupling
 from flows.transforms.images import Checkerboard, Halves, MultiScale, Planes, Squeeze
 from flows.transforms.lattice_level import LatticeLevel
 from flows.transforms.mixture import UnitMixture
-from flows.transforms.preprocessing import Centre, Dequantise, Flatten, Logit
+from flows.transforms.preprocessing import Centre, Dequantise, Flatten, Logit, Unflatten
 from flows.transforms.scaling import ActNorm, DiagonalScaling
 from flows.transforms.spline_coupling import SplineCoupling
 from flows.transforms.transform import Compose, Transform
@@ -63,6 +63,7 @@ __all__ = [
     "StandardNormal",
     "Standardise",
     "Transform",
+    "Unflatten",
     "UnitMixture",
     "Whitening",
     "bits_per_dim",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,12 @@ import numpy.typing as npt
 
 from tables.dialect import MISSING, NUMBER, Dialect, grouped, is_missing
 from tables.schema import CATEGORY, INTEGER, TIME, UNITS, Column
+from tables.times import CLOCK_FORMATS, is_clock, seconds_of_text, text_of_seconds
 
 Numbers = npt.NDArray[np.float64]
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DIGITS_OF_A_DATE = "%Y%m%d"
+"""A format of times that look like numbers, and are not taken as numbers."""
+_TRUTH = {"false": 0.0, "true": 1.0}
 _SHOWN = 40
 """Characters of a cell that an error message repeats."""
 
@@ -34,6 +37,8 @@ def number_of(column: Column, cell: object) -> float:
         return math.nan
     if column.kind == CATEGORY:
         return float(_code(column, cell))
+    if column.kind == TIME and column.format == _DIGITS_OF_A_DATE and isinstance(cell, int):
+        cell = str(cell)
     if isinstance(cell, bool):
         return float(cell)
     if isinstance(cell, int | float):
@@ -43,15 +48,22 @@ def number_of(column: Column, cell: object) -> float:
             raise BadCell("is too large a number") from None
     elif not isinstance(cell, str):
         raise BadCell(f"must be {_expected(column)}")
-    elif NUMBER.fullmatch(cell.strip()):
+    elif NUMBER.fullmatch(cell.strip()) and not (column.kind == TIME and column.format == _DIGITS_OF_A_DATE):
         value = float(cell.strip())  # float itself takes fewer characters for space
     elif column.kind == TIME:
         return time_of(column, cell)
+    elif _is_yes_or_no(column) and cell.strip().lower() in _TRUTH:
+        return _TRUTH[cell.strip().lower()]
     else:
         raise BadCell(f"{cell[:_SHOWN]!r} is not {_expected(column)}")
     if math.isinf(value):
         raise BadCell("is not a finite number")
     return value
+
+
+def _is_yes_or_no(column: Column) -> bool:
+    """Whether a column holds 0 and 1 only, as columns of truth values of Parquet do."""
+    return column.kind == INTEGER and column.low == 0 and column.high == 1
 
 
 def cell_of(column: Column, number: float) -> Any:
@@ -62,10 +74,9 @@ def cell_of(column: Column, number: float) -> Any:
         return column.categories[min(max(round(number), 0), len(column.categories) - 1)]
     if column.kind == TIME:
         try:
-            moment = _EPOCH + timedelta(seconds=round(number * UNITS[column.unit]))
+            return text_of_seconds(number * UNITS[column.unit], column.format, column.unit == "day")
         except OverflowError:
             return number
-        return moment.date().isoformat() if column.unit == "day" else moment.replace(tzinfo=None).isoformat()
     if column.kind == INTEGER:
         places = max(0, math.ceil(-math.log10(column.resolution) - 1e-9))
         return (
@@ -79,22 +90,11 @@ def cell_of(column: Column, number: float) -> Any:
 def time_of(column: Column, cell: str) -> float:
     """A point in time in the column's unit since 1970. Raises BadCell."""
     text = cell.strip()
-    try:
-        moment = _moment(text, column.format)
-    except ValueError:
-        wanted = f"a time such as {datetime(2024, 12, 31).strftime(column.format or '%Y-%m-%d')}"
-        raise BadCell(f"{cell[:_SHOWN]!r} is not {wanted}") from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return (moment - _EPOCH).total_seconds() / UNITS[column.unit]
-
-
-def _moment(text: str, written: str) -> datetime:
-    """A time as a column writes it, or else in ISO 8601. Raises ValueError."""
-    if written:
+    for form in dict.fromkeys((column.format, "", *(CLOCK_FORMATS if is_clock(column.format) else ()))):
         with suppress(ValueError):
-            return datetime.strptime(text, written)
-    return datetime.fromisoformat(text)
+            return seconds_of_text(text, form) / UNITS[column.unit]
+    wanted = f"a time such as {datetime(2024, 12, 31, 23, 59).strftime(column.format or '%Y-%m-%d')}"
+    raise BadCell(f"{cell[:_SHOWN]!r} is not {wanted}")
 
 
 def _code(column: Column, cell: object) -> int:
@@ -107,15 +107,26 @@ def _code(column: Column, cell: object) -> int:
 
 
 def _words(cell: object) -> tuple[str, ...]:
-    """How a cell may be written as a category's word."""
-    if isinstance(cell, str):
-        text = cell.strip()
-        return (text, f"{float(text):g}") if NUMBER.fullmatch(text) else (text,)
+    """How a cell may be written as a category's word, the likeliest first."""
     if isinstance(cell, bool):
-        return (str(cell), str(cell).lower(), "yes" if cell else "no", "1" if cell else "0")
+        word = str(cell)
+        return (word, word.lower(), word.upper(), "yes" if cell else "no", "1" if cell else "0")
     if isinstance(cell, int | float):
-        return (str(cell), f"{float(cell):g}")
-    return ()
+        cell = str(cell)
+    if not isinstance(cell, str):
+        return ()
+    text = cell.strip()
+    if text.lower() in _TRUTH:
+        return (text, text.lower(), text.upper(), text.capitalize())
+    if not NUMBER.fullmatch(text):
+        return (text,)
+    number = float(text)
+    return (text, number_word(number), str(number))
+
+
+def number_word(number: float) -> str:
+    """A number as the word of a category: without a decimal point where it is whole."""
+    return str(int(number)) if number.is_integer() and abs(number) < 1e16 else repr(number)
 
 
 def _expected(column: Column) -> str:
@@ -203,9 +214,13 @@ def column_numbers(column: Column, cells: Any, dialect: Dialect | None) -> tuple
     texts = texts_of(cells)
     if column.kind not in (CATEGORY, TIME):
         numbers, words = numbers_of_texts(texts, dialect)
-        numbers, faults = _checked(numbers)
-        bad = {int(at): f"{texts[int(at)].as_py()[:_SHOWN]!r} is not a number" for at in np.flatnonzero(words)}
-        return numbers, {**faults, **bad}
+        numbers, faults = _checked(numbers.copy())
+        for at in np.flatnonzero(words).tolist():
+            try:
+                numbers[at] = number_of(column, texts[at].as_py())
+            except BadCell as error:
+                faults[at] = str(error)
+        return numbers, faults
     encoded = texts.dictionary_encode()
     numbers_of_words = np.full(len(encoded.dictionary) + 1, np.nan)
     reasons: dict[int, str] = {}
@@ -223,6 +238,30 @@ def column_numbers(column: Column, cells: Any, dialect: Dialect | None) -> tuple
 
 def _checked(numbers: Numbers) -> tuple[Numbers, dict[int, str]]:
     return numbers, {int(at): "is not a finite number" for at in np.flatnonzero(np.isinf(numbers))}
+
+
+def is_usable(kind: Any) -> bool:
+    """Whether cells of a type of pyarrow's are numbers, words, points in time, times of day or spans of time."""
+    from pyarrow import types
+
+    if types.is_dictionary(kind):
+        kind = kind.value_type
+    texts = types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind) or types.is_null(kind)
+    return bool(texts or is_numeric(kind) or types.is_temporal(kind)) and not types.is_interval(kind)
+
+
+def simple_cells(cells: Any) -> Any:
+    """A pyarrow array of a usable type as numbers, text, dates or timestamps: spans of time in seconds."""
+    import pyarrow
+    from pyarrow import types
+
+    if types.is_null(cells.type):
+        return cells.cast(pyarrow.string())
+    if types.is_time(cells.type):
+        return cells.cast(pyarrow.time64("us")).cast(pyarrow.time32("s"), safe=False).cast(pyarrow.string())
+    if types.is_duration(cells.type):
+        return pyarrow.array(cells.cast(pyarrow.duration("us"), safe=False).cast(pyarrow.int64()).to_numpy(False) / 1e6)
+    return cells
 
 
 def is_numeric(kind: Any) -> bool:

@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import codecs
 import csv
+import io
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tables.errors import TableError
 
 SAMPLE_BYTES = 2**18
 """Bytes from the beginning of a file by which its dialect is decided."""
 _SAMPLE_ROWS = 200
+_MOST_TITLES = 20
+"""Rows above the names that are passed over at most."""
 _SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas"}
 """Where several divide all lines evenly, the first of these wins: commas may be decimal signs."""
 MISSING = frozenset(("", "na", "n/a", "#n/a", "nan", "-nan", "null", "none", "nil", "missing", "?", "-", "--", "."))
@@ -40,10 +44,17 @@ class Dialect:
     has_names: bool
     names: tuple[str, ...]
     first: tuple[str, ...] = ()
-    """The cells of the first line."""
+    """The cells of the line of names, or of the first row where there is none."""
+    skipped: int = 0
+    """Lines of text above the first row of values: the names, and what stands above them."""
+    titles: int = 0
+    """Rows above the names that belong to no column."""
 
     def __str__(self) -> str:
         first = "the first line holds the names" if self.has_names else "no line of names: columns are numbered from 1"
+        if self.titles:
+            first = f"line {self.skipped} holds the names" if self.has_names else first
+            first += "; what stands above is no part of the table"
         comma = ", decimal commas" if self.decimal == "," else ""
         return f"{self.encoding}, separated by {_SEPARATORS[self.separator]}{comma}; {first}"
 
@@ -96,27 +107,93 @@ def detect(sample: bytes, names: bool | None = None) -> Dialect:
     """
     encoding = encoding_of(sample)
     text = sample.decode(encoding, errors="ignore" if encoding.startswith("utf") else "strict").lstrip("\ufeff")
-    lines = text.splitlines()
-    if len(sample) >= SAMPLE_BYTES:  # the last line may be cut off
-        lines = lines[:-1] or lines
-    lines = [line for line in lines if line.strip()][: _SAMPLE_ROWS + 1]
-    if not lines:
-        raise TableError("is empty")
-    separator = max(_SEPARATORS, key=lambda sign: _agreement(lines, sign))
-    rows = list(csv.reader(lines, delimiter=separator))
+    whole = len(sample) < SAMPLE_BYTES
+    found = {sign: _records(text, sign, whole) for sign in _SEPARATORS}
+    separator = max(_SEPARATORS, key=lambda sign: _agreement(found[sign][0]))
+    records, fault = found[separator]
+    if fault or not records:
+        raise TableError(fault or "is empty")
+    rows = [record.cells for record in records]
     decimal, grouping = _decimal(rows, separator)
     plain = [[plain_number(cell, decimal, grouping).strip() for cell in row] for row in rows]
+    titles = _titles(plain) if names is None else 0
+    rows, plain = rows[titles:], plain[titles:]
     has_names = _begins_with_names(plain) if names is None else names
+    first = tuple(map(str.strip, rows[0]))
+    skipped = records[titles].last_line if has_names else records[titles - 1].last_line if titles else 0
     return Dialect(
-        encoding, separator, decimal, grouping, has_names, _names(rows[0], has_names), tuple(map(str.strip, rows[0]))
-    )
+        encoding, separator, decimal, grouping, has_names, _names(_widened(first, rows[1:]), has_names), first, skipped,
+        titles,
+    )  # fmt: skip
 
 
-def _agreement(lines: Sequence[str], separator: str) -> float:
-    """The share of lines that have the commonest number of fields, to a tenth; 0 where that is one field."""
-    counts = Counter(len(row) for row in csv.reader(lines, delimiter=separator))
-    fields, lines_with = counts.most_common(1)[0]
-    return 0.0 if fields < 2 else round(lines_with / sum(counts.values()), 1)
+class _Record(NamedTuple):
+    """The cells of a row, and the number of the line of text that it ends in."""
+
+    cells: list[str]
+    last_line: int
+
+
+def _records(text: str, separator: str, whole: bool) -> tuple[list[_Record], str]:
+    """The first rows of a text, which is ``whole`` or ends anywhere, and a fault where a cell has no end."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    found: list[_Record] = []
+    try:
+        for cells in reader:
+            if len(cells) > 1 or (cells and cells[0].strip()):
+                found.append(_Record(cells, reader.line_num))
+            if len(found) > _SAMPLE_ROWS + _MOST_TITLES:
+                return found, ""
+    except csv.Error as error:
+        start = found[-1].last_line + 1 if found else 1
+        return found, f"line {start}: {error}; is a quotation mark not closed?"
+    return (found if whole else found[:-1] or found), ""  # the last row may be cut off
+
+
+def _agreement(records: Sequence[_Record]) -> float:
+    """The share of rows that have the commonest number of fields, to a tenth; 0 where that is one field."""
+    fields, rows_with = _commonest_width([record.cells for record in records])
+    return 0.0 if fields < 2 else round(rows_with / len(records), 1)
+
+
+def _commonest_width(rows: Sequence[Sequence[str]]) -> tuple[int, int]:
+    """The number of fields that most rows have, and how many rows those are."""
+    return Counter(map(len, rows)).most_common(1)[0] if rows else (0, 0)
+
+
+def _titles(rows: Sequence[Sequence[str]]) -> int:
+    """How many rows stand above the names and belong to no column: a title, a date, remarks.
+
+    Such rows are of one field, or fill at most half of the fields and a row of names in all fields follows.
+    """
+    width, _ = _commonest_width(rows)
+    count = 0
+    while count < min(_MOST_TITLES, len(rows) - 1) and _is_title(rows[count], width):
+        count += 1
+    if all(len(row) == 1 for row in rows[:count]) or _are_names(rows[count], rows[count + 1 :], width):
+        return count
+    return 0
+
+
+def _is_title(row: Sequence[str], width: int) -> bool:
+    """Whether a row may be a title above columns. A name that only the first column lacks makes no title."""
+    return sum(map(bool, row)) * 2 <= width and not all(row[1:]) if len(row) > 1 else width > 1
+
+
+def _are_names(row: Sequence[str], body: Sequence[Sequence[str]], width: int) -> bool:
+    """Whether a row below titles surely holds names: all fields have one, but for the first and the last."""
+    inner = row[1:-1] if width > 2 else row
+    return len(row) >= width - 1 and all(inner) and len(body) > 0 and _begins_with_names([row, *body])
+
+
+def _widened(first: tuple[str, ...], body: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """The first row with one field more where all others have one more.
+
+    It lacks the first where rows have a name, as R writes them, and the last where every row ends in a separator.
+    """
+    if not body or any(len(row) != len(first) + 1 for row in body):
+        return first
+    return (*first, "") if not any(row[-1].strip() for row in body) else ("", *first)
 
 
 def _decimal(rows: Sequence[Sequence[str]], separator: str) -> tuple[str, str]:
@@ -150,25 +227,33 @@ def _begins_with_names(rows: Sequence[Sequence[str]]) -> bool:
             if cell and not is_number(cell) and below and all(map(is_number, below)):
                 return True
         if any(is_number(cell) for cell in first):
-            return False
+            return _are_years([cell for cell in first if is_number(cell)], body)
         # Words over words: names are not repeated below, and are all different.
         repeated = sum(cell in {row[place] for row in body} for place, cell in enumerate(first))
         return len(set(first)) == len(first) and repeated * 2 <= len(first) and "" not in first[1:]
-    # Numbers over numbers: years are names where they are in order and the values below are no years.
-    years = [int(cell) for cell in first if _YEAR.fullmatch(cell)]
-    if len(years) < 2 or len(years) < len(first) - 1 or sorted(set(years)) != years:
+    return len([cell for cell in first if _YEAR.fullmatch(cell)]) >= len(first) - 1 and _are_years(
+        [cell for cell in first if _YEAR.fullmatch(cell)], body
+    )
+
+
+def _are_years(cells: Sequence[str], body: Sequence[Sequence[str]]) -> bool:
+    """Whether numbers in the first row are names: years in order, above values that are no years."""
+    if len(cells) < 2 or not all(map(_YEAR.fullmatch, cells)) or sorted(set(cells)) != list(cells):
         return False
     below = [cell for row in body for cell in row if not is_missing(cell)]
     return sum(_YEAR.fullmatch(cell) is not None for cell in below) * 4 < len(below)
 
 
 def _names(first: Sequence[str], has_names: bool) -> tuple[str, ...]:
-    """Names of all columns, made different where two are the same; numbers from 1 where the file has no names."""
-    if not has_names:
-        return tuple(str(place) for place in range(1, len(first) + 1))
+    """Names of all columns: numbers from 1 where the file has none."""
+    return unique_names(first) if has_names else tuple(str(place) for place in range(1, len(first) + 1))
+
+
+def unique_names(given: Sequence[str]) -> tuple[str, ...]:
+    """Names made different where two are the same, with one for a column that has none."""
     found: list[str] = []
-    for place, cell in enumerate(first, start=1):
-        name = wanted = cell.strip() or f"column {place}"
+    for place, cell in enumerate(given, start=1):
+        name = wanted = cell if cell.strip() else f"column {place}"
         count = 1
         while name in found:
             count += 1

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tables.cells import Numbers, cell_of
+from tables.cells import Numbers, cell_of, number_word
 from tables.schema import CATEGORY, CONTINUOUS, INTEGER, MOST_CATEGORIES, TIME, UNITS, Column, Kind
 
 MOST_FOUND_CATEGORIES = 50
@@ -23,16 +23,18 @@ _STEPS_A_DEVIATION = 100
 _STRAY_SHARE = 0.02
 """Share of cells that may be words in a column of numbers: they then count as missing."""
 _INDEX_NAME = re.compile(
-    r"(unnamed.*|index|row|row[ _.-]?(id|number|nr|no)|id|#|nr|no|column 1|.*[ _-]id)", re.IGNORECASE
+    r"(?i:unnamed.*|__index_level_\d+__|index|row|row[ _.-]?(id|number|nr|no)|id|#|nr|no|column 1|.*[ _-]id)"
+    r"|.*[a-z0-9](Id|ID)"
 )
 _INDEX_SHARE = 0.9
 """Share of different numbers in a column that is named like an index."""
-_TIME_FORMATS = (
-    "%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%Y-%m", "%Y%m%dT%H%M%S",
-    "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%SZ",
-    "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M:%S",
-    "%m/%d/%Y %H:%M", "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M",
-)  # fmt: skip
+_FEWEST_VALUES = 10
+"""Cells with a value in a column, of which others are missing. With fewer, a fold of five may have none."""
+_WITH_VALUE = " that has a value"
+_LARGEST = 1e37
+"""Numbers up to which float32 has room for sums and products with small factors."""
+_QUANTITY = re.compile(r"([^\w\s]{1,3}|[A-Za-z]{1,4}\s)?\s*[+-]?\d+([' .,\u00a0\u202f]\d{3})*([.,]\d+)?\s*[^\d\s]{0,8}")
+"""A number with a sign or a unit around it."""
 
 
 class LeftOut(NamedTuple):
@@ -70,11 +72,13 @@ def numeric(name: str, numbers: Numbers, kind: Kind | None, words: Mapping[str, 
             return LeftOut(name, f"has {len(values):,} different values; a category has at most {MOST_CATEGORIES}")
         out = np.full(len(numbers), np.nan)
         out[np.isfinite(numbers)] = codes
-        return category(name, out, tuple(f"{value:g}" for value in values))
+        return category(name, out, tuple(number_word(value) for value in values.tolist()))
     if len(present) == 0:
         return LeftOut(name, "every cell is missing")
     if (present == present[0]).all():
-        return LeftOut(name, f"is constant ({present[0]:g} in every row)")
+        return LeftOut(name, f"is constant ({present[0]:g} in every row{'' if finite.all() else _WITH_VALUE})")
+    if np.abs(present).max() > _LARGEST:
+        return LeftOut(name, f"holds {np.abs(present).max():.3g}, too large for float32; take its logarithm")
     if kind is None and _is_index(name, numbers):
         return LeftOut(name, "numbers the rows")
     step = 0.0 if kind == CONTINUOUS else step_of(present)
@@ -96,24 +100,24 @@ def category(name: str, codes: Numbers, words: tuple[str, ...]) -> Found | LeftO
     """A column of words by their indices (N,), NaN where missing."""
     present = codes[np.isfinite(codes)]
     if len(words) < 2:
-        return LeftOut(name, f"is constant ({words[0]!r} in every row)" if words else "every cell is missing")
+        where = _WITH_VALUE if np.isnan(codes).any() else ""
+        return LeftOut(name, f"is constant ({words[0]!r} in every row{where})" if words else "every cell is missing")
     missing = float(np.isnan(codes).mean())
     column = Column(name, CATEGORY, 0.0, 1.0, float(present.min()), float(present.max()), missing, words)
     return Found(column, codes)
 
 
-def time(name: str, seconds: Numbers, form: str, unit: str | None = None) -> Found | LeftOut:
+def time(name: str, seconds: Numbers, form: str, notes: tuple[str, ...] = ()) -> Found | LeftOut:
     """A column of points in time as seconds since 1970 (N,), NaN where missing, written in the format ``form``."""
     present = seconds[np.isfinite(seconds)]
     if len(present) == 0 or (present == present[0]).all():
         return LeftOut(name, "is constant" if len(present) else "every cell is missing")
-    if unit is None:
-        span = float(np.ptp(present))
-        unit = (
-            "day"
-            if not (present % UNITS["day"]).any()
-            else next(u for u in ("hour", "minute", "second") if span >= 24 * UNITS[u] or u == "second")
-        )
+    span = float(np.ptp(present))
+    unit = (
+        "day"
+        if not (present % UNITS["day"]).any()
+        else next(u for u in ("hour", "minute", "second") if span >= 24 * UNITS[u] or u == "second")
+    )
     whole = step_of(present)
     numbers = seconds / UNITS[unit]
     shown = present / UNITS[unit]
@@ -124,10 +128,20 @@ def time(name: str, seconds: Numbers, form: str, unit: str | None = None) -> Fou
         name, TIME, _offset(shown, step), step, float(shown.min()), float(shown.max()),
         float(np.isnan(seconds).mean()), (), unit, form,
     )  # fmt: skip
-    notes: tuple[str, ...] = ()
     if _is_evenly_rising(seconds):
-        notes = ("rises with every row: rows of another time will all be atypical; --drop leaves it out",)
+        notes = (
+            *notes,
+            "rises with every row: rows of another time will all be atypical; --drop leaves it out",
+        )
     return Found(column, numbers, notes)
+
+
+def enough(found: Found) -> Found | LeftOut:
+    """The column, left out where most cells are missing and the others are too few to learn from."""
+    present = int(np.isfinite(found.numbers).sum())
+    if present >= min(_FEWEST_VALUES, len(found.numbers) / 2):
+        return found
+    return LeftOut(found.column.name, f"has a value in {present} of {len(found.numbers):,} rows; --columns takes it")
 
 
 def step_of(present: Numbers) -> float:
@@ -158,31 +172,6 @@ def _are_whole(values: Numbers, factor: float, allowed: float) -> bool:
     return True
 
 
-def time_format(words: Sequence[str]) -> str | None:
-    """The format that all words are written in as times; None where there is none.
-
-    Of formats that read all words, the first whose times do not lie in the future of the 21st century wins.
-    """
-    from datetime import datetime
-
-    sample = [word for word in words if word][:2000]
-    if not sample or not all(any(sign.isdigit() for sign in word) and len(word) >= 7 for word in sample):
-        return None
-    for form in _TIME_FORMATS:
-        try:
-            for word in sample:
-                datetime.strptime(word, form)
-        except ValueError:
-            continue
-        return form
-    try:
-        for word in sample:
-            datetime.fromisoformat(word)
-    except ValueError:
-        return None
-    return ""
-
-
 def told(column: Column) -> str:
     """A column in words: its kind, its range, and how much is missing."""
     if column.kind == CATEGORY:
@@ -200,11 +189,14 @@ def told(column: Column) -> str:
     return text + (f", {column.missing:.1%} missing" if column.missing else "")
 
 
-def left_out_words(name: str, count: int, rows: int) -> LeftOut:
+def left_out_words(name: str, words: Sequence[str], rows: int) -> LeftOut:
     """A column of words that are too many to be categories."""
-    if count > 0.5 * rows:
-        return LeftOut(name, f"holds {count:,} different words in {rows:,} rows, which tell rows apart")
-    return LeftOut(name, f"holds {count:,} different words; --kind NAME=category takes it with up to {MOST_CATEGORIES}")
+    told = f"holds {len(words):,} different words such as {words[0][:40]!r}"
+    if sum(_QUANTITY.fullmatch(word) is not None for word in words) > 0.9 * len(words):
+        return LeftOut(name, f"{told}; write the numbers without signs or units")
+    if len(words) > 0.5 * rows:
+        return LeftOut(name, f"{told} in {rows:,} rows, which tell rows apart")
+    return LeftOut(name, f"{told}; --kind NAME=category takes it with up to {MOST_CATEGORIES}")
 
 
 def most_categories(rows: int) -> int:
@@ -264,6 +256,7 @@ __all__ = [
     "Found",
     "LeftOut",
     "category",
+    "enough",
     "left_out_words",
     "most_categories",
     "notes_of",
@@ -271,6 +264,5 @@ __all__ = [
     "step_of",
     "strays",
     "time",
-    "time_format",
     "told",
 ]

@@ -19,6 +19,7 @@ from tables.growing import GrowingNumbers
 from tables.kinds import Found, LeftOut
 from tables.reading import NotPlainNumbers, TableFile, open_table, release_memory
 from tables.schema import CATEGORY, CONTINUOUS, INTEGER, KINDS, TIME, Kind, Schema, common_names
+from tables.times import times_of
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,10 @@ class LoadedTable(NamedTuple):
 
     def told(self) -> list[str]:
         """Everything that was found, a line each: columns with their kinds, then what was left out, then notes."""
-        width = max(len(column.name) for column in self.schema.columns)
-        lines = [f"{column.name:<{width}}  {kinds.told(column)}" for column in self.schema.columns]
+        names = [" ".join(name.split()) for name in self.schema.names]  # a name may have several lines
+        width = max(map(len, names))
+        told = [" ".join(kinds.told(column).split()) for column in self.schema.columns]
+        lines = [f"{name:<{width}}  {text}" for name, text in zip(names, told, strict=True)]
         lines += [f"left out {each.name!r}: {each.reason}" for each in self.left_out]
         return lines + list(self.notes)
 
@@ -71,12 +74,13 @@ def load_table(path: Path, wishes: Wishes | None = None) -> LoadedTable:
     except NotPlainNumbers:  # a word far down in a column of numbers
         gathered, labels, faults, rows = _gathered(table, taken, wishes, ())
     if not rows:
-        raise TableError(f"{path}: has no rows")
+        raise TableError(f"{path}: no row can be read: {_told_of(faults)}" if faults else f"{path}: has no rows")
     release_memory()
     _read_words(table, {name: column for name, column in gathered.items() if column.needs_words})
     found: list[Found] = []
     left_out = [LeftOut(wishes.label, "the label")] if wishes.label else []
     left_out += [LeftOut(name, "dropped") for name in wishes.drop]
+    left_out += [LeftOut(name, why) for name, why in table.unusable.items() if name not in wishes.drop]
     columns = np.empty((len(taken), rows), dtype=np.float32)  # column by column, while those read are let go
     for name in taken:
         column = gathered.pop(name).found(name, rows)
@@ -93,7 +97,9 @@ def load_table(path: Path, wishes: Wishes | None = None) -> LoadedTable:
         del column, values
     if len(found) < 2:
         reasons = "; ".join(f"{each.name!r} {each.reason}" for each in left_out[:8])
-        raise TableError(f"{path}: has {len(found)} usable columns; a flow needs two or more ({reasons})")
+        one = "; fields must be divided by commas, semicolons, tabs or bars" if len(table.names) == 1 else ""
+        of = "has one column" if one else f"has {len(found)} usable columns"
+        raise TableError(f"{path}: {of}; a flow needs two or more ({reasons}){one}")
     notes = [str(table), *_fault_notes(faults), *kinds.notes_of(found)]
     others = [name for name in table.names if name not in {column.column.name for column in found}]
     schema = Schema(tuple(each.column for each in found), tuple(others))
@@ -150,7 +156,10 @@ def _taken(table: TableFile, wishes: Wishes) -> list[str]:
     for name, kind in wishes.kinds:
         if kind not in KINDS:
             raise TableError(f"--kind {name}={kind}: the kinds are {', '.join(KINDS)}")
-    wanted = set(wishes.columns or table.names) - set(wishes.drop) - {wishes.label}
+    for name in (*wishes.columns, *dict(wishes.kinds)):
+        if name in table.unusable:
+            raise TableError(f"{table.path}: column {name!r} {table.unusable[name]}")
+    wanted = set(wishes.columns or table.names) - set(wishes.drop) - {wishes.label} - set(table.unusable)
     return [name for name in table.names if name in wanted]
 
 
@@ -210,19 +219,30 @@ class _Gathered:
         self.words = []
         encoded = column.combine_chunks().dictionary_encode()
         words: list[str] = encoded.dictionary.to_pylist()
+        if not words:
+            return LeftOut(name, "every cell is missing")
+        many = len(words) > kinds.most_categories(rows)
         if self.kind != CATEGORY:
-            form = kinds.time_format(words)
-            if form is not None:
-                return kinds.time(name, _seconds_of_words(encoded, words, form), form)
+            times = times_of(words, self.kind == TIME, many)
+            if times is not None:
+                return kinds.time(name, _numbers_of_words(encoded, times.seconds), times.format, times.notes)
             if self.kind == TIME:
-                return LeftOut(name, f"holds {words[0]!r}, which is no time that is understood")
-        if len(words) > (kinds.MOST_CATEGORIES if self.kind == CATEGORY else kinds.most_categories(rows)):
-            return kinds.left_out_words(name, len(words), rows)
+                return LeftOut(name, _no_times(words))
+        if len(words) > kinds.MOST_CATEGORIES or (many and self.kind != CATEGORY):
+            return kinds.left_out_words(name, words, rows)
         order = sorted(range(len(words)), key=lambda place: _sort_key(words[place]))
-        codes = np.full(len(words) + 1, np.nan)
+        codes = np.empty(len(words))
         codes[order] = np.arange(len(words))
-        indices = encoded.indices.fill_null(len(words)).to_numpy(zero_copy_only=False)
-        return kinds.category(name, codes[indices], tuple(words[place] for place in order))
+        numbers = _numbers_of_words(encoded, codes.tolist())
+        return kinds.category(name, numbers, tuple(words[place] for place in order))
+
+
+def _no_times(words: Sequence[str]) -> str:
+    """Why words are no times, with one that does not go with the first."""
+    first = next((word for word in words if times_of([word], True, True) is None), None)
+    if first is not None:
+        return f"holds {first[:40]!r}, which is no time that is understood; write times such as 2024-12-31 23:59"
+    return f"holds times of several formats, such as {words[0]!r} and {words[-1]!r}"
 
 
 def _read_words(table: TableFile, columns: Mapping[str, _Gathered]) -> None:
@@ -233,19 +253,10 @@ def _read_words(table: TableFile, columns: Mapping[str, _Gathered]) -> None:
                 column.words.append(texts_of(block.cells[name]))
 
 
-def _seconds_of_words(encoded: Any, words: Sequence[str], form: str) -> Numbers:
-    from datetime import UTC, datetime
-
-    def seconds(word: str) -> float:
-        try:
-            moment = datetime.strptime(word, form) if form else datetime.fromisoformat(word)
-        except ValueError:
-            return np.nan
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-
-    table = np.array([*map(seconds, words), np.nan])
-    indices = encoded.indices.fill_null(len(words)).to_numpy(zero_copy_only=False)
-    found: Numbers = table[indices]
+def _numbers_of_words(encoded: Any, numbers: Sequence[float | None]) -> Numbers:
+    """The numbers (N,) of a column of words, a dictionary array, from that of each word; NaN where there is none."""
+    table = np.array([*numbers, None], dtype=np.float64)
+    found: Numbers = table[encoded.indices.fill_null(len(numbers)).to_numpy(zero_copy_only=False)]
     return found
 
 
@@ -264,8 +275,11 @@ def _mask(flags: npt.NDArray[np.bool_]) -> Any:
 
 
 def _fault_notes(faults: Mapping[int, str]) -> list[str]:
-    if not faults:
-        return []
+    return [f"{_told_of(faults)}; left out"] if faults else []
+
+
+def _told_of(faults: Mapping[int, str]) -> str:
+    """The first bad row, and how many more there are."""
     first = min(faults)
-    more = f" (and {len(faults) - 1:,} more such rows)" if len(faults) > 1 else ""
-    return [f"row {first + 1} {faults[first]}; it is left out{more}"]
+    more = f", and {len(faults) - 1:,} more such rows" if len(faults) > 1 else ""
+    return f"row {first + 1} {faults[first]}{more}"

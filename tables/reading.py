@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +11,8 @@ from typing import IO, Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from tables.dialect import MISSING, SAMPLE_BYTES, Dialect, detect
+from tables.cells import is_usable, simple_cells
+from tables.dialect import MISSING, SAMPLE_BYTES, Dialect, detect, unique_names
 from tables.errors import TableError, missing_extra
 
 _BLOCK_BYTES = 2**20
@@ -63,6 +64,8 @@ class TableFile:
     names: tuple[str, ...]
     dialect: Dialect | None = field(repr=False)
     """None for Parquet."""
+    unusable: Mapping[str, str] = field(default_factory=dict)
+    """Columns of Parquet that hold no cells of a table, such as lists: why."""
 
     def __str__(self) -> str:
         return f"{self.path.name}: {'Parquet' if self.dialect is None else self.dialect}"
@@ -96,7 +99,14 @@ def open_table(path: File, names: bool | None = None) -> TableFile:
     _pyarrow(path)
     if path.name.lower().endswith(_PARQUET):
         with _faults_named(path):
-            return TableFile(path, tuple(parquet_file(path).schema_arrow.names), None)
+            schema = parquet_file(path).schema_arrow
+        columns = unique_names(schema.names)
+        unusable = {
+            name: f"holds {kind}: no numbers, words or times"
+            for name, kind in zip(columns, schema.types, strict=True)
+            if not is_usable(kind)
+        }
+        return TableFile(path, columns, None, unusable)
     with _faults_named(path):
         with _opened(path) as stream:
             sample = stream.read(SAMPLE_BYTES)
@@ -110,12 +120,11 @@ def _text_blocks(table: TableFile, wanted: tuple[str, ...], size: int, numbers: 
 
     dialect = table.dialect
     assert dialect is not None
-    header = int(dialect.has_names)
     bad: dict[int, str] = {}
 
     def on_bad_row(row: Any) -> str:
         found, expected = row.actual_columns, row.expected_columns
-        bad[int(row.number) - 1 - header] = f"has {found} fields where there are {expected} columns"
+        bad[int(row.number) - 1 - dialect.skipped] = f"has {found} fields where there are {expected} columns"
         return "skip"
 
     with _faults_named(table.path), _no_numbers_told(), _opened(table.path) as stream:
@@ -125,7 +134,7 @@ def _text_blocks(table: TableFile, wanted: tuple[str, ...], size: int, numbers: 
                 use_threads=False,  # only then are the numbers of bad rows known
                 block_size=size,
                 column_names=list(table.names),
-                skip_rows=header,
+                skip_rows=dialect.skipped,
                 encoding="utf8" if dialect.encoding.startswith("utf-8") else dialect.encoding,
             ),
             parse_options=csv.ParseOptions(
@@ -165,11 +174,19 @@ def _places(first: int, count: int, bad: dict[int, str]) -> tuple[npt.NDArray[np
 
 
 def _parquet_blocks(table: TableFile, wanted: tuple[str, ...], rows: int) -> Iterator[Block]:
+    for name in wanted:
+        if name in table.unusable:
+            raise TableError(f"{table.path}: column {name!r} {table.unusable[name]}")
     with _faults_named(table.path):
+        file = parquet_file(table.path)
+        stored = file.schema_arrow.names
+        # A name that two columns share chooses both, so they are told apart by their places.
+        chosen = list(wanted) if set(wanted) <= set(stored) and len(set(stored)) == len(stored) else None
+        places_of = {name: place for place, name in enumerate(chosen or table.names)}
         place = 0
-        for batch in parquet_file(table.path).iter_batches(rows, columns=list(wanted), use_threads=False):
+        for batch in file.iter_batches(rows, columns=chosen, use_threads=False):
             places = np.arange(place, place + batch.num_rows)
-            yield Block(places, {name: batch.column(name) for name in wanted}, {})
+            yield Block(places, {name: simple_cells(batch.column(places_of[name])) for name in wanted}, {})
             place += batch.num_rows
 
 

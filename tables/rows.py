@@ -100,7 +100,8 @@ def rows_of_objects(schema: Schema, objects: Sequence[Mapping[str, object]]) -> 
             try:
                 known[names] = match(schema, names)
             except ColumnMismatch as error:
-                raise ColumnMismatch(f"item {row}: {error}", error.column) from None
+                unknown = "" if error.column in fields else "; null stands for a value that is not known"
+                raise ColumnMismatch(f"item {row}: {error}{unknown}", error.column) from None
             notes.update(dict.fromkeys(known[names].notes))
         for place, column in enumerate(schema.columns):
             try:
@@ -123,10 +124,10 @@ def rows_of_text(schema: Schema, data: bytes, most: int | None = None) -> Rows:
     except UnicodeDecodeError as error:
         raise TableError(f"is no text in {dialect.encoding}: byte {error.start}") from error
     try:
-        lines = [line for line in csv.reader(io.StringIO(text.lstrip("\ufeff")), delimiter=dialect.separator) if line]
+        reader = csv.reader(io.StringIO(text.lstrip("\ufeff"), newline=""), delimiter=dialect.separator)
+        body = [cells for cells in reader if cells and reader.line_num > dialect.skipped]
     except csv.Error as error:
         raise TableError(f"is no table: {error}") from error
-    body = lines[1:] if dialect.has_names else lines
     if not body:
         raise TableError("has no rows")
     if most is not None and len(body) > most:

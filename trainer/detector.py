@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -37,6 +38,10 @@ _MANY_ROWS = 5_000
 """From so many rows on a tenth is held out to calibrate, instead of training a flow for each fold."""
 _GOLDEN = 8
 _BATCH = 512
+_LARGEST = 1e37
+"""Numbers up to which float32 has room for sums and products with small factors."""
+_STEPS_A_DEVIATION = 100
+"""Least number of float32 steps in a column's standard deviation."""
 _ROWS_MULTIPLE = 32
 """Rows are scored in multiples of this number, so that no row's bits depend on the others."""
 
@@ -79,13 +84,15 @@ class FlowDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
     def fit(self, X: Any, y: Any = None) -> Self:  # noqa: ARG002, N803 (scikit-learn's interface)
         """Train on ordinary rows (n_samples, n_features) of numbers, and calibrate on them. NaN is a missing value.
 
-        Raises ValueError for fewer than 10 rows, fewer than 2 columns, or infinite values.
+        Raises ValueError for fewer than 10 rows, fewer than 2 columns, and infinite values or those beyond 1e37. Warns
+        of a column so far from zero that float32 rounds its differences away, and of an ``alpha`` that finds nothing.
         """
         values = validate_data(self, X, dtype=np.float64, ensure_min_features=2, ensure_all_finite="allow-nan")
         if len(values) < anomaly.LEAST_ROWS:
             raise ValueError(
                 f"Found array with {len(values)} sample(s) while a minimum of {anomaly.LEAST_ROWS} is required"
             )
+        _check_range(values)
         rows = torch.from_numpy(values.astype(np.float32))
         seed = int(self.random_state)
         rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))]
@@ -102,6 +109,12 @@ class FlowDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         self._arguments = arguments_for(preset, splits)
         self._golden = rows[:_GOLDEN]
         self._set_offset()
+        if self.alpha < 1 / (self.n_calibration_ + 1):
+            warnings.warn(
+                f"alpha={self.alpha:g} finds no outlier: no p-value of {self.n_calibration_:,} rows is below "
+                f"{1 / (self.n_calibration_ + 1):.3g}",
+                stacklevel=2,
+            )
         return self
 
     def score_samples(self, X: Any) -> Floats:  # noqa: N803
@@ -200,7 +213,7 @@ class FlowDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
     def _rows(self, X: Any) -> Tensor:  # noqa: N803
         check_is_fitted(self)
         values = validate_data(self, X, dtype=np.float64, reset=False, ensure_all_finite="allow-nan")
-        return torch.from_numpy(values.astype(np.float32))
+        return torch.from_numpy(values.clip(-_LARGEST, _LARGEST).astype(np.float32))
 
     def _assessed(self, X: Any) -> tuple[Floats, Floats]:  # noqa: N803
         """p-values and nonconformity scores of rows."""
@@ -217,6 +230,22 @@ class FlowDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         parts = torch.split(self._rows(X), _BATCH)
         found: Floats = torch.cat([function(_padded(part))[: len(part)] for part in parts]).numpy()
         return found
+
+
+def _check_range(values: Floats) -> None:
+    """Raises ValueError for a column beyond float32, and warns of one whose differences float32 rounds away."""
+    for place, column in enumerate(values.T):
+        present = column[~np.isnan(column)]
+        largest = float(np.abs(present).max(initial=0.0))
+        if largest > _LARGEST:
+            raise ValueError(f"X: column {place} holds {largest:.3g}, too large for float32; take its logarithm")
+        spread = float(present.std()) if len(present) else 0.0
+        if 0 < spread < _STEPS_A_DEVIATION * float(np.spacing(np.float32(largest))):
+            warnings.warn(
+                f"X: column {place} varies by {spread:.3g} around {present.mean():.6g}, which float32 hardly resolves; "
+                "subtract its mean",
+                stacklevel=3,
+            )
 
 
 def _padded(rows: Tensor) -> Tensor:

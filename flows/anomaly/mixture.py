@@ -8,6 +8,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from flows.anomaly.neighbours import spread_of
+
 COMPONENTS = (1, 2, 3, 5)
 """Numbers of components that are tried."""
 _FOLDS = 4
@@ -57,7 +59,7 @@ class Mixture:
         """
         points = rows.double()
         centre = points.mean(dim=0)
-        scale = points.std(dim=0, correction=0).clamp_min(1e-9)
+        scale = spread_of(points)
         standard = (points - centre) / scale
         found = _fitted(standard, _components(standard))
         return cls(*(part.float() for part in (*found, centre, scale)))

@@ -12,6 +12,14 @@ _BATCH = 32
 _FARTHEST = 1e9
 """In standard units. Points farther out get the same distance, which keeps float32 in range."""
 _LEAST_SPREAD = 1e-9
+_ROUNDING = 1e-12
+"""As a share of a column's greatest number: deviations below it are rounding."""
+
+
+def spread_of(points: Tensor) -> Tensor:
+    """The standard deviation (D,) of each column of rows (N, D), however small; a least one where it is rounding."""
+    std = points.std(dim=0, correction=0)
+    return torch.where(std > _ROUNDING * points.abs().amax(dim=0), std, std.clamp_min(_LEAST_SPREAD))
 
 
 class Neighbours:
@@ -37,7 +45,7 @@ class Neighbours:
         self.shrinkage = shrinkage
         points = rows.double()
         self._mean = points.mean(dim=0)
-        self._scale = points.std(dim=0, correction=0).clamp_min(_LEAST_SPREAD)
+        self._scale = spread_of(points)
         standard = (points - self._mean) / self._scale
         self._whitener = torch.linalg.cholesky(torch.linalg.inv(shrunk_covariance(standard, shrinkage)))
         self._spaces = (standard.float(), (standard @ self._whitener).float())
@@ -100,7 +108,7 @@ def likeliest_shrinkage(rows: Tensor) -> float:
     Columns are in standard units. Fifths of the rows are left out in turn.
     """
     points = rows[:_CHOOSING_ROWS].double()
-    points = (points - points.mean(dim=0)) / points.std(dim=0, correction=0).clamp_min(_LEAST_SPREAD)
+    points = (points - points.mean(dim=0)) / spread_of(points)
     part = torch.arange(len(points), device=points.device) % _FOLDS
     shares = torch.tensor(_SHARES, dtype=points.dtype, device=points.device)[:, None]
     loss = torch.zeros_like(shares[:, 0])

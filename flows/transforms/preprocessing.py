@@ -113,6 +113,31 @@ class Flatten(Transform):
         return f"{self.shape}"
 
 
+class Unflatten(Transform):
+    """(B, D) to (B, *shape) in row-major order; preserves volume. The inverse of ``Flatten``.
+
+    >>> flows.Unflatten((2, 3))(torch.zeros(5, 6))[0].shape
+    torch.Size([5, 2, 3])
+    """
+
+    rearranges = True
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        super().__init__()
+        self.shape = tuple(shape)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        if x.ndim != 2 or x.shape[1] != math.prod(self.shape):
+            raise ShapeMismatch(f"expected (B, {math.prod(self.shape)}), got {tuple(x.shape)}")
+        return x.reshape(x.shape[0], *self.shape), no_volume_change(x)
+
+    def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        return y.flatten(1), no_volume_change(y)
+
+    def extra_repr(self) -> str:
+        return f"{self.shape}"
+
+
 class Centre(Transform):
     """y = x - mean over (B, D), with the mean item of the training set as a buffer; preserves volume.
 

@@ -6,6 +6,7 @@ When there are too many, the one that has waited longest makes room. Where none 
 
 from __future__ import annotations
 
+import asyncio
 import os
 import resource
 import socket
@@ -17,6 +18,8 @@ from typing import Any, NamedTuple
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from service.api import inlet
+from service.api.inlet import Inlet
 from service.api.problems import body_of
 from service.api.security_headers import PROBES, secure
 from service.protocol.errors import OutOfMemory, is_shortage
@@ -191,7 +194,11 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         self._last = time.monotonic()
         self._parsed = False
-        super().data_received(data)
+        try:
+            super().data_received(data)
+        except MemoryError:
+            self._refuse(503, OutOfMemory().detail)
+            return
         # A field, or the extension of a chunk, is told by the parser when it is whole.
         self._silent = 0 if self._parsed else self._silent + len(data)
         if self._silent > LARGEST_HEAD and not self.transport.is_closing():
@@ -289,10 +296,11 @@ class Connection(HttpToolsProtocol):
         self.transport.close()
 
 
-def connection_maker(crowd: Crowd) -> Callable[..., Connection]:
+def connection_maker(crowd: Crowd) -> Callable[..., asyncio.BaseProtocol]:
     """What uvicorn calls for each new connection."""
+    block = inlet.block()
 
-    def make(*arguments: Any, **options: Any) -> Connection:
-        return Connection(*arguments, crowd=crowd, **options)
+    def make(*arguments: Any, **options: Any) -> Inlet:
+        return Inlet(Connection(*arguments, crowd=crowd, **options), block)
 
     return make

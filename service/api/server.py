@@ -53,7 +53,8 @@ class Server(uvicorn.Server):
             self._settled = True
         if counter % _TICKS_A_SECOND == 0:
             self._crowd.sweep()
-            self._trimmer.look(self.server_state.total_requests)
+            state = self.server_state
+            self._trimmer.look((state.total_requests, len(state.connections), len(state.tasks)))
         self.should_exit = self._close_at is not None and time.monotonic() >= self._close_at
         return await super().on_tick(counter)
 

@@ -5,12 +5,13 @@ Where there are no keys, an address counts as one. While one alone asks, all of 
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter, deque
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 
-from service.device.jobs import Piece
+from service.device.jobs import Piece, Slice
 from service.protocol.tenants import is_address
 
 _ACTIVE = 1.0
@@ -127,6 +128,8 @@ class _Key:
     """What is known of one key: when it last asked, and the seconds of a tick that had its rows alone."""
 
     seen: float
+    brief: float
+    """When it last asked for work of one tick, or had such a tick."""
     address: bool
     """Whether it is an address, in the place of a key."""
     seconds: float | None = None
@@ -140,18 +143,29 @@ class TickLengths:
         self._times: dict[Hashable, dict[int, float]] = {}
         """Seconds of a tick by program and by rows, rounded up to a power of two."""
 
-    def came(self, tenant: str) -> None:
-        """A key has sent a request. What the service asks of itself has no name, and is nobody's."""
-        if not tenant:
-            return
-        self._key(tenant).seen = time.monotonic()
+    @property
+    def contended(self) -> bool:
+        """Whether several keys ask."""
+        return len(self._keys) > 1 and len(self._asking()) > 1
+
+    def asked_beside(self, tenants: Set[str]) -> bool:
+        """Whether a key that has asked for work of one tick lately waits for rows of others among these keys."""
+        now = time.monotonic()
+        return any(now - key.brief < _ACTIVE and tenants - {name} for name, key in self._keys.items())
+
+    def came(self, tenant: str, brief: bool) -> None:
+        """A key has sent a request, ``brief`` if for work of one tick.
+
+        What the service asks of itself has no name, and is nobody's.
+        """
+        if tenant:
+            self._saw(self._key(tenant), brief)
 
     def most_rows(self, program: Hashable, room: int) -> int:
         """Rows that a tick of a program may have, at most ``room``."""
         if len(self._keys) < 2:
             return room
-        now = time.monotonic()
-        asking = [key for key in self._keys.values() if now - key.seen < _ACTIVE]
+        asking = self._asking()
         lightest = min((key.seconds for key in asking if key.seconds is not None), default=None)
         if len(asking) < 2 or lightest is None or sum(key.address for key in asking) > _FEW_ADDRESSES:
             return room
@@ -171,19 +185,29 @@ class TickLengths:
         times = self._times.setdefault(program, {})
         size = _size(own.total())
         times[size] = _mean(times.get(size), seconds)
-        now = time.monotonic()
         for tenant, rows in own.items():
             if not tenant:
                 continue
             key = self._key(tenant)
             # A tick of a key's own rows may never have been measured. It lasts no longer than any with more rows.
             alone = min(length for size, length in times.items() if size >= _size(rows))
-            key.seen, key.seconds = now, _mean(key.seconds, alone)
+            key.seconds = _mean(key.seconds, alone)
+            self._saw(key, isinstance(pieces[0], Slice))
+
+    def _asking(self) -> list[_Key]:
+        now = time.monotonic()
+        return [key for key in self._keys.values() if now - key.seen < _ACTIVE]
+
+    @staticmethod
+    def _saw(key: _Key, brief: bool) -> None:
+        key.seen = time.monotonic()
+        if brief:
+            key.brief = key.seen
 
     def _key(self, tenant: str) -> _Key:
         found = self._keys.get(tenant)
         if found is None:
-            found = _Key(time.monotonic(), is_address(tenant))
+            found = _Key(time.monotonic(), -math.inf, is_address(tenant))
             if not found.address or self._has_room(found.seen):
                 self._keys[tenant] = found
         return found

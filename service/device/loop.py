@@ -57,6 +57,8 @@ class DeviceLoop:
         self._threads = Threads(settings.threads)
         max_rows = settings.max_batch_rows or hardware.batch_rows(device)
         graphs = Graphs() if device.type == "cuda" and settings.cuda_graphs else None
+        # On a GPU a step is a queue of kernels: they run on whatever the processor does in between.
+        self._pauses = device.type == "cpu"
         self.runner = Runner(device, max_rows, graphs)
         self.scheduler = Scheduler(self.account, max_rows, self.metrics, self._threads, self.runner)
         self.models = ServedModels(
@@ -113,11 +115,32 @@ class DeviceLoop:
             self._port.wake()
 
     def _turn(self, port: Port) -> None:
-        messages = port.receive(0.0 if self.scheduler or self._thunks or self.drift.waits else _IDLE)
-        if not messages:
+        if not self._hear(port, 0.0 if self.scheduler or self._thunks or self.drift.waits else _IDLE):
             self.requests.forget_old_tasks()
-        self._heard += len(messages)
         self._trimmer.look(self._heard)
+        while self._thunks:
+            self._thunks.popleft()()
+        for wave in self.scheduler.tick(partial(self._pause, port) if self._pauses else None):
+            self._conclude(wave)
+        self.requests.tell_progress()
+        self.outbox.flush(port)
+        self.drift.work(idle=not self.scheduler)
+        if self.live is not None:
+            self.live.work()
+
+    def _pause(self, port: Port) -> None:
+        """In a pause of a step: take what has come, do one tick of work that needs one, and answer."""
+        if self._stopping:
+            return
+        self._hear(port, 0.0)
+        for wave in self.scheduler.tick_in_pause():
+            self._conclude(wave)
+        self.outbox.flush(port)
+
+    def _hear(self, port: Port, wait: float) -> bool:
+        """Take the messages that are there, or that come within ``wait`` seconds; whether there were any."""
+        messages = port.receive(wait)
+        self._heard += len(messages)
         for peer, message in messages:
             try:
                 self._handle(peer, message)
@@ -128,15 +151,7 @@ class DeviceLoop:
                 if not short:
                     logger.exception("a message failed")
                 self.outbox.fail(peer, _number(message), OutOfMemory() if short else Unexpected())
-        while self._thunks:
-            self._thunks.popleft()()
-        for wave in self.scheduler.tick():
-            self._conclude(wave)
-        self.requests.tell_progress()
-        self.outbox.flush(port)
-        self.drift.work(idle=not self.scheduler)
-        if self.live is not None:
-            self.live.work()
+        return bool(messages)
 
     def _conclude(self, wave: Wave) -> None:
         """Answer the requests of a wave. What cannot be answered fails alone, and the loop goes on."""

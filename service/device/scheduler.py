@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 
 from flows import FlowError
+from flows.pauses import pausing
 from service.device.account import Account
 from service.device.device_metrics import DeviceMetrics
 from service.device.fairness import FairQueue, TickLengths
 from service.device.jobs import Climbers, Job, Piece, Slice, halves, pieces_of
 from service.device.memory import out_of_memory
+from service.device.pauses import Balance, Pauses
 from service.device.runner import Runner
+from service.device.stopwatch import Stopwatch
 from service.device.threads import Threads
 from service.device.ticks import Outcome, Wave, climb, compute
 from service.protocol.errors import OutOfMemory, Problem, Unexpected, WrongValue
@@ -30,8 +34,9 @@ logger = logging.getLogger("sluice")
 class Scheduler:
     """Queues of pieces by program key. Belongs to the device's loop.
 
-    Work of many ticks and work of one tick alternate, so that a long inpainting delays a score by one tick at most.
-    Among programs of the same sort the one that has waited longest goes first, within one API keys take turns.
+    Work of many ticks and work of one tick alternate, so that a long inpainting delays a score by one tick at most;
+    while several API keys ask, the two get equal time. Among programs of the same sort the one that has waited longest
+    goes first, within one API keys take turns.
     """
 
     def __init__(
@@ -43,6 +48,7 @@ class Scheduler:
         self._lengths = TickLengths()
         self._since: dict[Hashable, int] = {}
         self._served = {True: 0, False: 0}
+        self._balance = Balance()
         self._ticks = 0
 
     def __bool__(self) -> bool:
@@ -51,7 +57,7 @@ class Scheduler:
 
     def submit(self, job: Job) -> None:
         """Let a job join at the next tick."""
-        self._lengths.came(job.tenant)
+        self._lengths.came(job.tenant, brief=not job.program.iterative)
         self._enqueue(job.program.key, list(pieces_of(job, self._max_rows)))
 
     def fail_all(self, problem: Problem) -> None:
@@ -61,18 +67,35 @@ class Scheduler:
                 piece.job.fail(problem)
         self._waiting.clear()
 
-    def tick(self) -> list[Wave]:
-        """Form one batch and take it through the device; the jobs that this ended."""
+    def tick(self, between: Callable[[], None] | None = None) -> list[Wave]:
+        """Form one batch and take it through the device; the jobs that this ended.
+
+        ``between``, where given, is called in pauses of a step of work of many ticks, while others than its owners ask
+        for work of one tick. It may submit jobs and call ``tick_in_pause``. What it raises is raised after the step.
+        """
         while self._waiting:
-            if pieces := self._batch(self._next()):
+            if pieces := self._batch(self._next(self._waiting)):
+                return self._run(pieces, between)
+        return []
+
+    def tick_in_pause(self) -> list[Wave]:
+        """One tick of work that needs one, if any waits; the jobs that this ended."""
+        while brief := [key for key, queue in self._waiting.items() if not queue.first.job.program.iterative]:
+            if pieces := self._batch(self._next(brief)):
                 return self._run(pieces)
         return []
 
-    def _next(self) -> Hashable:
-        def rank(key: Hashable) -> tuple[int, int]:
-            return self._served[self._waiting[key].first.job.program.iterative], self._since[key]
+    def _next(self, keys: Iterable[Hashable]) -> Hashable:
+        among = list(keys)
+        if len(among) == 1:
+            return among[0]
+        lead = self._balance.lead if self._lengths.contended else 0.0
 
-        return min(self._waiting, key=rank) if len(self._waiting) > 1 else next(iter(self._waiting))
+        def rank(key: Hashable) -> tuple[float, int, int]:
+            iterative = self._waiting[key].first.job.program.iterative
+            return 0.0 if iterative else lead, self._served[iterative], self._since[key]
+
+        return min(among, key=rank)
 
     def _batch(self, key: Hashable) -> list[Piece]:
         """Whole pieces as they come, the last one cut to fit; pieces of jobs that are over are left out."""
@@ -109,22 +132,40 @@ class Scheduler:
             self._since[key] = self._ticks
         self._waiting[key].extend(pieces)
 
-    def _run(self, pieces: list[Piece]) -> list[Wave]:
+    def _run(self, pieces: list[Piece], between: Callable[[], None] | None = None) -> list[Wave]:
         program, rows = pieces[0].job.program, sum(map(len, pieces))
         self._note_waits(program.kind, pieces)
         outcome = Outcome()
-        began = time.perf_counter()
-        with self._threads.computing(program, rows):
-            self._advance(pieces, outcome)
+        error: Exception | None = None
+        with self._threads.computing(program, rows) as watch:
+            if program.iterative:
+                error = self._pausing_step(pieces, outcome, watch, between)
+            else:
+                self._advance(pieces, outcome)
             self._runner.sizes(program).grow()
-        seconds = time.perf_counter() - began
+            seconds = watch.seconds
+        if not program.iterative:
+            self._balance.ticked(seconds)
         self._account.measure(rows, seconds)
         self._lengths.took(program.key, pieces, seconds)
         self._metrics.tick(program.kind, program.model.reference, rows, seconds)
         for piece in pieces:
             piece.job.holding.spend(len(piece))
         self._enqueue(program.key, outcome.going_on)
+        if error is not None:
+            raise error
         return outcome.waves
+
+    def _pausing_step(
+        self, pieces: Sequence[Piece], outcome: Outcome, watch: Stopwatch, between: Callable[[], None] | None
+    ) -> Exception | None:
+        """One step of work of many ticks; what ``between`` raised in a pause of it."""
+        serves = between is not None and self._lengths.asked_beside({piece.job.tenant for piece in pieces})
+        pauses = Pauses(watch, self._balance, between)
+        with pausing(pieces[0].job.program.flow, pauses) if serves else nullcontext():
+            self._advance(pieces, outcome)
+        pauses.settle()
+        return pauses.error
 
     def _note_waits(self, kind: str, pieces: Sequence[Piece]) -> None:
         now = time.monotonic()

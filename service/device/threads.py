@@ -18,6 +18,7 @@ import torch
 from threadpoolctl import ThreadpoolController
 
 from service.cpus import usable_cpus
+from service.device.stopwatch import Stopwatch
 
 _EVERY = 0.1
 """Seconds between two looks at the machine: the kernel counts idle time in hundredths of a second."""
@@ -67,17 +68,20 @@ class Threads:
         self._pool = _Pool()
 
     @contextmanager
-    def computing(self, program: Any, rows: int) -> Iterator[None]:
-        """Around one tick of a program with this number of rows."""
+    def computing(self, program: Any, rows: int) -> Iterator[Stopwatch]:
+        """Around one tick of a program with this number of rows. In its pauses there may be other ticks."""
         kind = program.key, rows.bit_length()
         threads = self._chosen(self._work.get(kind, 0.0))
+        self._use(threads)
+        watch = Stopwatch(resume=lambda: self._use(threads))
+        yield watch
+        work = watch.seconds * threads
+        self._work[kind] = work if kind not in self._work else 0.8 * self._work[kind] + 0.2 * work
+
+    def _use(self, threads: int) -> None:
         if threads != self._now:
             self._pool.set(threads)
             self._now = threads
-        began = time.perf_counter()
-        yield
-        work = (time.perf_counter() - began) * threads
-        self._work[kind] = work if kind not in self._work else 0.8 * self._work[kind] + 0.2 * work
 
     def _chosen(self, work: float) -> int:
         if self.limit == 1 or work < _LONG:

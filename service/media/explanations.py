@@ -45,6 +45,9 @@ def column_contributions(
     expectations = arrays["expected"]
     if model.table is not None:
         items, expectations = model.table.numbers(items), model.table.numbers(expectations)
+        for place, words in enumerate(model.table.levels):
+            if words:  # the others of a strange row may let expect a word beyond the last
+                expectations[:, place] = expectations[:, place].clip(0, words - 1)
     names: Sequence[str] = (
         model.table.names if model.table is not None else [str(column + 1) for column in range(model.dimensions)]
     )

@@ -16,6 +16,8 @@ from service.media.documents import ColumnContribution, ItemScore, to_json
 from service.offline.sources import Place
 from service.offline.unusable import UnusableFile, missing_extra
 from service.protocol.model_info import ModelInfo
+from tables import CATEGORY, TIME, Column, Schema
+from tables.cells import cell_of
 
 _FIGURES = ("log_likelihood", "bits_per_dim", "p_value", "anomalous", "discovery")
 
@@ -31,6 +33,7 @@ class Writer(ABC):
     def __init__(self, stream: IO[bytes], model: ModelInfo) -> None:
         self.stream = stream
         self.tests = [test.name for test in model.tests]
+        self.table = model.table
 
     @abstractmethod
     def write(self, rows: Sequence[Row]) -> None: ...
@@ -66,19 +69,27 @@ class Writer(ABC):
             **dict.fromkeys(f"p_value_{test}" for test in self.tests),
             **{f"p_value_{name}": result.p_value for name, result in score.tests.items()},
             "reason": score.reason,
-            "contributions": _told(score.contributions),
+            "contributions": _told(score.contributions, self.table),
         }
 
 
-def _told(contributions: Sequence[ColumnContribution] | None) -> str | None:
+def _told(contributions: Sequence[ColumnContribution] | None, table: Schema | None) -> str | None:
     """Contributions in a cell: ``column +gain (value, expected value)``, between semicolons."""
     if contributions is None:
         return None
+    columns = {} if table is None else {column.name: column for column in table.columns}
     return "; ".join(
-        f"{found.column} {found.gain:+.3g} ({'missing' if found.value is None else f'{found.value:.6g}'}, expected "
-        f"{found.expected:.6g})"
+        f"{found.column} {found.gain:+.3g} ({_text(found.value, columns.get(found.column))}, "
+        f"expected {_text(found.expected, columns.get(found.column))})"
         for found in contributions
     )
+
+
+def _text(value: float | None, column: Column | None) -> str:
+    """A value as its column writes it: a word, a time, or a number of six digits."""
+    if value is None:
+        return "missing"
+    return str(cell_of(column, value)) if column is not None and column.kind in (CATEGORY, TIME) else f"{value:.6g}"
 
 
 class Csv(Writer):

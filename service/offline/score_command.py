@@ -120,6 +120,11 @@ def score(
 
             computing = engine_of(engine, workers, devices)
             wanted = Bulk("score", files, seed=seed, part_rows=part_rows, options=options, engine=computing)
+            if fail_anomalous:
+                from service.offline.one_model import load_model
+                from service.offline.score_files import require_verdicts
+
+                require_verdicts(load_model(model, store, settings), alpha)
             found = run_bulk(wanted, output.path, model, store, settings)
             if found["unusable"] == found["items"]:
                 raise UnusableFile(
@@ -134,11 +139,14 @@ def score(
     settings = settings_with(device=device)
     with failures_told():
         from service.offline.one_model import load_model
-        from service.offline.score_files import Wish, score_files
+        from service.offline.score_files import Wish, require_verdicts, score_files
 
+        loaded = load_model(model, store, settings)
+        if fail_anomalous:
+            require_verdicts(loaded, alpha)
         form = "jsonl" if as_json else form or _form_of(output)
         wish = Wish(alpha, fdr, fit, seed, form, output, picture, explain or "none", maps)
-        summary, anomalous = asyncio.run(score_files(load_model(model, store, settings), paths, settings, wish))
+        summary, anomalous = asyncio.run(score_files(loaded, paths, settings, wish))
     click.echo(summary, err=True)
     if fail_anomalous and anomalous:
         raise SystemExit(_FOUND)
@@ -147,10 +155,9 @@ def score(
 def _bulk_summary(found: dict[str, Any]) -> str:
     mean = "none" if found["log_likelihood"] is None else f"{found['log_likelihood']:.6g} nats"
     unusable = f", {found['unusable']:,} without figures" if found["unusable"] else ""
-    return (
-        f"{found['model']}: {found['items']:,} items{unusable}, mean log-likelihood {mean}; {found['anomalous']:,} "
-        f"anomalous at {found['alpha']:g}"
-    )
+    verdicts = "no verdict" if found["anomalous"] is None else f"{found['anomalous']:,} anomalous"
+    items = f"{found['items']:,} items{unusable}, mean log-likelihood {mean}"
+    return f"{found['model']}: {items}; {verdicts} at {found['alpha']:g}"
 
 
 def _form_of(output: Path | None) -> str:

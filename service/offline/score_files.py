@@ -68,14 +68,22 @@ async def score_files(loaded: LoadedModel, files: Sequence[Path], settings: Sett
             writer_to(wish.output, sys.stdout.buffer, wish.form, info) as writer,
             bar(count, "scoring", "items") as move,
         ):
-            await _write_all(writer, scorer, folder, _batches(found, rows), move, wish)
+            unscored = await _write_all(writer, scorer, folder, _batches(found, rows), move, wish)
     if wish.picture is not None:
         histogram.draw(wish.picture, loaded, scorer.log_likelihoods, scorer.p_values)
     if not scorer.count:
         raise UnusableFile(f"none of the {count:,} rows could be scored; the reasons are in the output")
     together = group_score(info, scorer.log_likelihoods, scorer.group_p_value(), wish.alpha, scorer.dimensions)
     anomalous = int((scorer.p_values <= wish.alpha).sum())
-    return _summary(info, together, anomalous, wish.alpha), anomalous
+    unusable = f"{unscored:,} more without scores, whose reasons are in the output; " if unscored else ""
+    return _summary(info, together, f"{unusable}{_verdicts(info, anomalous, wish.alpha)}"), anomalous
+
+
+def require_verdicts(loaded: LoadedModel, alpha: float) -> None:
+    """Raises UnusableFile where the model calls no item anomalous, whatever it is, so that nobody waits for alarms."""
+    info = info_of(loaded, ())
+    if not alpha_reachable(info, alpha):
+        raise UnusableFile(f"--fail-anomalous: {_no_verdict(info, alpha)}")
 
 
 def _sources_for(info: ModelInfo, files: Sequence[Path], wish: Wish) -> list[Source]:
@@ -99,13 +107,13 @@ async def _write_all(
     batches: Iterator[Batch],
     move: Callable[[int], None],
     wish: Wish,
-) -> None:
-    """Score and write batch by batch.
+) -> int:
+    """Score and write batch by batch; how many rows could not be scored.
 
     With a false-discovery rate nothing can be written before all is scored; what waits are numbers, never items.
     """
     waiting: list[_Scored] = []
-    done = 0
+    done = unscored = 0
     for batch in batches:
         found = await _scored(scorer, folder, batch, wish)
         if wish.fdr is None:
@@ -113,6 +121,7 @@ async def _write_all(
         else:
             waiting.append(found._replace(batch=batch._replace(items=batch.items[:0], sent=None)))
         done += len(batch.places)
+        unscored += len(batch.faults)
         move(done)
     discoveries = scorer.discoveries(wish.fdr) if wish.fdr is not None else None
     first = 0
@@ -121,6 +130,7 @@ async def _write_all(
             stop = first + len(found.batch.places) - len(found.batch.faults)
             found.arrays["discovery"], first = discoveries[first:stop], stop
         _write(writer, scorer, found, wish.alpha)
+    return unscored
 
 
 class _Scored(NamedTuple):
@@ -167,15 +177,21 @@ def _write(writer: Writer, scorer: Scorer, found: _Scored, alpha: float) -> None
     )
 
 
-def _summary(info: ModelInfo, together: GroupScore, anomalous: int, alpha: float) -> str:
+def _summary(info: ModelInfo, together: GroupScore, found: str) -> str:
     mean = "not finite" if together.log_likelihood is None else f"{together.log_likelihood:.6g} nats"
-    text = f"{info.reference}: {together.count:,} items, mean log-likelihood {mean}"
-    if together.p_value is None:
-        return f"{text}; published without calibration, so there are no p-values"
-    found = f"{anomalous:,} anomalous at {alpha:g}"
-    if info.calibration is not None and not alpha_reachable(info, alpha):
-        found = (
-            f"no verdict at {alpha:g}, since no p-value of {info.calibration.reference:,} calibration items is below "
-            f"{info.calibration.smallest_p_value:.3g}"
-        )
-    return f"{text}; {found}; p-value of all together {together.p_value:.3g}"
+    group = "" if together.p_value is None else f"; p-value of all together {together.p_value:.3g}"
+    return f"{info.reference}: {together.count:,} items, mean log-likelihood {mean}; {found}{group}"
+
+
+def _verdicts(info: ModelInfo, anomalous: int, alpha: float) -> str:
+    return f"{anomalous:,} anomalous at {alpha:g}" if alpha_reachable(info, alpha) else _no_verdict(info, alpha)
+
+
+def _no_verdict(info: ModelInfo, alpha: float) -> str:
+    """Why no item can be called anomalous at alpha."""
+    if info.calibration is None:
+        return "published without calibration, so there are no p-values"
+    return (
+        f"no verdict at {alpha:g}, since no p-value of {info.calibration.reference:,} calibration items is below "
+        f"{info.calibration.smallest_p_value:.3g}"
+    )

@@ -25,6 +25,9 @@ from service.protocol.queue import Queue
 
 _STATS_PATIENCE = 4.0
 """Seconds after which the metrics of the other devices are told without those of one that does not answer."""
+_FIRST_ANSWER = 10.0
+"""Seconds that a request waits for devices of which none has ever answered. Of several api processes one may be asked
+before it has met them, while another already says that the service is ready."""
 
 
 class Fleet:
@@ -79,7 +82,18 @@ class Fleet:
             for task in news:
                 task.cancel()
 
+    async def _first_answer(self) -> None:
+        news = [
+            asyncio.create_task(client.until(lambda one: one.alive or one.lost or one.failed))
+            for client in self.clients
+        ]
+        await asyncio.wait(news, timeout=_FIRST_ANSWER, return_when=asyncio.FIRST_COMPLETED)
+        for task in news:
+            task.cancel()
+
     async def ask(self, make: Callable[[int], m.Request]) -> Any:
+        if not (self.alive or self.lost or self.failed):
+            await self._first_answer()
         message = make(next(self._numbers))
         if len(self.clients) == 1:
             return await self.clients[0].answer_to(message)

@@ -87,6 +87,7 @@ TRANSFORMS: dict[str, TransformCase] = {
     "approximate-whitening": TransformCase(lambda: flows.Whitening(6, components=2), _vectors(6)),
     "columns": TransformCase(lambda: flows.DequantiseColumns([0.0] * 6), _vectors(6)),
     "flatten": TransformCase(lambda: flows.Flatten((2, 3)), lambda: torch.randn(5, 2, 3, dtype=torch.float64)),
+    "unflatten": TransformCase(lambda: flows.Unflatten((2, 3)), _vectors(6)),
     "compose": TransformCase(
         lambda: flows.Compose([_coupling(6, 0), flows.DiagonalScaling(6), _coupling(6, 1)]), _vectors(6)
     ),
@@ -130,6 +131,10 @@ FLOWS: dict[str, FlowCase] = {
     ),
     "nice-zca": FlowCase("nice", (4, 4), {"hidden": [16], "whitening": "zca"}),
     "nice-robust": FlowCase("nice", (4, 4), {"hidden": [16], "whitening": "robust-zca"}),
+    "nice-convolutional": FlowCase("nice", (4, 4), {"hidden": [5, 5], "convolutional": True}),
+    "nice-convolutional-colour": FlowCase(
+        "nice", (4, 6, 3), {"hidden": [5], "couplings": 3, "whitening": "zca", "convolutional": True}, round_trip=1e-4
+    ),
     "nice-approximate": FlowCase("nice", (4, 4), {"hidden": [16], "whitening": "approximate"}),
     "nice-table": FlowCase("nice", (3,), {"hidden": [16], "whitening": "standardise", "image": False}),
     "nice-plane": FlowCase("nice", (2,), {"hidden": [16, 16], "image": False}),

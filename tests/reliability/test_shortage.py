@@ -189,8 +189,11 @@ def test_processes_that_are_short_of_memory_go_on(store: Path, tmp_path: Path, m
             proof.expect(answer.status_code != 503 or "retry-after" in answer.headers, "503 without Retry-After")
             proof.expect(answer.status_code in {200, 503}, f"a large request: {answer.status_code} {answer.text[:200]}")
 
-        for round_ in range(share_of(3)):
-            with short_of_memory(pid, room=2 ** (18 + 2 * round_)), load(server, [SCORE, SAMPLE], clients=4) as small:
+        for round_ in range(share_of(6)):
+            with (
+                short_of_memory(pid, room=2 ** (14 + 2 * (round_ % 5))),
+                load(server, [SCORE, SAMPLE], clients=4) as small,
+            ):
                 threads = [threading.Thread(target=large) for _ in range(6)]
                 for thread in threads:
                     thread.start()
@@ -202,5 +205,6 @@ def test_processes_that_are_short_of_memory_go_on(store: Path, tmp_path: Path, m
                 proof.expect(one.status == 503, str(one))
             proof.expect(server.children(module) == children, "the process died")
             proof.expect(server.post("/encode", content=body, headers=NPY).status_code == 200, "no recovery")
+    proof.expect("Fatal error on transport" not in (tmp_path / "log").read_text(), "a connection was closed")
     proof.measured["large requests answered 503"] = f"{statuses.count(503)} of {len(statuses)}"
     proof.hold()

@@ -33,7 +33,9 @@ class RayCluster:
 
         from service.ray_serve.application import deployment_of
 
-        chosen = {"num_replicas": REPLICAS, "ray_actor_options": {"num_cpus": 0.5}, **options}
+        # A replica of Ray's sleeps as long before it looks whether it may end: by default two seconds.
+        soon = {"graceful_shutdown_wait_loop_s": 0.1}
+        chosen = {"num_replicas": REPLICAS, "ray_actor_options": {"num_cpus": 0.5}, **soon, **options}
         serve.run(deployment_of(settings).options(**chosen).bind(settings), name=NAME, route_prefix="/")
 
     def delete(self) -> None:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -24,7 +21,7 @@ from service.settings import Settings
 from tests.scale.markers import LONG
 from tests.scale.ray_cluster import RayCluster, ray_cluster
 from tests.service.helpers import DIGITS, EVENTS, POINTS, assert_problem, events_in, images, multipart, publish_small
-from tests.service.servers import ROOT, wait_until
+from tests.service.servers import wait_until
 
 pytest.importorskip("ray.serve", reason="Ray Serve comes with the extra ray")
 pytestmark = [LONG, pytest.mark.anyio, pytest.mark.timeout(600)]
@@ -271,22 +268,6 @@ async def test_there_are_more_replicas_while_work_waits(service: OnRay, http: ht
         wait_until(lambda: len(service.replicas()) == 1, 120)
     finally:
         service.restore()
-
-
-@pytest.mark.timeout(1500)
-async def test_the_contract_holds_through_rays_proxy() -> None:
-    """The tests of the routes, unchanged, against two replicas."""
-    command = [sys.executable, "-m", "pytest", "-p", "tests.scale.through_ray", "-p", "no:randomly", "-rs"]
-    done = await asyncio.to_thread(
-        lambda: subprocess.run(
-            [*command, "tests/service/api/routes", "-o", "timeout=300"], cwd=ROOT, capture_output=True, text=True
-        )
-    )
-    told = done.stdout[-4000:] + done.stderr[-1000:]
-    assert done.returncode == 0, told
-    passed = re.search(r"(\d+) passed", done.stdout)
-    assert passed is not None, told
-    assert int(passed[1]) > 300, told
 
 
 def _title(pid: int) -> str:

@@ -206,3 +206,107 @@ def test_cells_that_mean_missing_are_missing_among_numbers(tmp_path: Path) -> No
     rows[3], rows[50] = f"{WEIGHTS[3]},", f"NA,{WEIGHTS[50]}"
     table = load_table(write(tmp_path / "a.csv", "a,b", rows))
     assert np.argwhere(np.isnan(table.entries)).tolist() == [[3, 1], [50, 0]]
+
+
+def values(columns: int) -> list[str]:
+    return [",".join(f"{value:.3f}" for value in row) for row in RNG.normal(size=(ROWS, columns))]
+
+
+def test_titles_above_the_names_are_no_part_of_the_table(tmp_path: Path) -> None:
+    rows = values(3)
+    plain = load_table(write(tmp_path / "plain.csv", "height,width,depth", rows))
+    titled = load_table(write(tmp_path / "titled.csv", "Report of May,,\n\nheight,width,depth", rows))
+    assert titled.schema.names == plain.schema.names
+    assert np.array_equal(titled.entries, plain.entries)
+    assert "line 3 holds the names; what stands above is no part of the table" in titled.notes[0]
+    remark = load_table(write(tmp_path / "remark.csv", "# source: a meter", rows))
+    assert remark.schema.names == ("1", "2", "3")
+    assert len(remark.entries) == ROWS
+
+
+def test_a_name_of_several_lines_is_one_name(tmp_path: Path) -> None:
+    rows = [*values(2), "1,2,3"]
+    table = load_table(write(tmp_path / "a.csv", '"price\n(EUR)",weight', rows))
+    assert table.schema.names == ("price\n(EUR)", "weight")
+    assert len(table.entries) == ROWS
+    assert any(f"row {ROWS + 1} has 3 fields" in note for note in table.notes)
+
+
+@pytest.mark.parametrize(
+    ("header", "before", "after", "names"),
+    [
+        ('"height","weight"', '"r{}",', "", ("height", "weight")),
+        ("height,weight", "", ",", ("height", "weight")),
+        ("height,weight,", "", ",", ("height", "weight")),
+        (",height,weight", "r{},", "", ("height", "weight")),
+    ],
+)
+def test_names_may_lack_that_of_the_first_or_the_last_column(
+    tmp_path: Path, header: str, before: str, after: str, names: tuple[str, ...]
+) -> None:
+    rows = [before.format(number) + row + after for number, row in enumerate(values(2))]
+    table = load_table(write(tmp_path / "a.csv", header, rows))
+    assert table.schema.names == names
+    assert len(table.entries) == ROWS
+
+
+def test_years_among_words_are_names(tmp_path: Path) -> None:
+    rows = [f"c{number},{row}" for number, row in enumerate(values(3))]
+    table = load_table(write(tmp_path / "a.csv", "country,2019,2020,2021", rows))
+    assert table.schema.names == ("2019", "2020", "2021")
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("a,b\n1,2,3\n4,5,6,7\n", "no row can be read: row 1 has 3 fields where there are 2 columns, .* 1 more"),
+        ("height weight\n1 2\n3 4\n5 6\n", "has one column; .* commas, semicolons, tabs or bars"),
+        ('a,b\n1,"2\n' + "3,4\n" * 40_000, "quotation mark"),
+    ],
+)
+def test_text_that_cannot_be_taken_apart_says_what_to_do(tmp_path: Path, text: str, fault: str | None) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(text)
+    if fault is None:
+        assert load_table(path).schema.names == ("a", "b")
+        return
+    with pytest.raises(TableError, match=fault):
+        load_table(path)
+
+
+def test_columns_of_parquet_that_hold_no_cells_are_left_out_with_their_type(tmp_path: Path) -> None:
+    import datetime as dt
+
+    import pyarrow
+    from pyarrow import parquet
+
+    clock = [dt.time(row % 24, row % 60, 7) for row in range(ROWS)]
+    spans = [dt.timedelta(seconds=row // 2 * 0.5) for row in range(ROWS)]
+    table = pyarrow.Table.from_arrays(
+        [pyarrow.array(values) for values in (PRICES, WEIGHTS, clock, spans, [[1, 2]] * ROWS, [None] * ROWS)],
+        names=["price", "price", "clock", "span", "list", "empty"],
+    )
+    parquet.write_table(table, tmp_path / "a.parquet")
+    loaded = load_table(tmp_path / "a.parquet")
+    assert loaded.schema.names == ("price", "price (2)", "clock", "span")
+    numbers = loaded.schema.numbers(loaded.entries)
+    assert np.allclose(numbers[:, 1], WEIGHTS)
+    assert loaded.schema.columns[2].format == "%H:%M:%S"
+    assert numbers[25, 2] * 60 == pytest.approx((1 * 60 + 25) * 60 + 7, abs=0.01)
+    assert numbers[7, 3] == 1.5
+    told = "\n".join(loaded.told())
+    assert "left out 'list': holds list<element: int64>: no numbers, words or times" in told
+    assert "left out 'empty': every cell is missing" in told
+    with pytest.raises(TableError, match="column 'list' holds list"):
+        load_table(tmp_path / "a.parquet", Wishes(columns=("price", "list")))
+
+
+def test_a_wish_for_times_names_a_cell_that_is_none(tmp_path: Path) -> None:
+    rows = [f"2024-01-{1 + number % 28:02},{row}" for number, row in enumerate(values(1))]
+    rows[::3] = [f"week {number},{row}" for number, row in enumerate(values(1)[::3])]
+    path = write(tmp_path / "a.csv", "day,a", rows)
+    with pytest.raises(TableError, match=r"column 'day' holds 'week 0', which is no time .* such as 2024-12-31"):
+        load_table(path, Wishes(kinds=(("day", "time"),)))
+    path = write(tmp_path / "b.csv", "day,a", [f",{row}" for row in values(1)])
+    with pytest.raises(TableError, match="column 'day' every cell is missing"):
+        load_table(path, Wishes(kinds=(("day", "time"),)))

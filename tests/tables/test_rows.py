@@ -111,3 +111,49 @@ def test_a_time_may_be_iso_where_a_column_is_written_otherwise() -> None:
     rows = rows_of_objects(schema, [{"sold": text} for text in ("02.01.2024", "2024-01-02", "2024-01-02T00:00:00")])
     assert rows.numbers.ravel().tolist() == [19_724.0] * 3
     assert "a time such as 31.12.2024" in str(rows_of_objects(schema, [{"sold": "01/02/2024"}]).faults[0])
+
+
+def test_dates_of_digits_are_dates_and_no_numbers(tmp_path: Path) -> None:
+    schema = Schema(
+        (
+            Column("sold", "time", resolution=1.0, high=19_900.0, unit="day", format="%Y%m%d"),
+            Column("price", "continuous"),
+        )
+    )
+    rows = rows_of_objects(schema, [{"sold": day, "price": 1.5} for day in ("20240102", 20240102, "2024-01-02")])
+    assert rows.numbers[:, 0].tolist() == [19_724.0] * 3
+    (tmp_path / "a.csv").write_text("sold,price\n20240102,1.5\n20240102,2.5\n")
+    ((_, found),) = rows_of_file(schema, open_table(tmp_path / "a.csv"))
+    assert found.numbers[:, 0].tolist() == [19_724.0] * 2
+
+
+def test_a_word_may_be_written_as_json_or_other_programs_write_it(tmp_path: Path) -> None:
+    schema = Schema(
+        (
+            Column("sure", "category", resolution=1.0, high=1.0, categories=("FALSE", "TRUE")),
+            Column("size", "category", resolution=1.0, high=1.0, categories=("1.0", "2.0")),
+            Column("flag", "integer", resolution=1.0, high=1.0),
+        )
+    )
+    cells = [(True, 2, True), ("true", "2", "True"), ("TRUE", 2.0, 1)]
+    rows = rows_of_objects(schema, [dict(zip(schema.names, row, strict=True)) for row in cells])
+    assert rows.numbers.tolist() == [[1.0, 1.0, 1.0]] * 3
+    (tmp_path / "a.csv").write_text("sure,size,flag\nTrue,2,True\ntrue,1,maybe\n")
+    ((_, found),) = rows_of_file(schema, open_table(tmp_path / "a.csv"))
+    assert found.numbers[0].tolist() == [1.0, 1.0, 1.0]
+    assert str(found.faults[1]) == "column 'flag' 'maybe' is not a number"
+
+
+def test_text_below_titles_is_read_as_a_file_is(tmp_path: Path) -> None:
+    text = "Homes of May,,,\n\nheight,rooms,colour,sold\n171.5,3,red,2024-01-02\n160,2,blue,2024-01-03\n"
+    (tmp_path / "a.csv").write_text(text)
+    ((places, found),) = rows_of_file(SCHEMA, open_table(tmp_path / "a.csv"))
+    assert places.tolist() == [0, 1]
+    assert found.numbers[0].tolist() == rows_of_text(SCHEMA, text.encode()).numbers[0].tolist() == NUMBERS
+
+
+def test_a_time_of_day_may_have_seconds_or_none() -> None:
+    schema = Schema((Column("start", "time", high=1440.0, unit="minute", format="%H:%M"),))
+    rows = rows_of_objects(schema, [{"start": text} for text in ("08:15", "08:15:30", "8:15 AM", "25:10")])
+    assert rows.numbers[:3, 0].tolist() == [495.0, 495.5, 495.0]
+    assert str(rows.faults[3]) == "column 'start' '25:10' is not a time such as 23:59"

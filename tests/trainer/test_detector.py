@@ -44,7 +44,18 @@ def test_the_least_p_values_are_told_apart_by_their_scores(detector: FlowDetecto
 
 def test_an_alpha_that_no_p_value_reaches_finds_no_outlier(detector: FlowDetector) -> None:
     rows = np.random.default_rng(0).normal(size=(30, 2))
-    assert FlowDetector(alpha=0.01, max_steps=1).fit(rows).predict([[99.0, 99.0]]).tolist() == [1]
+    with pytest.warns(UserWarning, match=r"alpha=0.01 finds no outlier: no p-value of 30 rows is below 0.0323"):
+        detector = FlowDetector(alpha=0.01, max_steps=1).fit(rows)
+    assert detector.predict([[99.0, 99.0]]).tolist() == [1]
+
+
+def test_numbers_that_float32_cannot_hold_are_told(detector: FlowDetector) -> None:
+    rows = np.random.default_rng(0).normal(size=(30, 2))
+    with pytest.raises(ValueError, match=r"X: column 1 holds 1e\+39, too large for float32; take its logarithm"):
+        FlowDetector().fit(np.append(rows, [[0.0, 1e39]], axis=0))
+    with pytest.warns(UserWarning, match=r"X: column 0 varies by .* around 1.7e\+09, .*; subtract its mean"):
+        FlowDetector(max_steps=1).fit(rows + np.array([1.7e9, 0.0]))
+    assert detector.predict([[0.0, 1e300, 100.0]]).tolist() == [-1]
 
 
 def test_a_saved_detector_gives_the_same_answers(detector: FlowDetector, tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import torch
+
 from trainer.data import OwnData
 from trainer.data.groups import repeated
 from trainer.presets import Preset
@@ -21,7 +23,7 @@ def told(preset: Preset) -> Iterator[str]:
     yield from data.told()
     train, test = data.read(None)
     rows = len(train) + len(test)
-    again = repeated(train)
+    again = repeated(torch.cat([train, test]))
     if again:
         yield f"{again:,} rows are nearly the same as an earlier one; such rows stay on one side of every split"
     if rows < LEAST_ROWS:

@@ -76,7 +76,7 @@ def published(
     main = flows[0].flow
     say("drawing samples and maps for the card")
     drawn = {
-        "loss.png": pictures.curve(flows[0].history, max(flows[0].history, key=lambda record: record.validation)),
+        "loss.png": pictures.curve(flows[0].history, flows[0].best, flows[0].initial),
         "samples.png": pictures.samples(main, seed, side=_DRAWN),
         "maps.png": picture_card.maps(calibration, *_strangest(calibration, items)),
     }

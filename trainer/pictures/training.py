@@ -22,7 +22,7 @@ from trainer.run.randomness import noise_keys
 from trainer.run.ranks import Ranks
 from trainer.run.run_directory import RunDirectory
 from trainer.run.settings import Computing
-from trainer.run.state import FILE, EpochRecord, Progress, TrainingState
+from trainer.run.state import FILE, EpochRecord, Progress, TrainingState, Validation
 from trainer.run.step import TrainingStep
 
 _CHECKS = 12
@@ -52,6 +52,9 @@ class TrainedFlow:
 
     flow: LatticeFlow
     history: list[EpochRecord]
+    initial: Validation | None
+    """The held-out crops under the initial weights; None in states of older versions."""
+    best: Validation
     steps: int
     seconds: float
 
@@ -123,8 +126,10 @@ def trained(
     state.flow.load_state_dict(state.best)
     flow = state.flow.eval().requires_grad_(False)
     assert isinstance(flow, LatticeFlow)
-    history = state.progress.history
-    return TrainedFlow(flow, history, state.progress.step, sum(each.seconds for each in history))
+    progress = state.progress
+    assert progress.best is not None
+    seconds_spent = sum(each.seconds for each in progress.history)
+    return TrainedFlow(flow, progress.history, progress.initial, progress.best, progress.step, seconds_spent)
 
 
 @torch.no_grad()
@@ -144,7 +149,10 @@ def held_out(flow: LatticeFlow, crops: Tensor, templates: Tensor | None) -> Tens
 def _train(
     state: TrainingState, crops: CropSplits, run: Run, steps: int | None, seconds: float | None, seed: int
 ) -> None:
-    """Train to the end of a number of steps, or of a budget of time. The best weights are in ``state.best`` then."""
+    """Train to the end of a number of steps, or of a budget of time. The best weights are in ``state.best`` then.
+
+    These may be the initial ones, which are looked at first. That look counts towards the budget.
+    """
     device, ranks, preset = state.flow.device, Ranks(state.flow.device), run.preset
     items = crops.train.to(device)
     assert isinstance(state.flow, LatticeFlow)
@@ -162,6 +170,10 @@ def _train(
     most = steps or _MOST_STEPS
     look_every = max(1, most // _CHECKS) if steps else None
     number, since, worse = 0, 0, 0
+    first = float(held_out(_evaluated(state), validation, usual).mean())
+    if math.isfinite(first):
+        state.progress.initial = Validation(epoch=0, validation=first)
+        state.keep_best()
     step.begin(state.progress)
     while True:
         share = number / most if seconds is None else (perf_counter() - began) / seconds
@@ -177,12 +189,16 @@ def _train(
         if not (over or due):
             continue
         step.report(state.progress)
-        evaluated = state.evaluated
-        assert isinstance(evaluated, LatticeFlow)
-        found = float(held_out(evaluated, validation, usual).mean())
+        found = float(held_out(_evaluated(state), validation, usual).mean())
         mean = state.progress.log_likelihood_sum / max(1, since - state.progress.skipped)
         history = state.progress.history
-        record = EpochRecord(len(history) + 1, mean, found, now - before, state.progress.skipped)
+        record = EpochRecord(
+            epoch=len(history) + 1,
+            train=mean,
+            validation=found,
+            seconds=now - before,
+            skipped=state.progress.skipped,
+        )
         if not math.isfinite(found) or state.progress.skipped >= since:
             raise Diverged(f"{preset.model}: no finite likelihood after {number} steps")
         if state.progress.best is None or found > state.progress.best.validation:
@@ -190,10 +206,16 @@ def _train(
             worse = 0
         else:
             worse += share > _EARLY
-        state.progress = Progress(step=number, history=[*history, record])
+        state.progress = Progress(step=number, history=[*history, record], initial=state.progress.initial)
         bits = bits_per_dim(found, state.flow.dimensions)
         run.say(f"{preset.model}: {number} steps, {bits:.3f} bits/dim held out, {now - began:.0f} s")
         step.begin(state.progress)
         before, since = perf_counter(), 0
         if over or worse >= _PATIENCE:
             return
+
+
+def _evaluated(state: TrainingState) -> LatticeFlow:
+    flow = state.evaluated
+    assert isinstance(flow, LatticeFlow)
+    return flow

@@ -94,8 +94,7 @@ def tried(
         "flip": _difference(short.flow, unseen, plan.crop, seed, [(True, 0)]),
         "turn": _difference(short.flow, unseen, plan.crop, seed, [(False, quarters) for quarters in (1, 2, 3)]),
     }
-    best = max(record.validation for record in short.history)
-    learnt = histogram_bits(crops.held) - float(bits_per_dim(best, short.flow.dimensions))
+    learnt = histogram_bits(crops.held) - float(bits_per_dim(short.best.validation, short.flow.dimensions))
     # With less it knows little of how neighbours go together, and hardly any change would cost it anything.
     enough = learnt > 0
     if not enough:

@@ -71,7 +71,7 @@ def export(
         return quality, before
     latents = Latents.of(flow, splits.test[:LATENT_ITEMS])
     drawn = {
-        "loss.png": pictures.curve(run.history, run.best),
+        "loss.png": pictures.curve(run.history, run.best, run.initial),
         "scores.png": pictures.histogram(scores),
         "latents.png": pictures.latents(latents),
     }

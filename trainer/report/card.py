@@ -39,7 +39,7 @@ $arguments
     $command
 
 $optimiser, $epochs epochs of batches of $batch_size, $optimisation.
-The weights of epoch $best_epoch, $why, are kept.
+$kept
 
 | | |
 |---|---|
@@ -140,8 +140,7 @@ def write(
         batch_size=preset.batch_size,
         optimiser="Muon and AdamW" if preset.muon_rate else "AdamW",
         optimisation=_optimisation(preset),
-        best_epoch=run.best.epoch,
-        why="the best by validation" if preset.keep_best else "the last",
+        kept=_kept(run),
         provenance="\n".join(f"| {key} | {value} |" for key, value in run.provenance().items() if key != "command"),
         log_likelihood=log_likelihood,
         standard_error=standard_error,
@@ -221,6 +220,25 @@ def _columns(schema: Schema | None) -> str:
     lines = [f"- `{column.name}`: {kinds.told(column)}" for column in schema.columns]
     left_out = f"\nLeft out of the file: {', '.join(f'`{name}`' for name in schema.left_out)}.\n"
     return "A vector's entries:\n\n" + "\n".join(lines) + "\n" + (left_out if schema.left_out else "") + "\n"
+
+
+def _kept(run: FinishedRun) -> str:
+    """Which weights are published and why, and what the initial ones reached."""
+    if not run.preset.keep_best:
+        return f"The weights of epoch {run.best.epoch}, the last, are kept."
+    best, initial = run.best, run.initial
+    if best.epoch == 0:
+        return (
+            f"The initial weights are kept, with {best.validation:.2f} nats on the validation split: no epoch "
+            "was better by it."
+        )
+    text = f"The weights of epoch {best.epoch}, the best by validation, are kept."
+    if initial:
+        text += (
+            f"\nTheir validation is {best.validation:.2f} nats, and that of the initial weights is "
+            f"{initial.validation:.2f} nats."
+        )
+    return text
 
 
 def _optimisation(preset: Preset) -> str:

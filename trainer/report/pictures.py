@@ -12,7 +12,7 @@ from torch import Tensor
 from flows import Flow
 from trainer.report.drawing import BLUE, COLOURS, GREY, INK, ORANGE, axes_of, figure_of, png_of
 from trainer.report.evaluation import Latents
-from trainer.run.state import EpochRecord
+from trainer.run.state import EpochRecord, Validation
 
 GRID = 8
 SAMPLE_TEMPERATURE = 0.7
@@ -50,13 +50,28 @@ def density(flow: Flow, data: Tensor, resolution: int = 200) -> bytes:
     return png_of(figure)
 
 
-def curve(history: Sequence[EpochRecord], best: EpochRecord) -> bytes:
-    """Mean log-likelihood of the training and validation split against the epoch."""
+def curve(history: Sequence[EpochRecord], best: Validation, initial: Validation | None = None) -> bytes:
+    """Mean log-likelihood of the training and validation split against the epoch, with the initial state as epoch 0.
+
+    An initial state that lies far below all epochs is outside of the plot, which would show little else.
+    """
     figure, axes = axes_of("epoch", "mean log-likelihood in nats")
     epochs = [record.epoch for record in history]
-    training, validation = [record.train for record in history], [record.validation for record in history]
+    training = [record.train for record in history]
+    validated = [*([initial] if initial else []), *history]
     axes.plot(epochs, training, marker=".", linestyle="--", color=ORANGE, label="training, during the epoch")
-    axes.plot(epochs, validation, marker="o", markersize=4, color=BLUE, label="validation")
+    axes.plot(
+        [each.epoch for each in validated],
+        [each.validation for each in validated],
+        marker="o",
+        markersize=4,
+        color=BLUE,
+        label="validation",
+    )
+    shown = [*training, *(record.validation for record in history)]
+    spread = max(shown) - min(shown)
+    if initial and spread > 0 and initial.validation < min(shown) - spread:
+        axes.set_ylim(min(shown) - spread, max(shown) + 0.05 * spread)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.axvline(best.epoch, color=GREY, linestyle=":", label="kept")
     axes.legend()

@@ -33,7 +33,7 @@ class Curve:
             self.training = [((a + b) / 2, (x + y) / 2) for (a, x), (b, y) in pairs]
 
     def validated(self, epoch: float, nats: float) -> None:
-        """The validation after an epoch."""
+        """The validation after an epoch, or at epoch 0 that of the initial state."""
         self.validation.append((epoch, nats))
 
     def lines(self, width: int) -> list[str]:

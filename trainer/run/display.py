@@ -14,12 +14,13 @@ from rich.progress import Progress as Bars
 from flows import Flow, bits_per_dim
 from trainer.presets import Preset
 from trainer.run.curve import Curve
-from trainer.run.state import EpochRecord, Progress
+from trainer.run.state import EpochRecord, Progress, Validation
 
 
 class Display(Protocol):
     """What the training loop reports to."""
 
+    def initial_validated(self, initial: Validation) -> None: ...
     def epoch_begins(self, progress: Progress, steps: int) -> None: ...
     def step_done(self, progress: Progress) -> None: ...
     def epoch_done(self, record: EpochRecord) -> None: ...
@@ -31,6 +32,10 @@ class Several:
 
     def __init__(self, displays: Sequence[Display]) -> None:
         self.displays = displays
+
+    def initial_validated(self, initial: Validation) -> None:
+        for display in self.displays:
+            display.initial_validated(initial)
 
     def epoch_begins(self, progress: Progress, steps: int) -> None:
         for display in self.displays:
@@ -61,6 +66,10 @@ class Lines:
         self.budget = None if preset.minutes is None else 60 * preset.minutes
         self.steps, self.spent = 0, 0.0
 
+    def initial_validated(self, initial: Validation) -> None:
+        text = f"{self._epoch(initial.epoch)}  validation {self._likelihood(initial.validation)}  before the first step"
+        self.console.print(text, highlight=False, soft_wrap=True)
+
     def epoch_begins(self, progress: Progress, steps: int) -> None:  # noqa: ARG002
         self.steps = steps
 
@@ -82,7 +91,8 @@ class Lines:
 
     def stopped_early(self, progress: Progress, patience: int) -> None:
         if progress.best is not None:
-            text = f"stopped early: no better validation in {patience} epochs, epoch {progress.best.epoch} is kept"
+            kept = f"epoch {progress.best.epoch}" if progress.best.epoch else "the initial state"
+            text = f"stopped early: no better validation in {patience} epochs, {kept} is kept"
             self.console.print(text, highlight=False, soft_wrap=True)
 
     def _epoch(self, number: int) -> str:
@@ -115,9 +125,15 @@ class LiveBar(Lines):
         self.sum, self.finite = 0.0, 0
         self.task = bar.add_task("", likelihood="", speed="", left="", skipped="")
 
+    def initial_validated(self, initial: Validation) -> None:
+        self.curve.validated(initial.epoch, initial.validation)
+        super().initial_validated(initial)
+
     def epoch_begins(self, progress: Progress, steps: int) -> None:
         super().epoch_begins(progress, steps)
         if not self.curve.validation:  # a run that is continued
+            if progress.initial:
+                self.curve.validated(0, progress.initial.validation)
             for record in progress.history:
                 self.curve.trained(record.epoch - 0.5, record.train)
                 self.curve.validated(record.epoch, record.validation)

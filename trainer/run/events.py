@@ -11,7 +11,7 @@ from flows import Flow, bits_per_dim
 from trainer.errors import missing_extra
 from trainer.presets import Preset
 from trainer.run.display import Display
-from trainer.run.state import EpochRecord, Progress
+from trainer.run.state import EpochRecord, Progress, Validation
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -28,6 +28,10 @@ class Events:
         self.steps = 0
         self.sum, self.finite = 0.0, 0
 
+    def initial_validated(self, initial: Validation) -> None:
+        self._epoch_nats("validation", initial.validation, 0)
+        self.writer.flush()
+
     def epoch_begins(self, progress: Progress, steps: int) -> None:
         self.steps = steps
         self.sum, self.finite = progress.log_likelihood_sum, progress.step - progress.skipped
@@ -43,16 +47,19 @@ class Events:
 
     def epoch_done(self, record: EpochRecord) -> None:
         step = record.epoch * self.steps
-        for split, nats in (("training", record.train), ("validation", record.validation)):
-            self.writer.add_scalar(f"epoch/{split} nats", nats, step)
-            if self.flow.is_image:
-                self.writer.add_scalar(f"epoch/{split} bits per dim", bits_per_dim(nats, self.flow.dimensions), step)
+        self._epoch_nats("training", record.train, step)
+        self._epoch_nats("validation", record.validation, step)
         self.writer.add_scalar("epoch/items per second", self.steps * self.preset.batch_size / record.seconds, step)
         self.writer.add_scalar("epoch/skipped steps", record.skipped, step)
         self.writer.flush()
 
     def stopped_early(self, progress: Progress, patience: int) -> None:
         """The curves show where they end."""
+
+    def _epoch_nats(self, split: str, nats: float, step: int) -> None:
+        self.writer.add_scalar(f"epoch/{split} nats", nats, step)
+        if self.flow.is_image:
+            self.writer.add_scalar(f"epoch/{split} bits per dim", bits_per_dim(nats, self.flow.dimensions), step)
 
 
 @contextmanager

@@ -86,11 +86,11 @@ def run(
     if ranks.leads:
         directory.settle()
     history = state.progress.history
-    best = state.progress.best if preset.keep_best or not history else history[-1]
-    if not ended or best is None:
+    if not ended or not history:
         return None
+    best = (state.progress.best if preset.keep_best else None) or history[-1]
     state.flow.load_state_dict(state.best)
-    return FinishedRun(state.flow, preset, settings, splits, history, best)
+    return FinishedRun(state.flow, preset, settings, splits, history, best, state.progress.initial)
 
 
 @contextmanager
@@ -109,6 +109,6 @@ def _displays(
         if ranks.leads and (picture := sample_picture(settings, state, splits)):
             displays.append(picture)
         if settings.tensorboard and ranks.leads:
-            events = events_in(settings.run_dir.path / "events", state.flow, preset, steps_done + 1)
+            events = events_in(settings.run_dir.path / "events", state.flow, preset, steps_done and steps_done + 1)
             displays.append(opened.enter_context(events))
         yield Several(displays)

@@ -12,19 +12,21 @@ from flows import Flow
 from trainer.data import Splits
 from trainer.presets import Preset
 from trainer.run.settings import RunSettings
-from trainer.run.state import EpochRecord
+from trainer.run.state import EpochRecord, Validation
 
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run that ended, with the weights of its best epoch in ``flow``."""
+    """A run that ended, with the weights of its best epoch in ``flow``. Epoch 0 is the initial state."""
 
     flow: Flow
     preset: Preset
     settings: RunSettings
     splits: Splits
     history: list[EpochRecord]
-    best: EpochRecord
+    best: Validation
+    initial: Validation | None = None
+    """The validation before the first step, where it was a candidate for the best."""
 
     def provenance(self) -> dict[str, str | int | float]:
         """Where the weights come from, as the manifest and the card state it."""

@@ -18,6 +18,8 @@ _PICTURES = 6.0
 """Seconds for pictures, files and the start of Python."""
 _LARGEST_SHARE = 0.4
 """The part of a budget that may be kept for what follows the training."""
+_INITIAL_SHARE = 0.25
+"""The part of the remaining budget that the validation before the first step may take."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,12 @@ class Length:
     steps: int
     """Steps of an epoch."""
     seconds: float | None = None
+    validation_seconds: float = 0.0
+    """An estimate of the time of one validation; 0 without a budget."""
+
+    def affords_initial_validation(self, progress: Progress) -> bool:
+        """Whether a validation before the first step leaves most of the budget to the steps."""
+        return self.seconds is None or self.validation_seconds <= _INITIAL_SHARE * (self.seconds - progress.spent)
 
     def done(self, progress: Progress) -> float:
         """The share of the run that is done, from 0."""
@@ -52,9 +60,11 @@ def length_of(preset: Preset, splits: Splits, flow: Flow) -> Length:
     if preset.minutes is None:
         return Length(preset.epochs, steps)
     budget = 60 * preset.minutes
-    afterwards = _PICTURES + _seconds_of_an_item(flow, splits) * _items_afterwards(flow, splits)
+    seconds_of_an_item = _seconds_of_an_item(flow, splits)
+    afterwards = _PICTURES + seconds_of_an_item * _items_afterwards(flow, splits)
     left = budget - min(afterwards, _LARGEST_SHARE * budget)
-    return Length(preset.epochs, steps, left / (1 + (preset.further or 0.0)))
+    validation_seconds = seconds_of_an_item * len(splits.validation)
+    return Length(preset.epochs, steps, left / (1 + (preset.further or 0.0)), validation_seconds)
 
 
 def _seconds_of_an_item(flow: Flow, splits: Splits) -> float:

@@ -6,6 +6,7 @@ import math
 from time import perf_counter
 
 import torch
+from torch import Tensor
 
 from trainer.data import Splits
 from trainer.errors import DataError, Diverged
@@ -18,7 +19,7 @@ from trainer.run.likelihoods import log_likelihoods
 from trainer.run.randomness import batch_order, noise_keys
 from trainer.run.ranks import Ranks
 from trainer.run.settings import Computing
-from trainer.run.state import EpochRecord, Progress, TrainingState
+from trainer.run.state import EpochRecord, Progress, TrainingState, Validation
 from trainer.run.step import TrainingStep, skipped_at_most
 
 SAVE_EVERY = 600.0
@@ -44,6 +45,9 @@ def train(
     and the state is saved, as it is every ten minutes of a longer epoch. Where the preset asks for an average of the
     weights, the average is what is validated and kept. A step whose gradient is not finite is skipped and counted.
 
+    Where the best epoch is kept, a fresh state is validated before its first step, as epoch 0, and is kept unless an
+    epoch is better. Its time counts towards a budget, and it is left out where it would take a quarter of what is left.
+
     A preset's budget of time counts from ``began``, a value of ``perf_counter``; its last epoch may be a part of one.
 
     Each of several ranks takes its share of every batch. They arrive at the weights that one rank would arrive at.
@@ -62,6 +66,10 @@ def train(
     step = TrainingStep(state, ranks.wrap(model), items, preset, computing.precision, ranks)
     if not length.over(progress):
         step.prepare(computing.graph, hooks.say)
+        progress.spent += lap()
+        fresh = progress.epoch == progress.step == 0 and progress.initial is None
+        if fresh and preset.keep_best and length.affords_initial_validation(progress):
+            validate_initial_state(state, validation, len(splits.validation), ranks, hooks)
     report_every = REPORT_EVERY if device.type == "cuda" else 1
     saved_at = progress.spent
 
@@ -101,11 +109,10 @@ def train(
                 saved_at = progress.spent
 
         step.report(progress)
-        validated = ranks.sum(log_likelihoods(state.evaluated, validation).sum()).item() / len(splits.validation)
         record = EpochRecord(
             epoch=progress.epoch + 1,
             train=progress.log_likelihood_sum / max(1, progress.step - progress.skipped),
-            validation=validated,
+            validation=mean_log_likelihood(state, validation, len(splits.validation), ranks),
             seconds=progress.seconds,
             skipped=progress.skipped,
         )
@@ -118,6 +125,7 @@ def train(
             skipped_in_a_row=progress.skipped_in_a_row,
             spent=progress.spent + lap(),
             history=[*progress.history, record],
+            initial=progress.initial,
         )
         progress.finished = length.over(progress)
         hooks.save()
@@ -140,7 +148,27 @@ class Lap:
         return taken
 
 
+def mean_log_likelihood(state: TrainingState, validation: Tensor, count: int, ranks: Ranks) -> float:
+    """The mean log-likelihood in nats of ``count`` validation items, of which ``validation`` is this rank's share."""
+    return float(ranks.sum(log_likelihoods(state.evaluated, validation).sum()).item() / count)
+
+
+def validate_initial_state(state: TrainingState, validation: Tensor, count: int, ranks: Ranks, hooks: Hooks) -> None:
+    """Make a fresh state the best so far. One whose likelihood is not finite is no candidate."""
+    found = mean_log_likelihood(state, validation, count, ranks)
+    if math.isfinite(found):
+        state.progress.initial = Validation(epoch=0, validation=found)
+        state.keep_best()
+        hooks.display.initial_validated(state.progress.initial)
+
+
 def out_of_patience(preset: Preset, progress: Progress) -> bool:
-    """Whether the best validation is at least ``patience`` epochs old."""
-    best = progress.best
-    return best is not None and preset.patience is not None and progress.epoch - best.epoch >= preset.patience
+    """Whether the best epoch is at least ``patience`` epochs old.
+
+    The initial state does not count: one that is fitted to the data may be better than the first epochs, and later ones
+    better than it.
+    """
+    if preset.patience is None or not progress.history:
+        return False
+    best = max(progress.history, key=lambda record: record.validation)
+    return progress.epoch - best.epoch >= preset.patience

@@ -10,7 +10,7 @@ from time import perf_counter
 from flows import FlowError
 from trainer.data import Splits
 from trainer.run.settings import RunSettings
-from trainer.run.state import EpochRecord, Progress, TrainingState
+from trainer.run.state import EpochRecord, Progress, TrainingState, Validation
 
 SHARE = 0.05
 """The share of a run's time that its pictures may take. Drawing from a flow can be slower than an epoch of training."""
@@ -22,6 +22,9 @@ class SamplePicture:
     def __init__(self, path: Path, draw: Callable[[], bytes]) -> None:
         self.path, self.draw = path, draw
         self.began, self.taken = perf_counter(), 0.0
+
+    def initial_validated(self, initial: Validation) -> None:
+        """Nothing has been learnt yet."""
 
     def epoch_begins(self, progress: Progress, steps: int) -> None:
         """Nothing has been learnt since the last picture."""

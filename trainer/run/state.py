@@ -28,13 +28,19 @@ from trainer.optimisers import FusedAdamW
 FILE = "state.safetensors"
 
 
-@dataclass(frozen=True)
-class EpochRecord:
-    """The result of one epoch: mean log-likelihoods in nats, seconds spent on its steps, skipped steps."""
+@dataclass(frozen=True, kw_only=True)
+class Validation:
+    """The mean log-likelihood of the validation split in nats, after an epoch. Epoch 0 is the initial state."""
 
     epoch: int
-    train: float
     validation: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochRecord(Validation):
+    """The result of one epoch: mean log-likelihoods in nats, seconds spent on its steps, skipped steps."""
+
+    train: float
     seconds: float
     skipped: int
 
@@ -56,10 +62,14 @@ class Progress:
     rate: float = 0.0
     """The learning rate of the last step."""
     history: list[EpochRecord] = field(default_factory=list)
+    initial: Validation | None = None
+    """The validation before the first step; None where it decides nothing, and in states of older versions."""
 
     @property
-    def best(self) -> EpochRecord | None:
-        return max(self.history, key=lambda record: record.validation, default=None)
+    def best(self) -> Validation | None:
+        """The best validation so far, the earlier of equal ones."""
+        candidates = [*([self.initial] if self.initial else []), *self.history]
+        return max(candidates, key=lambda candidate: candidate.validation, default=None)
 
 
 @dataclass
@@ -72,7 +82,7 @@ class TrainingState:
     """A second flow whose weights are the moving average of the first's, where the preset asks for one."""
     progress: Progress = field(default_factory=Progress)
     best: dict[str, Tensor] = field(default_factory=dict)
-    """The evaluated weights of the epoch with the highest validation likelihood so far."""
+    """The evaluated weights with the highest validation likelihood so far, the initial ones included."""
 
     @property
     def evaluated(self) -> Flow:
@@ -152,7 +162,8 @@ class TrainingState:
                 f"{path}: from another experiment ({', '.join(differing)} differ); --fresh starts from the beginning"
             )
         history = [EpochRecord(**record) for record in progress.pop("history")]
-        self.progress = Progress(**progress, history=history)
+        initial = progress.pop("initial", None)
+        self.progress = Progress(**progress, history=history, initial=Validation(**initial) if initial else None)
         self.flow.load_state_dict(_below("flow/", tensors))
         if self.average is not None:
             self.average.load_state_dict(_below("average/", tensors))

@@ -77,6 +77,8 @@ def _up(service: Service) -> bytes:
 
 async def of_devices(service: Service) -> bytes:
     """Nothing while no device answers: its absence is then what the metrics tell."""
+    if not any(service.device.up.values()):
+        return b""
     try:
         async with asyncio.timeout(_PATIENCE):
             told: Told = await service.device.ask(lambda number: Stats(number))

@@ -193,7 +193,7 @@ def summary_of(folder: OutputFolder, job: Job) -> dict[str, Any]:
 
     items = rows = unusable = 0
     nats: list[float] = []
-    counted = anomalous = 0
+    counted = decided = anomalous = 0
     for part in job.parts:
         with folder.open(part.file) as stream:
             file = parquet.ParquetFile(stream)
@@ -206,10 +206,12 @@ def summary_of(folder: OutputFolder, job: Job) -> dict[str, Any]:
             counted += len(column) - column.null_count
             nats.append(compute.sum(column).as_py() or 0.0)
         if "anomalous" in names:
+            decided += len(table) - table["anomalous"].null_count
             anomalous += compute.sum(table["anomalous"].cast("int64")).as_py() or 0
     summary: dict[str, Any] = {"model": job.model, "seed": job.seed, "items": items, "rows": rows}
     if job.command != "sample":
         summary |= {"unusable": unusable, "log_likelihood": math.fsum(nats) / counted if counted else None}
     if job.command == "score":
-        summary |= {"alpha": job.alpha, "anomalous": anomalous}
+        # Without calibration, and at an alpha that no p-value reaches, no item has a verdict.
+        summary |= {"alpha": job.alpha, "anomalous": anomalous if decided or not counted else None}
     return summary

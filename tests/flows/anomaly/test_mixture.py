@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
 
-from flows.anomaly import Mixture
+from flows.anomaly import Mixture, Neighbours
 from flows.anomaly.neighbours import likeliest_shrinkage, shrunk_covariance
 
 
@@ -58,3 +60,13 @@ def test_columns_that_depend_on_each_other_are_shrunk_less_than_independent_ones
     standard = (free - free.mean(dim=0)).double()
     covariance = standard.T @ standard / len(standard)
     assert torch.allclose(shrunk_covariance(standard, 0.0), covariance)
+
+
+def test_a_column_in_a_very_large_unit_tells_as_much_as_in_a_small_one() -> None:
+    rows = rows_of(200).double()
+    far = rows[:1] * torch.tensor([1.0, 3.0])
+    small = torch.tensor([1.0, 1e-15])
+    for scale in (torch.ones(2), small):
+        assert float(Neighbours((rows * scale).float()).distances((far * scale).float())[0]) > 5
+    change = Mixture.of(rows.float()).log_density(far) - Mixture.of((rows * small).float()).log_density(far * small)
+    assert float(change) == pytest.approx(math.log(1e-15), abs=0.01)

@@ -149,7 +149,7 @@ def test_a_tick_lasts_no_longer_than_the_lightest_keys_own(clock: SimpleNamespac
     assert lengths.most_rows("program", 4) == 4
     assert lengths.most_rows("another", 256) == 16
     clock.now += 2
-    lengths.came("flood")
+    lengths.came("flood", brief=True)
     assert lengths.most_rows("program", 256) == 256
 
 

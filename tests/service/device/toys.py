@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from service.device.account import Account
 from service.device.columns import Columns
@@ -19,6 +19,8 @@ from service.device.jobs import Job, Observer
 from service.device.programs import OneTick, Program
 from service.device.runner import Runner
 from service.device.scheduler import Scheduler
+from service.device.stopwatch import Stopwatch
+from service.device.ticks import Wave
 from service.protocol.errors import Problem
 
 BAD, FATAL = 666, 667
@@ -37,9 +39,15 @@ class Bench:
     ticks: list[tuple[str, list[int]]] = field(default_factory=list)
     """Of each tick the kind of its program and the different values of its rows."""
     account: Account = field(default_factory=Account)
+    layers: nn.Module = field(default_factory=lambda: nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1)))
+    """What a step of long work passes through: between and after these it may pause."""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """How far the tests' clock goes on in a tick of each kind."""
+    now: float = 0.0
+    """The tests' clock."""
 
     def __post_init__(self) -> None:
-        here: Any = SimpleNamespace(computing=lambda program, rows: nullcontext())
+        here: Any = SimpleNamespace(computing=lambda program, rows: nullcontext(Stopwatch()))
         self.scheduler = Scheduler(
             self.account, self.max_rows, DeviceMetrics(), here, Runner(torch.device("cpu"), self.max_rows)
         )
@@ -63,10 +71,19 @@ class Bench:
         self.scheduler.submit(request.job)
         return request
 
-    def tick(self) -> bool:
-        """One tick; whether there was anything to do."""
+    def tick(self, between: Callable[[], None] | None = None) -> bool:
+        """One tick, with pauses where ``between`` is given; whether there was anything to do."""
         before = len(self.ticks)
-        for wave in self.scheduler.tick():
+        self.conclude(self.scheduler.tick(between))
+        return len(self.ticks) > before
+
+    def tick_in_pause(self) -> None:
+        """What the device's loop does in a pause."""
+        self.conclude(self.scheduler.tick_in_pause())
+
+    def conclude(self, waves: list[Wave]) -> None:
+        """Answer the jobs that have ended."""
+        for wave in waves:
             start = 0
             for job in wave.jobs:
                 stop = start + len(job)
@@ -74,16 +91,16 @@ class Bench:
                     request: Any = job.owner
                     request.values = wave.columns["value"][start:stop].tolist()
                 start = stop
-        return len(self.ticks) > before
 
-    def run(self) -> None:
-        """Ticks until nothing waits."""
+    def run(self, between: Callable[[], None] | None = None) -> None:
+        """Ticks until nothing waits, as in ``tick``."""
         while self.scheduler:
-            self.tick()
+            self.tick(between)
 
     def enter(self, kind: str, values: Tensor) -> None:
         """The device takes a batch."""
         self.ticks.append((kind, sorted(set(values.tolist()))))
+        self.now += self.seconds.get(kind, 0.0)
         if len(values) > self.memory:
             raise self.shortage
         if (values == BAD).any():
@@ -144,11 +161,16 @@ class Long(Program):
     def key(self) -> Hashable:
         return self.kind, self.model.reference
 
+    @property
+    def flow(self) -> Any:
+        return self.bench.layers
+
     def start(self, columns: Columns) -> Columns:
         return Columns({"value": columns["value"], "left": columns["length"]})
 
     def step(self, rows: Columns) -> Columns:
         self.bench.enter(self.kind, rows["value"])
+        self.bench.layers(torch.zeros(1, 1))
         return Columns({"value": rows["value"] * 2, "left": rows["left"] - 1})
 
     def done(self, rows: Columns) -> Tensor:

@@ -287,7 +287,18 @@ def test_an_exit_code_tells_a_program_that_an_item_is_anomalous(score: Score, tm
     assert [json.loads(line)["anomalous"] for line in found.stdout.splitlines()] == [True] * 3
     assert score("--model", "points", tmp_path / "far.npy", "--json", "--format", "csv").exit_code == 2
     np.save(tmp_path / "near.npy", points(3))
-    assert score("--model", "points", tmp_path / "near.npy", "--alpha", 1e-9, "--fail-anomalous").exit_code == 0
+    assert score("--model", "points", tmp_path / "near.npy", "--alpha", 0.005, "--fail-anomalous").exit_code == 0
+
+
+@pytest.mark.parametrize("into_folder", [False, True])
+def test_an_alpha_that_no_p_value_reaches_cannot_be_waited_for(score: Score, tmp_path: Path, into_folder: bool) -> None:
+    np.save(tmp_path / "far.npy", points(3) + 30)
+    to = f"{tmp_path}/scores/" if into_folder else tmp_path / "scores.csv"
+    options = ("--model", "points", tmp_path / "far.npy", "--alpha", 1e-9)
+    found = score(*options, "--output", to)
+    assert found.exit_code == 0
+    assert "no verdict at 1e-09" in found.stderr
+    assert_refused(score(*options, "--output", to, "--fail-anomalous"), "--fail-anomalous: no verdict at 1e-09, since")
 
 
 def test_the_formats_of_the_help_are_those_that_can_be_written() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from service.device.claims import Claims
+from service.protocol import fleet as fleet_module
 from service.protocol import messages as m
 from service.protocol.errors import Conflict, Problem, QueueFull, Unavailable, Unknown, WrongValue
 from service.protocol.fleet import Fleet
@@ -150,6 +151,27 @@ async def test_idle_devices_take_turns() -> None:
         with pytest.raises(WrongValue):
             await asked
     assert sent(fleet) == [2, 2, 2]
+
+
+async def test_a_request_waits_for_devices_that_have_never_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An api process may be asked before it has met the device, when another already says that the service is ready."""
+    monkeypatch.setattr(fleet_module, "_FIRST_ANSWER", 5.0)
+    client = Answering("a")
+    fleet = Fleet(1000, [client])
+    early = ask(fleet, lambda number: m.Load(number, "digits"))
+    await turn()
+    assert not early.done()
+    await client.start()
+    assert (await early).data == b"digits@2"
+    client.lose()  # one that has answered and is gone is not waited for
+    with pytest.raises(Unavailable, match="stopped"):
+        await ask(fleet, lambda number: m.Load(number, "digits"))
+
+
+async def test_a_device_that_never_answers_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet_module, "_FIRST_ANSWER", 0.02)
+    with pytest.raises(Unavailable):
+        await ask(Fleet(1000, [Answering("a"), Answering("b")]), lambda number: m.Load(number, "digits"))
 
 
 async def test_a_request_goes_only_to_a_device_that_serves_its_model() -> None:

@@ -133,7 +133,7 @@ def test_an_architecture_without_columns_refuses_missing_cells(tmp_path: Path, t
 def test_repeated_rows_are_told(tmp_path: Path, train: Train) -> None:
     columns = {name: np.repeat(column, 10) for name, column in numbers(60, 3).items()}
     result = train("table", write(tmp_path / "again.csv", columns))
-    assert "rows are nearly the same as an earlier one" in result.output
+    assert "540 rows are nearly the same as an earlier one" in result.output
     loaded(result, "again")
 
 

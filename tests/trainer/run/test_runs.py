@@ -28,7 +28,7 @@ def test_training_raises_the_held_out_likelihood_and_publishes_what_was_measured
 ) -> None:
     result = sluice_train("tiny", "--epochs", "4", "--precision", "float32")
     assert result.exit_code == 0, result.output
-    validation = [float(line.split("validation ")[1].split()[0]) for line in result.output.splitlines()[:4]]
+    validation = [float(line.split("validation ")[1].split()[0]) for line in result.output.splitlines()[:5]]
     assert validation == sorted(validation)
     assert validation[-1] > validation[0] + 10
 
@@ -249,7 +249,7 @@ def test_the_kept_weights_are_the_moving_average_of_all_steps(
 def test_a_run_out_of_patience_ends_and_keeps_its_best_epoch(
     tiny: Preset, sluice_train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int | None
 ) -> None:
-    # The weights do not move, so no epoch is better than the first.
+    # The weights do not move, so no epoch is better than the first, nor the first than the initial state.
     still = replace(tiny, name="still", epochs=9, learning_rate=0.0, patience=2)
     register(still, monkeypatch)
     if stop_at:
@@ -259,8 +259,8 @@ def test_a_run_out_of_patience_ends_and_keeps_its_best_epoch(
     result = sluice_train("still")
     assert result.exit_code == 0, result.output
     provenance = json.loads((tmp_path / "store/tiny-digits/1/manifest.json").read_text())["provenance"]
-    assert (provenance["kept_epoch"], provenance["epochs"]) == (1, 3)
-    kept = "stopped early: no better validation in 2 epochs, epoch 1 is kept"
+    assert (provenance["kept_epoch"], provenance["epochs"]) == (0, 3)
+    kept = "stopped early: no better validation in 2 epochs, the initial state is kept"
     assert kept in result.output
     assert kept in sluice_train("still", "--no-publish").output, "a finished run stays finished"
 
