@@ -10,13 +10,14 @@ import torch
 
 from bench import near_sets
 from tests.conftest import Digits
+from trainer.data import files
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A data folder that holds nothing but labels, 0 to 9 in turn."""
     labels = bytes(range(10)) * 50
-    monkeypatch.setattr(near_sets.files, "obtain", lambda url, digest, name, data_dir: tmp_path / Path(url).name)
+    monkeypatch.setattr(files, "obtain", lambda url, digest, name, data_dir: tmp_path / Path(url).name)
     content = b"\0\0\x08\x01" + len(labels).to_bytes(4, "big") + labels
     (tmp_path / "t10k-labels-idx1-ubyte.gz").write_bytes(gzip.compress(content))
     return tmp_path
