@@ -1,7 +1,8 @@
 """How good the verdict of /score is: false alarms, detection of foreign sets beside its baselines, and its cost.
 
     make bench-anomaly [DATA=DIR]
-    .venv/bin/python -m bench.anomaly [--data-dir DIR] [--store DIR] [--model NAME ...] [--limit N] [--into FILE]
+    .venv/bin/python -m bench.anomaly [--data-dir DIR] [--store DIR] [--model NAME ...] [--limit N] [--near]
+        [--into FILE]
 
 DIR holds the original files as the trainer takes them, and emnist-mnist/ where its digits are to be tried; sets that
 are not at hand are left out. Prints Markdown. All figures are of the combined p-value at seed 0, the one that /score
@@ -12,18 +13,19 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from bench import anomaly_cost, bands, page
+from bench import anomaly_cost, bands, near_sets, page
 from bench.anomaly_data import NEAR, foreign_sets, own_items
 from flows import anomaly
 from flows.anomaly.complexity import code_bits
 from flows.nets.precision import multiplies_bfloat16
 from model_store import LoadedModel, Store, default_root
+from trainer.data import MNIST
 from trainer.report.anomaly_statistics import statistics
 from trainer.report.detection import detection
 
@@ -32,18 +34,23 @@ _CODE_TESTS, _TRAINING = ("layout", "texture"), 20_000
 """The tests that look at an image's code and never at the flow, and how many training items they are calibrated on."""
 
 
-def report(model: LoadedModel, data_dir: Path | None, limit: int | None) -> Iterator[str]:
-    """Lines of Markdown on one calibrated model."""
+def report(model: LoadedModel, data_dir: Path | None, limit: int | None, near_only: bool = False) -> Iterator[str]:
+    """Lines of Markdown on one calibrated model; with ``near_only`` the table of near sets alone."""
     yield f"\n## {model.reference}\n"
     training, test = own_items(model, data_dir)
     test = test[:limit]
     ordinary = statistics(model.serving, test)
+    if near_only:
+        yield from found_near(model, test, ordinary, data_dir, limit)
+        return
     yield from false_alarms(model, ordinary)
     if model.flow.is_image:
         some = torch.randperm(len(training), generator=torch.Generator().manual_seed(0))[:_TRAINING]
         yield without_the_flow(model, training[some[:limit]], ordinary)
     foreign = {name: items[:limit] for name, items in foreign_sets(model, test, data_dir).items()}
     yield from found(model, test, ordinary, foreign)
+    if model.manifest.provenance["data"] == MNIST.name:
+        yield from found_near(model, test, ordinary, data_dir, limit)
     batch = test[: anomaly_cost.BATCH]
     alone, asked = anomaly_cost.in_process(model, batch), anomaly_cost.over_http(model, test)
     yield f"\nA verdict takes {alone:.2f} times the bare likelihood at batch {len(batch)}, over HTTP {asked.ratio:.2f}"
@@ -109,6 +116,46 @@ def found(model: LoadedModel, test: Tensor, ordinary: Tensor, foreign: dict[str,
         yield f"| {name}{near} | " + " | ".join("" if math.isnan(f) else f"{f:.4f}" for f in figures) + " |"
 
 
+def found_near(
+    model: LoadedModel, test: Tensor, ordinary: Tensor, data_dir: Path | None, limit: int | None
+) -> Iterator[str]:
+    """From test digits (N, 28, 28) and their statistics (N, K): near sets by the verdict, the likelihood and each test.
+
+    The sets are made of the first of these digits, which are then left out of the ordinary ones.
+    """
+    calibration, count = model.calibration, min(near_sets.COUNT, len(test) // 2, limit or near_sets.COUNT)
+    assert calibration is not None
+    likelihood = anomaly.names_of(model.flow).index("log_likelihood")
+
+    def scores(found: Tensor) -> dict[str, Tensor]:
+        verdict = calibration.judge(found)
+        each = {name: -p_value for name, p_value in verdict.tests.items()}
+        return {"verdict": -verdict.p_value, "raw -log p": -found[:, likelihood], **each}
+
+    others = scores(ordinary[count:])
+    yield f"\nNear sets (`bench/near_sets.py`), {count:,} pictures each; AUROC by the verdict, by the likelihood and by"
+    yield "each test:\n"
+    yield f"| near set | {' | '.join(others)} |\n|---{'|---' * len(others)}|"
+    parts = {
+        "tuned on": near_sets.TUNED_ON,
+        "kept apart": near_sets.KEPT_APART,
+        "no anomalies": (near_sets.RENDERED_AGAIN, near_sets.OTHER_WRITERS),
+    }
+    for part, names in parts.items():
+        rows = []
+        for name, items in near_sets.near_sets(test, data_dir, names, count).items():
+            near = scores(statistics(model.serving, items))
+            rows.append([detection(others[by], near[by]).auroc for by in others])
+            yield f"| {name} | {_figures(rows[-1])} |"
+        if rows and part != "no anomalies":
+            means = torch.tensor(rows, dtype=torch.float64).mean(dim=0).tolist()
+            yield f"| **mean of those {part}** | {_figures(means)} |"
+
+
+def _figures(values: Sequence[float]) -> str:
+    return " | ".join(f"{value:.4f}" for value in values)
+
+
 def kolmogorov_smirnov(p_values: Tensor) -> float:
     """The largest distance between the distribution of p-values (N,) and the uniform one."""
     ordered, n = p_values.sort().values, len(p_values)
@@ -123,6 +170,7 @@ def main() -> None:
     parser.add_argument("--store", type=Path, default=default_root())
     parser.add_argument("--model", action="append", help="a model of the store; by default every calibrated one")
     parser.add_argument("--limit", type=int, help="only the first so many items of each set")
+    parser.add_argument("--near", action="store_true", help="only the table of near sets, of models of MNIST")
     parser.add_argument("--into", type=Path, help="a page to write the figures into, between its marks")
     options = parser.parse_args()
     store = Store(options.store)
@@ -131,7 +179,9 @@ def main() -> None:
         model = store.load(*store.resolve(name), bfloat16=multiplies_bfloat16(torch.device("cpu")))
         if model.calibration is None and options.model is None:
             continue
-        for line in report(model, options.data_dir, options.limit):
+        if options.near and model.manifest.provenance.get("data") != MNIST.name:
+            continue
+        for line in report(model, options.data_dir, options.limit, options.near):
             print(line, flush=True)
             lines.append(line)
     if options.into:

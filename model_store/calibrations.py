@@ -13,9 +13,8 @@ from flows.anomaly import (
     CrossCalibration,
     PictureCalibration,
     has_mixtures,
-    names_of,
     row_tests,
-    tests_of,
+    tests_named,
 )
 from flows.architectures.lattice_flow import LatticeFlow
 from flows.tiles import TiledDensity
@@ -71,12 +70,14 @@ def calibration_of(flow: Flow, manifest: m.Manifest, data: Mapping[str, bytes]) 
 
 
 def _by_densities(flow: Flow, note: m.CalibrationNote, tensors: Mapping[str, Tensor]) -> Calibration:
-    if tuple(note.statistics) != names_of(flow):
-        raise DamagedTensors(_OTHER_STATISTICS)
+    try:
+        tests = tests_named(flow, note.statistics)
+    except ValueError as error:
+        raise DamagedTensors(_OTHER_STATISTICS) from error
     sizes = {key: len(tensor) for key, tensor in tensors.items()}
     if sizes != {"fit": note.fit, "held_out": note.reference, "scale": 2}:
         raise DamagedTensors(f"{m.CALIBRATION} does not hold the items that the manifest says")
-    return Calibration.from_tensors(tests_of(flow), {key: tensor.to(flow.device) for key, tensor in tensors.items()})
+    return Calibration.from_tensors(tests, {key: tensor.to(flow.device) for key, tensor in tensors.items()})
 
 
 def _crossed(

@@ -19,6 +19,7 @@ from flows.anomaly.statistics import (
     pixel_nats_of,
     statistics,
     statistics_and_pixels,
+    tests_named,
     tests_of,
 )
 
@@ -63,5 +64,6 @@ __all__ = [
     "row_tests",
     "statistics",
     "statistics_and_pixels",
+    "tests_named",
     "tests_of",
 ]

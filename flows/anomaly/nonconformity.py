@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from flows.anomaly.density import KernelDensity
+from flows.anomaly.likeness import Likeness
 from flows.anomaly.statistics import Test
 
 MINIMUM_ITEMS = 20
@@ -17,6 +18,12 @@ _STEP = 2.0**-8
 """Standardised statistics are rounded to multiples of this, so that another machine's rounding changes nothing."""
 _LARGEST = 6e4
 """Near the largest number of half precision. Finite values are clipped to it."""
+_LIKENESS = 1.5
+"""The weight of a test by likeness, beside 1 of a test by a density.
+
+With 1 the tests of densities, which share what they see, outvote the one that sees shapes. On near sets of digits 2 and
+3 found a little more; on clothes they missed squares pasted over them, which 1.5 does not.
+"""
 _LEAST_SCALE, _LEAST_SHARE = 1e-9, 1e-4
 """The scale of a statistic is at least the first, and at least the second as a share of its mean."""
 
@@ -25,9 +32,9 @@ class NonconformityScores:
     """Nonconformity scores from the statistics ``fit`` (N, K) of ordinary items.
 
     A test's score of an item is minus the log-density of the item's statistics, under a kernel density of the fitted
-    items. Statistics are standardised with ``scale`` (2, K), their means and standard deviations, and rounded to half
-    precision. Given ``scale``, ``fit`` must be standardised already. Raises ValueError for tables that are too small,
-    of the wrong width or not finite.
+    items, or how far they are from the nearest fitted items (see ``Likeness``). Statistics are standardised with
+    ``scale`` (2, K), their means and standard deviations, and rounded to half precision. Given ``scale``, ``fit`` must
+    be standardised already. Raises ValueError for tables that are too small, of the wrong width or not finite.
 
     Three shapes are used: statistics (B, K); ``features`` (G, B), the reported statistics followed by the score of each
     test; and test scores (T, B), the last T rows of the features.
@@ -53,20 +60,24 @@ class NonconformityScores:
         # A list would be copied to the device as an index, each time.
         self._reported_index = torch.tensor(self._reported, device=fit.device)
         self._widths = [len(test.statistics) for test in tests]
-        self._densities = [KernelDensity(part) for part in torch.split(self.fit, self._widths, dim=1)]
+        fitted_parts = zip(self.tests, torch.split(self.fit, self._widths, dim=1), strict=True)
+        self._densities = [Likeness(part) if test.by_likeness else KernelDensity(part) for test, part in fitted_parts]
         # The scores of the fitted items themselves, each without its own kernel, sorted: (T, N).
         fitted = torch.stack([density.leave_one_out_scores() for density in self._densities]).sort(dim=1).values
         # Scores are stored relative to the least: half precision is finest near zero, where most ordinary items are.
         self._least = fitted[:, :1]
+        weights = [_LIKENESS if test.by_likeness else 1.0 for test in self.tests]
+        self._weights = torch.tensor(weights, dtype=torch.float64, device=fit.device)[:, None]
         self._fitted = fitted - self._least
 
     def features(self, statistics: Tensor) -> Tensor:
         """Statistics (B, K) -> features (G, B): the reported statistics, standardised, then the score of each test.
 
+        Further columns are of tests that this calibration is older than, and are left out.
         Rounded as the held-out items are stored, so that equal items compare as equal. Not finite where an item is
         beyond all others.
         """
-        standardised = self._standardised(statistics)
+        standardised = self._standardised(statistics[:, : len(self.scale[0])])
         parts = zip(self._densities, torch.split(standardised, self._widths, dim=1), strict=True)
         scores = torch.stack([density.scores(part) for density, part in parts])
         return torch.cat([standardised.T.index_select(0, self._reported_index), _half(scores - self._least)])
@@ -83,7 +94,7 @@ class NonconformityScores:
         return found
 
     def combined(self, features: Tensor) -> Tensor:
-        """Features (G, B) -> one score (B,): the sum of minus log p over the tests (Fisher 1932).
+        """Features (G, B) -> one score (B,): the weighted sum of minus log p over the tests (Fisher 1932, Good 1955).
 
         It is large for one very large test score or for several rather large ones. Test scores become comparable as
         p-values among the fitted items. Beyond the largest fitted score all p-values are equal, so the distance beyond
@@ -91,7 +102,7 @@ class NonconformityScores:
         """
         scores, largest = self.of_tests(features).contiguous(), self._fitted[:, -1:]
         beyond = (scores - largest).clamp(0, 1e9) / largest.abs().clamp_min(1)
-        return (beyond - p_values(self._fitted, scores).log()).sum(dim=0)
+        return ((beyond - p_values(self._fitted, scores).log()) * self._weights).sum(dim=0)
 
     def _standardised(self, statistics: Tensor) -> Tensor:
         """Statistics (B, K) in standard units, rounded as they are stored."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Mapping, Sequence
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 import torch
@@ -36,6 +36,13 @@ _TEXTURE = {
     for context in range(1, CONTEXTS + 1)
     for bits in (*map(str, range(_LONG)), f"{_LONG} or more")
 }
+_WAVES = 8
+"""Cosines across, and down, that tell the shape of a picture: chosen among 5 to 10 on near sets of digits."""
+_SHAPE = {
+    f"shape_{row}_{column}": f"coefficient of the picture's cosines of order {row} down and {column} across"
+    for row in range(_WAVES)
+    for column in range(_WAVES)
+}
 STATISTICS: Mapping[str, str] = {
     "log_likelihood": "log p(x), nats",
     "code_bits": "length in bits of the image in an adaptive lossless code, which needs no model",
@@ -46,6 +53,7 @@ STATISTICS: Mapping[str, str] = {
     **_CODE_REGIONS,
     **_LIKELY_REGIONS,
     **_TEXTURE,
+    **_SHAPE,
     "latent_mean": "mean of the latents, in units of the prior's standard deviation",
     "latent_energy": "log of the mean square of the latents, in the same units",
     "latent_spread": "log of the variance of the log-densities of the latents",
@@ -56,8 +64,10 @@ STATISTICS: Mapping[str, str] = {
 class Test(NamedTuple):
     """A test for atypical items: how low is the joint density of these statistics among held-out items?
 
+    Or, of a test ``by_likeness``: how far are they from the nearest of held-out items?
+
     >>> [test.name for test in flows.anomaly.tests_of(flows.nice((28, 28), hidden=[4]))]
-    ['complexity', 'correlation', 'layout', 'regions', 'texture']
+    ['complexity', 'correlation', 'layout', 'regions', 'texture', 'shape']
     >>> flows.anomaly.Test("size", ("width", "height")).statistics
     ('width', 'height')
     """
@@ -67,6 +77,8 @@ class Test(NamedTuple):
     """Statistics that are meaningful on their own; a verdict reports their values."""
     joint: tuple[str, ...] = ()
     """Statistics that are meaningful only together, such as the regions of an image."""
+    by_likeness: bool = False
+    """Whether the score is that of ``Likeness``, and not of a density."""
 
     @property
     def statistics(self) -> tuple[str, ...]:
@@ -80,7 +92,9 @@ _IMAGE_TESTS = (
     Test("layout", (), tuple(_CODE_REGIONS)),
     Test("regions", ("least_saving", "most_saving"), tuple(_LIKELY_REGIONS)),
     Test("texture", (), tuple(_TEXTURE)),
+    Test("shape", (), tuple(_SHAPE), by_likeness=True),
 )
+"""A new test comes last: the columns of a calibration that was made before it are then the first ones."""
 _VECTOR_TESTS = (
     Test("likelihood", ("log_likelihood",)),
     Test("latent", ("latent_mean", "latent_energy", "latent_spread")),
@@ -90,6 +104,18 @@ _VECTOR_TESTS = (
 def tests_of(flow: Flow) -> tuple[Test, ...]:
     """The tests that make up the verdict on this flow's items."""
     return _IMAGE_TESTS if flow.is_image else _VECTOR_TESTS
+
+
+def tests_named(flow: Flow, names: Sequence[str]) -> tuple[Test, ...]:
+    """The first tests of ``tests_of``, whose statistics are those: all, or those of an earlier version of Sluice.
+
+    Raises ValueError where the names are not of any first tests.
+    """
+    tests = tests_of(flow)
+    for count in range(len(tests), 0, -1):
+        if _names(tests[:count]) == tuple(names):
+            return tests[:count]
+    raise ValueError("the statistics are not those that this version of Sluice computes")
 
 
 def names_of(flow: Flow) -> tuple[str, ...]:
@@ -145,7 +171,8 @@ def _image_statistics(flow: Flow, x: Tensor) -> tuple[Tensor, Tensor, CodeLength
     """The statistics (B, K), the log-density (B, H, W) of each pixel, and the code of the pictures."""
     z, log_abs_det, shares = flow.encode_locally(x)
     densities = flow.prior.log_density(z)
-    code = code_length(flow.to_items(x))
+    items = flow.to_items(x)
+    code = code_length(items)
     likelihood = densities.flatten(1).sum(dim=1) + log_abs_det
     nats = _log_densities(flow, densities, shares)
     columns = (  # in the order of the tests' statistics
@@ -155,6 +182,7 @@ def _image_statistics(flow: Flow, x: Tensor) -> tuple[Tensor, Tensor, CodeLength
         _savings(flow, nats, code),
         _by_region(nats),
         _texture(code.counts),
+        _shape(items),
     )
     return torch.cat([column.double() for column in columns], dim=1), nats, code
 
@@ -188,6 +216,23 @@ def _texture(counts: Tensor) -> Tensor:
     """Log-counts (B, CONTEXTS * (_LONG + 1)) of residuals, from their counts (B, CONTEXTS, bits)."""
     long = counts[:, :, _LONG:].sum(dim=2, keepdim=True)
     return (torch.cat([counts[:, :, :_LONG], long], dim=2).flatten(1) + 0.5).log()
+
+
+def _shape(items: Tensor) -> Tensor:
+    """Cosine coefficients (B, _WAVES^2) of pictures (B, H, W) or (B, H, W, C) uint8, of the mean of their colours."""
+    grey = items.float().flatten(3).mean(dim=3) if items.ndim > 3 else items.float()
+    down, across = (_cosines(side, items.device) for side in grey.shape[1:])
+    return (down @ grey @ across.T).flatten(1) / 255
+
+
+@lru_cache(maxsize=16)
+@torch.inference_mode(False)
+def _cosines(side: int, device: torch.device) -> Tensor:
+    """The first orthonormal cosines (_WAVES, side); zero for those that so few places cannot tell apart."""
+    order, place = torch.arange(_WAVES, dtype=torch.float64)[:, None], torch.arange(side, dtype=torch.float64) + 0.5
+    waves = (math.pi * order * place / side).cos() * math.sqrt(2 / side)
+    waves[0] /= math.sqrt(2)
+    return waves.where(order < side, 0.0).float().to(device)
 
 
 def _savings(flow: Flow, nats: Tensor, code: CodeLength) -> Tensor:

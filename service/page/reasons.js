@@ -9,6 +9,7 @@ const QUESTIONS = {
   layout: "Is there detail where there usually is, and none elsewhere?",
   regions: "Is some part of it unlikely, or unlikely for how simple it is?",
   texture: "Is it as rough as ordinary pictures are?",
+  shape: "Are there ordinary pictures that look much like it?",
   likelihood: "Is it as likely as ordinary items?",
   latent: "Do its latents look like draws of the prior?",
 };

@@ -20,7 +20,7 @@ def test_the_contract_holds_through_rays_proxy() -> None:
     """The tests of the routes, unchanged, against two replicas."""
     command = [sys.executable, "-m", "pytest", "-p", "tests.scale.through_ray", "-rs"]
     done = subprocess.run(
-        [*command, "tests/service/api/routes", "-o", "timeout=300", "--durations", "15"],
+        [*command, "tests/service/api/routes", "-o", "timeout=300", "--tb=native"],
         cwd=ROOT,
         capture_output=True,
         text=True,

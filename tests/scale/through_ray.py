@@ -19,6 +19,7 @@ from tests.service import helpers
 
 ONE_DEVICE = {
     "test_inpaintings_that_come_together_begin_together": "counts the ticks of one device",
+    "test_what_runs_finishes_on_the_version_it_began_with": "60 steps are over before metrics tell of them",
     "test_a_refused_version_leaves_the_old_one_serving": "counts the failure of one device",
 }
 """Tests of what several replicas do not promise, and why."""

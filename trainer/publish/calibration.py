@@ -12,7 +12,10 @@ from trainer.report.detection import against_corruptions
 
 _FIT_SHARE = 1 / 3
 _FIT_EACH = 128
-"""Items per statistic that fit the nonconformity score at most. More would make every verdict slower and no better."""
+"""Items per statistic of a density that fit the nonconformity score at most.
+
+More would make every verdict slower and no better.
+"""
 
 
 def calibrate(flow: Flow, held_out: Tensor) -> anomaly.Calibration | None:
@@ -21,11 +24,13 @@ def calibrate(flow: Flow, held_out: Tensor) -> anomaly.Calibration | None:
     A third of the items, or fewer where statistics are few, fits the nonconformity score; p-values are ranked among the
     others. None when there are too few items, as in a quick try with a limit.
     """
-    fit = min(int(len(held_out) * _FIT_SHARE), _FIT_EACH * len(anomaly.names_of(flow)))
+    tests = anomaly.tests_of(flow)
+    of_densities = sum(len(test.statistics) for test in tests if not test.by_likeness)
+    fit = min(int(len(held_out) * _FIT_SHARE), _FIT_EACH * of_densities)
     if fit < anomaly.MINIMUM_ITEMS:
         return None
     found = statistics(flow, held_out)
-    return anomaly.Calibration.of(anomaly.tests_of(flow), found[:fit], found[fit:])
+    return anomaly.Calibration.of(tests, found[:fit], found[fit:])
 
 
 def calibration_evidence(flow: Flow, held_out: Tensor, fresh: Tensor, source: str) -> CalibrationEvidence | None:

@@ -74,6 +74,7 @@ def test_columns_hold_the_statistics_of_their_names(fitted: Flow, digits: Digits
     z = fitted.in_item_layout(fitted.encode(fitted.to_continuous(images))[0]).double()
     top, left = (z[:, :-1] * z[:, 1:]).sum(dim=(1, 2)), (z[:, :, :-1] * z[:, :, 1:]).sum(dim=(1, 2))
     squares = z.square().sum(dim=(1, 2))
+    second = (2 * torch.pi * (torch.arange(28) + 0.5) / 28).cos().double()
     expected = {
         "code_bits": code.bits,
         "correlation_across": left / squares,
@@ -82,6 +83,8 @@ def test_columns_hold_the_statistics_of_their_names(fitted: Flow, digits: Digits
         "region_bits_6_6": code.pixels[:, -5:, -5:].mean(dim=(1, 2)),
         "texture_1_0": (code.counts[:, 0, 0] + 0.5).log(),
         "texture_4_6": (code.counts[:, 3, 6:].sum(dim=1) + 0.5).log(),
+        "shape_0_0": images.double().mean(dim=(1, 2)) / 255 * 28,
+        "shape_0_2": (images.double().sum(dim=1) * second).sum(dim=1) / 255 * 2**0.5 / 28,
     }
     for name, values in expected.items():
         torch.testing.assert_close(column[name], values.double(), rtol=1e-4, atol=1e-5, msg=name)
@@ -91,6 +94,26 @@ def test_images_with_an_odd_number_of_entries_have_finite_statistics() -> None:
     flow = flows.nice((5, 7), hidden=[8]).requires_grad_(False)
     items = torch.randint(0, 256, (4, 5, 7), dtype=torch.uint8)
     assert bool(statistics_of(flow, items).isfinite().all())
+
+
+def test_a_calibration_of_fewer_tests_judges_statistics_of_today(fitted: Flow, digits: Digits) -> None:
+    found = statistics_of(fitted, digits.train)
+    tests = anomaly.tests_of(fitted)[:5]
+    names = tuple(name for test in tests for name in test.statistics)
+    assert anomaly.tests_named(fitted, names) == tests
+    before = found[:, : len(names)]
+    earlier = anomaly.Calibration.of(tests, before[:200], before[200:])
+    assert torch.equal(earlier.judge(found).p_value, earlier.judge(before).p_value)
+    with pytest.raises(ValueError, match="not those that this version"):
+        anomaly.tests_named(fitted, names[1:])
+
+
+def test_colours_and_few_pixels_have_shapes_too() -> None:
+    flow = flows.nice((5, 7, 3), hidden=[8]).requires_grad_(False)
+    items = torch.randint(0, 256, (4, 5, 7, 3), dtype=torch.uint8)
+    column = dict(zip(anomaly.names_of(flow), statistics_of(flow, items).T, strict=True))
+    torch.testing.assert_close(column["shape_0_0"], items.double().mean(dim=(1, 2, 3)) / 255 * 35**0.5)
+    assert not column["shape_7_0"].any()
 
 
 def test_vectors_have_p_values_that_are_never_nan() -> None:
