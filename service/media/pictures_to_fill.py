@@ -119,7 +119,12 @@ def _picture(part: Part, preparation: Preparation, fit: bool) -> tuple[Pixels, A
 def _mask(part: Part, pixels: Pixels, size: tuple[int, int]) -> Array:
     """Where a mask for pixels (H, W[, 3]) hides them; it must have the ``size`` of the picture that was sent."""
     if part.type == NPY:
-        return from_npy(part.data).astype(bool)
+        places = from_npy(part.data).astype(bool)
+        if places.shape == pixels.shape[:2]:
+            return _of_colours(places, pixels)
+        if places.shape not in (pixels.shape, (1, *pixels.shape)):
+            raise WrongValue(f"mask must be of shape {pixels.shape[:2]}, not {places.shape}", "mask")
+        return places.reshape(pixels.shape)
     mask = open_picture(part.data, "mask")
     if mask.size != size:
         raise WrongValue(f"mask is {mask.width}x{mask.height}, and the image {size[0]}x{size[1]}", "mask")
@@ -131,4 +136,9 @@ def _scaled(mask: Image.Image, pixels: Pixels) -> Array:
     white = mask.convert("L").point(lambda level: 255 * (level >= 128))
     size = (pixels.shape[1], pixels.shape[0])
     found = np.asarray(white if white.size == size else white.resize(size, Image.Resampling.BOX)) > 0
-    return found if pixels.ndim == 2 else np.broadcast_to(found[..., None], pixels.shape)
+    return _of_colours(found, pixels)
+
+
+def _of_colours(places: Array, pixels: Pixels) -> Array:
+    """Places (H, W) as those of all colours of pixels (H, W[, 3])."""
+    return places if pixels.ndim == 2 else np.broadcast_to(places[..., None], pixels.shape)

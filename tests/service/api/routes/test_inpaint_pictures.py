@@ -100,6 +100,7 @@ async def test_the_forms_of_a_body_give_the_same_answer(service: Running) -> Non
         {"json": {"image": nested.tolist()}, "headers": NUMBERS},
         {"json": {"image": item.tolist(), "mask": mask.tolist()}, "headers": NUMBERS},
         {**files(clear), "headers": NUMBERS},
+        {"files": files(clear)["files"] | {"mask": ("m.npy", npy(mask), "application/x-npy")}, "headers": NUMBERS},
     ):
         answer = await service.http.post("/inpaint?steps=3&seed=1", **options)
         assert answer.status_code == 200, answer.text
@@ -131,6 +132,7 @@ async def test_a_larger_picture_is_scaled_down_with_its_mask_only_where_fit_says
 async def test_what_cannot_be_filled_in_is_refused_by_the_name_of_the_field(service: Running) -> None:
     item = surface(20, 24)
     mask = mask_of(item, slice(4, 8), slice(4, 8))
+    clear = ("i.png", picture(np.dstack([item, 255 - mask])), "image/png")
     bad: list[tuple[str, dict[str, Any]]] = [
         ("mask", files(item)),
         ("mask", files(item, mask[:10])),
@@ -139,6 +141,7 @@ async def test_what_cannot_be_filled_in_is_refused_by_the_name_of_the_field(serv
         ("image", {"json": {"image": item[..., 0].tolist(), "mask": mask.tolist()}}),
         ("image", {"json": {"image": [[[1, 2, 3]] * (LONGEST + 1)] * 9, "mask": [[[0, 0, 1]] * (LONGEST + 1)] * 9}}),
         ("image", {"content": npy(np.zeros((2, 16, 16, 3), dtype=np.uint8)), "headers": NPY}),
+        ("mask", {"files": {"image": clear, "mask": ("m.npy", npy(mask[:10]), "application/x-npy")}}),
         ("n", {**files(item, mask), "params": {"n": 5000}}),
     ]
     for field, options in bad:
