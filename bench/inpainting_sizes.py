@@ -28,7 +28,7 @@ import torch
 import flows
 from bench import page
 from bench.inpainting_speed import seconds_of
-from bench.serving import served
+from bench.serving import started, wait_until_loaded
 from flows import Flow
 from flows.anomaly import PictureCalibration
 from flows.anomaly.typical import readings
@@ -167,7 +167,8 @@ def _measured(store: Path, steps: int, rounds: int) -> str:
     bare = {case: opened.load(*opened.resolve(case.name)).flow for case in CASES}
     inpaint: dict[Case, list[tuple[float, float]]] = {case: [] for case in CASES}
     draws: dict[Case, list[tuple[float, float]]] = {case: [] for case in CASES}
-    with served(store, default_model="mnist") as (_, address):
+    with started(store, default_model="mnist") as (process, address):
+        wait_until_loaded(process, address, [MNIST.name, *(case.name for case in CASES)])
         client = Client(address, steps)
         for number in range(rounds + 1):
             for case in CASES:
