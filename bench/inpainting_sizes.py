@@ -1,6 +1,6 @@
 """What an inpainting of larger and of coloured pictures takes beside `mnist`, and a draw of 64x64 in colour.
 
-    .venv/bin/python -m bench.inpainting_sizes [--steps N] [--rounds N] [--into PAGE]
+    .venv/bin/python -m bench.inpainting_sizes [--steps N] [--rounds N] [--models NAME ...] [--into PAGE]
 
 Flows of the shapes that `sluice-train pictures` and the preset `cifar10` build, with random weights: the time of a step
 and of a draw does not depend on them. Each is published beside the shipped `mnist`. One request at a time fills in the
@@ -15,6 +15,7 @@ import io
 import shutil
 import statistics
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPConnection
@@ -147,31 +148,33 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--models", nargs="+", choices=[case.name for case in CASES], help="all by default")
     parser.add_argument("--into", type=Path, help="a page to write the figures into, between its marks")
     options = parser.parse_args()
+    cases = [case for case in CASES if options.models is None or case.name in options.models]
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
         store = Path(folder, "store")
         shutil.copytree(default_root() / "mnist", store / "mnist")
-        for case in CASES:
+        for case in cases:
             case.publish(store)
-        table = _measured(store, options.steps, options.rounds)
+        table = _measured(store, cases, options.steps, options.rounds)
     print(table)
     if options.into:
         page.write_into(options.into, MARK, table)
 
 
-def _measured(store: Path, steps: int, rounds: int) -> str:
+def _measured(store: Path, cases: Sequence[Case], steps: int, rounds: int) -> str:
     """The table, in Markdown."""
     opened = Store(store)
-    bare = {case: opened.load(*opened.resolve(case.name)).flow for case in CASES}
-    inpaint: dict[Case, list[tuple[float, float]]] = {case: [] for case in CASES}
-    draws: dict[Case, list[tuple[float, float]]] = {case: [] for case in CASES}
+    bare = {case: opened.load(*opened.resolve(case.name)).flow for case in cases}
+    inpaint: dict[Case, list[tuple[float, float]]] = {case: [] for case in cases}
+    draws: dict[Case, list[tuple[float, float]]] = {case: [] for case in cases}
     with started(store, default_model="mnist") as (process, address):
-        wait_until_loaded(process, address, [MNIST.name, *(case.name for case in CASES)])
+        wait_until_loaded(process, address, [MNIST.name, *(case.name for case in cases)])
         client = Client(address, steps)
         for number in range(rounds + 1):
-            for case in CASES:
+            for case in cases:
                 pair = seconds_of(partial(client.inpaint, case)), seconds_of(partial(client.inpaint, MNIST))
                 drawn = seconds_of(partial(client.sample, case)), seconds_of(partial(_draw, bare[case]))
                 if number:  # the first warms up
@@ -185,7 +188,7 @@ def _measured(store: Path, steps: int, rounds: int) -> str:
         "|---|---|---:|---:|---:|---:|---:|---:|",
         _row(MNIST, [(base, base) for pairs in inpaint.values() for _, base in pairs], [], steps),
     ]
-    lines += [_row(case, inpaint[case], draws[case], steps) for case in CASES]
+    lines += [_row(case, inpaint[case], draws[case], steps) for case in cases]
     return "\n".join(lines)
 
 
