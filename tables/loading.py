@@ -99,7 +99,8 @@ def load_table(path: Path, wishes: Wishes | None = None) -> LoadedTable:
         reasons = "; ".join(f"{each.name!r} {each.reason}" for each in left_out[:8])
         one = "; fields must be divided by commas, semicolons, tabs or bars" if len(table.names) == 1 else ""
         of = "has one column" if one else f"has {len(found)} usable columns"
-        raise TableError(f"{path}: {of}; a flow needs two or more ({reasons}){one}")
+        why = f" ({reasons})" if reasons else ""
+        raise TableError(f"{path}: {of}; a flow needs two or more{why}{one}")
     notes = [str(table), *_fault_notes(faults), *kinds.notes_of(found)]
     others = [name for name in table.names if name not in {column.column.name for column in found}]
     schema = Schema(tuple(each.column for each in found), tuple(others))

@@ -229,10 +229,11 @@ def _shape(items: Tensor) -> Tensor:
 @torch.inference_mode(False)
 def _cosines(side: int, device: torch.device) -> Tensor:
     """The first orthonormal cosines (_WAVES, side); zero for those that so few places cannot tell apart."""
-    order, place = torch.arange(_WAVES, dtype=torch.float64)[:, None], torch.arange(side, dtype=torch.float64) + 0.5
+    order = torch.arange(_WAVES, dtype=torch.float64, device=device)[:, None]
+    place = torch.arange(side, dtype=torch.float64, device=device) + 0.5
     waves = (math.pi * order * place / side).cos() * math.sqrt(2 / side)
     waves[0] /= math.sqrt(2)
-    return waves.where(order < side, 0.0).float().to(device)
+    return waves.where(order < side, 0.0).float()
 
 
 def _savings(flow: Flow, nats: Tensor, code: CodeLength) -> Tensor:

@@ -17,6 +17,7 @@ def interpolated(x: Tensor, hidden: Tensor, otherwise: Tensor) -> Tensor:
     back, each scale relaxed towards a harmonic function (Gortler, Grzeszczuk, Szeliski & Cohen 1996, "The lumigraph",
     section 3.4). ``otherwise`` (H, W[, C]) is the value where a picture has no known entry.
 
+    >>> from flows.inpainting.interpolation import interpolated
     >>> picture = torch.linspace(0, 1, 8).expand(1, 8, 8)
     >>> hidden = torch.zeros(1, 8, 8, dtype=torch.bool)
     >>> hidden[:, 2:6, 2:6] = True

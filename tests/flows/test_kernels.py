@@ -41,8 +41,8 @@ SHIPPED: dict[str, Callable[[], Flow]] = {
 }
 """The architectures of shipped models. The width of a net does not change the number of kernels, so it is small."""
 BUDGETS = {
-    "mnist": {"score": 734, "statistics": 791, "encode": 688, "sample": 2484, "ascent": 1272, "langevin": 3647},
-    "mnist-nice": {"score": 141, "statistics": 224, "encode": 123, "sample": 134, "ascent": 277, "langevin": 357},
+    "mnist": {"score": 734, "statistics": 794, "encode": 688, "sample": 2484, "ascent": 1272, "langevin": 3647},
+    "mnist-nice": {"score": 141, "statistics": 229, "encode": 123, "sample": 134, "ascent": 277, "langevin": 357},
     "moons": {"score": 704, "statistics": 716, "encode": 698, "sample": 817, "ascent": 2005, "langevin": 2073},
     "moons-realnvp": {"score": 308, "statistics": 320, "encode": 302, "sample": 395, "ascent": 637, "langevin": 705},
 }

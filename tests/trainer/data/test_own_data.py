@@ -247,7 +247,7 @@ def test_an_empty_file_is_an_error(tmp_path: Path, name: str) -> None:
 
 
 def test_a_table_of_one_column_is_refused(tmp_path: Path) -> None:
-    assert "has 1 usable columns; a flow needs two or more" in _error(
+    assert "has one column; a flow needs two or more; fields must be divided by" in _error(
         _write_csv(tmp_path / "t.csv", ROWS[:, :1], "length\n")
     )
 
