@@ -203,7 +203,7 @@ def test_a_budget_of_time_ends_a_run_with_the_schedule_at_its_end(
     assert "resuming" in result.output
     assert "published tiny-digits@1" in result.output
     assert 40 < len(rates) < 80, "a step takes half a second, and a minute holds the publishing too"
-    assert max(rates) > 0.9 * tiny.learning_rate
+    assert max(rates) > 0.85 * tiny.learning_rate
     assert rates[-1] < 0.03 * tiny.learning_rate
     again = sluice_train("tiny", "--minutes", "1", "--no-publish")
     assert again.exit_code == 0
