@@ -82,7 +82,7 @@ async def test_the_access_log_tells_who_asked_for_what_and_no_more(store: Path, 
     assert 0 < scored["seconds"] < 60
     assert (unknown["status"], unknown["path"]) == (403, "/nowhere%0Aforged%20line/%1B%5B2J")
     told = json.dumps(kept.lines)
-    for hidden in ("hush", "seed", "items", secret, secret.rpartition("_")[2], "forged line"):
+    for hidden in ("hush", "seed", "items", secret, secret.split("_", 2)[-1], "forged line"):
         assert hidden not in told
     assert TRACE.get() is None
 
