@@ -18,7 +18,7 @@ _LONGEST_GRID = 2**20
 """Steps between a column's least and greatest number up to which it counts as rounded: float32 resolves them all."""
 _QUICK = 1_000
 """Numbers of a long column that are looked at first: most columns without a grid show it there."""
-_STEPS_A_DEVIATION = 100
+STEPS_A_DEVIATION = 100
 """Least number of float32 steps in a column's standard deviation. With fewer, values would lie on a coarse grid."""
 _STRAY_SHARE = 0.02
 """Share of cells that may be words in a column of numbers: they then count as missing."""
@@ -31,7 +31,7 @@ _INDEX_SHARE = 0.9
 _FEWEST_VALUES = 10
 """Cells with a value in a column, of which others are missing. With fewer, a fold of five may have none."""
 _WITH_VALUE = " that has a value"
-_LARGEST = 1e37
+LARGEST = 1e37
 """Numbers up to which float32 has room for sums and products with small factors."""
 _QUANTITY = re.compile(r"([^\w\s]{1,3}|[A-Za-z]{1,4}\s)?\s*[+-]?\d+([' .,\u00a0\u202f]\d{3})*([.,]\d+)?\s*[^\d\s]{0,8}")
 """A number with a sign or a unit around it."""
@@ -77,7 +77,7 @@ def numeric(name: str, numbers: Numbers, kind: Kind | None, words: Mapping[str, 
         return LeftOut(name, "every cell is missing")
     if (present == present[0]).all():
         return LeftOut(name, f"is constant ({present[0]:g} in every row{'' if finite.all() else _WITH_VALUE})")
-    if np.abs(present).max() > _LARGEST:
+    if np.abs(present).max() > LARGEST:
         return LeftOut(name, f"holds {np.abs(present).max():.3g}, too large for float32; take its logarithm")
     if kind is None and _is_index(name, numbers):
         return LeftOut(name, "numbers the rows")
@@ -87,7 +87,7 @@ def numeric(name: str, numbers: Numbers, kind: Kind | None, words: Mapping[str, 
     offset = _offset(present, step)
     spread = float(present.std())
     coarse = float(np.spacing(np.float32(np.abs(present - offset).max())))
-    if not step and spread < _STEPS_A_DEVIATION * coarse:
+    if not step and spread < STEPS_A_DEVIATION * coarse:
         return LeftOut(name, f"varies by {spread:.3g} around {present.mean():.6g}, below what float32 resolves")
     missing = float(np.isnan(numbers).mean())
     found = Column(
@@ -252,7 +252,9 @@ def notes_of(found: Sequence[Found]) -> Iterator[str]:
 
 
 __all__ = [
+    "LARGEST",
     "MOST_CATEGORIES",
+    "STEPS_A_DEVIATION",
     "Found",
     "LeftOut",
     "category",

@@ -15,6 +15,7 @@ from torch import Tensor
 import model_store
 from flows import Flow, anomaly
 from model_store import CalibrationEvidence, Publication, Published, Report, Store
+from tables.kinds import LARGEST, STEPS_A_DEVIATION
 from trainer.data import OwnData, Splits
 from trainer.errors import DataError, missing_extra
 from trainer.presets import Preset
@@ -38,10 +39,6 @@ _MANY_ROWS = 5_000
 """From so many rows on a tenth is held out to calibrate, instead of training a flow for each fold."""
 _GOLDEN = 8
 _BATCH = 512
-_LARGEST = 1e37
-"""Numbers up to which float32 has room for sums and products with small factors."""
-_STEPS_A_DEVIATION = 100
-"""Least number of float32 steps in a column's standard deviation."""
 _ROWS_MULTIPLE = 32
 """Rows are scored in multiples of this number, so that no row's bits depend on the others."""
 
@@ -213,7 +210,7 @@ class FlowDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
     def _rows(self, X: Any) -> Tensor:  # noqa: N803
         check_is_fitted(self)
         values = validate_data(self, X, dtype=np.float64, reset=False, ensure_all_finite="allow-nan")
-        return torch.from_numpy(values.clip(-_LARGEST, _LARGEST).astype(np.float32))
+        return torch.from_numpy(values.clip(-LARGEST, LARGEST).astype(np.float32))
 
     def _assessed(self, X: Any) -> tuple[Floats, Floats]:  # noqa: N803
         """p-values and nonconformity scores of rows."""
@@ -237,10 +234,10 @@ def _check_range(values: Floats) -> None:
     for place, column in enumerate(values.T):
         present = column[~np.isnan(column)]
         largest = float(np.abs(present).max(initial=0.0))
-        if largest > _LARGEST:
+        if largest > LARGEST:
             raise ValueError(f"X: column {place} holds {largest:.3g}, too large for float32; take its logarithm")
         spread = float(present.std()) if len(present) else 0.0
-        if 0 < spread < _STEPS_A_DEVIATION * float(np.spacing(np.float32(largest))):
+        if 0 < spread < STEPS_A_DEVIATION * float(np.spacing(np.float32(largest))):
             warnings.warn(
                 f"X: column {place} varies by {spread:.3g} around {present.mean():.6g}, which float32 hardly resolves; "
                 "subtract its mean",

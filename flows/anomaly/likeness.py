@@ -49,7 +49,7 @@ class Likeness:
         return found.where(points.sum(dim=1).isfinite(), torch.inf)
 
     def leave_one_out_scores(self) -> Tensor:
-        """The scores (N,) of the density's own points, each without itself."""
+        """The scores (N,) of ``points``, each kept one without itself."""
         parts = torch.split(torch.arange(len(self._kept), device=self._kept.device), _BATCH)
         kept = [self._scores(self._kept[part], part) for part in parts]
         others = self._points[len(self._kept) :]

@@ -61,9 +61,9 @@ class NonconformityScores:
         self._reported_index = torch.tensor(self._reported, device=fit.device)
         self._widths = [len(test.statistics) for test in tests]
         fitted_parts = zip(self.tests, torch.split(self.fit, self._widths, dim=1), strict=True)
-        self._densities = [Likeness(part) if test.by_likeness else KernelDensity(part) for test, part in fitted_parts]
+        self._judges = [Likeness(part) if test.by_likeness else KernelDensity(part) for test, part in fitted_parts]
         # The scores of the fitted items themselves, each without its own kernel, sorted: (T, N).
-        fitted = torch.stack([density.leave_one_out_scores() for density in self._densities]).sort(dim=1).values
+        fitted = torch.stack([judge.leave_one_out_scores() for judge in self._judges]).sort(dim=1).values
         # Scores are stored relative to the least: half precision is finest near zero, where most ordinary items are.
         self._least = fitted[:, :1]
         weights = [_LIKENESS if test.by_likeness else 1.0 for test in self.tests]
@@ -78,8 +78,8 @@ class NonconformityScores:
         beyond all others.
         """
         standardised = self._standardised(statistics[:, : len(self.scale[0])])
-        parts = zip(self._densities, torch.split(standardised, self._widths, dim=1), strict=True)
-        scores = torch.stack([density.scores(part) for density, part in parts])
+        parts = zip(self._judges, torch.split(standardised, self._widths, dim=1), strict=True)
+        scores = torch.stack([judge.scores(part) for judge, part in parts])
         return torch.cat([standardised.T.index_select(0, self._reported_index), _half(scores - self._least)])
 
     def of_tests(self, features: Tensor) -> Tensor:

@@ -18,8 +18,7 @@ from typing import Any, NamedTuple
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from service.api import inlet
-from service.api.inlet import Inlet
+from service.api.inlet import Inlet, new_block
 from service.api.problems import body_of
 from service.api.security_headers import PROBES, secure
 from service.protocol.errors import OutOfMemory, is_shortage
@@ -298,7 +297,7 @@ class Connection(HttpToolsProtocol):
 
 def connection_maker(crowd: Crowd) -> Callable[..., asyncio.BaseProtocol]:
     """What uvicorn calls for each new connection."""
-    block = inlet.block()
+    block = new_block()
 
     def make(*arguments: Any, **options: Any) -> Inlet:
         return Inlet(Connection(*arguments, crowd=crowd, **options), block)

@@ -50,7 +50,7 @@ class Streamed(EventSourceResponse):
 async def _events(
     service: Service, stream: Stream, schema: Schema | None, notes: Sequence[str]
 ) -> AsyncGenerator[bytes]:
-    """`progress` with step, log_likelihood and a preview of at most 75 KB; at last `result`, or `problem`."""
+    """`progress` with step, log_likelihood and a preview of at most 76 KB; at last `result`, or `problem`."""
     async for snapshot in stream.snapshots(_PATIENCE):
         if snapshot is None:
             yield KEEPALIVE_COMMENT

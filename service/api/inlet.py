@@ -44,6 +44,6 @@ class Inlet(asyncio.BufferedProtocol):
         self._connection.data_received(self._block[:nbytes])  # type: ignore[arg-type]
 
 
-def block() -> memoryview:
+def new_block() -> memoryview:
     """Memory for the inlets of one event loop."""
     return memoryview(bytearray(_SIZE))

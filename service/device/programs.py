@@ -23,7 +23,7 @@ from service.protocol.errors import Problem, WrongValue
 from service.protocol.messages import Arrays
 
 _LARGE = 32 * 32
-"""Pixels from which a picture is a batch of its own: at 24x24 eight rows take less than three times as long as one."""
+"""Pixels from which a picture is a batch of its own. Of smaller ones, a batch of eight takes little longer than one."""
 
 
 class Conclusion(NamedTuple):
@@ -57,7 +57,7 @@ class Program(ABC):
         """Whether on a CPU each row is a batch of its own, which one thread computes.
 
         So it is of a lattice flow's larger pictures, with nets in float32. A batch filled up to 8 or 16 rows would take
-        7 or 9 times as long for one picture of 64x64 in colour. One thread, since a single row has other last bits in
+        nearly so many times as long. One thread, since a single row has other last bits in
         two threads.
         """
         large = math.prod(self.flow.item_shape[:2]) >= _LARGE

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import torch
 from torch import Tensor
-from torch.nn import functional
 
 from service.device.columns import Columns
-from service.protocol.defaults import PICTURED, SNAPSHOTS, snapshot_factor
+from service.protocol.defaults import PICTURED, SNAPSHOTS
 from service.protocol.messages import Arrays
+from service.protocol.snapshots import reduced, reduced_shape, snapshot_factor
 
 
 def same(items: np.ndarray) -> np.ndarray:
@@ -37,8 +36,8 @@ class Progress:
         self._factor = 1
         if image_shape is not None:
             self._factor = snapshot_factor(image_shape[0], image_shape[1])
-            sides = (-(-side // self._factor) for side in image_shape[:2])
-            self._items = np.zeros((count, min(n, PICTURED), *sides, *image_shape[2:]), dtype=np.uint8)
+            shape = reduced_shape(image_shape, self._factor)
+            self._items = np.zeros((count, min(n, PICTURED), *shape), dtype=np.uint8)
         self._taken = np.zeros(n, dtype=np.int64)
         self.changed = False
         """Whether something was shown since the last look."""
@@ -53,7 +52,7 @@ class Progress:
         if self._items is not None:
             kept = rows < PICTURED
             if kept.any():
-                self._items[at, rows[kept]] = _reduced(self._framed(view["items"].numpy()[kept]), self._factor)
+                self._items[at, rows[kept]] = reduced(self._framed(view["items"].numpy()[kept]), self._factor)
         self._taken[rows] = at + 1
         self.changed = True
 
@@ -77,12 +76,3 @@ class Progress:
         if self._items is not None:
             found["items"] = self._items[:count]
         return found
-
-
-def _reduced(items: np.ndarray, factor: int) -> np.ndarray:
-    """uint8 pixels (K, H, W[, C]) as means of squares of ``factor`` pixels a side, smaller at the far borders."""
-    if factor == 1:
-        return items
-    planes = torch.from_numpy(items).reshape(*items.shape[:3], -1).movedim(3, 1).float()
-    means = functional.avg_pool2d(planes, factor, ceil_mode=True).round().byte().movedim(1, 3)
-    return means.reshape(*means.shape[:3], *items.shape[3:]).numpy()

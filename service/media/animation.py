@@ -7,11 +7,12 @@ import io
 import numpy as np
 from PIL import Image
 
-from service.media.grids import grid, scaled_down
+from service.media.grids import grid
 from service.media.pictures import Pixels
 from service.media.types import WEBP
-from service.protocol.defaults import PICTURED, snapshot_factor
+from service.protocol.defaults import PICTURED
 from service.protocol.messages import Completed
+from service.protocol.snapshots import reduced, snapshot_factor
 
 _FRAME, _FIRST, _LAST = 80, 600, 1600  # milliseconds
 _SIDE = 128
@@ -42,8 +43,8 @@ def animate(frames: list[Pixels], form: str) -> bytes:
 
 def _as_snapshots(images: Pixels) -> Pixels:
     """Pictures (K, H, W[, C]) of the size that they have in snapshots."""
-    factor = snapshot_factor(*images.shape[1:3])
-    return images if factor == 1 else np.stack([scaled_down(image, factor) for image in images])
+    smaller: Pixels = reduced(images, snapshot_factor(*images.shape[1:3]))
+    return smaller
 
 
 def _standing(items: Pixels, taken: np.ndarray, final: Pixels) -> Pixels:

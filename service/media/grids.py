@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from service.media.pictures import Pixels
+from service.protocol.snapshots import reduced
 
 _GAP, _GREY = 2, 96
 _PREVIEW_SIDE = 136
@@ -36,16 +37,8 @@ def grid(images: Pixels) -> Pixels:
 def preview(images: Pixels) -> Pixels:
     """The grid of images (N, H, W[, C]), scaled down by a whole number to at most 136 pixels a side."""
     sheet = grid(images)
-    return scaled_down(sheet, -(-max(sheet.shape[:2]) // _PREVIEW_SIDE))
-
-
-def scaled_down(picture: Pixels, factor: int) -> Pixels:
-    """(H, W[, C]) as means of squares of ``factor`` pixels a side, smaller at the far borders."""
-    if factor == 1:
-        return picture
-    flat = Image.fromarray(picture[..., 0] if picture.shape[2:] == (1,) else picture).reduce(factor)
-    means: Pixels = np.asarray(flat).reshape(flat.height, flat.width, *picture.shape[2:])
-    return means
+    smaller: Pixels = reduced(sheet[None], -(-max(sheet.shape[:2]) // _PREVIEW_SIDE))[0]
+    return smaller
 
 
 def scatter(points: NDArray[np.floating]) -> Pixels:

@@ -122,14 +122,16 @@ def inpainting_of(body: Body, spec: ItemSpec, fit: bool) -> tuple[Array, NDArray
         return row_to_complete(body.type, body.parts[0].data, spec.table)
     if body.type == CSV:
         raise WrongType("the model has no columns by name; send JSON or npy", "Content-Type")
+    array, hidden = numbers_with_gaps(body, spec.shape) or _picture_and_mask(body, spec, fit)
+    return *with_hidden_places(array, hidden, spec), ()
+
+
+def numbers_with_gaps(body: Body, shape: tuple[int, ...]) -> tuple[Array, Array] | None:
+    """An item and where it is hidden, of an npy or JSON body of at most ``shape``; None for other bodies."""
     if body.type == NPY:
         array = from_npy(body.parts[0].data)
-        hidden = np.isnan(array) if array.dtype.kind == "f" else np.zeros(array.shape, dtype=bool)
-    elif body.type == JSON:
-        array, hidden = item_from_json(body.parts[0].data, spec.shape)
-    else:
-        array, hidden = _picture_and_mask(body, spec, fit)
-    return *with_hidden_places(array, hidden, spec), ()
+        return array, np.isnan(array) if array.dtype.kind == "f" else np.zeros(array.shape, dtype=bool)
+    return item_from_json(body.parts[0].data, shape) if body.type == JSON else None
 
 
 def with_hidden_places(array: Array, hidden: Array, spec: ItemSpec) -> tuple[Array, NDArray[np.bool_]]:

@@ -11,11 +11,10 @@ from PIL import Image, ImageOps
 from pictures import Preparation
 from pictures.preparation import LEAST_SIDE
 from service.media.any_pictures import prepared
-from service.media.items import Body, ItemSpec, Part, with_hidden_places
-from service.media.json_items import item_from_json
+from service.media.items import Body, ItemSpec, Part, numbers_with_gaps, with_hidden_places
 from service.media.npy import Array, from_npy
 from service.media.pictures import Pixels, open_picture, split_transparency
-from service.media.types import CSV, JSON, NPY
+from service.media.types import CSV, NPY
 from service.protocol import windows
 from service.protocol.errors import TooLarge, WrongType, WrongValue
 from service.protocol.windows import Window, window_of
@@ -43,15 +42,8 @@ def picture_to_fill(body: Body, preparation: Preparation, fit: bool, n: int) -> 
     """
     if body.type == CSV:
         raise WrongType("the model's items are pictures; send PNG, JPEG, npy or JSON", "Content-Type")
-    if body.type == NPY:
-        array = from_npy(body.parts[0].data)
-        hidden = np.isnan(array) if array.dtype.kind == "f" else np.zeros(array.shape, dtype=bool)
-    elif body.type == JSON:
-        array, hidden = item_from_json(
-            body.parts[0].data, (preparation.longest, preparation.longest, preparation.colours)
-        )
-    else:
-        array, hidden = _picture_and_mask(body, preparation, fit)
+    largest = preparation.longest, preparation.longest, preparation.colours
+    array, hidden = numbers_with_gaps(body, largest) or _picture_and_mask(body, preparation, fit)
     spec = ItemSpec(_checked_shape(array, preparation), True)
     item, places = with_hidden_places(array, hidden, spec)
     window = window_of(places)

@@ -18,10 +18,3 @@ SNAPSHOTS = 48
 """The most snapshots that are kept of one inpainting, spread evenly over its steps."""
 PICTURED = 16
 """The first completions of an inpainting, whose pixels the snapshots hold."""
-SNAPSHOT_SIDE = 128
-"""The longer side in pixels of a picture in a snapshot. Larger ones are scaled down by a whole number."""
-
-
-def snapshot_factor(height: int, width: int) -> int:
-    """The whole number by which pictures of this size are scaled down in snapshots."""
-    return -(-max(height, width) // SNAPSHOT_SIDE)

@@ -83,6 +83,7 @@ class Fleet:
                 task.cancel()
 
     async def _first_answer(self) -> None:
+        """Wait until one of the devices has answered, or is known not to."""
         news = [
             asyncio.create_task(client.until(lambda one: one.alive or one.lost or one.failed))
             for client in self.clients

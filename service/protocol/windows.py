@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 MARGIN = 24
 """Pixels around what is hidden that a window holds: a net of three blocks looks 16 to 20 pixels far."""
 MOST_PIXELS = 256**2
-"""Of a window: with three colours a step takes about a gigabyte of memory and two seconds of one CPU then."""
+"""Of a window. The memory and the time of a step grow with them."""
 _BEGIN, _END = 8, 4
 """A window begins at multiples of 8, where the order of a lattice flow's pixels repeats; its sides are cells of 4."""
 _COST = 64**2

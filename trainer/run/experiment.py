@@ -109,6 +109,7 @@ def _displays(
         if ranks.leads and (picture := sample_picture(settings, state, splits)):
             displays.append(picture)
         if settings.tensorboard and ranks.leads:
-            events = events_in(settings.run_dir.path / "events", state.flow, preset, steps_done and steps_done + 1)
+            first = steps_done + 1 if steps_done else 0  # before its first step a run tells of its initial state
+            events = events_in(settings.run_dir.path / "events", state.flow, preset, first)
             displays.append(opened.enter_context(events))
         yield Several(displays)

@@ -8,7 +8,8 @@ import torch
 
 from service.device.columns import Columns
 from service.device.progress import Progress
-from service.protocol.defaults import PICTURED, SNAPSHOT_SIDE, SNAPSHOTS
+from service.protocol.defaults import PICTURED, SNAPSHOTS
+from service.protocol.snapshots import SNAPSHOT_SIDE
 
 
 def view(values: list[float], size: int = 2) -> Columns:

@@ -7,9 +7,10 @@ import base64
 import numpy as np
 import pytest
 
-from service.media.grids import grid, preview, scaled_down
+from service.media.grids import grid, preview
 from service.media.pictures import to_png
-from service.protocol.defaults import PICTURED, SNAPSHOT_SIDE
+from service.protocol.defaults import PICTURED
+from service.protocol.snapshots import SNAPSHOT_SIDE, reduced
 
 
 def noise(*shape: int) -> np.ndarray:
@@ -37,5 +38,5 @@ def test_a_preview_is_small_whatever_is_filled_in(shape: tuple[int, ...], count:
 
 def test_a_picture_is_scaled_down_by_means_of_squares() -> None:
     picture = np.repeat(np.repeat(noise(3, 4, 3), 2, axis=0), 2, axis=1)
-    np.testing.assert_array_equal(scaled_down(picture, 2), picture[::2, ::2])
-    assert scaled_down(noise(7, 5), 2).shape == (4, 3)
+    np.testing.assert_array_equal(reduced(picture[None], 2)[0], picture[::2, ::2])
+    assert reduced(noise(7, 5)[None], 2).shape == (1, 4, 3)
