@@ -22,6 +22,7 @@ from trainer.data import OwnData
 from trainer.errors import TrainerError
 from trainer.presets import PRESETS, Precision, Preset
 from trainer.presets.pictures import PICTURES
+from trainer.report.evaluation import Quality
 from trainer.run.device import choose_device, choose_precision
 from trainer.run.ranks import UNSHARED, Ranks, joined, restarts_can_hang
 from trainer.run.run_directory import run_directory
@@ -268,9 +269,6 @@ def main(
                 command=_command(chosen, seed, limit, ranks),
             )
             result = trained_and_published(chosen, settings, ranks, console, stop, target, name, neighbours)
-        if result is None:
-            return
-        quality, published = result
     except Stopped:
         console.print("stopped and saved; the same command continues from here")
         raise SystemExit(128 + (stop.signal or 0)) from None
@@ -281,6 +279,12 @@ def main(
             f"{error.filename or 'the model'} cannot be written: {error.strerror}; make room and give the same command "
             "again: it continues from the last state that was written"
         ) from error
+    if result is not None:
+        _tell(*result, as_json)
+    ranks.leave()
+
+
+def _tell(quality: Quality, published: model_store.Published | None, as_json: bool) -> None:
     if as_json:
         at = published and {"name": published.name, "version": published.version, "path": published.place}
         if at and published and published.new:

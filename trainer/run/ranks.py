@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -73,6 +74,18 @@ class Ranks:
             raise TrainerError(
                 f"a batch of {batch_size} cannot be shared evenly by {self.count} ranks; see --batch-size"
             )
+
+    def leave(self) -> None:
+        """End this process with success, if it is one of several, without the end of Python.
+
+        PyTorch 2.13 leaves the threads of a group running where a DistributedDataParallel was made. One that lets go
+        of its last tensor while Python ends aborts the process. torchrun takes that for a failed rank, and stops the
+        rank that still publishes the model.
+        """
+        if self.count > 1:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(0)
 
 
 @contextmanager

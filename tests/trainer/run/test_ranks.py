@@ -18,6 +18,7 @@ from trainer.run.ranks import Ranks
 ROOT = Path(__file__).parents[3]
 SCRIPT = Path(__file__).parent / "first_gradients.py"
 KILLED = Path(__file__).parent / "killed_rank.py"
+LEAVING = Path(__file__).parent / "leaving_ranks.py"
 
 
 class Run(NamedTuple):
@@ -106,6 +107,18 @@ def test_a_killed_rank_is_started_again_and_the_run_ends_with_the_same_bytes(
         assert torch.equal(killed.state[name], tensor), name
     assert killed.weights == undisturbed.weights
     assert killed.output.count("published digits@1") == 1
+
+
+def test_a_rank_may_end_while_its_group_is_still_at_work() -> None:
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [sys.executable, *launcher, str(LEAVING)],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_batch_that_ranks_cannot_share_evenly_is_refused() -> None:
