@@ -65,6 +65,11 @@ class Server:
         (pid,) = self.children("service.device")
         return pid
 
+    def runs(self) -> bool:
+        """True, while it runs. A service that has ended fails the test, with what it said."""
+        assert self.process.poll() is None, f"exit {self.process.returncode}: {self.log.read_text()[-4000:]}"
+        return True
+
     def exit_code(self, seconds: float = WAIT) -> int:
         return self.process.wait(seconds)
 
@@ -92,12 +97,12 @@ def started(command: list[str], log: Path, **settings: Any) -> Iterator[Server]:
 def serving(store: Path, log: Path, *, ready: bool = True, **settings: Any) -> Iterator[Server]:
     """`sluice serve` on a free port; fields of Settings are set through the environment."""
     with started(["service", "serve", "--store", str(store), "--port", "0"], log, **settings) as server:
-        wait_until(lambda: b"listening on" in log.read_bytes())
+        wait_until(lambda: server.runs() and b"listening on" in log.read_bytes())
         found = re.search(r"listening on (http://\S+)", log.read_text())
         assert found is not None
         server.address = found[1]
         if ready:
-            wait_until(server.ready)
+            wait_until(lambda: server.runs() and server.ready())
         yield server
 
 
