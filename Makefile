@@ -59,7 +59,8 @@ SIMULATED := tests/scale/test_simulation_check.py
 test-scale: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'ray[data,serve]>=2.60,<3'
 	failed=0; \
-	$(SCALE) --numprocesses 2 --dist loadfile --ignore=$(SIMULATED) tests/scale/test_ray_contract.py tests/scale \
+	$(SCALE) --numprocesses 2 --dist loadfile --no-loadscope-reorder --ignore=$(SIMULATED) \
+	  tests/scale/test_ray_contract.py tests/scale \
 	  tests/service/ray_serve tests/service/offline/bulk tests/model_store/remote tests/service/test_object_store.py \
 	  tests/docker/test_kubernetes.py tests/bench/scaling tests/trainer/run/test_ranks.py \
 	  tests/trainer/run/test_run_directory.py || failed=1; \

@@ -13,11 +13,11 @@ import numpy as np
 
 from bench.scaling.costs import Costs
 from bench.scaling.plan import Mix, capacity
-from bench.scaling.simulation import Replica, poisson, simulate
+from bench.scaling.simulation import Replica, simulate
 from bench.serving import served
 from bench.side_by_side import payloads, processes
 from bench.side_by_side.load import Request
-from bench.side_by_side.offered import offer
+from bench.side_by_side.offered import moments, offer
 from model_store import Store, default_root
 from service.cpus import usable_cpus
 
@@ -107,7 +107,7 @@ def tick_seconds(model: str) -> dict[int, float]:
 
 
 def check(model: str, costs: Costs, seconds: float, replicas: int = 1) -> Iterator[Checked]:
-    """Replicas on this machine at the loads of ``SHARES``: requests at random moments, measured and simulated."""
+    """Replicas on this machine at the loads of ``SHARES``: requests at random moments, measured and simulated alike."""
     replica = Replica(cores=usable_cpus(), services=replicas)
     best = capacity(replica, costs, Mix(), _PROMISE)
     if best is None:
@@ -120,7 +120,8 @@ def check(model: str, costs: Costs, seconds: float, replicas: int = 1) -> Iterat
             done = offer(addresses, request_of(model), rate, seconds, seed=place)
             if done.other or done.refused or not done.took:
                 raise SystemExit(f"{done.other + len(done.refused)} of {done.sent} requests failed")
-            said = simulate(replica, costs, poisson(rate), Mix(), seconds, seed=place)
+            same = moments(rate, seconds, seed=place)
+            said = simulate(replica, costs, lambda _: iter(same), Mix(), seconds, seed=place)  # noqa: B023
             took = sorted(done.took)
             yield Checked(
                 replicas,

@@ -54,10 +54,11 @@ def offer(
     requests in turn.
     """
     addresses = [address] if isinstance(address, str) else list(address)
-    return asyncio.run(_offer(addresses, request, _moments(rate, seconds, seed), seconds))
+    return asyncio.run(_offer(addresses, request, moments(rate, seconds, seed), seconds))
 
 
-def _moments(rate: float, seconds: float, seed: int | None) -> list[float]:
+def moments(rate: float, seconds: float, seed: int | None = None) -> list[float]:
+    """When ``offer`` sends requests, in seconds from its beginning."""
     if seed is None:
         return [number / rate for number in range(int(rate * seconds))]
     chance, now, found = random.Random(seed), 0.0, []
@@ -66,13 +67,13 @@ def _moments(rate: float, seconds: float, seed: int | None) -> list[float]:
     return found
 
 
-async def _offer(addresses: list[str], request: Request, moments: list[float], seconds: float) -> Offered:
+async def _offer(addresses: list[str], request: Request, when: list[float], seconds: float) -> Offered:
     servers = [_connections(address, request) for address in addresses]
     turns = itertools.cycle(servers)
     found = Offered(seconds)
     under_way: set[asyncio.Task[None]] = set()
     began = time.perf_counter()
-    for moment in moments:
+    for moment in when:
         await asyncio.sleep(max(began + moment - time.perf_counter(), 0))
         task = asyncio.create_task(_one(next(turns), found, began))
         under_way.add(task)
