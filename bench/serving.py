@@ -19,20 +19,21 @@ from urllib.parse import urlsplit
 from bench import children
 
 PATIENCE = 120.0
-"""Seconds until the default model must be loaded, and until the service must have ended after SIGTERM."""
+"""Seconds until the models must be loaded, and until the service must have ended after SIGTERM."""
 _POLL = 0.02
 _LOG_LINES = 30
 
 
 @contextmanager
 def served(store: Path, *, groups: Sequence[Path] = (), **settings: str) -> Iterator[tuple[int, str]]:
-    """Yield the process id and the address of `sluice serve` over a store, once it is ready.
+    """Yield the process id and the address of `sluice serve` over a store, once it is ready and loads nothing more.
 
     The process id is that of the root of the server's process tree. ``groups`` are directories of control groups that
     the server runs in. ``settings`` become SLUICE_ variables: their names are given in lower case.
     """
     with started(store, groups=groups, **settings) as (process, address):
         wait_until_ready(process, address)
+        wait_until_all_loaded(process, address)
         yield process.pid, address
 
 
@@ -76,6 +77,14 @@ def wait_until_ready(process: subprocess.Popen[bytes], address: str) -> None:
         except (OSError, HTTPException):
             continue
         if status == 200:
+            return
+
+
+def wait_until_all_loaded(process: subprocess.Popen[bytes], address: str) -> None:
+    """Return as soon as no model is being loaded: that takes a whole core. Raises NotReady and ServerEnded."""
+    for _ in attempts(process):
+        status, body = get(address, "/models")
+        if status == 200 and not json.loads(body)["loading"]:
             return
 
 
