@@ -117,7 +117,7 @@ class _Connections:
 
     async def ask(self) -> tuple[int, float]:
         """Status of the answer, and seconds from sending to its last byte. Raises OSError, EOFError, ValueError."""
-        reader, writer = self._idle.pop() if self._idle else await asyncio.open_connection(self._host, self._port)
+        reader, writer = self._open() or await asyncio.open_connection(self._host, self._port)
         try:
             began = time.perf_counter()
             writer.write(self._message)
@@ -134,6 +134,15 @@ class _Connections:
         else:
             self._idle.append((reader, writer))
         return status, seconds
+
+    def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        """An idle connection that the server has not closed meanwhile, if there is one."""
+        while self._idle:
+            reader, writer = self._idle.pop()
+            if not reader.at_eof():
+                return reader, writer
+            writer.close()
+        return None
 
     def close(self) -> None:
         for _, writer in self._idle:

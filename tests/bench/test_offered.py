@@ -67,6 +67,14 @@ def test_a_server_that_is_gone_gives_no_answers(address: str) -> None:
     assert (found.sent, found.other) == (5, 5)
 
 
+def test_a_connection_that_the_server_has_closed_meanwhile_is_not_used_again(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Answers, "timeout", 0.02)  # of a connection without a request
+    found = offer(address, Request("/", b"an item"), 10, 0.6)
+    assert (found.sent, len(found.good), len(found.refused), found.other) == (6, 2, 2, 2)
+
+
 def test_answers_after_the_end_are_no_goodput() -> None:
     assert Offered(2.0, good=[0.5, 1.5, 2.5]).rate == 1.0
 
