@@ -17,16 +17,19 @@ from typing import IO
 from urllib.parse import urlsplit
 
 from bench import children
+from bench.side_by_side import processes
 
 PATIENCE = 120.0
 """Seconds until the models must be loaded, and until the service must have ended after SIGTERM."""
 _POLL = 0.02
+_CALM = 0.5
+"""Seconds in which it takes less than a tenth of a core."""
 _LOG_LINES = 30
 
 
 @contextmanager
 def served(store: Path, *, groups: Sequence[Path] = (), **settings: str) -> Iterator[tuple[int, str]]:
-    """Yield the process id and the address of `sluice serve` over a store, once it is ready and loads nothing more.
+    """Yield the process id and the address of `sluice serve` over a store, once it is ready and at rest.
 
     The process id is that of the root of the server's process tree. ``groups`` are directories of control groups that
     the server runs in. ``settings`` become SLUICE_ variables: their names are given in lower case.
@@ -34,6 +37,7 @@ def served(store: Path, *, groups: Sequence[Path] = (), **settings: str) -> Iter
     with started(store, groups=groups, **settings) as (process, address):
         wait_until_ready(process, address)
         wait_until_all_loaded(process, address)
+        wait_until_calm(process)
         yield process.pid, address
 
 
@@ -85,6 +89,17 @@ def wait_until_all_loaded(process: subprocess.Popen[bytes], address: str) -> Non
     for _ in attempts(process):
         status, body = get(address, "/models")
         if status == 200 and not json.loads(body)["loading"]:
+            return
+
+
+def wait_until_calm(process: subprocess.Popen[bytes]) -> None:
+    """Return once the service does nothing: it warms up after it has loaded. Raises NotReady and ServerEnded."""
+    used, since = processes.cpu_seconds_below(process.pid), time.monotonic()
+    for _ in attempts(process):
+        if time.monotonic() - since < _CALM:
+            continue
+        before, used, since = used, processes.cpu_seconds_below(process.pid), time.monotonic()
+        if used - before < _CALM / 10:
             return
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -76,7 +77,7 @@ def measure(model: str, seconds: float, output: Path) -> None:
 
     found = measured(model, seconds)
     found.write(output)
-    click.echo(f"{output}: {found}")
+    click.echo(f"{output}: {replace(found, delays=())}")
 
 
 @main.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -29,12 +29,20 @@ class Costs:
     """Each further item of a request adds to both together."""
     device: float
     """The device process takes and answers a request, beside the tick."""
-    ticks: Mapping[str, Mapping[int, float]]
+    ticks: Mapping[str, Mapping[float, float]]
     max_rows: int
     client: float = 0.0
     """The load generator sends a request and reads its answer, where it shares the machine."""
+    api_tick: float = 0.0
+    """An api process takes the answers of a tick, however many, beside ``api_after`` for each."""
+    client_tick: float = 0.0
+    """The same of the load generator."""
+    device_wake: float = 0.0
+    """What a tick takes longer in a device process that was idle: a thread wakes, caches are cold."""
+    delays: Sequence[float] = ()
+    """Equally likely: by how much a tick ends later or earlier than most, as the machine and its other work have it."""
 
-    def tick(self, kind: str, rows: int) -> float:
+    def tick(self, kind: str, rows: float) -> float:
         """Seconds of a tick of so many rows: on straight lines between measured sizes, and on the last one beyond."""
         table = self.ticks[kind]
         sizes = sorted(table)
@@ -55,8 +63,9 @@ class Costs:
 def read(path: Path) -> Costs:
     """Costs that ``Costs.write`` wrote."""
     found = json.loads(path.read_text())
+    found["delays"] = tuple(found["delays"])
     ticks = {
-        kind: {int(rows): seconds for rows, seconds in table.items()} for kind, table in found.pop("ticks").items()
+        kind: {float(rows): seconds for rows, seconds in table.items()} for kind, table in found.pop("ticks").items()
     }
     return Costs(**found, ticks=ticks)
 
@@ -64,7 +73,7 @@ def read(path: Path) -> Costs:
 def of_gpu(model: str, precision: str, page: Path = GPU_PAGE) -> Costs:
     """Costs on the card of a page of figures, with the api costs of docs/benchmarks.md. Raises ValueError."""
     text = page.read_text("utf-8")
-    ticks: dict[str, dict[int, float]] = {}
+    ticks: dict[str, dict[float, float]] = {}
     for kind, work in (("score", "score"), ("sample", "sample"), ("inpaint", "ascent")):
         found = re.search(rf"^\| {re.escape(model)} \| {precision} \| {work} \|(.*)\|$", text, re.M)
         if found is None:

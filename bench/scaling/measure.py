@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import os
-import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
+from statistics import median
 from typing import NamedTuple
 
 import numpy as np
+from prometheus_client.parser import text_string_to_metric_families
 
 from bench.scaling.costs import Costs
+from bench.scaling.fit import Load, costs_of
 from bench.scaling.plan import Mix, capacity
 from bench.scaling.simulation import Replica, simulate
-from bench.serving import served
+from bench.serving import get, served
 from bench.side_by_side import payloads, processes
 from bench.side_by_side.load import Request
 from bench.side_by_side.offered import moments, offer
-from model_store import Store, default_root
+from model_store import default_root
 from service.cpus import usable_cpus
 
-_SIZES = (1, 8, 32, 64, 128, 256)
-_REPEATS = 9
 _RATE = 50.0
-"""Requests a second while the costs of a request are measured: few enough for a small model on a busy machine."""
-SHARES = (0.2, 0.4, 0.6, 0.75, 0.9)
+"""Requests a second of the lightest load."""
+_DOUBLINGS, _LEAST, _LATE = 7, 3, 4.0
+"""Loads at most and at least; the service keeps up while the median request takes less than so many times as long."""
+SHARES = (0.1, 0.2, 0.3, 0.45, 0.6)
 """The loads of the check, as shares of what the simulation says the replica can do."""
 WITHIN = 0.2
 """The deviation that is allowed."""
@@ -55,55 +57,40 @@ def request_of(model: str) -> Request:
 
 
 def measure(model: str, seconds: float) -> Costs:
-    """The costs of a score with a model of 28x28 pictures that ships, with one api process and one thread."""
-    ticks = tick_seconds(model)
+    """The costs of a score with a model of 28x28 pictures that ships, with one api process and one thread.
+
+    From loads at random moments, each twice the one before, as far as the service keeps up.
+    """
+    request = request_of(model)
+    loads: list[Load] = []
     with _service(model) as (root, address):
-        request = request_of(model)
         offer(address, request, _RATE, 1)
-        before, own = _cpu(root), time.process_time()
-        done = offer(address, request, _RATE, seconds)
-        after, own = _cpu(root), time.process_time() - own
+        for doubled in range(_DOUBLINGS):
+            loads.append(_load(root, address, request, _RATE * 2**doubled, seconds))
+            if len(loads) >= _LEAST and median(loads[-1].took) > _LATE * median(loads[0].took):
+                break
+    return costs_of(loads)
+
+
+def _load(root: int, address: str, request: Request, rate: float, seconds: float) -> Load:
+    before, ticks, rows, own = _cpu(root), *_ticks(address), time.process_time()
+    done = offer(address, request, rate, seconds, seed=0)
+    own = time.process_time() - own
+    after, (ticks_after, rows_after) = _cpu(root), _ticks(address)
     if done.other or done.refused:
         raise SystemExit(f"{done.other + len(done.refused)} of {done.sent} requests failed")
-    api, device = ((after[role] - before[role]) / done.sent for role in ("api", "device"))
-    return Costs(
-        api_before=api * 2 / 3,
-        api_after=api / 3,
-        api_item=api / 10,
-        device=max(device - ticks[1], 0.0),
-        ticks={"score": ticks},
-        max_rows=max(_SIZES),
-        client=own / done.sent,
-    )
+    api, device = (after[role] - before[role] for role in ("api", "device"))
+    ticks = ticks_after - ticks
+    each = (api / done.sent, own / done.sent, device / ticks, (rows_after - rows) / ticks)
+    return Load(done.sent / seconds, *each, done.took)
 
 
-def tick_seconds(model: str) -> dict[int, float]:
-    """The median length of a tick by its rows, in this process, in one thread."""
-    import torch
-
-    from flows.nets.precision import exact_float32
-    from service.device import hardware
-    from service.device.columns import Columns
-    from service.device.programs import Score
-    from service.device.runner import Runner
-    from service.settings import Settings
-
-    store, device = Store(default_root()), torch.device("cpu")
-    loaded = store.load(*store.resolve(model), bfloat16=hardware.bfloat16_allowed(Settings(), device))
-    program, runner = Score(loaded), Runner(device, max(_SIZES))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    found = {}
-    try:
-        with exact_float32(), torch.inference_mode():
-            for rows in _SIZES:
-                items = torch.randint(0, 256, (rows, *loaded.flow.item_shape), dtype=torch.uint8)
-                columns = Columns({"items": items, "seed": torch.zeros(rows, dtype=torch.int64)})
-                runner.compute(program, columns)
-                found[rows] = statistics.median(_seconds(lambda: runner.compute(program, columns)))  # noqa: B023
-    finally:
-        torch.set_num_threads(threads)
-    return found
+def _ticks(address: str) -> tuple[float, float]:
+    """The number of ticks of scores so far, and of their rows."""
+    _, exposition = get(address, "/metrics")
+    samples = [each for family in text_string_to_metric_families(exposition.decode()) for each in family.samples]
+    found = {each.name: each.value for each in samples if each.labels.get("kind") == "score"}
+    return found.get("sluice_tick_rows_count", 0.0), found.get("sluice_tick_rows_sum", 0.0)
 
 
 def check(model: str, costs: Costs, seconds: float, replicas: int = 1) -> Iterator[Checked]:
@@ -159,10 +146,3 @@ def _service(model: str) -> AbstractContextManager[tuple[int, str]]:
 
 def _cpu(root: int) -> dict[str, float]:
     return {role: processes.cpu_seconds(those) for role, those in processes.by_role(root).items()}
-
-
-def _seconds(act: Callable[[], object]) -> Iterator[float]:
-    for _ in range(_REPEATS):
-        began = time.perf_counter()
-        act()
-        yield time.perf_counter() - began

@@ -114,10 +114,10 @@ def simulate(
 class _Waiting:
     """A request in a device: the ticks that it still needs."""
 
-    __slots__ = ("ask", "done", "left")
+    __slots__ = ("api", "ask", "done", "left")
 
-    def __init__(self, ask: Ask, done: simpy.Event) -> None:
-        self.ask, self.done, self.left = ask, done, ask.steps
+    def __init__(self, ask: Ask, api: simpy.Resource, done: simpy.Event) -> None:
+        self.ask, self.api, self.done, self.left = ask, api, done, ask.steps
 
 
 class _Service(NamedTuple):
@@ -139,6 +139,7 @@ class _World:
             _Service([simpy.Resource(self.environment, 1) for _ in range(replica.api)], devices)
             for devices in ([_Device(self) for _ in range(replica.devices)] for _ in range(replica.services))
         ]
+        self.client = simpy.Resource(self.environment, 1)
         self.devices = [device for service in self.services for device in service.devices]
         self.turns = itertools.cycle(self.services)
 
@@ -167,18 +168,18 @@ class _World:
         costs, service = self.costs, next(self.turns)
         api = self.chance.choice(service.api)
         if costs.client:
-            yield from self.work(costs.client / 2)
+            yield from self._in(self.client, costs.client / 2)
         if sum(device.waiting for device in service.devices) + ask.cost > self.replica.queue:
             self.outcome.refused += counted
             return
         extra = costs.api_item * (ask.items - 1)
         yield from self._api(api, costs.api_before + extra / 2)
         done = self.environment.event()
-        min(service.devices, key=lambda device: device.waiting).submit(_Waiting(ask, done))
-        yield done
-        yield from self._api(api, costs.api_after + extra / 2)
+        min(service.devices, key=lambda device: device.waiting).submit(_Waiting(ask, api, done))
+        leads = yield done
+        yield from self._api(api, costs.api_after + extra / 2 + leads * costs.api_tick)
         if costs.client:
-            yield from self.work(costs.client / 2)
+            yield from self._in(self.client, costs.client / 2 + leads * costs.client_tick)
         if counted and ask.kind == "inpaint":
             self.outcome.inpaintings.append(self.environment.now - came)
         elif counted:
@@ -186,11 +187,15 @@ class _World:
             self.outcome.moments.append(came)
 
     def _api(self, api: simpy.Resource, seconds: float) -> Generator[Any, Any, None]:
-        with api.request() as turn:
-            yield turn
-            yield from self.work(seconds)
+        yield from self._in(api, seconds)
         if self.measuring:
             self.outcome.decoding += seconds
+
+    def _in(self, process: simpy.Resource, seconds: float) -> Generator[Any, Any, None]:
+        """Work in a process that does one thing at a time."""
+        with process.request() as turn:
+            yield turn
+            yield from self.work(seconds)
 
     def work(self, seconds: float) -> Generator[Any, Any, None]:
         """Take a CPU for some seconds, where they are shared."""
@@ -230,23 +235,33 @@ class _Device:
 
     def loop(self) -> Generator[Any, Any, None]:
         world = self.world
+        wake = world.costs.device_wake
         while True:
             kind = self._next()
             if kind is None:
                 self._news = world.environment.event()
                 # Requests that are still being decoded come later: the simulation ends when no event is left.
                 yield self._news
+                wake = world.costs.device_wake
                 continue
             batch = self._batch(kind)
             rows = sum(waiting.ask.items for waiting in batch)
             ended = [waiting for waiting in batch if waiting.left == 1]
-            seconds = world.costs.tick(kind, rows) + world.costs.device * len(ended)
-            yield from world.work(seconds)
+            seconds = world.costs.tick(kind, rows) + world.costs.device * len(ended) + wake
+            wake = 0.0
+            yield from self._compute(seconds)
             if world.measuring:
                 world.outcome.computing += seconds
                 world.outcome.rows += rows
                 world.outcome.ticks += 1
             self._conclude(kind, batch, rows)
+
+    def _compute(self, seconds: float) -> Generator[Any, Any, None]:
+        world = self.world
+        delay = world.chance.choice(world.costs.delays) if world.costs.delays else 0.0
+        yield from world.work(max(seconds + min(delay, 0.0), 0.0))
+        if delay > 0:  # somebody else has the CPU
+            yield world.environment.timeout(delay)
 
     def _next(self) -> str | None:
         """The kind whose turn it is: work of one tick and work of many alternate."""
@@ -268,10 +283,12 @@ class _Device:
     def _conclude(self, kind: str, batch: list[_Waiting], rows: int) -> None:
         self.waiting -= rows
         going_on = []
+        told: set[simpy.Resource] = set()
         for waiting in batch:
             waiting.left -= 1
             if waiting.left:
                 going_on.append(waiting)
             else:
-                waiting.done.succeed()
+                waiting.done.succeed(waiting.api not in told)  # whether it is the first that its api process gets
+                told.add(waiting.api)
         self._queues[kind].extendleft(reversed(going_on))

@@ -52,6 +52,24 @@ def test_batches_form_of_what_waits() -> None:
     assert alone.rows == alone.ticks
 
 
+def test_the_answers_of_a_tick_wake_an_api_process_once() -> None:
+    waking = Costs(0.0, 0.0, 0.0, 0.0, {"score": {1: 0.010, 100: 0.010}}, max_rows=100, api_tick=0.020)
+    found = simulate(Replica(), waking, lambda _: iter([0.0, 0.001, 0.002]), one, 1)
+    assert found.took == pytest.approx([0.030, 0.049, 0.048])
+
+
+def test_ticks_are_late_as_the_machine_was() -> None:
+    noisy = Costs(0.0, 0.0, 0.0, 0.0, {"score": {1: 0.010, 2: 0.010}}, max_rows=1, delays=(-0.005, 0.0, 0.030))
+    found = simulate(Replica(), noisy, every(0.1), one, 30)
+    assert {round(took, 6) for took in found.took} == {0.005, 0.010, 0.040}
+
+
+def test_an_idle_device_wakes_up() -> None:
+    sleepy = Costs(0.0, 0.0, 0.0, 0.0, {"score": {1: 0.010, 2: 0.010}}, max_rows=1, device_wake=0.004)
+    found = simulate(Replica(), sleepy, lambda _: iter([0.1, 0.101, 0.5]), one, 1)
+    assert found.took == pytest.approx([0.014, 0.023, 0.014])
+
+
 def test_a_full_queue_refuses_and_the_others_are_answered() -> None:
     found = simulate(Replica(queue=10), FREE, poisson(300), one, 5, warm_up=1)
     assert found.rate == pytest.approx(100, rel=0.1)
