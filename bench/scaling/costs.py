@@ -34,9 +34,9 @@ class Costs:
     client: float = 0.0
     """The load generator sends a request and reads its answer, where it shares the machine."""
     api_tick: float = 0.0
-    """An api process takes the answers of a tick, however many, beside ``api_after`` for each."""
+    """What the answers of one tick, however many, cost an api process once, besides ``api_after`` for each."""
     client_tick: float = 0.0
-    """The same of the load generator."""
+    """What the answers of one tick cost the load generator once, besides ``client`` for each request."""
     device_wake: float = 0.0
     """What a tick takes longer in a device process that was idle: a thread wakes, caches are cold."""
     delays: Sequence[float] = ()

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy.optimize import nnls
 
 from bench.scaling.costs import Costs
 
@@ -67,12 +68,6 @@ def costs_of(loads: Sequence[Load]) -> Costs:
 def _fitted(took: Sequence[float] | np.ndarray, *columns: np.ndarray) -> list[float]:
     """The factors of the columns whose sum explains ``took`` with the least relative error; none is negative."""
     goal = np.asarray(took)
-    used = list(range(len(columns)))
-    while True:
-        scaled = np.stack([columns[place] / goal for place in used], axis=1)
-        solved = np.linalg.lstsq(scaled, np.ones_like(goal), rcond=None)[0]
-        if solved.min() >= 0 or len(used) == 1:
-            break
-        del used[int(solved.argmin())]
-    found = dict(zip(used, solved.tolist(), strict=True))
-    return [max(found.get(place, 0.0), 0.0) for place in range(len(columns))]
+    factors, _ = nnls(np.stack(columns, axis=1) / goal[:, None], np.ones_like(goal))
+    found: list[float] = factors.tolist()
+    return found

@@ -67,7 +67,7 @@ def measure(model: str, seconds: float) -> Costs:
         offer(address, request, _RATE, 1)
         for doubled in range(_DOUBLINGS):
             load = _load(root, address, request, _RATE * 2**doubled, seconds)
-            if load is None:  # more than there are connections for
+            if load is None:
                 break
             loads.append(load)
             if len(loads) >= _LEAST and median(load.took) > _LATE * median(loads[0].took):
@@ -78,6 +78,7 @@ def measure(model: str, seconds: float) -> Costs:
 
 
 def _load(root: int, address: str, request: Request, rate: float, seconds: float) -> Load | None:
+    """What a load took; None where not every request was answered."""
     before, ticks, rows, own = _cpu(root), *_ticks(address), time.process_time()
     done = offer(address, request, rate, seconds, seed=0)
     own = time.process_time() - own
