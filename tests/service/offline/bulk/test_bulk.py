@@ -163,12 +163,14 @@ def test_a_run_that_was_ended_goes_on_and_gives_the_same_bytes(
     ended = sluice("score", *given, "-o", f"{tmp_path}/ended/")
     assert ended.exit_code == 1
     assert "No space left on device" in ended.output
-    assert 0 < len(bytes_in(tmp_path / "ended")) < 10
+    there = len(bytes_in(tmp_path / "ended"))
+    assert there >= 3  # the next part is computed while one is written, and may end before the run does
+    assert there < 10
     assert list((tmp_path / "ended").glob(".part-*"))
     count = len(written)
     result = done(sluice("score", *given, "-o", f"{tmp_path}/ended/"))
-    assert "300 of 1,000 items are there already" in result.stderr
-    assert len(written) == count + 7
+    assert f"{there}00 of 1,000 items are there already" in result.stderr
+    assert len(written) == count + 10 - there
     assert bytes_in(tmp_path / "ended") == bytes_in(tmp_path / "undisturbed")
     assert not list((tmp_path / "ended").glob(".part-*"))
     names = ("_summary.json", "_job.json")
