@@ -27,8 +27,10 @@ _CROWDED = 0.2
 _IDLE = 0.7
 """Idle CPUs that are taken for one more thread. Between this and 1 lies what a neighbour's short work takes."""
 _LONG = 0.012
-"""Seconds of computing above which a tick is long. One picture through the paper's NICE takes less: a second thread did
-not shorten its latency, and doubled the processor time."""
+"""Seconds in one thread above which a tick is long. One picture through the paper's NICE takes less: a second thread
+did not shorten its latency, and doubled the processor time."""
+_AGAIN = 50
+"""Ticks of a kind in several threads before one in one thread, which measures again how long the kind is."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 """Seconds in one thread after too many; twice as long each time that the next try is crowded at once."""
 
@@ -60,8 +62,8 @@ class Threads:
         self.limit = min(limit or usable_cpus(), usable_cpus())
         self._pressure = Pressure(self.limit)
         self._now = 0
-        self._work: dict[tuple[Hashable, int], float] = {}
-        """Seconds times threads that ticks of a program took lately, by the power of two of their rows."""
+        self._kinds: dict[tuple[Hashable, int], _Kind] = {}
+        """Ticks by their program and the power of two of their rows."""
 
     def adopt(self) -> None:
         """Call once, in the thread that computes."""
@@ -70,23 +72,46 @@ class Threads:
     @contextmanager
     def computing(self, program: Any, rows: int) -> Iterator[Stopwatch]:
         """Around one tick of a program with this number of rows. In its pauses there may be other ticks."""
-        kind = program.key, rows.bit_length()
-        threads = 1 if program.alone else self._chosen(self._work.get(kind, 0.0))
+        kind = self._kinds.setdefault((program.key, rows.bit_length()), _Kind())
+        threads = 1 if program.alone else self._chosen(kind)
         self._use(threads)
         watch = Stopwatch(resume=lambda: self._use(threads))
         yield watch
-        work = watch.seconds * threads
-        self._work[kind] = work if kind not in self._work else 0.8 * self._work[kind] + 0.2 * work
+        kind.took(threads, watch.seconds)
 
     def _use(self, threads: int) -> None:
         if threads != self._now:
             self._pool.set(threads)
             self._now = threads
 
-    def _chosen(self, work: float) -> int:
-        if self.limit == 1 or work < _LONG:
-            return 1
-        return self._pressure.threads()
+    def _chosen(self, kind: _Kind) -> int:
+        return self._pressure.threads() if self.limit > 1 and kind.is_long() else 1
+
+
+class _Kind:
+    """How long ticks of one kind take in one thread.
+
+    Their time in several says little about that: threads that wait for each other can make a short tick a long one.
+    """
+
+    __slots__ = ("_seconds", "_since")
+
+    def __init__(self) -> None:
+        self._seconds: float | None = None
+        self._since = 0
+
+    def is_long(self) -> bool:
+        """Whether the coming tick may have several threads."""
+        return self._seconds is not None and self._seconds >= _LONG and self._since < _AGAIN
+
+    def took(self, threads: int, seconds: float) -> None:
+        """Learn from a tick. Much can delay one, the first most of all, and nothing hastens it: less counts at once."""
+        if threads > 1:
+            self._since += 1
+            return
+        self._since = 0
+        before = seconds if self._seconds is None else self._seconds
+        self._seconds = min(seconds, 0.8 * before + 0.2 * seconds)
 
 
 class Pressure:

@@ -143,7 +143,7 @@ def test_of_several_keys_long_and_short_work_have_equal_time(bench: Bench, tenan
 def test_a_tick_has_its_own_number_of_threads_again_after_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     threads, found = Threads(2), []
     chosen = iter([2, 1])
-    monkeypatch.setattr(threads, "_chosen", lambda work: next(chosen))
+    monkeypatch.setattr(threads, "_chosen", lambda _: next(chosen))
     program = SimpleNamespace(key="toy", alone=False)
 
     def work() -> None:

@@ -70,9 +70,52 @@ def test_where_the_accounts_cannot_be_read_all_cpus_are_taken(monkeypatch: pytes
     assert Pressure(4).threads() == 4
 
 
-def test_only_long_ticks_take_more_than_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+class Program:
+    """A kind of tick."""
+
+    key, alone = "score", False
+
+
+class Pool:
+    """Remembers how many threads it was told to have."""
+
+    def __init__(self) -> None:
+        self.told: list[int] = []
+
+    def set(self, number: int) -> None:
+        self.told.append(number)
+
+
+def threads_of_ticks(machine: Machine, chosen: Threads, seconds: float, count: int) -> list[int]:
+    """In how many threads each of so many ticks runs, which take so long in one thread and twice that in two."""
+    pool = Pool()
+    chosen._pool = pool  # type: ignore[assignment]
+    for _ in range(count):
+        chosen._now = 0
+        with chosen.computing(Program, 256):
+            machine.now += seconds * pool.told[-1]
+    return pool.told
+
+
+@pytest.fixture
+def two(monkeypatch: pytest.MonkeyPatch, machine: Machine) -> Threads:
+    """Threads of a machine with two CPUs, both idle."""
     monkeypatch.setattr(threads, "usable_cpus", lambda: 2)
     monkeypatch.setattr(Pressure, "threads", lambda _: 2)
-    assert Threads(None)._chosen(work=0.001) == 1
-    assert Threads(None)._chosen(work=0.1) == 2
-    assert Threads(1)._chosen(work=0.1) == 1
+    monkeypatch.setattr(time, "perf_counter", lambda: machine.now)
+    return Threads(None)
+
+
+def test_only_long_ticks_take_more_than_one_thread(machine: Machine, two: Threads) -> None:
+    assert threads_of_ticks(machine, two, 0.001, 5) == [1] * 5
+    assert threads_of_ticks(machine, Threads(None), 0.1, 5) == [1, 2, 2, 2, 2]
+    assert threads_of_ticks(machine, Threads(1), 0.1, 5) == [1] * 5
+
+
+def test_a_short_tick_that_threads_make_long_goes_back_to_one(machine: Machine, two: Threads) -> None:
+    """The first tick of a kind is slow; then two threads that wait for each other take what one would not."""
+    assert threads_of_ticks(machine, two, 0.05, 1) == [1]
+    found = threads_of_ticks(machine, two, 0.008, 200)
+    assert found[0] == 2, "it is thought to be long"
+    assert set(found[100:]) == {1}
+    assert 2 in threads_of_ticks(machine, two, 0.05, 20), "and one that has become long is found"
