@@ -24,7 +24,8 @@ def place_columns(chunk: Chunk, repeats: int = 1) -> list[Any]:
     if isinstance(chunk.files, str):
         files = pa.repeat(pa.scalar(chunk.files, pa.string()), count)
     else:
-        files = pa.array(np.repeat(np.array(chunk.files, dtype=object), repeats), pa.string())
+        names = chunk.files if repeats == 1 else [file for file in chunk.files for _ in range(repeats)]
+        files = pa.array(names, pa.string())
     return [files, pa.array(np.repeat(chunk.places, repeats), pa.int64())]
 
 

@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.media.items import ItemSpec, checked
 from service.media.npy import Array, from_npy
-from service.media.pictures import open_picture, split_transparency, to_mask, to_pixels
-from service.offline.remote_files import File, RemoteFile, with_contents
+from service.media.pictures import open_picture, to_mask
+from service.offline.bulk.picture_decoding import Decoded, Faults, Mask, PictureDecoder, each_alone, spread
+from service.offline.remote_files import RemoteFile, with_contents
 from service.offline.unusable import UnusableFile, named
-from service.protocol.errors import Malformed, Problem
-
-T = TypeVar("T")
-Faults = dict[int, str]
-_Mask = NDArray[np.bool_]
-
+from service.protocol.errors import Problem
 
 _FIELD = "the array"
-
-
-class Decoded(NamedTuple):
-    items: Array
-    """(B, *S); rows with a fault hold anything finite."""
-    hidden: _Mask | None
-    """(B, *S) bool: which entries are to be filled in; None where that is not the task."""
-    faults: Faults
-    """Why rows cannot be used, by their place among these."""
+_GONE = "cannot be read: it is no longer there"
 
 
 class Chunk(NamedTuple):
@@ -44,7 +32,7 @@ class Chunk(NamedTuple):
     """(B, *S), as a user of the service would send them; rows with a fault hold anything finite."""
     faults: Faults
     """Why rows cannot be used, by their place among these."""
-    hidden: _Mask | None = None
+    hidden: Mask | None = None
     """(B, *S): which entries are to be filled in; None where that is not the task."""
 
     def cut(self, start: int, stop: int) -> Chunk:
@@ -71,20 +59,26 @@ class Decoder:
     def __init__(self, spec: ItemSpec, fit: bool, completing: bool = False, mask: Path | None = None) -> None:
         self.spec, self.fit, self.completing = spec, fit, completing
         self.mask = None if mask is None else _mask_of(mask, spec, fit)
+        self.pictures = PictureDecoder(spec, fit, completing, self.mask)
 
     def arrays(self, batch: Array, first: int) -> Decoded:
         """Numbers (B, *S), the first of which is item ``first`` of its file."""
         try:
             return Decoded(*self._array(batch, first), {})
         except Problem:
-            return self._each(len(batch), range(len(batch)), lambda row: self._array(batch[row : row + 1], first + row))
+            each = range(len(batch))
+            return each_alone(
+                self.spec,
+                self.completing,
+                len(batch),
+                each,
+                lambda row: self._array(batch[row : row + 1], first + row),
+            )
 
-    def pictures(self, files: Sequence[File]) -> Decoded:
-        """One picture in each file. Raises StoreError where the storage of a URL does not answer."""
-        if all(isinstance(file, RemoteFile) for file in files):
-            contents = with_contents([file for file in files if isinstance(file, RemoteFile)])
-            return self._each(len(files), contents, lambda each: self._picture(each[1]))
-        return self._each(len(files), files, lambda file: self._picture(_content(file)))
+    def remote_pictures(self, files: Sequence[RemoteFile]) -> Decoded:
+        """One picture in each file at a URL. Raises StoreError where the storage does not answer."""
+        contents = (_GONE if content is None else content for _, content in with_contents(files))
+        return self.pictures.contents(len(files), contents)
 
     def rows(self, entries: Array, faults: Faults) -> Decoded:
         """Rows of a table (B, D), NaN where a cell is missing; those that are in ``faults`` hold zeros."""
@@ -93,7 +87,7 @@ class Decoder:
         hidden = np.isnan(entries) if self.mask is None else np.isnan(entries) | self.mask
         return Decoded(np.where(hidden, np.float32(0), entries), hidden, faults)
 
-    def _array(self, batch: Array, first: int) -> tuple[Array, _Mask | None]:
+    def _array(self, batch: Array, first: int) -> tuple[Array, Mask | None]:
         if not self.completing:
             return checked(batch, self.spec, _FIELD, first), None
         hidden = np.isnan(batch) if batch.dtype.kind == "f" else np.zeros(batch.shape, dtype=bool)
@@ -101,45 +95,8 @@ class Decoder:
             hidden = hidden | self.mask
         return checked(np.where(hidden, np.zeros_like(batch), batch), self.spec, _FIELD, first), hidden
 
-    def _picture(self, data: bytes | None) -> tuple[Array, _Mask | None]:
-        if data is None:
-            raise Malformed("cannot be read: it is no longer there")
-        picture = open_picture(data, "the file")
-        if not self.completing:
-            return to_pixels(picture, self.spec.shape, self.fit, "the picture")[None], None
-        picture, transparent = split_transparency(picture)
-        pixels = to_pixels(picture, self.spec.shape, self.fit, "the picture")
-        hidden = np.zeros(pixels.shape, dtype=bool)
-        if transparent is not None:
-            hidden |= _spread(to_mask(transparent, self.spec.shape, self.fit, "the picture"), pixels.shape)
-        if self.mask is not None:
-            hidden |= self.mask
-        return pixels[None], hidden[None]
 
-    def _each(self, count: int, things: Iterable[T], decode: Callable[[T], tuple[Array, _Mask | None]]) -> Decoded:
-        items = np.zeros((count, *self.spec.shape), np.uint8 if self.spec.is_image else np.float32)
-        hidden = np.zeros(items.shape, dtype=bool) if self.completing else None
-        faults: Faults = {}
-        for row, thing in enumerate(things):
-            try:
-                item, mask = decode(thing)
-            except Problem as problem:
-                faults[row] = problem.detail
-                continue
-            items[row] = item[0]
-            if hidden is not None and mask is not None:
-                hidden[row] = mask[0]
-        return Decoded(items, hidden, faults)
-
-
-def _content(file: File) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise Malformed(f"cannot be read: {error.strerror}") from error
-
-
-def _mask_of(path: Path, spec: ItemSpec, fit: bool) -> _Mask:
+def _mask_of(path: Path, spec: ItemSpec, fit: bool) -> Mask:
     """(*S) bool, from a picture or a .npy file."""
     try:
         data = path.read_bytes()
@@ -154,9 +111,4 @@ def _mask_of(path: Path, spec: ItemSpec, fit: bool) -> _Mask:
             mask = to_mask(open_picture(data, "the mask"), spec.shape, fit, "the mask")
     if mask.shape not in (spec.shape, spec.shape[:2]):
         raise UnusableFile(f"{path}: the mask is of shape {mask.shape}; the model's items are of shape {spec.shape}")
-    return _spread(mask, spec.shape)
-
-
-def _spread(mask: Array, shape: tuple[int, ...]) -> _Mask:
-    """A mask of pixels for all channels of an item."""
-    return np.broadcast_to(mask[..., None], shape) if mask.ndim < len(shape) else mask
+    return spread(mask, spec.shape)

@@ -6,6 +6,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,11 +16,13 @@ from service.offline import array_files, table_files
 from service.offline.array_files import Stored
 from service.offline.bulk.decoding import Chunk, Decoder
 from service.offline.bulk.job import InputNote
+from service.offline.bulk.picture_decoding import Decoded
 from service.offline.remote_files import File, RemoteFile, files_at, mark_of
 from service.offline.sources import ENDINGS, PICTURES, files_of
 from service.offline.unusable import named
 from tables.reading import is_table
 
+F = TypeVar("F", bound=File)
 _Known = Mapping[tuple[str, str], int]
 """Items of inputs by their name and fingerprint."""
 
@@ -50,9 +53,13 @@ def inputs_of(
     counts = {(note.name, note.fingerprint): note.count for note in known}
 
     def close_album() -> None:
-        if pictures:
-            found.append(_Album(list(pictures), decoder))
-            pictures.clear()
+        here = [file for file in pictures if isinstance(file, Path)]
+        there = [file for file in pictures if isinstance(file, RemoteFile)]
+        if here:
+            found.append(Album(here, decoder))
+        if there:
+            found.append(_RemoteAlbum(there, decoder))
+        pictures.clear()
 
     for path in (file for each in given for file in _files(each)):
         if path.suffix.lower() in PICTURES:
@@ -76,18 +83,29 @@ def _files(given: Path | str) -> Sequence[File]:
     return files_at(given, ENDINGS) if isinstance(given, str) else files_of(given, ENDINGS)
 
 
-class _Album(Input):
-    """Pictures; a damaged one gets a reason and no figures."""
+class Album(Input):
+    """Pictures of this machine; a damaged one gets a reason and no figures."""
 
-    def __init__(self, paths: list[File], decoder: Decoder) -> None:
+    def __init__(self, paths: list[Path], decoder: Decoder) -> None:
         super().__init__(str(paths[0].parent), lambda: len(paths), paths, {})
-        self._paths, self._decoder = paths, decoder
+        self.decoder = decoder.pictures
+        self.decoded: Callable[[Sequence[Path]], Decoded] = self.decoder.files
+        """Reads pictures: here, unless processes do."""
+        self._paths = paths
 
     def chunks(self, first: int, stop: int, rows: int) -> Iterator[Chunk]:
-        for start in range(first, stop, rows):
-            paths = self._paths[start : min(start + rows, stop)]
-            items, hidden, faults = self._decoder.pictures(paths)
-            yield Chunk(list(map(str, paths)), np.zeros(len(paths), np.int64), items, faults, hidden)
+        return _pictures(self._paths, first, stop, rows, lambda paths: self.decoded(paths))
+
+
+class _RemoteAlbum(Input):
+    """Pictures at URLs."""
+
+    def __init__(self, files: list[RemoteFile], decoder: Decoder) -> None:
+        super().__init__(str(files[0].parent), lambda: len(files), files, {})
+        self._files, self._decoder = files, decoder
+
+    def chunks(self, first: int, stop: int, rows: int) -> Iterator[Chunk]:
+        return _pictures(self._files, first, stop, rows, self._decoder.remote_pictures)
 
 
 class _Array(Input):
@@ -161,6 +179,15 @@ class _Table(_Sequential):
             items, hidden, faults = self._decoder.rows(entries, dict(bad))
             yield Chunk(str(self._path), places, items, faults, hidden)
         self._tell = lambda _: None
+
+
+def _pictures(
+    files: Sequence[F], first: int, stop: int, rows: int, decoded: Callable[[Sequence[F]], Decoded]
+) -> Iterator[Chunk]:
+    for start in range(first, stop, rows):
+        some = files[start : min(start + rows, stop)]
+        items, hidden, faults = decoded(some)
+        yield Chunk(list(map(str, some)), np.zeros(len(some), np.int64), items, faults, hidden)
 
 
 def _chunk(name: str, first: int, batch: Array, decoder: Decoder) -> Chunk:

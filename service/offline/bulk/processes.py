@@ -18,6 +18,7 @@ from service.cpus import share_of_cpus
 from service.device_names import NoSuchDevice
 from service.devices import Device
 from service.offline.bulk.folder import OutputFolder, folder_at
+from service.offline.bulk.inputs import Input
 from service.offline.bulk.job import Job, Part, read_job
 from service.offline.bulk.worker import Tell, worker_of
 from service.offline.unusable import UnusableFile
@@ -41,15 +42,21 @@ class _Told(Struct, omit_defaults=True):
 
 
 async def run_here(
-    folder: OutputFolder, job: Job, parts: Sequence[Part], settings: Settings, tell: Tell, note: Callable[[str], object]
+    folder: OutputFolder,
+    job: Job,
+    inputs: list[Input],
+    parts: Sequence[Part],
+    settings: Settings,
+    tell: Tell,
+    note: Callable[[str], object],
 ) -> None:
-    """Compute the parts in this process, on the device of the settings."""
+    """Compute the parts of a job whose inputs are open, in this process, on the device of the settings."""
 
     async def given() -> AsyncIterator[Part]:
         for part in parts:
             yield part
 
-    async with worker_of(folder, job, settings, note) as worker:
+    async with worker_of(folder, job, settings, note, inputs) as worker:
         await worker.run(given(), tell)
 
 

@@ -17,6 +17,7 @@ import msgspec
 from service.device.descriptions import info_of
 from service.devices import devices_of
 from service.offline.bulk.folder import OutputFolder, folder_at
+from service.offline.bulk.inputs import Input
 from service.offline.bulk.job import SUMMARY, Command, InputNote, Job, Part, begin, read_job
 from service.offline.bulk.progress import progress
 from service.offline.bulk.worker import Tell, open_inputs
@@ -79,13 +80,14 @@ def run_bulk(
         raise missing_extra("to write Parquet", "pyarrow", "bulk") from error
     folder = folder_at(output)
     with folder.alone():
-        with _engine(wish.engine, settings) as engine:
-            job = _job(wish, engine.device, folder, model, store or settings.store, settings)
+        note = _telling_once()
+        with _engine(wish.engine, settings, note) as engine:
+            job, inputs = _job(wish, engine.device, folder, model, store or settings.store, settings, note)
             begin(folder, job)
             there = set(folder.names())
             missing = [part for part in job.parts if part.file not in there]
             if missing:
-                _compute(engine, folder, job, missing)
+                _compute(engine, folder, job, inputs, missing)
         summary = summary_of(folder, job)
         folder.replace(SUMMARY, msgspec.json.format(msgspec.json.encode(summary), indent=1))
     return summary
@@ -96,19 +98,19 @@ class _Started(NamedTuple):
 
     device: str
     """`cpu` or `cuda`."""
-    run: Callable[[OutputFolder, Job, Sequence[Part], Tell], None]
+    run: Callable[[OutputFolder, Job, list[Input], Sequence[Part], Tell], None]
+    """Computes parts of a job. Its inputs are open here; processes of their own open them again."""
 
 
 @contextmanager
-def _engine(chosen: Engine, settings: Settings) -> Iterator[_Started]:
-    note = _telling_once()
+def _engine(chosen: Engine, settings: Settings, note: Callable[[str], None]) -> Iterator[_Started]:
     if chosen.name == "ray":
         from service.offline.bulk.ray_engine import cluster, kind_of_device, run_on_ray
 
         with cluster() as ray:
             yield _Started(
                 kind_of_device(ray, settings),
-                lambda folder, job, parts, tell: run_on_ray(
+                lambda folder, job, _, parts, tell: run_on_ray(
                     ray, folder, job, parts, settings, chosen.workers, tell, note
                 ),
             )
@@ -117,16 +119,16 @@ def _engine(chosen: Engine, settings: Settings) -> Iterator[_Started]:
 
     devices = devices_of(settings)
 
-    def run(folder: OutputFolder, job: Job, parts: Sequence[Part], tell: Tell) -> None:
+    def run(folder: OutputFolder, job: Job, inputs: list[Input], parts: Sequence[Part], tell: Tell) -> None:
         if len(devices) == 1:
-            asyncio.run(run_here(folder, job, parts, settings, tell, note))
+            asyncio.run(run_here(folder, job, inputs, parts, settings, tell, note))
         else:
             asyncio.run(run_in_processes(folder, parts, devices, settings, tell, note))
 
     yield _Started("cpu" if devices[0].place == "cpu" else "cuda", run)
 
 
-def _compute(engine: _Started, folder: OutputFolder, job: Job, missing: list[Part]) -> None:
+def _compute(engine: _Started, folder: OutputFolder, job: Job, inputs: list[Input], missing: Sequence[Part]) -> None:
     done = job.count - sum(map(len, missing))
     if done:
         click.echo(f"{done:,} of {job.count:,} items are there already", err=True)
@@ -135,7 +137,7 @@ def _compute(engine: _Started, folder: OutputFolder, job: Job, missing: list[Par
         def tell(items: int, _: Part | None) -> None:
             move(items)
 
-        engine.run(folder, job, missing, tell)
+        engine.run(folder, job, inputs, missing, tell)
 
 
 def _telling_once() -> Callable[[str], None]:
@@ -151,8 +153,15 @@ def _telling_once() -> Callable[[str], None]:
 
 
 def _job(
-    wish: Wish, device: str, folder: OutputFolder, model: str | None, store: Path | str, settings: Settings
-) -> Job:
+    wish: Wish,
+    device: str,
+    folder: OutputFolder,
+    model: str | None,
+    store: Path | str,
+    settings: Settings,
+    note: Callable[[str], None],
+) -> tuple[Job, list[Input]]:
+    """The job, and its inputs, open."""
     shelf = store_of(settings, store)
     name, version = shelf.resolve(model)
     info = info_of(shelf.load(name, version), ())
@@ -174,12 +183,13 @@ def _job(
         mask_sha256=None if wish.mask is None else hashlib.sha256(wish.mask.read_bytes()).hexdigest(),
         **wish.options,
     )
+    inputs: list[Input] = []
     if wish.command != "sample":
-        inputs = [each.note for each in open_inputs(job, info, lambda _: None, () if there is None else there.inputs)]
-        job = msgspec.structs.replace(job, inputs=inputs)
+        inputs = open_inputs(job, info, note, () if there is None else there.inputs)
+        job = msgspec.structs.replace(job, inputs=[each.note for each in inputs])
     if job.seed + job.count > LARGEST_SEED:
         raise UnusableFile(f"--seed {job.seed} is too large: {job.count:,} items follow it")
-    return job
+    return job, inputs
 
 
 def _part_rows(command: str, info: ModelInfo) -> int:

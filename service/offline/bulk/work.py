@@ -11,8 +11,9 @@ import pyarrow as pa
 
 from service.media.documents import BEYOND, alpha_reachable, bits_per_dim, unreachable_reason
 from service.offline.bulk import columns
-from service.offline.bulk.decoding import Chunk, Faults
+from service.offline.bulk.decoding import Chunk
 from service.offline.bulk.job import Job
+from service.offline.bulk.picture_decoding import Faults
 from service.offline.one_model import OneModel, far_deadline
 from service.protocol.client import Found
 from service.protocol.errors import WrongValue

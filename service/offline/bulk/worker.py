@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from service.cpus import usable_cpus
 from service.device import hardware
 from service.media.items import ItemSpec
 from service.media.table_rows import Table
+from service.offline.bulk import picture_readers
 from service.offline.bulk.decoding import Chunk, Decoder
 from service.offline.bulk.folder import OutputFolder
-from service.offline.bulk.inputs import Input, inputs_of
+from service.offline.bulk.inputs import Album, Input, inputs_of
 from service.offline.bulk.job import InputNote, Job, Part
+from service.offline.bulk.picture_readers import PictureReaders, readers_beside
 from service.offline.bulk.work import WORKS, Work
 from service.offline.one_model import serving_one
 from service.offline.unusable import UnusableFile
@@ -92,9 +95,16 @@ class Worker:
 
 @asynccontextmanager
 async def worker_of(
-    folder: OutputFolder, job: Job, settings: Settings, told: Callable[[str], object]
+    folder: OutputFolder,
+    job: Job,
+    settings: Settings,
+    told: Callable[[str], object],
+    inputs: list[Input] | None = None,
 ) -> AsyncIterator[Worker]:
-    """A worker on the device of the settings. ``told`` hears notes for people. Raises UnusableFile or StoreError."""
+    """A worker on the device of the settings. ``told`` hears notes for people. ``inputs``, where given, are open.
+
+    Raises UnusableFile or StoreError.
+    """
     store, device = store_of(settings, location(job.store)), hardware.device_of(settings)
     if (device.type == "cpu") != (job.device == "cpu"):
         raise UnusableFile(f"{folder}: the run is for {job.device}; this process computes on {device.type}")
@@ -103,10 +113,26 @@ async def worker_of(
     async with serving_one(model, settings) as one:
         rows = settings.max_batch_rows or hardware.batch_rows(device)
         work = WORKS[job.command](job, one, rows)
-        inputs = [] if job.command == "sample" else open_inputs(job, one.info, told, job.inputs)
+        if inputs is None:
+            inputs = [] if job.command == "sample" else open_inputs(job, one.info, told, job.inputs)
         if inputs and [each.note for each in inputs] != job.inputs:
             raise UnusableFile(f"{folder}: the files to read have changed since the run began")
-        yield Worker(folder, job, inputs, work)
+        with _reading(inputs, settings):
+            yield Worker(folder, job, inputs, work)
+
+
+@contextmanager
+def _reading(inputs: list[Input], settings: Settings) -> Iterator[None]:
+    """Pictures are read by processes of their own, where they are many and there are CPUs for it."""
+    albums = [each for each in inputs if isinstance(each, Album)]
+    processes = readers_beside(min(settings.threads or usable_cpus(), usable_cpus()))
+    if not processes or sum(album.note.count for album in albums) < picture_readers.WORTHWHILE:
+        yield
+        return
+    with PictureReaders(albums[0].decoder, processes) as readers:
+        for album in albums:
+            album.decoded = readers.decoded
+        yield
 
 
 def open_inputs(
