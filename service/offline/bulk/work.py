@@ -21,8 +21,10 @@ from service.protocol.messages import Completed, Options, Submit
 
 _TARGET_BYTES = 16 * 2**20
 """Bytes of items of one chunk, about: three chunks are in memory at a time."""
+_LEAST_BYTES = 256 * 2**10
+"""Chunks of small items are longer: each makes threads take turns, during which the device waits."""
 _BATCHES = 8
-"""Batches of the device in a chunk, so that little time is lost between two of them."""
+"""The least batches of the device in a chunk, so that little time is lost between two of them."""
 
 
 class Work(ABC):
@@ -34,8 +36,9 @@ class Work(ABC):
         self.job, self.one, self.info = job, one, one.info
         self.schema = pa.schema(self._fields())
         entry = 1 if self.info.is_image else 4
-        most = max(_TARGET_BYTES // (entry * self.info.dimensions), 1)
-        self.chunk_rows = min(batch_rows * _BATCHES, max(most // batch_rows, 1) * batch_rows)
+        item = entry * self.info.dimensions
+        most = max(_TARGET_BYTES // item // batch_rows, 1)
+        self.chunk_rows = batch_rows * min(max(_BATCHES, _LEAST_BYTES // item // batch_rows), most)
 
     @abstractmethod
     def _fields(self) -> list[Any]:
