@@ -46,13 +46,14 @@ def main() -> None:
 @click.option("--connections", type=click.IntRange(1), default=8, show_default=True)
 @click.option("--into", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A page to renew.")
 def _command(rounds: int, seconds: int, connections: int, into: Path | None) -> None:
+    machine = report.machine()  # its load now, not that of the measurement
     alike = serving.served(default_root(), api_processes="1", default_model=_MODEL, device="cpu", threads="1")
     with (
         alike as (_, address),
         _replica(Settings(default_model=_MODEL, device="cpu", threads=1)) as proxied,
     ):
         measured = measure({BESIDE: address, ON_RAY: proxied}, rounds, seconds, connections)
-    told = "\n".join([report.machine(), "", *table(measured, connections)])
+    told = "\n".join([machine, "", *table(measured, connections)])
     print(told)
     if into is not None:
         page.write_into(into, _COMMAND, told)
