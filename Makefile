@@ -52,20 +52,23 @@ fuzz: install
 	$(BIN)/python -m tests.reliability.fuzz --minutes $(MINUTES)
 
 # What goes beyond one machine, in its long form: bulk runs that are killed, Ray, an S3 server, manifests, the simulation.
-# Two processes share the work; the contract through Ray takes longest, so each begins with half of it. Then the
-# simulation, which is compared with times that are measured, alone.
+# Two processes share the work, each with a half of the contract through Ray, which takes longest. Then the simulation,
+# which is compared with times that are measured, alone.
 SCALE = SLUICE_SCALE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -o timeout=900 -rs --durations 20
-CONTRACT := tests/scale/test_ray_contract.py::test_the_contract_holds_through_rays_proxy
+CONTRACT := tests/scale/test_ray_contract.py::test_the_contract_holds_through_rays_proxy[first]
+RAY := tests/scale/test_ray.py tests/scale/test_ray_serve.py
+SIMULATED := tests/scale/test_simulation_check.py
 .PHONY: test-scale
 test-scale: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'ray[data,serve]>=2.60,<3'
 	failed=0; \
-	$(SCALE) '$(CONTRACT)[first]' tests/scale/test_ray.py tests/scale/test_ray_serve.py tests/service/ray_serve & first=$$!; \
-	$(SCALE) '$(CONTRACT)[second]' tests/scale/test_bulk.py tests/scale/test_training.py tests/service/offline/bulk \
-	  tests/model_store/remote tests/service/test_object_store.py tests/docker/test_kubernetes.py tests/bench/scaling \
-	  tests/trainer/run/test_ranks.py tests/trainer/run/test_run_directory.py || failed=1; \
+	$(SCALE) '$(CONTRACT)' $(RAY) tests/service/ray_serve & first=$$!; \
+	$(SCALE) --deselect '$(CONTRACT)' $(patsubst %,--ignore=%,$(RAY) $(SIMULATED)) tests/scale \
+	  tests/service/offline/bulk tests/model_store/remote tests/service/test_object_store.py \
+	  tests/docker/test_kubernetes.py tests/bench/scaling tests/trainer/run/test_ranks.py \
+	  tests/trainer/run/test_run_directory.py || failed=1; \
 	wait $$first || failed=1; \
-	$(SCALE) tests/scale/test_simulation_check.py || failed=1; \
+	$(SCALE) $(SIMULATED) || failed=1; \
 	exit $$failed
 
 lint: install

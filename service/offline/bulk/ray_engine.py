@@ -74,12 +74,11 @@ def run_on_ray(
     note: Callable[[str], object],
 ) -> None:
     """Compute the parts in actors. Raises UnusableFile with what one of them says."""
-    resource = "CPU" if job.device == "cpu" else "GPU"
-    actors = workers or max(int(ray.cluster_resources().get(resource, 1)), 1)
+    cpus, gpus = (max(int(ray.cluster_resources().get(resource, 1)), 1) for resource in ("CPU", "GPU"))
+    actors = workers or (cpus if job.device == "cpu" else gpus)
     actors = min(actors, -(-len(parts) // _PARTS)) or 1
-    own = settings.model_copy(
-        update={"device": job.device, "devices": None, "threads": 1 if job.device == "cpu" else settings.threads}
-    )
+    threads = 1 if job.device == "cpu" else settings.threads or max(cpus // gpus, 1)
+    own = settings.model_copy(update={"device": job.device, "devices": None, "threads": threads})
     by_number = {part.number: part for part in parts}
     # Each block is a task of its own, so that whichever actor is free gets the next one.
     numbers = ray.data.from_items(
