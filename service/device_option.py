@@ -27,7 +27,7 @@ device_option = click.option(
     "--device",
     metavar="[auto|cpu|cuda|cuda:N]",
     callback=_checking(checked_device),
-    help="Where to compute. cuda is every GPU for a service, and the first one for other commands.",
+    help="Where to compute. cuda is every GPU for a service and for a run into a folder, else the first one.",
 )
 devices_option = click.option(
     "--devices",

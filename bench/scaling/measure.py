@@ -141,7 +141,8 @@ def table(found: Sequence[Checked]) -> str:
     lines += [
         "",
         f"The simulation is off by at most {worst:.0%} of what was measured; {WITHIN:.0%} is allowed: "
-        f"**{'met' if near == len(found) else 'not met'}**, at {near} of {len(found)} loads. {os.cpu_count()} CPUs.",
+        f"**{'met' if near == len(found) else 'not met'}**, {near} of {len(found)} loads are within it. "
+        f"{os.cpu_count()} CPUs.",
     ]
     return "\n".join(lines)
 

@@ -30,7 +30,8 @@ _LONG = 0.012
 """Seconds in one thread above which a tick is long. One picture through the paper's NICE takes less: a second thread
 did not shorten its latency, and doubled the processor time."""
 _AGAIN = 50
-"""Ticks of a kind in several threads before one in one thread, which measures again how long the kind is."""
+"""Ticks of a kind in two threads before one in one thread, which measures again how long the kind is. In more threads a
+tick may be shorter by as much, and that many times more of them come before."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 """Seconds in one thread after too many; twice as long each time that the next try is crowded at once."""
 
@@ -98,16 +99,17 @@ class _Kind:
 
     def __init__(self) -> None:
         self._seconds: float | None = None
-        self._since = 0
+        self._since = 0.0
+        """Ticks in several threads since the last one in one, in parts where there were more than two."""
 
     def is_long(self) -> bool:
         """Whether the coming tick may have several threads."""
         return self._seconds is not None and self._seconds >= _LONG and self._since < _AGAIN
 
     def took(self, threads: int, seconds: float) -> None:
-        """Learn from a tick. Much can delay one, the first most of all, and nothing hastens it: less counts at once."""
+        """Record a tick's time. Noise only lengthens ticks: a shorter one replaces what is known, a longer moves it."""
         if threads > 1:
-            self._since += 1
+            self._since += 2 / threads
             return
         self._since = 0
         before = seconds if self._seconds is None else self._seconds

@@ -51,7 +51,8 @@ def output_option(file_help: str) -> Callable[[F], F]:
             click.option(
                 "--workers",
                 type=click.IntRange(1),
-                help="Of --engine ray: actors.  [default: one on each GPU, or on each CPU, of the cluster]",
+                help="Of --engine ray: the most actors, each of which takes four parts at a time.  "
+                "[default: one on each GPU, or on each CPU, of the cluster]",
             ),
             click.option(
                 "--engine",

@@ -80,23 +80,27 @@ def files_of(given: Path, known: tuple[str, ...]) -> list[Path]:
         if not given.name.lower().endswith(known):
             raise UnusableFile(f"{given}: files to score end in {', '.join(known)}")
         return [given]
-    files = [path for path in _below(given) if path.lower().endswith(known)]
+    files = list(_below(given, known))
     if not files:
         raise UnusableFile(f"{given}: holds no file that ends in {', '.join(known)}")
     return [Path(path) for path in sorted(files, key=lambda path: path.split(os.sep))]
 
 
-def _below(folder: Path | str) -> Iterator[str]:
-    """The files in a folder and the folders below it, in any order; what may not be read is left out.
+def _below(folder: Path | str, known: tuple[str, ...]) -> Iterator[str]:
+    """Files of known names in a folder and those below it, in any order. A folder that may not be read is left out.
 
     A directory tells which of its entries are files. Asking for each of a hundred thousand would take seconds.
     """
-    with suppress(PermissionError), os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                yield from _below(entry.path)
-            elif entry.is_file():
-                yield entry.path
+    entries: list[os.DirEntry[str]] = []
+    with suppress(PermissionError), os.scandir(folder) as found:
+        entries += found
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _below(entry.path, known)
+        elif entry.name.lower().endswith(known) and (
+            entry.is_file(follow_symlinks=False) or (entry.is_symlink() and Path(entry.path).is_file())
+        ):
+            yield entry.path
 
 
 def _album(paths: list[Path], spec: ItemSpec, fit: bool) -> list[Source]:

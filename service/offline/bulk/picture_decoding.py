@@ -41,7 +41,7 @@ class PictureDecoder(NamedTuple):
         return self.contents(len(paths), map(_content, paths))
 
     def contents(self, count: int, contents: Iterable[bytes | str]) -> Decoded:
-        """So many pictures, each the bytes of a file, or why they cannot be read."""
+        """``count`` pictures, each the bytes of a file, or why they cannot be read."""
         return each_alone(self.spec, self.completing, count, contents, self._item)
 
     def _item(self, content: bytes | str) -> tuple[Array, Mask | None]:
@@ -67,7 +67,7 @@ def each_alone(
     things: Iterable[T],
     decode: Callable[[T], tuple[Array, Mask | None]],
 ) -> Decoded:
-    """So many things, each decoded to one item; those that cannot be get a reason, and the others are kept."""
+    """``count`` things, each decoded to one item; those that cannot be get a reason, and the others are kept."""
     items = np.zeros((count, *spec.shape), np.uint8 if spec.is_image else np.float32)
     hidden = np.zeros(items.shape, dtype=bool) if completing else None
     faults: Faults = {}

@@ -161,7 +161,7 @@ def _job(
     settings: Settings,
     note: Callable[[str], None],
 ) -> tuple[Job, list[Input]]:
-    """The job, and its inputs, open."""
+    """The job and its opened inputs."""
     shelf = store_of(settings, store)
     name, version = shelf.resolve(model)
     info = info_of(shelf.load(name, version), ())

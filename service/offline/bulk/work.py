@@ -22,7 +22,7 @@ from service.protocol.messages import Completed, Options, Submit
 _TARGET_BYTES = 16 * 2**20
 """Bytes of items of one chunk, about: three chunks are in memory at a time."""
 _LEAST_BYTES = 256 * 2**10
-"""Chunks of small items are longer: each makes threads take turns, during which the device waits."""
+"""The least of a chunk of small items. Every chunk costs switches of threads, during which the device waits."""
 _BATCHES = 8
 """The least batches of the device in a chunk, so that little time is lost between two of them."""
 

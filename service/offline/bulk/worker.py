@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -129,9 +129,11 @@ def _reading(inputs: list[Input], settings: Settings) -> Iterator[None]:
     if not processes or sum(album.note.count for album in albums) < picture_readers.WORTHWHILE:
         yield
         return
-    with PictureReaders(albums[0].decoder, processes) as readers:
-        for album in albums:
-            album.decoded = readers.decoded
+    with ExitStack() as stack:
+        with suppress(OSError):  # no room for processes: this one reads
+            readers = stack.enter_context(PictureReaders(albums[0].decoder, processes))
+            for album in albums:
+                album.decoded = readers.decoded
         yield
 
 
