@@ -79,7 +79,8 @@ class Assessment(NamedTuple):
 def _columns_of(tests: tuple[Test, ...], device: torch.device) -> Tensor:
     """The columns of the statistics that mean something on their own; read and never written to."""
     names = [name for test in tests for name in test.statistics]
-    return torch.tensor([names.index(name) for test in tests for name in test.reported]).to(device)
+    index = [names.index(name) for test in tests for name in test.reported]
+    return torch.tensor(index, dtype=torch.int64).to(device)
 
 
 class Calibration:

@@ -58,7 +58,7 @@ class NonconformityScores:
         self.reported = [name for test in tests for name in test.reported]
         self._reported = [names.index(name) for name in self.reported]
         # A list would be copied to the device as an index, each time.
-        self._reported_index = torch.tensor(self._reported, device=fit.device)
+        self._reported_index = torch.tensor(self._reported, dtype=torch.int64, device=fit.device)
         self._widths = [len(test.statistics) for test in tests]
         fitted_parts = zip(self.tests, torch.split(self.fit, self._widths, dim=1), strict=True)
         self._judges = [Likeness(part) if test.by_likeness else KernelDensity(part) for test, part in fitted_parts]

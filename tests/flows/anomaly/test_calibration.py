@@ -92,6 +92,13 @@ def test_a_constant_statistic_leaves_p_values_uniform() -> None:
     assert 0.3 < p_values.mean() < 0.7
 
 
+def test_tests_of_joint_statistics_alone_calibrate_too() -> None:
+    layout = anomaly.Test("layout", (), ("left", "right"))
+    calibration = anomaly.Calibration.of((layout,), table(100, 2, 1), table(300, 2, 2))
+    p_values = calibration.judge(table(300, 2, 3)).p_value
+    assert kolmogorov_smirnov(p_values) < 1.95 * math.sqrt(2 / 300), "two samples of 300: p < 0.001"
+
+
 @pytest.mark.parametrize(
     ("fit", "reference"),
     [
