@@ -85,4 +85,4 @@ def test_the_models_that_ship_pass_every_check(name: str) -> None:
     for version in SHIPPED.versions(name):
         SHIPPED.load(name, version)
         size = sum(entry.size for entry in SHIPPED.manifest(name, version).files.values())
-        assert size <= 5 * 2**20, f"{name}@{version} must stay under 5 MiB"
+        assert size <= 6 * 2**20, f"{name}@{version} must stay under 6 MiB"
