@@ -115,8 +115,8 @@ async def worker_of(
         work = WORKS[job.command](job, one, rows)
         if inputs is None:
             inputs = [] if job.command == "sample" else open_inputs(job, one.info, told, job.inputs)
-        if inputs and [each.note for each in inputs] != job.inputs:
-            raise UnusableFile(f"{folder}: the files to read have changed since the run began")
+            if inputs and [each.note for each in inputs] != job.inputs:
+                raise UnusableFile(f"{folder}: the files to read have changed since the run began")
         with _reading(inputs, settings):
             yield Worker(folder, job, inputs, work)
 
