@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from flows import Flow
+from flows.anomaly import Calibration
 from model_store import (
     CalibrationEvidence,
     Publication,
@@ -28,12 +29,15 @@ from trainer.publish.map_calibration import map_evidence
 from trainer.publish.row_calibration import row_calibration
 from trainer.report import card, pictures, verdict_pictures
 from trainer.report.evaluation import Latents, Quality
+from trainer.report.own_samples import OwnSamples
 from trainer.run.finished import FinishedRun
 from trainer.run.initial_state import arguments_for
 from trainer.run.likelihoods import log_likelihoods
 
 GOLDEN_ITEMS = 8
 LATENT_ITEMS = 2000
+SAMPLES = 500
+"""Own samples that are compared with the test items."""
 PRECISION_ITEMS = 2000
 """Held-out items on which the change that nets of bfloat16 make is measured."""
 
@@ -85,6 +89,7 @@ def export(
     answering = serving(flow, bfloat16)
     calibration = _calibrated(run, answering, neighbours, say)
     anomaly_map = map_evidence(answering, splits.calibration, source_of(splits.calibration, preset.data))
+    own_samples = _own_samples(run, answering, calibration)
     if calibration is not None:
         drawn["calibration.png"] = verdict_pictures.calibration(calibration.calibration)
     if anomaly_map is not None:
@@ -97,8 +102,16 @@ def export(
         weights_dtype=preset.weights_dtype,
         provenance=run.provenance(),
         report=Report(
-            quality={"test": quality.figures()},
-            card=card.write(run, quality, latents, name, pictures=drawn.keys(), calibration=calibration),
+            quality={"test": quality.figures()} | ({"samples": own_samples.quality.figures()} if own_samples else {}),
+            card=card.write(
+                run,
+                quality,
+                latents,
+                name,
+                pictures=drawn.keys(),
+                calibration=calibration,
+                own_samples=own_samples,
+            ),
             pictures=drawn,
         ),
         calibration=calibration,
@@ -108,6 +121,15 @@ def export(
         table=splits.schema,
     )
     return quality, publish(store, name, publication)
+
+
+def _own_samples(run: FinishedRun, flow: Flow, evidence: CalibrationEvidence | None) -> OwnSamples | None:
+    """What the flow says of its own samples; None for flows of vectors."""
+    if not flow.is_image:
+        return None
+    calibration = evidence.calibration if evidence else None
+    count = min(SAMPLES, len(run.splits.test))
+    return OwnSamples.of(flow, calibration if isinstance(calibration, Calibration) else None, run.settings.seed, count)
 
 
 def _calibrated(

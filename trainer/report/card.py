@@ -12,6 +12,7 @@ from tables import Schema, kinds
 from trainer.optimisers.schedule import FINAL_SHARE
 from trainer.presets import Preset
 from trainer.report.evaluation import Latents, Quality
+from trainer.report.own_samples import OwnSamples
 from trainer.report.pictures import SAMPLE_TEMPERATURE
 from trainer.run.finished import FinishedRun
 
@@ -54,7 +55,7 @@ Measured by the command above at the end of its run, with the weights as stored 
 | split | items | mean log-likelihood | standard error | bits per dimension |
 |---|---:|---:|---:|---:|
 | test | $test | $log_likelihood nats | $standard_error | $bits |
-
+$own_samples
 $units
 
 ![Histogram of the test items' log-likelihoods](scores.png)
@@ -117,6 +118,7 @@ def write(
     name: str,
     pictures: Iterable[str],
     calibration: CalibrationEvidence | None = None,
+    own_samples: OwnSamples | None = None,
 ) -> str:
     """The card in Markdown. ``pictures`` are the names of the files that will lie beside it."""
     flow, preset, splits, pictures = run.flow, run.preset, run.splits, list(pictures)
@@ -145,6 +147,7 @@ def write(
         log_likelihood=log_likelihood,
         standard_error=standard_error,
         bits="does not apply" if quality.bits_per_dim is None else f"{quality.bits_per_dim:.3f}",
+        own_samples=_own_samples(own_samples),
         encoded=f"{len(latents.values):,}",
         latents="\n".join(
             f"| {what} | {found:.4f} | {wanted:.4f} |" for what, (found, wanted) in latents.statistics().items()
@@ -158,7 +161,7 @@ def write(
             if splits.schema is not None and any(splits.schema.resolutions)
             else "The density is in the data's own units."
         ),
-        verdicts=_verdicts(calibration),
+        verdicts=_verdicts(calibration) + (f"\n\n{own_samples.told()}" if own_samples else ""),
         verdict_pictures="".join(
             f"\n{_VERDICT_WORDS[file]}\n\n![{caption}]({file})\n"
             for file, caption in _VERDICT_CAPTIONS.items()
@@ -166,6 +169,14 @@ def write(
         ),
         limitations=_IMAGE_LIMITATIONS if flow.is_image else _VECTOR_LIMITATIONS,
     )
+
+
+def _own_samples(found: OwnSamples | None) -> str:
+    """A row of the table of results; nothing for flows of vectors."""
+    if found is None:
+        return ""
+    quality, (nats, error) = found.quality, found.quality.nats()
+    return f"| samples at temperature 1 | {quality.count:,} | {nats} nats | {error} | {quality.bits_per_dim:.3f} |\n"
 
 
 def _first_pictures(files: Iterable[str]) -> str:

@@ -41,14 +41,15 @@ def against_corruptions(
     The items are as a user sends them, and must not be among those that the calibration is made from.
     """
     fresh = fresh[:_ITEMS]
-    ordinary = -_p_values(flow, calibration, fresh)
+    ordinary = -p_values(flow, calibration, fresh)
     return {
-        name: detection(ordinary, -_p_values(flow, calibration, anomalous))._asdict()
+        name: detection(ordinary, -p_values(flow, calibration, anomalous))._asdict()
         for name, anomalous in corruptions(fresh).items()
     }
 
 
 @torch.no_grad()
-def _p_values(flow: Flow, calibration: Calibration | CrossCalibration, items: Tensor) -> Tensor:
+def p_values(flow: Flow, calibration: Calibration | CrossCalibration, items: Tensor) -> Tensor:
+    """The verdicts' p-values (N,) of items (N, *item_shape), as a user sends them."""
     parts = torch.split(items, _BATCH)
     return torch.cat([calibration.assess(flow, flow.to_continuous(part)).verdict.p_value.cpu() for part in parts])

@@ -35,6 +35,7 @@ def test_training_raises_the_held_out_likelihood_and_publishes_what_was_measured
     manifest = json.loads((tmp_path / "store/tiny-digits/1/manifest.json").read_text())
     assert manifest["architecture"] == {"name": "nice", "arguments": {"couplings": 2, "hidden": [32]}}
     assert manifest["quality"]["test"]["count"] == 500
+    assert manifest["quality"]["samples"]["count"] == 500
     assert f"test: {manifest['quality']['test']['log_likelihood']:.2f}" in result.output
     assert manifest["provenance"]["command"] == "sluice-train tiny --epochs 4 --seed 0 --precision float32"
     assert str(tmp_path) not in json.dumps(manifest)
