@@ -163,7 +163,7 @@ def _splits(
 ) -> tuple[list[float], list[float]]:
     """The shares of ordinary pictures that alarm, and that have a region, with the halves of the folds dealt anew."""
     alarms, regions = [], []
-    read = [calibration.readings(item) for item in ordinary]
+    read = [list(calibration.readings(item)) for item in ordinary]
     for split in range(_SPLITS):
         order = torch.randperm(len(found), generator=torch.Generator().manual_seed(split))
         dealt_anew = PictureCalibration.of_readings(

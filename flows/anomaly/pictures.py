@@ -14,16 +14,19 @@ pixels: those of one picture resemble each other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from flows.anomaly.calibration import GroupVerdict, Verdict, group_verdicts, precision_of
+from flows.anomaly.judges import Judge
 from flows.anomaly.places import Usual, widths_for
+from flows.anomaly.readings import of_flow, of_picture, of_picture_before_contrasts
 from flows.anomaly.statistics import Test
-from flows.anomaly.typical import Typical, readings
+from flows.anomaly.typical import Typical
 from flows.tiles import TiledDensity
 
 PICTURE_STATISTICS: Mapping[str, str] = {
@@ -35,55 +38,12 @@ PICTURE_TESTS = (Test("likelihood", ("log_likelihood",)), Test("places", ("rares
 LEAST_PICTURES = 20
 """With fewer no p-value could reach 0.05."""
 HALVES = 2
-_ROUNDING = 2.0**10
-"""Scores are rounded to its inverse, so that another machine's rounding changes nothing."""
-_HIGHEST = 1e6
-_LEAD = 2.0
-"""Spreads by which the likelihood must be further out than the strangest place to count as much.
-
-It sees what is wrong with a whole picture. A fault in a small part hardly moves it, and its noise would hide the fault.
-"""
-
-
-class Judge(NamedTuple):
-    """What one half of a fold says of pictures that it does not hold."""
-
-    fold: int
-    """Which flow's densities it takes."""
-    usual: Usual | Typical
-    """A model that was published before there were several readings has ``Usual``."""
-    centre: Tensor
-    """(2, 2) float64: the middle and the spread of the mean log-density and of the highest score of its pictures."""
-
-    @classmethod
-    def of(cls, fold: int, pictures: Sequence[Tensor], widths: Sequence[float], *, aligned: bool) -> Judge:
-        """From the readings (F, H, W) of the pixels of pictures that flow ``fold`` was not trained on."""
-        usual = Typical.of(pictures, widths, aligned=aligned)
-        found = torch.tensor([[float(each[0].double().mean()), float(usual.scores(each).max())] for each in pictures])
-        found = found.double()
-        middle = found.median(dim=0).values
-        spread = (found.quantile(0.84, dim=0) - found.quantile(0.16, dim=0)) / 2
-        return cls(fold, usual, torch.stack([middle, spread.clamp_min(1e-3)]))
-
-    def places(self, found: Tensor) -> Tensor:
-        """The score (H, W) of each place, from the readings (F, H, W) under this judge's flow."""
-        return self.usual.scores(found if isinstance(self.usual, Typical) else found[0])
-
-    def test_scores(self, densities: Tensor, places: Tensor) -> Tensor:
-        """The nonconformity score of each test, and of both together: (3,), given the scores (H, W) of the places."""
-        found = torch.stack([densities.double().mean(), places.max().double()])
-        middle, spread = self.centre.to(found.device)
-        each = (found - middle) / spread
-        each = torch.stack([each[0].abs(), each[1]]).nan_to_num(nan=_HIGHEST, posinf=_HIGHEST, neginf=-_HIGHEST)
-        each = each.clamp(-_HIGHEST, _HIGHEST)
-        both = torch.logaddexp(each[:1] - _LEAD, each[1:])
-        return (torch.cat([each, both]) * _ROUNDING).round() / _ROUNDING
 
 
 def read(density: TiledDensity, picture: Tensor, seed: int | Tensor = 0) -> Tensor:
     """The readings (F, H, W) of the pixels of a uint8 picture (H, W[, C]) under one flow."""
     x = density.to_continuous(picture, seed)
-    return readings(x, *density.pixel_statistics(x))
+    return torch.cat([of_flow(*density.pixel_statistics(x)), of_picture(x)])
 
 
 class PictureAssessment(NamedTuple):
@@ -275,10 +235,21 @@ class PictureCalibration:
         x = self.densities[0].to_continuous(picture, seed)
         return torch.stack([density.pixel_log_densities(x) for density in self.densities])
 
-    def readings(self, picture: Tensor, seed: int | Tensor = 0) -> Tensor:
-        """The readings (K, F, H, W) of a picture's pixels under each flow (see ``flows.anomaly.typical.readings``)."""
+    def readings(self, picture: Tensor, seed: int | Tensor = 0) -> Iterator[Tensor]:
+        """The readings (F, H, W) of a picture's pixels under each of the K flows, one after another.
+
+        See ``flows.anomaly.readings``. Those of a large picture under all flows would take much memory.
+        """
         x = self.densities[0].to_continuous(picture, seed)
-        return torch.stack([readings(x, *density.pixel_statistics(x)) for density in self.densities])
+        own = (of_picture if self._contrasts else of_picture_before_contrasts)(x)
+        for density in self.densities:
+            yield torch.cat([of_flow(*density.pixel_statistics(x)), own])
+
+    @property
+    def _contrasts(self) -> bool:
+        """Whether the judges take contrasts: those of models that were published before do not."""
+        usual, colours = self.judges[0].usual, math.prod(self.densities[0].flow.item_shape[2:])
+        return isinstance(usual, Typical) and len(usual.mean) != 3 + colours
 
     def log_likelihood(self, densities: Tensor) -> Tensor:
         """Log-densities (K, H, W) under each flow -> the log-likelihood () of the picture, in nats."""
@@ -289,28 +260,29 @@ class PictureCalibration:
         """The verdict on one uint8 picture (H, W[, C]), and its map."""
         return self.assess_readings(self.readings(picture, seed))
 
-    def assess_readings(self, found: Tensor) -> PictureAssessment:
-        """``assess``, where the readings (K, F, H, W) are known."""
-        densities = found[:, 0]
+    def assess_readings(self, found: Iterable[Tensor]) -> PictureAssessment:
+        """``assess``, where the readings (F, H, W) under each flow are known."""
         columns = len(PICTURE_TESTS) + 1
-        at_least, above = torch.zeros(2, columns, dtype=torch.long, device=densities.device).unbind(0)
-        more = torch.zeros(densities.shape[1:], dtype=torch.long, device=densities.device)
-        rarity = densities.new_zeros(densities.shape[1:])
-        each_ranks = []
-        for judge, ordered, maxima in zip(self.judges, self._sorted, self._maxima, strict=True):
-            own = densities[judge.fold]
-            places = judge.places(found[judge.fold])
-            rarity += judge.usual.rarity(places) / len(self.judges)
-            more += len(maxima) - torch.searchsorted(maxima, places.double().contiguous())
-            scores = judge.test_scores(own, places).float().double()[:, None].contiguous()
-            lower = torch.searchsorted(ordered, scores)[:, 0]
-            lower_or_equal = torch.searchsorted(ordered, scores, right=True)[:, 0]
-            at_least += ordered.shape[1] - lower
-            above += ordered.shape[1] - lower_or_equal
-            each_ranks.append(torch.stack([lower, lower_or_equal], dim=1).roll(1, dims=0))
+        at_least, above = torch.zeros(2, columns, dtype=torch.long, device=self.scores.device).unbind(0)
+        more, rarity = torch.zeros((), dtype=torch.long), torch.zeros(())
+        densities, each_ranks = [], []
+        for fold, own in enumerate(found):
+            densities.append(own[0].clone())  # a view would keep all readings of the fold
+            for judge, ordered, maxima in zip(self.judges, self._sorted, self._maxima, strict=True):
+                if judge.fold != fold:
+                    continue
+                places = judge.places(own)
+                rarity = rarity + judge.usual.rarity(places) / len(self.judges)
+                more = more + len(maxima) - torch.searchsorted(maxima, places.double().contiguous())
+                scores = judge.test_scores(own[0], places).float().double()[:, None].contiguous()
+                lower = torch.searchsorted(ordered, scores)[:, 0]
+                lower_or_equal = torch.searchsorted(ordered, scores, right=True)[:, 0]
+                at_least += ordered.shape[1] - lower
+                above += ordered.shape[1] - lower_or_equal
+                each_ranks.append(torch.stack([lower, lower_or_equal], dim=1).roll(1, dims=0))
         p_values = (1 + at_least).double() / (self.size + 1)
         ranks = (2 * self.size - at_least - above)[:-1]
-        likelihood = self.log_likelihood(densities)
+        likelihood = self.log_likelihood(torch.stack(densities))
         return PictureAssessment(
             likelihood,
             torch.stack([likelihood, rarity.max().double()]),

@@ -1,10 +1,10 @@
 """What is usual at a place of a picture, from several readings at once, and how strange each place is.
 
-Each pixel has readings (see ``readings``). What is usual at its place is subtracted, and what is left is averaged
-over Gaussian windows of several widths. An average is as far out as its Mahalanobis distance from those of ordinary
-pictures: a blurred place may be as likely as others and as bright, but not both at its lack of contrast. How rare a
-distance is, is read from the places of ordinary pictures, for each window. A place's score is that of its rarest
-window.
+Each pixel has readings (see ``flows.anomaly.readings``). What is usual at its place is subtracted, and what is left is
+averaged over Gaussian windows of several widths. An average is as far out as its Mahalanobis distance from those of
+ordinary pictures: a blurred place may be as likely as others and as bright, but not both at its lack of contrast. How
+rare a distance is, is read from the places of ordinary pictures, for each window. A place's score is that of its
+rarest window.
 """
 
 from __future__ import annotations
@@ -19,10 +19,6 @@ from flows.anomaly.curves import KNOTS, interpolated, log_shares, quantiles
 from flows.anomaly.places import BEYOND, HUGE, ZONES, blurred, mean_by_zone, readable, zones
 from flows.errors import ShapeMismatch
 
-_CALM = 0.1
-"""Added to the surprise of a latent before the logarithm: about that of a tenth of the latents is below."""
-_FLAT = 1e-5
-"""Added to the square of a gradient of pixels in [0, 1]: that of a grey level is 1.5e-5."""
 _RIDGE = 1e-4
 """The share of each variance that is added to it."""
 _LEAST = 1e-8
@@ -32,20 +28,6 @@ _LONGEST = 128
 
 _AT_ONCE = 2**17
 """Places whose distances are computed at once: those of a large picture would take as much memory as its tiles."""
-
-
-def readings(x: Tensor, log_densities: Tensor, surprise: Tensor) -> Tensor:
-    """The readings (F, H, W) of a picture's pixels x (H, W[, C]) in [0, 1], from log-densities and surprise (H, W).
-
-    They are the log-density; the logarithm of the surprise, which falls where pixels lie too close to what the flow
-    expects; the logarithm of the squared gradient of the grey picture; and the colours. ``surprise`` is
-    log p(0) - log p(z) of a pixel's latents z, summed over colours.
-    """
-    planes = x.reshape(*x.shape[:2], -1).movedim(2, 0)
-    grey = functional.pad(planes.mean(dim=0)[None], (0, 1, 0, 1), mode="replicate")[0]
-    gradient = (grey[1:, :-1] - grey[:-1, :-1]).square() + (grey[:-1, 1:] - grey[:-1, :-1]).square()
-    own = torch.stack([log_densities, (surprise + _CALM).log(), (gradient + _FLAT).log()])
-    return torch.cat([own, planes.to(own.dtype)])
 
 
 class Typical:
@@ -99,11 +81,11 @@ class Typical:
         """From readings (F, H, W) of ordinary pictures; of one size where they are ``aligned``."""
         size = (pictures[0].shape[1], pictures[0].shape[2]) if aligned else None
         mean = _mean_of_places(pictures) if aligned else _mean_of_kinds(pictures)
-        deviations = [_deviation(each, _mean_at(mean, size, each.shape[1], each.shape[2])) for each in pictures]
+        deviations = [_deviation(each, mean, size) for each in pictures]
         rarest = [readable(sum(each[0].numel() for each in pictures), width) for width in widths]
         centres, factors, tails = [], [], []
         for width, share in zip(widths, rarest, strict=True):
-            averages = [blurred(each, width).flatten(1) for each in deviations]
+            averages = [_averages(each, width) for each in deviations]
             centre, factor = _spread(averages)
             distances = torch.cat([_distances(each, centre, factor) for each in averages])
             centres.append(centre)
@@ -148,12 +130,12 @@ class Typical:
 
         Of the readings (F, H, W) of a picture. Raises ShapeMismatch for another size than that of aligned pictures.
         """
-        deviation = _deviation(found, _mean_at(self.mean, self.size, found.shape[1], found.shape[2]))
+        deviation = _deviation(found, self.mean, self.size)
         rarest = found.new_full((found[0].numel(),), -torch.inf, dtype=torch.float64)
         for width, centre, factor, tail, logs in zip(
             self.widths, self.centre, self.factor, self.tails, self._logs, strict=True
         ):
-            averages = blurred(deviation, width).flatten(1)
+            averages = _averages(deviation, width)
             parts = [
                 interpolated(tail, logs, _distances(part, centre, factor).double(), BEYOND)
                 for part in torch.split(averages, _AT_ONCE, dim=1)
@@ -181,9 +163,23 @@ def _mean_at(mean: Tensor, size: tuple[int, int] | None, height: int, width: int
     return functional.interpolate(mean[None], size=size, mode="bilinear", align_corners=False)[0]
 
 
-def _deviation(found: Tensor, usual: Tensor) -> Tensor:
-    """What readings (F, H, W) have more than usual. What is not finite is far below."""
-    return (found - usual).nan_to_num_(nan=-HUGE, posinf=HUGE, neginf=-HUGE).clamp_(-HUGE, HUGE)
+def _deviation(found: Tensor, mean: Tensor, size: tuple[int, int] | None) -> Tensor:
+    """What readings (F, H, W) have more than usual, one after another for less memory. Not finite is far below.
+
+    As ``_mean_at``.
+    """
+    deviation = torch.empty_like(found)
+    for k, own in enumerate(found):
+        torch.sub(own, _mean_at(mean[k : k + 1], size, own.shape[0], own.shape[1])[0], out=deviation[k])
+    return deviation.nan_to_num_(nan=-HUGE, posinf=HUGE, neginf=-HUGE).clamp_(-HUGE, HUGE)
+
+
+def _averages(deviation: Tensor, width: float) -> Tensor:
+    """Deviations (F, H, W) averaged over a window, (F, H W); one reading after another, for less memory."""
+    found = torch.empty_like(deviation)
+    for target, own in zip(found, deviation, strict=True):
+        target.copy_(blurred(own, width))
+    return found.flatten(1)
 
 
 def _distances(averages: Tensor, centre: Tensor, factor: Tensor) -> Tensor:

@@ -12,8 +12,10 @@ from torch import Tensor
 import flows
 from flows import ShapeMismatch
 from flows.anomaly import PictureCalibration
+from flows.anomaly.pictures import read
 from flows.anomaly.places import ZONES, Usual, blurred, widths_for, zones
-from flows.anomaly.typical import Typical, readings
+from flows.anomaly.readings import contrasts, of_flow, of_picture_before_contrasts
+from flows.anomaly.typical import Typical
 from flows.architectures.lattice_flow import LatticeFlow
 from flows.tiles import TiledDensity
 
@@ -220,17 +222,51 @@ def test_a_place_is_strange_where_readings_do_not_go_together() -> None:
     assert 7 <= column <= 14
 
 
-def test_readings_are_the_density_surprise_gradient_and_colours() -> None:
-    x = torch.zeros(9, 10, 3)
-    x[4:, :, 0] = 1.0
-    found = readings(x, torch.full((9, 10), -2.0), torch.ones(9, 10))
-    assert found.shape == (6, 9, 10)
-    assert torch.equal(found[0], torch.full((9, 10), -2.0))
-    assert torch.equal(found[3], x[:, :, 0])
-    assert int(found[2, :, 3].argmax()) == 3
+def test_readings_are_the_density_surprise_contrasts_and_colours() -> None:
     density = tiled()[0]
     picture = torch.randint(0, 256, (16, 20), dtype=torch.uint8)
     point = density.to_continuous(picture)
     log_densities, surprise = density.pixel_statistics(point)
     assert torch.equal(log_densities, density.pixel_log_densities(point))
     assert float(surprise.min()) >= -1e-6
+    found = read(density, picture)
+    assert found.shape == (9, 16, 20)
+    assert torch.equal(found[0], log_densities)
+    assert torch.equal(found[-1], point)
+
+
+def test_contrasts_tell_directions_and_scales_apart() -> None:
+    upright, level = torch.zeros(2, 12, 16).unbind(0)
+    upright[:, 8:] = 1.0
+    level[6:] = 1.0
+    across, down, around, wide_across, wide_down, _ = contrasts(upright)
+    assert across[5].argmax() in (7, 8)
+    assert float(down.std()) < 1e-3
+    assert int((around[5] > around.min()).sum()) == 2
+    assert int((wide_across[5] > -4).sum()) > int((across[5] > -4).sum())
+    assert float(wide_down.std()) < 1e-3
+    assert float(contrasts(level)[0].std()) < 1e-3
+    assert contrasts(level)[1][:, 3].argmax() in (5, 6)
+    assert contrasts(torch.zeros(9, 9)).isfinite().all()
+
+
+def test_models_of_before_there_were_contrasts_take_a_gradient() -> None:
+    x = torch.zeros(9, 10, 3)
+    x[4:, :, 0] = 1.0
+    found = of_picture_before_contrasts(x)
+    assert found.shape == (4, 9, 10)
+    assert torch.equal(found[1], x[:, :, 0])
+    assert int(found[0, :, 3].argmax()) == 3
+    generator = torch.Generator().manual_seed(0)
+    pictures = [torch.randint(0, 256, (16, 20), generator=generator, dtype=torch.uint8) for _ in range(30)]
+    densities, folds = tiled(), torch.arange(30) % 3
+    before = []
+    for picture, fold in zip(pictures, folds.tolist(), strict=True):
+        point = densities[fold].to_continuous(picture)
+        before.append(
+            torch.cat([of_flow(*densities[fold].pixel_statistics(point)), of_picture_before_contrasts(point)])
+        )
+    old = PictureCalibration.of_readings(densities, before, folds)
+    again = PictureCalibration.from_tensors(tiled(), old.tensors())
+    assert [each.shape for each in again.readings(pictures[0])] == [(4, 16, 20)] * 3
+    assert again.assess(pictures[0]).rarity.shape == (16, 20)
