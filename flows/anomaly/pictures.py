@@ -126,7 +126,10 @@ class PictureCalibration:
     def of_readings(
         cls, densities: Sequence[TiledDensity], found: Sequence[Tensor], folds: Tensor, *, aligned: bool = False
     ) -> PictureCalibration:
-        """``of``, where the readings (F, H, W) of each picture's pixels under its fold's flow are known."""
+        """``of``, where the readings (F, H, W) of each picture's pixels under its fold's flow are known.
+
+        The readings may be on the CPU, for less memory of the flows' device, on which the result works.
+        """
         widths = widths_for(sorted(min(each.shape[1:]) for each in found)[len(found) // 2])
         judges: list[Judge] = []
         judged = torch.zeros(len(found), dtype=torch.long)
@@ -143,8 +146,9 @@ class PictureCalibration:
                     maxima[index], judged[index] = float(places.max()), len(judges)
                 judges.append(judge)
         likelihoods = torch.stack([each[0].double().sum().cpu() for each in found])
-        # Rounded as they are stored.
-        return cls(densities, judges, scores.float(), maxima.float(), judged, likelihoods.float())
+        made = cls(densities, judges, scores.float(), maxima.float(), judged, likelihoods.float())
+        # Rounded as it is stored, and its judges on the flows' device, wherever the readings are.
+        return cls.from_tensors(densities, made.tensors())
 
     @classmethod
     def from_tensors(cls, densities: Sequence[TiledDensity], tensors: Mapping[str, Tensor]) -> PictureCalibration:

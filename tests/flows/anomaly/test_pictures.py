@@ -18,6 +18,7 @@ from flows.anomaly.readings import contrasts, of_flow, of_picture_before_contras
 from flows.anomaly.typical import Typical
 from flows.architectures.lattice_flow import LatticeFlow
 from flows.tiles import TiledDensity
+from tests.flows.pretended_device import DEVICE, PretendedDevice
 
 DATA = Path(__file__).parents[2] / "data"
 
@@ -103,6 +104,20 @@ def test_tensors_make_the_same_calibration_again() -> None:
     assert torch.equal(first.rarity, second.rarity)
     assert torch.equal(first.place_p_value, second.place_p_value)
     assert torch.equal(first.verdict.p_value, second.verdict.p_value)
+
+
+def test_readings_on_the_cpu_make_a_calibration_on_the_device_of_the_flows() -> None:
+    densities = tiled()
+    with PretendedDevice(part for each in densities for part in (*each.flow.parameters(), *each.flow.buffers())):
+        assert densities[0].flow.device == DEVICE
+        generator = torch.Generator().manual_seed(0)
+        pictures = [torch.randint(0, 256, (16, 20), generator=generator, dtype=torch.uint8) for _ in range(30)]
+        folds = torch.arange(30) % 3
+        found = [read(densities[fold], picture) for fold, picture in zip(folds.tolist(), pictures, strict=True)]
+        assert {each.device for each in found} == {DEVICE}
+        calibration = PictureCalibration.of_readings(densities, [each.cpu() for each in found], folds)
+        assert {judge.usual.mean.device for judge in calibration.judges} == {DEVICE}
+        assert calibration.assess(pictures[0]).rarity.device == DEVICE
 
 
 def test_damaged_tensors_are_refused() -> None:
