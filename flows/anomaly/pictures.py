@@ -264,6 +264,7 @@ class PictureCalibration:
         """The verdict on one uint8 picture (H, W[, C]), and its map."""
         return self.assess_readings(self.readings(picture, seed))
 
+    @torch.no_grad()
     def assess_readings(self, found: Iterable[Tensor]) -> PictureAssessment:
         """``assess``, where the readings (F, H, W) under each flow are known."""
         columns = len(PICTURE_TESTS) + 1
