@@ -8,7 +8,6 @@ is killed in between leaves the state before it.
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -52,8 +51,18 @@ class RunDirectory:
         return RunDirectory(self.path / name)
 
     def forget(self) -> None:
-        """Remove the state, if there is one. Raises StoreError."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Remove the state, if there is one, and the directory where it is empty then. Other files stay.
+
+        Raises RunStateError, or StoreError, where the state cannot be removed.
+        """
+        try:
+            (self.path / FILE).unlink(missing_ok=True)
+        except OSError as error:
+            raise RunStateError(
+                f"{self.path / FILE}: the state of the run cannot be removed: {error.strerror}"
+            ) from error
+        with suppress(OSError):  # it is not there, or holds files that are not the run's
+            self.path.rmdir()
 
     def bring(self) -> None:
         """Have the last state in ``path``, if there is one. Raises RunStateError or StoreError."""

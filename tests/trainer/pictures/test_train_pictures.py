@@ -25,6 +25,7 @@ from trainer.pictures.plan import default_minutes, planned
 from trainer.pictures.templates import LONGEST, fitted, template_of, templates_by_half
 from trainer.pictures.trial import Difference
 from trainer.presets.pictures import PICTURES
+from trainer.run.state import FILE
 
 TINY = {"width": 4, "blocks": 1, "components": 2, "joint": True, "anywhere": True}
 
@@ -220,6 +221,27 @@ def test_wishes_are_taken_without_a_trial(folder: Path, sluice_train: Callable[.
         assert f"--crop must be a multiple of 8 and at most 20, the shortest side of a picture, got {crop}" in " ".join(
             refused.output.split()
         )
+
+
+@pytest.mark.usefixtures("_tiny")
+def test_a_fresh_start_removes_states_and_no_file_of_the_user(
+    folder: Path, tmp_path: Path, sluice_train: Callable[..., Result]
+) -> None:
+    own = tmp_path / "run/fold-1"
+    own.parent.mkdir()
+    folder.rename(own)
+    files = sorted(own.rglob("*"))
+    given = ["pictures", "--data", str(own), "--steps", "1", "--no-publish", "--no-flip", "--no-turn"]
+    for _ in range(2):
+        result = sluice_train(*given, "--fresh")
+        assert result.exit_code == 0, result.output
+        assert "already trained" not in result.output
+    assert sorted(own.rglob("*")) == sorted([*files, own / FILE])
+    (tmp_path / "run/fold-2" / FILE).unlink()
+    (tmp_path / "run/fold-2" / FILE).mkdir()
+    kept = sluice_train(*given, "--fresh")
+    assert kept.exit_code == 1
+    assert "the state of the run cannot be removed" in " ".join(kept.output.split())
 
 
 def test_crops_are_mirrored_and_turned_as_asked() -> None:
