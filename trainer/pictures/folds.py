@@ -85,10 +85,8 @@ def train_folds(
     Raises StopRequested, or Diverged.
     """
     began, found = perf_counter(), []
-    experiment = experiment_of(run, plan, pictures, seed)
     changes = plan.augmentation
-    experiment |= {"flip": True} if changes.flip else {}
-    experiment |= {"turn": True} if changes.turn else {}
+    experiment = experiment_of(run, plan, pictures, seed) | {"flip": changes.flip, "turn": changes.turn}
     for fold in range(FOLDS):
         left = None if seconds is None else (seconds - (perf_counter() - began)) / (FOLDS - fold)
         found.append(

@@ -12,6 +12,8 @@ import pytest
 import torch
 from click.testing import Result
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from bench.parts import parts
 from model_store import Store
@@ -242,6 +244,27 @@ def test_a_fresh_start_removes_states_and_no_file_of_the_user(
     kept = sluice_train(*given, "--fresh")
     assert kept.exit_code == 1
     assert "the state of the run cannot be removed" in " ".join(kept.output.split())
+
+
+@pytest.mark.usefixtures("_tiny")
+def test_flows_of_other_crops_are_not_taken(folder: Path, tmp_path: Path, sluice_train: Callable[..., Result]) -> None:
+    given = ["pictures", "--data", str(folder), "--steps", "1", "--no-publish"]
+    assert sluice_train(*given, "--flip", "--turn").exit_code == 0
+    refused = sluice_train(*given, "--no-flip", "--no-turn")
+    assert refused.exit_code == 1
+    assert "from another experiment (flip, turn differ)" in " ".join(refused.output.split())
+
+    assert sluice_train(*given, "--no-flip", "--no-turn", "--fresh").exit_code == 0
+    for fold in (1, 2, 3):  # as they were saved before the keys were always there
+        path = tmp_path / f"run/fold-{fold}" / FILE
+        with safe_open(path, "pt") as file:
+            header = file.metadata()
+        experiment = json.loads(header["experiment"])
+        del experiment["flip"], experiment["turn"]
+        save_file(load_file(path), path, header | {"experiment": json.dumps(experiment)})
+    again = sluice_train(*given, "--no-flip", "--no-turn")
+    assert again.exit_code == 0, again.output
+    assert again.output.count("already trained") == 3
 
 
 def test_crops_are_mirrored_and_turned_as_asked() -> None:
