@@ -7,7 +7,7 @@ from model_store.manifest import DRAWS, Manifest, PicturesNote
 from model_store.opening import open_store
 from model_store.precision import measure_bfloat16, serving
 from model_store.publication import CalibrationEvidence, MapEvidence, Publication, Report
-from model_store.publishing import Published, add_map, publish, published_before, recalibrate
+from model_store.publishing import Published, add_map, check_name, publish, published_before, recalibrate
 from model_store.store import Store, default_root
 from model_store.transfer import publish_weights, receive, send
 from model_store.weights import round_weights
@@ -28,6 +28,7 @@ __all__ = [
     "StoreError",
     "UnknownModel",
     "add_map",
+    "check_name",
     "default_root",
     "draws_to_png",
     "fits_a_sheet",

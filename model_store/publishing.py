@@ -70,7 +70,7 @@ def publish(store: Path | Store, name: str, publication: Publication) -> Publish
     Raises StoreError when the name cannot name a model, and FailedSelfTest when the version, read back from its bytes,
     fails its own self-test. The store is then as it was.
     """
-    _check_name(name)
+    check_name(name)
     weights = flow_to_bytes(publication.flow, publication.weights_dtype)
     draft = _draft(name, publication)
     stored = flow_from_bytes(draft, weights)
@@ -151,13 +151,14 @@ def republish(store: Path | Store, model: LoadedModel, name: str) -> Published:
     The provenance tells what it was called there. Raises StoreError when the name cannot name a model, and ModelRefused
     when a file of the model was damaged since it was loaded.
     """
-    _check_name(name)
+    check_name(name)
     files = {file: model.read(file) for file in model.manifest.files}
     provenance = {**model.manifest.provenance, "published_as": model.reference}
     return _write(store, model.manifest.model_copy(update={"name": name, "provenance": provenance}), files)
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Raise StoreError when the name cannot name a model."""
     if not is_name(name):
         raise StoreError(f"{name!r} cannot name a model: lower-case letters and digits, joined by '.', '_' or '-'")
 

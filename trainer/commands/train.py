@@ -243,6 +243,8 @@ def main(
         own = OwnData(own_path, wishes)
         chosen = dataclasses.replace(chosen, data=own, model=own.name)
     try:
+        if publish:
+            model_store.check_name(name or chosen.model)
         chosen = sized(chosen, limit)
         chosen = dataclasses.replace(
             chosen,

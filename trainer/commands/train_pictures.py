@@ -16,6 +16,7 @@ import model_store
 from flows import FlowError
 from model_store import Store
 from trainer.data import OwnData, picture_folder
+from trainer.data.names import readable
 from trainer.errors import TrainerError
 from trainer.pictures.alignment import place_matters
 from trainer.pictures.folds import dealt, train_folds
@@ -63,13 +64,15 @@ def train_pictures(
     began = perf_counter()
 
     def say(text: str) -> None:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
+        console.print(readable(text), markup=False, highlight=False, soft_wrap=True)
 
     try:
+        own = OwnData(folder)
+        if store is not None:
+            model_store.check_name(name or own.name)
         plan = planned(picture_folder.look(folder), size=size, minutes=minutes, steps=steps, crop=crop)
         for line in [*plan.found.told(), *plan.told()]:
             say(line)
-        own = OwnData(folder)
         chosen = choose_device(device)
         computing = Computing(precision=choose_precision(precision or PICTURES.precision, chosen), graph=graph)
         arrays, digests = picture_folder.read(plan.found, plan.preparation, say)
@@ -106,7 +109,7 @@ def train_pictures(
         say("stopped; the folds that are done are saved, and the same command continues after them")
         raise SystemExit(128 + (stop.signal or 0)) from None
     except (TrainerError, FlowError, model_store.StoreError) as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(readable(str(error))) from error
     except OSError as error:
         raise click.ClickException(f"{error.filename or 'the model'} cannot be written: {error.strerror}") from error
     if as_json:
@@ -122,7 +125,7 @@ def train_pictures(
 def _provenance(
     plan: PicturePlan, flows: list[TrainedFlow], folder: Path, seed: int, computing: Computing
 ) -> dict[str, str | int | float]:
-    words = ["sluice-train", PICTURES.name, "--data", shlex.quote(folder.resolve().name)]
+    words = ["sluice-train", PICTURES.name, "--data", shlex.quote(OwnData(folder).title)]
     words += ["--size", str(plan.preparation.longest)]
     words += ["--steps", str(plan.steps)] if plan.steps else ["--minutes", f"{plan.minutes:g}"]
     words += ["--flip" if plan.augmentation.flip else "--no-flip", "--turn" if plan.augmentation.turn else "--no-turn"]

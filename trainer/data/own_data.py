@@ -19,6 +19,7 @@ from tables.reading import SUFFIXES, is_table, open_table
 from tables.rows import rows_of_file
 from trainer.data import arrays, folder
 from trainer.data.groups import divided
+from trainer.data.names import readable
 from trainer.errors import DataError, MissingData
 
 _TEST_SHARE = 0.1
@@ -51,7 +52,7 @@ class OwnData:
 
     @property
     def title(self) -> str:
-        return "your own data" if self.path is None else self.path.resolve().name
+        return "your own data" if self.path is None else readable(self.path.resolve().name)
 
     @property
     def licence(self) -> str:

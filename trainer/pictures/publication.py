@@ -13,6 +13,7 @@ from flows.anomaly import PictureCalibration
 from flows.anomaly.pictures import read
 from flows.tiles import TiledDensity
 from model_store import CalibrationEvidence, PicturesNote, Publication, Published, Report, Store, publish, round_weights
+from trainer.data.names import readable
 from trainer.pictures.alignment import aligned
 from trainer.pictures.crops import cut
 from trainer.pictures.folds import template_of_fold
@@ -82,8 +83,8 @@ def published(
     }
     evidence = CalibrationEvidence(
         calibration=calibration,
-        source=f"all {len(items):,} pictures of {plan.found.folder.resolve().name} in {FOLDS} folds, each under a flow "
-        "that was trained without it",
+        source=f"all {len(items):,} pictures of {readable(plan.found.folder.resolve().name)} in {FOLDS} folds, each "
+        "under a flow that was trained without it",
     )
     publication = Publication(
         flow=main,

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from flows.anomaly import PictureCalibration
+from trainer.data.names import readable
 from trainer.pictures.plan import FOLDS, PicturePlan
 from trainer.pictures.training import TrainedFlow
 from trainer.presets import Preset
@@ -98,7 +99,7 @@ def write(
     """The card in Markdown."""
     log_likelihood, standard_error = quality.nats()
     n = calibration.size
-    return _CARD.substitute(
+    text = _CARD.substitute(
         name=name,
         count=f"{n:,}",
         folder=plan.found.folder.resolve().name,
@@ -124,6 +125,7 @@ def write(
         smallest=f"{1 / (n + 1):.3g}",
         aligned="the same place of other pictures" if calibration.aligned else "places anywhere in other pictures",
     )
+    return readable(text)
 
 
 def maps(calibration: PictureCalibration, shown: Sequence[Tensor], highest: Sequence[float]) -> bytes:

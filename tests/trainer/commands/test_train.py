@@ -130,11 +130,14 @@ def test_a_batch_that_the_data_cannot_fill_is_an_error(tiny: Preset, sluice_trai
     assert "do not fill a batch of 90" in result.output
 
 
-def test_a_name_that_the_store_refuses_is_an_error(tiny: Preset, sluice_train: Train, tmp_path: Path) -> None:
+def test_a_name_that_the_store_refuses_is_an_error_before_the_training(
+    tiny: Preset, sluice_train: Train, tmp_path: Path
+) -> None:
     result = sluice_train("tiny", "--name", "../elsewhere")
     assert result.exit_code == 1
     assert "elsewhere" in result.output
     assert not (tmp_path / "elsewhere").exists()
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("arguments", [[], ["no-such-preset"], ["moons-nice", "--epochs", "0"]])

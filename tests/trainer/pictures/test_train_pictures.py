@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -244,6 +245,33 @@ def test_a_fresh_start_removes_states_and_no_file_of_the_user(
     kept = sluice_train(*given, "--fresh")
     assert kept.exit_code == 1
     assert "the state of the run cannot be removed" in " ".join(kept.output.split())
+
+
+def test_a_name_that_no_model_can_have_is_refused_before_anything_is_read(
+    tmp_path: Path, sluice_train: Callable[..., Result]
+) -> None:
+    refused = sluice_train("pictures", "--data", str(tmp_path), "--name", "My_Part v1")
+    assert refused.exit_code == 1
+    assert "'My_Part v1' cannot name a model" in refused.output
+    assert (
+        "holds no pictures" in sluice_train("pictures", "--data", str(tmp_path), "--no-publish", "--name", "A").output
+    )
+
+
+@pytest.mark.usefixtures("_tiny")
+def test_names_of_files_that_are_not_utf_8_are_published_as_far_as_they_can_be_read(
+    folder: Path, tmp_path: Path, sluice_train: Callable[..., Result]
+) -> None:
+    (folder / "broken.png").rename(folder / os.fsdecode(b"caf\xe9.png"))
+    own = folder.rename(tmp_path / os.fsdecode(b"th\xe9"))
+    given = ["--steps", "1", "--no-flip", "--no-turn", "--device", "cpu"]
+    result = sluice_train("pictures", "--data", str(own), *given, "--name", "tea")
+    assert result.exit_code == 0, result.output
+    assert "caf\N{REPLACEMENT CHARACTER}.png: is not a readable picture" in result.output
+    model = Store(tmp_path / "store").load("tea", 1)
+    card = model.read("README.md").decode()
+    assert "caf\N{REPLACEMENT CHARACTER}.png" in card
+    assert "pictures of th\N{REPLACEMENT CHARACTER}." in card
 
 
 @pytest.mark.usefixtures("_tiny")
