@@ -80,6 +80,11 @@ class TiledDensity:
                 found[:, first:last, start:stop] = part[:, first - top : last - top, start - left : stop - left]
         return found
 
+    def tile_pixels(self, height: int, width: int) -> int:
+        """Pixels of all tiles of a picture of this size together: what its density costs grows with them."""
+        down, across = (sum(end - start for (start, end), _ in self._spans(side)) for side in (height, width))
+        return down * across
+
     def _spans(self, side: int) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
         """For each tile along a side, where it lies and where its core lies, from and up to which pixel."""
         step = self.tile - 2 * self.margin

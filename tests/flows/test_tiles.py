@@ -45,6 +45,7 @@ def test_every_pixel_is_in_the_core_of_one_tile(side: int) -> None:
     assert cores[0][0] == 0
     assert cores[-1][1] == side
     assert all(before[1] == after[0] for before, after in itertools.pairwise(cores))
+    assert density.tile_pixels(side, 8) == 8 * sum(end - start for (start, end), _ in density._spans(side))
     for (start, end), (first, last) in density._spans(side):
         assert start % 8 == 0
         assert end - start <= 32

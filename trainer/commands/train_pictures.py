@@ -19,6 +19,7 @@ from trainer.data import OwnData, picture_folder
 from trainer.data.names import readable
 from trainer.errors import TrainerError
 from trainer.pictures.alignment import place_matters
+from trainer.pictures.budget import kept_seconds, needed_seconds, told_of_kept
 from trainer.pictures.folds import dealt, train_folds
 from trainer.pictures.plan import FOLDS, PicturePlan, planned
 from trainer.pictures.publication import published
@@ -31,9 +32,6 @@ from trainer.run.finished import device_name, own_version
 from trainer.run.run_directory import run_directory
 from trainer.run.settings import Computing
 from trainer.run.stopping import stop_on_signals
-
-_AFTERWARDS = 0.1
-"""The share of a budget that is kept for calibration, the card's pictures and publishing."""
 
 
 def train_pictures(
@@ -75,6 +73,12 @@ def train_pictures(
             say(line)
         chosen = choose_device(device)
         computing = Computing(precision=choose_precision(precision or PICTURES.precision, chosen), graph=graph)
+        kept = 0.0
+        if plan.minutes is not None:
+            needed = needed_seconds(plan, plan.preset(PICTURES), chosen, publishing=store is not None)
+            kept = kept_seconds(plan, needed)
+            for line in told_of_kept(plan, kept):
+                say(line)
         arrays, digests = picture_folder.read(plan.found, plan.preparation, say)
         items, folds = [torch.from_numpy(each) for each in arrays], dealt(digests, seed)
         plan = dataclasses.replace(plan, place=plan.same_size and place_matters(items))
@@ -82,7 +86,7 @@ def train_pictures(
         where = run_dir or Path("runs") / f"{PICTURES.name}-{name or own.name}"
 
         def left() -> float | None:
-            return plan.minutes and (1 - _AFTERWARDS) * 60 * plan.minutes - (perf_counter() - began)
+            return plan.minutes and 60 * plan.minutes - kept - (perf_counter() - began)
 
         with stop_on_signals() as stop, run_directory(where) as directory:
             for part in () if resume else ("trial", *(f"fold-{fold + 1}" for fold in range(FOLDS))):

@@ -22,6 +22,7 @@ from tests.service.pictures import surface, with_hole
 from trainer.data import picture_folder
 from trainer.errors import DataError
 from trainer.pictures.alignment import aligned, place_matters
+from trainer.pictures.budget import kept_seconds, told_of_kept
 from trainer.pictures.crops import Augmentation, cut
 from trainer.pictures.folds import dealt
 from trainer.pictures.plan import default_minutes, planned
@@ -93,11 +94,42 @@ def test_a_folder_becomes_a_model_that_tells_a_faulty_picture(
 
 
 @pytest.mark.usefixtures("_tiny")
-def test_a_budget_of_time_ends_a_run(folder: Path, sluice_train: Callable[..., Result]) -> None:
-    result = sluice_train("pictures", "--data", str(folder), "--minutes", "0.02", "--no-publish")
+def test_a_budget_of_time_ends_a_run(
+    tmp_path: Path, sluice_train: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainer.pictures.budget._MOST", 0.9)  # the machine may be busy
+    small = tmp_path / "small"
+    small.mkdir()
+    for number, item in enumerate(surface(30)):
+        Image.fromarray(item[:16, :16]).save(small / f"{number}.png")
+    result = sluice_train("pictures", "--data", str(small), "--minutes", "0.05", "--no-publish")
     assert result.exit_code == 0, result.output
-    assert "time: about 0.02 minutes" in result.output
+    assert "time: about 0.05 minutes" in result.output
     assert "held out:" in result.output
+
+
+@pytest.mark.usefixtures("_tiny")
+def test_a_budget_too_short_for_the_calibration_is_refused_before_the_training(
+    folder: Path, tmp_path: Path, sluice_train: Callable[..., Result]
+) -> None:
+    result = sluice_train("pictures", "--data", str(folder), "--minutes", "0.0005", "--device", "cpu")
+    assert result.exit_code == 1
+    said = " ".join(result.output.split())
+    assert "--minutes 0.0005: the calibration by 33 pictures takes about" in said
+    assert "or more, or a smaller --size (now 33)" in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_tenth_of_a_budget_is_kept_or_what_the_calibration_needs(tmp_path: Path) -> None:
+    found = picture_folder.FoundPictures(tmp_path, (), ((64, 64),) * 200, 1, 8, ())
+    plan = planned(found, minutes=2)
+    assert kept_seconds(plan, 3) == 12
+    assert told_of_kept(plan, 12) == []
+    assert kept_seconds(plan, 48) == 48
+    told = "the calibration by 200 pictures takes about 48 s of the time (40%); the rest is for training"
+    assert told_of_kept(plan, 48) == [told]
+    with pytest.raises(DataError, match=r"--minutes 2: .* takes about 90 s .* give --minutes 3 or more"):
+        kept_seconds(plan, 90)
 
 
 @pytest.mark.parametrize(
