@@ -20,6 +20,7 @@ from trainer.commands.tables import Stopped, kind_of, names_of, options_of, size
 from trainer.commands.train_pictures import train_pictures
 from trainer.data import OwnData
 from trainer.errors import TrainerError
+from trainer.pictures.plan import LEAST_SIZE
 from trainer.presets import PRESETS, Precision, Preset
 from trainer.presets.pictures import PICTURES
 from trainer.report.evaluation import Quality
@@ -90,7 +91,7 @@ Exit codes:
 )
 @click.option(
     "--size",
-    type=click.IntRange(min=16, max=4096),
+    type=click.IntRange(min=LEAST_SIZE, max=4096),
     help="Of `pictures`: pixels of the longer side to work at, at most.  [default: 256, or less where the pictures are "
     "smaller]",
 )

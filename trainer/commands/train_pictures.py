@@ -21,7 +21,7 @@ from trainer.errors import TrainerError
 from trainer.pictures.alignment import place_matters
 from trainer.pictures.budget import kept_seconds, needed_seconds, told_of_kept
 from trainer.pictures.folds import dealt, train_folds
-from trainer.pictures.plan import FOLDS, PicturePlan, planned
+from trainer.pictures.plan import FOLDS, LEAST_SIZE, PicturePlan, planned
 from trainer.pictures.publication import published
 from trainer.pictures.training import Run, StopRequested, TrainedFlow
 from trainer.pictures.trial import tried
@@ -130,7 +130,7 @@ def _provenance(
     plan: PicturePlan, flows: list[TrainedFlow], folder: Path, seed: int, computing: Computing
 ) -> dict[str, str | int | float]:
     words = ["sluice-train", PICTURES.name, "--data", shlex.quote(OwnData(folder).title)]
-    words += ["--size", str(plan.preparation.longest)]
+    words += ["--size", str(max(LEAST_SIZE, plan.preparation.longest))]
     words += ["--steps", str(plan.steps)] if plan.steps else ["--minutes", f"{plan.minutes:g}"]
     words += ["--flip" if plan.augmentation.flip else "--no-flip", "--turn" if plan.augmentation.turn else "--no-turn"]
     words += ["--crop", str(plan.crop)]

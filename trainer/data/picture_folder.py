@@ -130,8 +130,14 @@ def _opened(path: Path) -> Image.Image:
         if picture.width * picture.height > LARGEST:
             raise DataError(f"has more than {LARGEST:,} pixels")
         picture.load()
-    except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise DataError(
-            f"is not a readable picture: {str(error).splitlines()[0] if str(error) else 'damaged'}"
-        ) from error
+    except UnidentifiedImageError as error:  # whose text has the path of the file
+        raise DataError("is not a readable picture: its content is that of no format that is known") from error
+    except OSError as error:
+        raise DataError(f"is not a readable picture: {error.strerror or _first_line(error)}") from error
+    except (SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"is not a readable picture: {_first_line(error)}") from error
     return picture
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "damaged")

@@ -10,6 +10,7 @@ from trainer.data.picture_folder import FoundPictures
 from trainer.errors import DataError
 from trainer.pictures.crops import AS_THEY_ARE, Augmentation
 from trainer.presets import Preset
+from trainer.presets.pictures import PICTURES
 
 LEAST_PICTURES = 30
 FOLDS = 3
@@ -20,12 +21,16 @@ _STEP = 8
 _CROP_BYTES = 100 * 2**20
 """Memory for the crops of one fold."""
 _MOST_CROPS = 3000
+LEAST_SIZE = 16
+"""The least longer side that can be asked for; smaller pictures are worked on as they are."""
 _SIZE = 256
 """The longer side to work at by default: larger pictures take more time than half an hour."""
 _MINUTES = ((64, 10.0), (256, 30.0))
 """The default budget, from the longer side: on a line between these, and constant beyond."""
 _FLOW_BYTES, _TILE_BYTES = 400 * 2**20, 300 * 2**20
-"""Memory of PyTorch with a flow and its optimiser, and of a training step or a tile in colour; both measured."""
+"""Memory of PyTorch with a flow and its optimiser, and of a tile in colour; both measured."""
+_PIXEL_BYTES, _COLOUR_BYTES = 1800, 900
+"""What a training step keeps for each pixel of its crops, and for each colour of it besides; measured."""
 
 
 @dataclass(frozen=True)
@@ -79,15 +84,18 @@ class PicturePlan:
         n = len(self.sizes)
         widths, heights = zip(*self.sizes, strict=True)
         pixels = sum(width * height for width, height in self.sizes)
-        scaled = sum(size != own for size, own in zip(self.sizes, self.found.sizes, strict=False))
+        usable = [own for own in self.found.sizes if _usable(self.preparation, own)]
+        scaled = sum(size != own for size, own in zip(self.sizes, usable, strict=True))
         at = (
             f"{widths[0]}x{heights[0]}"
             if self.same_size
             else f"{min(widths)} to {max(widths)} wide, {min(heights)} to {max(heights)} high"
         )
-        memory = _FLOW_BYTES + _TILE_BYTES * self.preparation.colours // 3 + 2 * _CROP_BYTES
+        colours = self.preparation.colours
+        step = min(PICTURES.batch_size, self.crops) * self.crop**2 * (_PIXEL_BYTES + _COLOUR_BYTES * colours)
+        memory = _FLOW_BYTES + max(_TILE_BYTES * colours // 3, step) + 2 * _CROP_BYTES
         # All pictures, their readings, and for one judge of six a copy of these and their averages.
-        memory += round(pixels * (self.preparation.colours + 4 * (3 + self.preparation.colours) * 4 / 3))
+        memory += round(pixels * (colours + 4 * (8 + colours) * 4 / 3))
         limit = f"about {self.minutes:g} minutes" if self.minutes is not None else f"{self.steps:,} steps of each flow"
         return [
             f"working size: {at}" + (f", {scaled:,} scaled down (--size)" if scaled else ", as they are"),

@@ -195,6 +195,47 @@ def test_sizes_and_times_follow_from_the_pictures(tmp_path: Path) -> None:
     assert [default_minutes(side) for side in (20, 64, 160, 256, 4000)] == [10, 10, 20, 30, 30]
 
 
+def test_what_is_told_follows_from_readings_crops_and_usable_pictures(tmp_path: Path) -> None:
+    def told(sizes: tuple[tuple[int, int], ...], crop: int, colours: int = 1) -> list[str]:
+        found = picture_folder.FoundPictures(tmp_path, (), sizes, colours, 8, ())
+        return planned(found, crop=crop).told()
+
+    def gigabytes(lines: list[str]) -> float:
+        return float(lines[-1].removeprefix("memory: about ").split(" GB")[0])
+
+    narrow = told(((2000, 8), *[(64, 64)] * 20, *[(512, 512)] * 20), crop=32)
+    assert narrow[0].endswith(", 20 scaled down (--size)")
+    # A step of 8 crops of 256x256 keeps 1.4 GB; a crop of 64x64 keeps less than a tile.
+    many, one = told(((256, 256),) * 40, crop=256), told(((256, 256),) * 40, crop=64)
+    assert gigabytes(many) - gigabytes(one) == pytest.approx(1.2, abs=0.11)
+    # 11 readings of 4 bytes and a third of a copy, beside 3 bytes of the picture.
+    more, fewer = told(((256, 256),) * 1000, 64, colours=3), told(((256, 256),) * 100, 64, colours=3)
+    assert gigabytes(more) - gigabytes(fewer) == pytest.approx(900 * 256**2 * (3 + 11 * 4 * 4 / 3) / 2**30, abs=0.11)
+
+
+def test_why_a_file_is_left_out_does_not_tell_where_it_lies(tmp_path: Path) -> None:
+    for number, item in enumerate(surface(30)):
+        Image.fromarray(item).save(tmp_path / f"{number}.png")
+    (tmp_path / "zz.png").write_bytes(b"no picture")
+    (tmp_path / "empty.png").write_bytes(b"")
+    found = picture_folder.look(tmp_path)
+    assert found.damaged[-1] == "zz.png: is not a readable picture: its content is that of no format that is known"
+    assert not any(str(tmp_path) in reason for reason in found.damaged)
+
+
+@pytest.mark.usefixtures("_tiny")
+def test_the_command_of_a_card_of_tiny_pictures_can_be_given_again(
+    tmp_path: Path, sluice_train: Callable[..., Result]
+) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    for number, item in enumerate(surface(30)):
+        Image.fromarray(item[:12, :12]).save(small / f"{number}.png")
+    result = sluice_train("pictures", "--data", str(small), "--steps", "1", "--no-flip", "--no-turn")
+    assert result.exit_code == 0, result.output
+    assert "--size 16 " in Store(tmp_path / "store").load("small", 1).read("README.md").decode()
+
+
 def test_equal_pictures_share_a_fold_and_folds_are_even() -> None:
     folds = dealt([bytes([k % 20]) for k in range(40)], seed=3)
     assert torch.equal(folds[:20], folds[20:])
