@@ -112,7 +112,7 @@ def planned(
     if len(sizes) < LEAST_PICTURES:
         raise DataError(
             f"{found.folder}: {len(sizes)} pictures can be used; at least {LEAST_PICTURES} are needed, and 99 for "
-            "verdicts at an alpha of 0.01"
+            "verdicts at an alpha of 0.01" + (f". {len(found.copies)} more are copies" if found.copies else "")
         )
     shortest = min(min(each) for each in sizes)
     if crop is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -132,6 +133,34 @@ def test_too_few_pictures_and_too_many_damaged_files_are_refused(
     assert "25 pictures can be used; at least 30 are needed" in few.output
 
 
+@pytest.mark.usefixtures("_tiny")
+def test_of_copies_the_first_alone_counts(folder: Path, sluice_train: Callable[..., Result]) -> None:
+    for number in range(12):
+        shutil.copy(folder / "a/1.png", folder / f"copy{number:02}.png")
+    given = ["--steps", "1", "--no-flip", "--no-turn", "--device", "cpu", "--no-publish"]
+    result = sluice_train("pictures", "--data", str(folder), *given)
+    assert result.exit_code == 0, result.output
+    assert "good: 45 pictures" in result.output
+    assert "copies of other pictures are left out, 12 in all:" in result.output
+    assert "copy00.png is a copy of a/1.png" in result.output
+    assert "and 2 more" in result.output
+    assert "all 33 pictures calibrate: no p-value will be below 1 / 34" in result.output
+    assert "calibration: scoring 33 pictures" in result.output
+
+
+@pytest.mark.parametrize("distinct", [1, 5, 29])
+def test_too_few_distinct_pictures_are_refused_before_any_training(
+    folder: Path, sluice_train: Callable[..., Result], distinct: int
+) -> None:
+    for path in sorted(folder.glob("[ab]/*.png"))[distinct:]:
+        shutil.copy(folder / "a/1.png", path)
+    result = sluice_train("pictures", "--data", str(folder), "--steps", "1")
+    assert result.exit_code == 1
+    assert f"{distinct} pictures can be used; at least 30 are needed" in result.output
+    assert f"{33 - distinct} more are copies" in result.output
+    assert "fold" not in result.output
+
+
 def test_a_folder_of_colour_and_deep_pictures_is_described(tmp_path: Path) -> None:
     Image.fromarray(np.full((20, 30), 1000, np.uint16)).save(tmp_path / "deep.png")
     Image.new("L", (30, 20)).save(tmp_path / "grey.png")
@@ -159,11 +188,9 @@ def test_sizes_and_times_follow_from_the_pictures(tmp_path: Path) -> None:
     assert [default_minutes(side) for side in (20, 64, 160, 256, 4000)] == [10, 10, 20, 30, 30]
 
 
-def test_equal_pictures_share_a_fold_and_folds_are_even() -> None:
-    folds = dealt([bytes([k % 20]) for k in range(40)], seed=3)
-    assert torch.equal(folds[:20], folds[20:])
-    counts = folds.bincount()
-    assert int(counts.max() - counts.min()) <= 2
+def test_folds_are_even() -> None:
+    assert dealt(40, seed=3).bincount().tolist() == [14, 13, 13]
+    assert not torch.equal(dealt(40, seed=3), dealt(40, seed=4))
 
 
 def test_crops_lie_within_pictures_and_reach_every_corner() -> None:
