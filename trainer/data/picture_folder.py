@@ -14,7 +14,7 @@ from PIL import Image, UnidentifiedImageError
 
 from pictures import BadPicture, Preparation
 from pictures.preparation import bits_used, is_grey, turned_size
-from trainer.data.folder import SUFFIXES
+from trainer.data.folder import picture_files
 from trainer.errors import DataError
 
 MOST_DAMAGED = 0.1
@@ -75,9 +75,7 @@ def look(folder: Path) -> FoundPictures:
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: must be a folder of pictures")
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    if not paths:
-        raise DataError(f"{folder}: holds no pictures ({', '.join(sorted(SUFFIXES))})")
+    paths = picture_files(folder)
     good: list[Path] = []
     sizes: list[tuple[int, int]] = []
     damaged: list[str] = []

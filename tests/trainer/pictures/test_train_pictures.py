@@ -16,6 +16,7 @@ from PIL import Image
 
 from bench.parts import parts
 from model_store import Store
+from pictures import Preparation
 from tests.service.pictures import surface, with_hole
 from trainer.data import picture_folder
 from trainer.errors import DataError
@@ -173,6 +174,34 @@ def test_a_folder_of_colour_and_deep_pictures_is_described(tmp_path: Path) -> No
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="holds no pictures"):
         picture_folder.look(tmp_path / "empty")
+
+
+def test_hidden_files_are_no_pictures_and_every_pnm_is_one(tmp_path: Path) -> None:
+    folder = tmp_path / ".cache" / "good"
+    (folder / ".thumbnails").mkdir(parents=True)
+    picture = Image.new("L", (30, 20))
+    for name in ("a.png", "b.pnm", ".thumbnails/a.png"):
+        picture.save(folder / name)
+    picture.convert("1").save(folder / "c.pbm")
+    (folder / "._a.png").write_bytes(b"\0\5\x16\7")
+    found = picture_folder.look(folder)
+    assert [path.name for path in found.paths] == ["a.png", "b.pnm", "c.pbm"]
+    assert not found.damaged
+
+
+def test_of_several_pages_the_first_is_taken_and_linked_folders_are_not_followed(tmp_path: Path) -> None:
+    good = tmp_path / "good"
+    good.mkdir()
+    pages = [Image.new("L", (30, 20), level) for level in (50, 90)]
+    for name in ("pages.tif", "moving.gif"):
+        pages[0].save(good / name, save_all=True, append_images=pages[1:])
+    (tmp_path / "others").mkdir()
+    pages[1].save(tmp_path / "others/other.png")
+    (good / "linked").symlink_to(tmp_path / "others")
+    found = picture_folder.look(good)
+    assert [path.name for path in found.paths] == ["moving.gif", "pages.tif"]
+    _, (pixels,) = picture_folder.read(found, Preparation(30, 1))
+    assert set(pixels.flatten().tolist()) == {50}
 
 
 def test_sizes_and_times_follow_from_the_pictures(tmp_path: Path) -> None:
