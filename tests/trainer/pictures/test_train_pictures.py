@@ -22,8 +22,8 @@ from trainer.data import picture_folder
 from trainer.errors import DataError
 from trainer.pictures.alignment import aligned, place_matters
 from trainer.pictures.crops import Augmentation, cut
-from trainer.pictures.folds import dealt
-from trainer.pictures.plan import default_minutes, planned
+from trainer.pictures.folds import dealt, trained_on
+from trainer.pictures.plan import FOLDS, PicturePlan, default_minutes, planned
 from trainer.pictures.templates import LONGEST, fitted, template_of, templates_by_half
 from trainer.pictures.trial import Difference
 from trainer.presets.pictures import PICTURES
@@ -214,7 +214,38 @@ def test_sizes_and_times_follow_from_the_pictures(tmp_path: Path) -> None:
     assert plan_of(1000, 500) == (256, 64, True)
     assert plan_of(1000, 500, size=128) == (128, 48, True)
     assert plan_of(20, 9) == (20, 8, True)
+    narrow = picture_folder.FoundPictures(tmp_path, (), ((1000, 20),) * 40, 1, 8, ())
+    with pytest.raises(DataError, match=r"0 pictures can be used.* 40 are left out: .* is 1000x20; .* of 256 .*--size"):
+        planned(narrow)
+    assert planned(narrow, size=1000).crop == 8
     assert [default_minutes(side) for side in (20, 64, 160, 256, 4000)] == [10, 10, 20, 30, 30]
+
+
+def test_a_few_small_pictures_do_not_make_the_crops_small(tmp_path: Path) -> None:
+    def plan_of(small: int, crop: int | None = None) -> PicturePlan:
+        sizes = ((16, 30),) * small + ((256, 200),) * (40 - small)
+        return planned(picture_folder.FoundPictures(tmp_path, (), sizes, 1, 8, ()), crop=crop)
+
+    assert (plan_of(0).crop, plan_of(2).crop, plan_of(3).crop) == (64, 64, 8)
+    assert (plan_of(2, 128).crop, plan_of(3, 16).crop) == (128, 16)
+    assert "pictures smaller than a crop: 2; they calibrate, but are not trained on" in plan_of(2).told()
+    assert not any("smaller than a crop" in line for line in [*plan_of(0).told(), *plan_of(3).told()])
+    with pytest.raises(DataError, match="multiple of 8 and at most 16"):
+        plan_of(3, 24)
+    pictures = [torch.zeros(size[::-1], dtype=torch.uint8) for size in plan_of(2).sizes]
+    for fold in range(FOLDS):
+        parted = trained_on(plan_of(2), pictures, dealt(40, 0), fold, 0)
+        assert {tuple(each.shape) for part in parted for each in part} == {(200, 256)}
+
+
+@pytest.mark.usefixtures("_tiny")
+def test_a_picture_smaller_than_a_crop_calibrates(folder: Path, sluice_train: Callable[..., Result]) -> None:
+    Image.fromarray(surface(1, 9)[0][:12, :12]).save(folder / "small.png")
+    result = sluice_train("pictures", "--data", str(folder), "--steps", "1", "--no-publish", "--crop", "16", "--flip")
+    assert result.exit_code == 0, result.output
+    assert "calibration: scoring 34 pictures" in result.output
+    assert "crops of 16x16" in result.output
+    assert "pictures smaller than a crop: 1;" in result.output
 
 
 def test_folds_are_even() -> None:
@@ -273,8 +304,9 @@ def test_wishes_are_taken_without_a_trial(folder: Path, sluice_train: Callable[.
     for crop in ("12", "24"):
         refused = sluice_train(*given, "--crop", crop)
         assert refused.exit_code == 1
-        assert f"--crop must be a multiple of 8 and at most 20, the shortest side of a picture, got {crop}" in " ".join(
-            refused.output.split()
+        told = " ".join(refused.output.split())
+        assert (
+            f"multiple of 8 and at most 20, so that at most a twentieth of the pictures are smaller, got {crop}" in told
         )
 
 
@@ -302,6 +334,16 @@ def test_changed_pictures_are_ordinary_only_where_that_is_sure() -> None:
 def test_the_place_matters_for_parts_and_not_for_a_surface() -> None:
     assert place_matters(list(parts(48, 30, seed=1)))
     assert not place_matters([torch.from_numpy(item[:20, :20]) for item in surface(30)])
+
+
+@pytest.mark.parametrize("shape", [(8, 256), (16, 2048), (256, 8)])
+def test_the_place_matters_in_long_parts_too(shape: tuple[int, int]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    pattern = torch.nn.functional.interpolate(torch.randn(1, 1, 3, 40, generator=generator), sorted(shape))[0, 0]
+    pattern = pattern if shape[0] < shape[1] else pattern.T
+    noise = [128 + 12 * torch.randn(shape, generator=generator) for _ in range(30)]
+    assert place_matters([(each + 30 * pattern).clamp(0, 255).byte() for each in noise])
+    assert not place_matters([each.clamp(0, 255).byte() for each in noise])
 
 
 def test_a_template_is_the_mean_of_the_other_half_at_the_size_of_a_picture() -> None:
