@@ -95,6 +95,8 @@ def _eight_bits(picture: Image.Image, bits: int) -> Image.Image:
         values = np.asarray(picture).astype(np.int64)
         if values.min(initial=0) < 0:
             raise BadPicture("holds negative values")
+        if values.max(initial=0) >= 2**16:
+            raise BadPicture("holds values above 65535; grey may have 16 bits a pixel")
         return Image.fromarray((values >> (bits - 8)).clip(0, 255).astype(np.uint8))
     if picture.mode not in _GREY and picture.mode not in _COLOUR:
         raise BadPicture(f"has the mode {picture.mode}, which is neither grey nor colour of 8 or 16 bits")

@@ -42,6 +42,8 @@ def test_the_upper_bits_in_use_of_a_deep_picture_are_kept() -> None:
     assert np.array_equal(Preparation(64, 1, bits=12)(picture), (deep >> 4).astype(np.uint8))
     assert np.array_equal(GREY(picture), deep.clip(0, 255).astype(np.uint8))  # of 8 bits the picture is too bright
     assert bits_used(Image.fromarray(noise(4, 4))) == 8
+    brightest = Image.fromarray(np.full((20, 20), 65535, np.int32))
+    assert np.array_equal(Preparation(64, 1, bits=16)(brightest), np.full((20, 20), 255))
 
 
 def test_a_picture_is_turned_as_its_camera_held_it() -> None:
@@ -70,6 +72,7 @@ def test_what_cannot_become_pixels_is_refused_with_a_reason() -> None:
         (Image.new("F", (20, 20)), "mode F"),
         (Image.new("LAB", (20, 20)), "mode LAB"),
         (Image.fromarray(np.full((20, 20), -5, np.int32)), "negative"),
+        (Image.fromarray(np.full((20, 20), 65536, np.int32)), "above 65535"),
     ]:
         with pytest.raises(BadPicture, match=reason):
             GREY(picture)
