@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
 from pictures import Preparation
-from pictures.preparation import LEAST_SIDE
+from pictures.preparation import LEAST_SIDE, turned
 from service.media.any_pictures import prepared
 from service.media.items import Body, ItemSpec, Part, numbers_with_gaps, with_hidden_places
 from service.media.npy import Array, from_npy
@@ -95,7 +95,7 @@ def _picture_and_mask(body: Body, preparation: Preparation, fit: bool) -> tuple[
 
 def _picture(part: Part, preparation: Preparation, fit: bool) -> tuple[Pixels, Array | None, tuple[int, int]]:
     """Pixels, where they are transparent, and the width and height of the picture that was sent, turned by its EXIF."""
-    picture = ImageOps.exif_transpose(open_picture(part.data, "image"))
+    picture = turned(open_picture(part.data, "image"))
     size = picture.size
     if max(size) > preparation.longest and not fit:
         raise WrongValue(

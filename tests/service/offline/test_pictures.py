@@ -75,6 +75,7 @@ def test_the_service_answers_the_same(store: Path, folder: Path) -> None:
 def test_a_picture_that_cannot_be_used_is_told_in_its_row(store: Path, folder: Path) -> None:
     (folder / "2.png").write_bytes(b"damaged")
     Image.new("RGB", (30, 30)).save(folder / "4.png")
+    Image.open(folder / "1.png").save(folder / "1.png", exif=b"Exif\0\0garbage-not")
     Image.fromarray(surface(1, seed=24)[0]).save(folder / "5.tif")
     rows = lines_of(score(store, folder, "--model", "surface", "--json"))
     assert "not a whole PNG" in rows[2]["reason"]

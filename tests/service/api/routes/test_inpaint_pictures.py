@@ -168,3 +168,14 @@ async def test_an_event_and_an_animation_show_the_whole_picture(service: Running
     np.testing.assert_array_equal(preview[8:, :30], item[8:])
     moving = await service.http.post("/inpaint?steps=3&n=2", headers={"accept": "image/webp"}, **body)
     assert Image.open(io.BytesIO(moving.content)).n_frames >= 3  # type: ignore[attr-defined]
+
+
+async def test_a_picture_with_damaged_exif_is_filled_in_as_it_lies(service: Running) -> None:
+    item = surface(20, 24)
+    mask = mask_of(item, slice(2, 8), slice(2, 8))
+    damaged = io.BytesIO()
+    Image.fromarray(item).save(damaged, "PNG", exif=b"Exif\0\0garbage-not")
+    sent = files(item, mask)
+    wanted = await completions(service, "steps=1&seed=1", **sent)
+    sent["files"]["image"] = ("i.png", damaged.getvalue(), "image/png")
+    np.testing.assert_array_equal(await completions(service, "steps=1&seed=1", **sent), wanted)

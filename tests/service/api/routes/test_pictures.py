@@ -130,6 +130,18 @@ async def test_pictures_that_the_model_cannot_take_are_refused(service: Running,
     assert await service.still_good()
 
 
+@pytest.mark.parametrize("form", ["PNG", "JPEG"])
+async def test_a_picture_with_damaged_exif_is_scored_as_it_lies(service: Running, form: str) -> None:
+    item = Image.fromarray(surface(1, seed=12)[0])
+    plain, damaged = io.BytesIO(), io.BytesIO()
+    item.save(plain, form)
+    item.save(damaged, form, exif=b"Exif\0\0garbage-not")
+    headers = {"content-type": f"image/{form.lower()}"}
+    wanted = await service.post_json("/score", content=plain.getvalue(), headers=headers)
+    found = await service.post_json("/score", content=damaged.getvalue(), headers=headers)
+    assert found["items"] == wanted["items"]
+
+
 async def test_too_many_pixels_for_one_request_are_refused(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.media.any_pictures.MOST_PIXELS", 2000)
     answer = await service.http.post("/score", **files(surface(5, seed=11)))
