@@ -116,8 +116,19 @@ def bits_used(picture: Image.Image) -> int:
     return min(max(int(np.asarray(picture).max(initial=0)).bit_length(), 8), 16)
 
 
+def transparent_places(picture: Image.Image) -> NDArray[np.bool_]:
+    """(H, W): where a deep grey picture holds the value that a PNG may declare transparent."""
+    found: NDArray[np.bool_] = np.asarray(picture) == picture.info.get("transparency", -1)
+    return found
+
+
 def _opaque(picture: Image.Image) -> Image.Image:
     if not picture.has_transparency_data:
+        return picture
+    if picture.mode in DEEP:  # of which Pillow's conversions keep levels up to 255 alone
+        if transparent_places(picture).any():
+            value = picture.info["transparency"]
+            raise BadPicture(f"is transparent where its value is {value}; put it on a background first")
         return picture
     solid = picture.convert("RGBA")
     if np.asarray(solid.getchannel("A")).min() < 255:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from pictures.preparation import DEEP, transparent_places
 from service.media import effort
 from service.protocol.errors import Malformed, TooLarge, WrongValue
 
@@ -84,6 +85,10 @@ def split_transparency(picture: Image.Image) -> tuple[Image.Image, Image.Image |
     """The opaque picture, and, if it has any transparency, a mask that is white where it is transparent."""
     if not picture.has_transparency_data:
         return picture, None
+    if picture.mode in DEEP:
+        opaque = picture.copy()
+        opaque.info.pop("transparency")
+        return opaque, Image.fromarray(np.where(transparent_places(picture), 255, 0).astype(np.uint8))
     rgba = picture.convert("RGBA")
     mask = rgba.getchannel("A").point(lambda alpha: 255 - alpha)
     return rgba.convert("L" if picture.mode in ("L", "LA") else "RGB"), mask

@@ -45,6 +45,17 @@ def test_the_upper_bits_in_use_of_a_deep_picture_are_kept() -> None:
     assert bits_used(Image.fromarray(noise(4, 4))) == 8
 
 
+def test_a_deep_picture_keeps_its_levels_beside_a_transparent_value() -> None:
+    deep = noise(20, 30, high=4096)
+    deep[3, 4] = 77
+    stream, clear = io.BytesIO(), io.BytesIO()
+    Image.fromarray(deep).save(stream, "PNG", transparency=5000)
+    Image.fromarray(deep).save(clear, "PNG", transparency=77)
+    assert np.array_equal(Preparation(64, 1, bits=12)(Image.open(stream)), (deep >> 4).astype(np.uint8))
+    with pytest.raises(BadPicture, match="transparent where its value is 77"):
+        Preparation(64, 1, bits=12)(Image.open(clear))
+
+
 def test_a_picture_is_turned_as_its_camera_held_it() -> None:
     pixels = noise(20, 30)
     exif = Image.Exif()

@@ -179,3 +179,17 @@ async def test_a_picture_with_damaged_exif_is_filled_in_as_it_lies(service: Runn
     wanted = await completions(service, "steps=1&seed=1", **sent)
     sent["files"]["image"] = ("i.png", damaged.getvalue(), "image/png")
     np.testing.assert_array_equal(await completions(service, "steps=1&seed=1", **sent), wanted)
+
+
+async def test_the_transparent_value_of_a_deep_picture_is_what_is_filled_in(tmp_path: Path) -> None:
+    publish_pictures(tmp_path)
+    deep = surface(20, 24)[..., 0].astype(np.uint16) << 4
+    deep[2:8, 3:9] = 1
+    sent = io.BytesIO()
+    Image.fromarray(deep).save(sent, "PNG", transparency=1)
+    image = {"image": ("i.png", sent.getvalue(), "image/png")}
+    async with running(tmp_path, threads=1, deadline=600) as service:
+        found = await completions(service, "steps=1&seed=1", files=image)
+    hidden = deep == 1
+    np.testing.assert_array_equal(found[0][~hidden], (deep >> 4)[~hidden])
+    assert (found[0][hidden] > 0).any()
