@@ -11,6 +11,8 @@ from PIL import Image
 
 LEAST_SIDE = 8
 """Pixels of the shorter side at least."""
+MOST_FILE_PIXELS = 2**26
+"""Pixels of a file at most, in training and when served: a small file can claim a vast picture."""
 _GREY = frozenset({"1", "L", "LA", "La"})
 DEEP = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N"})
 """Modes of grey pictures with 16 bits a pixel."""
@@ -138,10 +140,10 @@ def _opaque(picture: Image.Image) -> Image.Image:
 
 def _eight_bits(picture: Image.Image, bits: int) -> Image.Image:
     if picture.mode in DEEP:
-        values = np.asarray(picture).astype(np.int64)
+        values = np.asarray(picture)
         if values.min(initial=0) < 0:
             raise BadPicture("holds negative values")
-        return Image.fromarray((values >> (bits - 8)).clip(0, 255).astype(np.uint8))
+        return Image.fromarray(np.minimum(values >> (bits - 8), 255).astype(np.uint8))
     if picture.mode not in _GREY and picture.mode not in _COLOUR:
         raise BadPicture(f"has the mode {picture.mode}, which is neither grey nor colour of 8 or 16 bits")
     return picture

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pictures import BadPicture, Preparation
-from pictures.preparation import turned_size
+from pictures.preparation import MOST_FILE_PIXELS, turned_size
 from service.media import effort
 from service.media.items import Body, levels
 from service.media.json_items import items_from_json
@@ -71,7 +71,8 @@ def pictures_of(body: Body, preparation: Preparation, fit: bool, most: int) -> S
         field = f"items[{index}]"
         if part.type == NPY:
             raise WrongType("a multipart body holds PNG or JPEG files; send a npy batch as the whole body", field)
-        found.append(prepared(open_picture(part.data, field), preparation, fit, field))
+        picture = open_picture(part.data, field, largest=MOST_FILE_PIXELS)
+        found.append(prepared(picture, preparation, fit, field))
     return filled_up(found)
 
 

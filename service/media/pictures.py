@@ -16,7 +16,7 @@ from service.protocol.errors import Malformed, TooLarge, WrongValue
 Pixels = NDArray[np.uint8]
 
 LARGEST = 2**24
-"""The most pixels of one picture: a small file can claim a vast picture."""
+"""The most pixels of a picture for a model of one size: a small file can claim a vast picture."""
 
 _FORMATS = ("PNG", "JPEG")
 """What is taken over HTTP."""
@@ -24,8 +24,8 @@ _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 _MODES = {(): "L", (1,): "L", (3,): "RGB", (4,): "RGBA"}
 
 
-def open_picture(data: bytes, field: str, formats: Sequence[str] = _FORMATS) -> Image.Image:
-    """A decoded picture. Raises Malformed for anything but a whole picture of these formats, TooLarge for a vast one.
+def open_picture(data: bytes, field: str, formats: Sequence[str] = _FORMATS, largest: int = LARGEST) -> Image.Image:
+    """A decoded picture of at most ``largest`` pixels. Raises Malformed for anything but a whole picture of these formats, TooLarge for a vast one.
 
     Raises Abandoned too, where nobody waits for it any more.
     """
@@ -40,8 +40,8 @@ def open_picture(data: bytes, field: str, formats: Sequence[str] = _FORMATS) -> 
         raise  # which is not the picture's fault
     except Exception as error:  # Pillow's decoders raise almost anything on damaged files
         raise Malformed(f"{field} is not a whole {' or '.join(formats)} picture", field) from error
-    if picture.width * picture.height > LARGEST:
-        raise TooLarge(f"{field}: the picture has more than {LARGEST} pixels", field)
+    if picture.width * picture.height > largest:
+        raise TooLarge(f"{field}: the picture has more than {largest} pixels", field)
     effort.spend(picture.width * picture.height, field)
     try:
         picture.load()

@@ -77,10 +77,11 @@ def test_a_picture_that_cannot_be_used_is_told_in_its_row(store: Path, folder: P
     Image.new("RGB", (30, 30)).save(folder / "4.png")
     Image.open(folder / "1.png").save(folder / "1.png", exif=b"Exif\0\0garbage-not")
     Image.fromarray(surface(1, seed=24)[0]).save(folder / "5.tif")
+    Image.new("1", (5000, 4000), 1).save(folder / "6.png")
     rows = lines_of(score(store, folder, "--model", "surface", "--json"))
     assert "not a whole PNG" in rows[2]["reason"]
     assert "in colour" in rows[4]["reason"]
-    assert [row["log_likelihood"] is None for row in rows] == [False, False, True, False, True, False]
+    assert [row["log_likelihood"] is None for row in rows] == [False, False, True, False, True, False, False]
 
 
 def test_arrays_and_discoveries_work_as_with_any_model(store: Path, tmp_path: Path) -> None:

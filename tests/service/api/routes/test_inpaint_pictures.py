@@ -193,3 +193,14 @@ async def test_the_transparent_value_of_a_deep_picture_is_what_is_filled_in(tmp_
     hidden = deep == 1
     np.testing.assert_array_equal(found[0][~hidden], (deep >> 4)[~hidden])
     assert (found[0][hidden] > 0).any()
+
+
+async def test_a_picture_as_large_as_in_training_is_scaled_down_and_filled_in(service: Running) -> None:
+    image, mask = io.BytesIO(), io.BytesIO()
+    Image.new("1", (5000, 4000), 1).save(image, "PNG")
+    hiding = Image.new("1", (5000, 4000))
+    hiding.paste(1, (1000, 1000, 2000, 2000))
+    hiding.save(mask, "PNG")
+    sent = {"image": ("i.png", image.getvalue(), "image/png"), "mask": ("m.png", mask.getvalue(), "image/png")}
+    found = await completions(service, "steps=1&seed=1&fit=true", files=sent)
+    assert found.shape == (1, 38, LONGEST, 3)

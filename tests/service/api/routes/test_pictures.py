@@ -142,6 +142,17 @@ async def test_a_picture_with_damaged_exif_is_scored_as_it_lies(service: Running
     assert found["items"] == wanted["items"]
 
 
+async def test_a_picture_as_large_as_in_training_is_scaled_down_and_scored(service: Running) -> None:
+    photograph, vast = io.BytesIO(), io.BytesIO()
+    Image.new("1", (5000, 4000), 1).save(photograph, "PNG")
+    found = await service.post_json("/score?map=true", content=photograph.getvalue(), headers=PNG)
+    assert found["items"][0]["p_value"] > 0
+    Image.new("1", (2**13, 2**13 + 1)).save(vast, "PNG")
+    answer = await service.http.post("/score", content=vast.getvalue(), headers=PNG)
+    assert "67108864 pixels" in assert_problem(answer, 413, "items[0]")["detail"]
+    assert await service.still_good()
+
+
 async def test_too_many_pixels_for_one_request_are_refused(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.media.any_pictures.MOST_PIXELS", 2000)
     answer = await service.http.post("/score", **files(surface(5, seed=11)))
