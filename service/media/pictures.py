@@ -25,9 +25,10 @@ _MODES = {(): "L", (1,): "L", (3,): "RGB", (4,): "RGBA"}
 
 
 def open_picture(data: bytes, field: str, formats: Sequence[str] = _FORMATS, largest: int = LARGEST) -> Image.Image:
-    """A decoded picture of at most ``largest`` pixels. Raises Malformed for anything but a whole picture of these formats, TooLarge for a vast one.
+    """A decoded picture of at most ``largest`` pixels.
 
-    Raises Abandoned too, where nobody waits for it any more.
+    Raises Malformed for anything but a whole picture of these formats, TooLarge for a vast one, and Abandoned where
+    nobody waits for it any more.
     """
     try:
         # Decoding alone lets a PNG without its end pass; verifying reads every chunk, and leaves no picture to decode.

@@ -157,6 +157,14 @@ async def test_too_many_pixels_for_one_request_are_refused(service: Running, mon
     monkeypatch.setattr("service.media.any_pictures.MOST_PIXELS", 2000)
     answer = await service.http.post("/score", **files(surface(5, seed=11)))
     assert_problem(answer, 413, "items")
+    sent = files(surface(5, seed=11))
+    sent["files"].append(("files", ("5.png", b"damaged", "image/png")))
+    late = await service.http.post("/score", **sent)
+    assert_problem(late, 413, "items")  # before all pictures are decoded
+    monkeypatch.setattr("service.media.any_pictures.MOST_PIXELS", 16 * 20 + 20 * 16)
+    each = [np.full(shape, 120, np.uint8) for shape in ((16, 20), (20, 16))]
+    answer = await service.http.post("/score", **files(each))
+    assert "2 pictures of up to 20x20" in assert_problem(answer, 413, "items")["detail"]
     assert await service.still_good()
 
 
