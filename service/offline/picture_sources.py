@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pictures import Preparation
-from pictures.preparation import LEAST_SIDE
+from pictures.preparation import LEAST_SIDE, MOST_FILE_PIXELS
 from service.media.any_pictures import Prepared, SentPictures, filled_up, pictures_of_array, prepared
 from service.media.pictures import open_picture
 from service.offline import array_files
@@ -46,7 +46,8 @@ def _album(paths: Sequence[Path], preparation: Preparation, fit: bool) -> Source
         faults: dict[int, str] = {}
         for path in paths:
             try:
-                found = prepared(open_picture(bytes_of(path), "the file", _FORMATS), preparation, fit, "the picture")
+                picture = open_picture(bytes_of(path), "the file", _FORMATS, MOST_FILE_PIXELS)
+                found = prepared(picture, preparation, fit, "the picture")
             except Problem as problem:
                 faults[len(each)] = problem.detail
                 colours = () if preparation.colours == 1 else (preparation.colours,)

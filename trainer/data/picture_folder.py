@@ -13,15 +13,13 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from pictures import BadPicture, Preparation
-from pictures.preparation import bits_used, is_grey, turned_size
+from pictures.preparation import MOST_FILE_PIXELS, bits_used, is_grey, turned_size
 from trainer.data.folder import picture_files
 from trainer.errors import DataError
 
 MOST_DAMAGED = 0.1
 """The share of files that may be damaged."""
 _LISTED = 10
-LARGEST = 2**26
-"""Pixels of a file at most: a small file can claim a vast picture."""
 
 
 @dataclass(frozen=True)
@@ -141,8 +139,8 @@ def _opened(path: Path) -> Image.Image:
     """A decoded picture. Raises DataError for a damaged one."""
     try:
         picture = Image.open(path)
-        if picture.width * picture.height > LARGEST:
-            raise DataError(f"has more than {LARGEST:,} pixels")
+        if picture.width * picture.height > MOST_FILE_PIXELS:
+            raise DataError(f"has more than {MOST_FILE_PIXELS:,} pixels")
         picture.load()
     except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise DataError(

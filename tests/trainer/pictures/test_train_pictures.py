@@ -204,6 +204,15 @@ def test_of_several_pages_the_first_is_taken_and_linked_folders_are_not_followed
     assert set(pixels.flatten().tolist()) == {50}
 
 
+def test_pictures_with_damaged_exif_are_read_as_they_lie(tmp_path: Path) -> None:
+    Image.new("L", (30, 20)).save(tmp_path / "damaged.png", exif=b"Exif\0\0garbage-not")
+    exif = Image.Exif()
+    exif[0x0112] = 9
+    Image.new("L", (30, 20)).save(tmp_path / "unknown.jpg", exif=exif)
+    found = picture_folder.look(tmp_path)
+    assert (found.sizes, found.damaged) == (((30, 20), (30, 20)), ())
+
+
 def test_sizes_and_times_follow_from_the_pictures(tmp_path: Path) -> None:
     def plan_of(width: int, height: int, size: int | None = None) -> tuple[int, int, bool]:
         found = picture_folder.FoundPictures(tmp_path, (), ((width, height),) * 40, 1, 8, ())
