@@ -68,7 +68,7 @@ def refuse_among_inputs(folder: Path, given: Sequence[Path]) -> None:
     for path in given:
         if path.is_dir() and whole.is_relative_to(path.resolve()):
             raise UnusableFile(
-                f"--maps: {folder} lies in {path}, whose files are scored, so that maps would replace them or be "
+                f"--maps: {folder} is or lies in {path}, whose files are scored: maps would replace them or be "
                 "scored next time; name another folder, outside it"
             )
     present = [path for ending in ("png", "npy") for path in sorted(folder.glob(f"*.{ending}"))]
