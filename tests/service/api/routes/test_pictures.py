@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.service.helpers import JSON, NPY, Running, assert_problem, npy, picture, running
-from tests.service.pictures import COUNT, publish_pictures, surface, with_hole
+from tests.service.pictures import ALIGNED, COUNT, publish_pictures, surface, with_hole
 
 pytestmark = pytest.mark.anyio
 
@@ -31,6 +31,13 @@ def pictures_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def service(pictures_store: Path) -> AsyncIterator[Running]:
     async with running(pictures_store, threads=1) as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def aligned_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("aligned")
+    publish_pictures(root, aligned=True)
+    return root
 
 
 def files(items: list[np.ndarray]) -> dict[str, Any]:
@@ -156,3 +163,14 @@ async def test_crops_are_drawn_and_encoded_as_of_any_model(service: Running) -> 
     assert items.shape == (2, 16, 16)
     latents = await service.http.post("/encode", content=npy(items), headers={**NPY, "accept": "application/x-npy"})
     assert latents.status_code == 200
+
+
+async def test_a_model_of_aligned_pictures_serves_their_size_and_refuses_others(aligned_store: Path) -> None:
+    async with running(aligned_store, threads=1) as service:
+        fitting = surface(1, seed=12, least=ALIGNED, most=ALIGNED + 1)[0]
+        found = await service.post_json("/score", content=picture(fitting), headers=PNG)
+        assert 0 < found["items"][0]["p_value"] <= 1
+        other = await service.http.post("/score", **files([fitting, fitting[:20]]))
+        detail = assert_problem(other, 422)["detail"]
+        assert "24x24" in detail
+        assert "24x20" in detail
