@@ -77,3 +77,11 @@ def test_what_cannot_become_pixels_is_refused_with_a_reason() -> None:
         GREY(Image.new("RGB", (20, 20)), convert=False)
     with pytest.raises(BadPicture, match="is grey"):
         COLOUR(Image.new("L", (20, 20)), convert=False)
+
+
+def test_aligned_pictures_have_one_size_once_they_are_scaled_down() -> None:
+    prepare = Preparation(64, 1, only=(32, 64))
+    assert prepare(Image.new("L", (640, 320))).shape == (32, 64)
+    for size, reason in [((32, 64), "is 32x64; "), ((320, 640), "is 320x640, scaled down to 32x64; ")]:
+        with pytest.raises(BadPicture, match=f"^{reason}the model scores aligned pictures of 64x32 alone$"):
+            prepare(Image.new("L", size))

@@ -107,7 +107,7 @@ async def score(exchange: Exchange, query: ScoreParameters) -> Response:
     form = negotiate(exchange.accept, (JSON, NPY, PNG) if query.map else (JSON,))
     deadline = exchange.deadline()
     with service.device.queue.reserve() as room:
-        preparation, sent = preparation_of(model), None
+        preparation, sent = preparation_of(model, judged=True), None
         faults: Mapping[int, str] = {}
         if preparation is None:
             items, notes, faults = await items_sent(exchange, model, room, query.fit, query.bad_rows == "skip")

@@ -23,6 +23,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("pictures")
     publish_pictures(root)
     publish_pictures(root, "colour", colours=3)
+    publish_pictures(root, "parts", aligned=True)
     return root
 
 
@@ -80,6 +81,15 @@ def test_a_picture_that_cannot_be_used_is_told_in_its_row(store: Path, folder: P
     assert "not a whole PNG" in rows[2]["reason"]
     assert "in colour" in rows[4]["reason"]
     assert [row["log_likelihood"] is None for row in rows] == [False, False, True, False, True, False]
+
+
+def test_a_picture_of_another_size_than_aligned_ones_is_told_in_its_row(store: Path, tmp_path: Path) -> None:
+    items = surface(3, seed=25, least=30)
+    for number, item in enumerate([items[0][:24, :24], items[1][:30, :28], items[2][:24, :24]]):
+        Image.fromarray(item).save(tmp_path / f"{number}.png")
+    rows = lines_of(score(store, tmp_path, "--model", "parts", "--json"))
+    assert [row["log_likelihood"] is None for row in rows] == [False, True, False]
+    assert rows[1]["reason"] == "the picture is 28x30; the model scores aligned pictures of 24x24 alone"
 
 
 def test_arrays_and_discoveries_work_as_with_any_model(store: Path, tmp_path: Path) -> None:

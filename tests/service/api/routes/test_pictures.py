@@ -152,7 +152,8 @@ async def test_more_pixels_wait_as_more_work(service: Running) -> None:
 
 async def test_the_model_tells_how_pictures_are_prepared(service: Running) -> None:
     found = (await service.http.get("/models/surface")).json()
-    assert found["any_size"] == {"longest": 48, "bits": 12, "shortest_side": 20, "longest_side": 33}
+    sizes = {"longest": 48, "bits": 12, "shortest_side": 20, "longest_side": 33, "aligned_size": None}
+    assert found["any_size"] == sizes
     assert found["map"]["reference"] == COUNT
     assert found["calibration"]["smallest_p_value"] == pytest.approx(1 / (COUNT + 1))
 
@@ -171,6 +172,17 @@ async def test_a_model_of_aligned_pictures_serves_their_size_and_refuses_others(
         found = await service.post_json("/score", content=picture(fitting), headers=PNG)
         assert 0 < found["items"][0]["p_value"] <= 1
         other = await service.http.post("/score", **files([fitting, fitting[:20]]))
-        detail = assert_problem(other, 422)["detail"]
-        assert "24x24" in detail
-        assert "24x20" in detail
+        detail = assert_problem(other, 422, "items[1]")["detail"]
+        assert detail == "items[1] is 24x20; the model scores aligned pictures of 24x24 alone"
+        batch = np.zeros((2, 30, 60), np.uint8)
+        detail = assert_problem(await service.http.post("/score", content=npy(batch), headers=NPY), 422, "items[0]")
+        assert detail["detail"].startswith("items[0] is 60x30, scaled down to 48x24; ")
+        assert (await service.http.get("/models/surface")).json()["any_size"]["aligned_size"] == [ALIGNED, ALIGNED]
+
+
+async def test_a_model_of_aligned_pictures_fills_in_those_of_any_size(aligned_store: Path) -> None:
+    async with running(aligned_store, threads=1) as service:
+        item = surface(1, seed=13, least=30)[0]
+        sent = {"image": item.tolist(), "mask": np.eye(item.shape[0], item.shape[1], dtype=np.int64).tolist()}
+        answer = await service.http.post("/inpaint?steps=1", json=sent)
+        assert answer.status_code == 200, answer.text
