@@ -111,6 +111,15 @@ def pictures_of_array(array: Array, preparation: Preparation, field: str) -> Sen
     return filled_up(each)
 
 
+def picture_of_array(array: Array, preparation: Preparation, field: str, item: int) -> Prepared:
+    """Pixels (H, W[, 3]), levels or fractions, of the picture with this number. Raises WrongValue."""
+    wanted, colours = ("(H, W)", ()) if preparation.colours == 1 else ("(H, W, 3)", (3,))
+    if array.ndim != 2 + len(colours) or array.shape[2:] != colours or not array.size:
+        raise WrongValue(f"{field} must be of shape {wanted}, not {tuple(array.shape)}", field)
+    pixels = levels(array[None], field, item)[0]
+    return prepared(Image.fromarray(pixels), preparation, True, field)
+
+
 def filled_up(found: Sequence[Prepared]) -> SentPictures:
     """Pictures of several sizes in one array. Raises TooLarge where they would not fit a request."""
     sides = np.array([each.pixels.shape[:2] for each in found], dtype=np.int64)
