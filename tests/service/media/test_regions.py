@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
-from service.media.heat import colours, heat_sheet, levels_of
+from service.media.heat import colours, heat_sheet, levels_of, sheet_size
 from service.media.regions import Region, regions
+from service.protocol.errors import TooLarge
 
 
 def found_in(text: str) -> list[Region]:
@@ -66,6 +69,31 @@ def test_a_sheet_shows_every_picture_beside_its_map(shape: tuple[int, ...]) -> N
     assert calm.shape == loud.shape
     assert calm.shape[2] == 3
     assert not np.array_equal(calm, loud)
+
+
+@pytest.mark.parametrize(("count", "shape"), [(64, (64, 64)), (64, (28, 28)), (4, (1024, 1024)), (64, (223, 223))])
+def test_ordinary_sheets_are_not_too_large(count: int, shape: tuple[int, int]) -> None:
+    height, width = sheet_size([shape] * count)
+    assert height * width < 2**25
+
+
+def test_narrow_pictures_are_magnified_by_their_longer_side() -> None:
+    picture, rarity = np.zeros((256, 8), np.uint8), np.zeros((256, 8), np.float32)
+    assert heat_sheet([picture], [rarity], [[]]).shape == (*sheet_size([(256, 8)]), 3)
+    assert sheet_size([(256, 8)])[0] < 1100
+    assert sheet_size([(8, 256)])[1] < 2100
+    assert sheet_size([(8, 8)])[0] > 224
+
+
+def test_a_sheet_of_many_shapes_is_refused_before_it_is_made() -> None:
+    sides = [(256, 8), (8, 256)] * 32
+    rarity = [np.zeros(each, np.float32) for each in sides]
+    tracemalloc.start()
+    with pytest.raises(TooLarge, match=r"of these 64 pictures .* send fewer"):
+        heat_sheet([each.astype(np.uint8) for each in rarity], rarity, [[]] * 64)
+    assert tracemalloc.get_traced_memory()[1] < 2**22
+    tracemalloc.stop()
+    assert sheet_size([(4096, 4096)])[0] > 4096, "a picture alone is always shown"
 
 
 def test_the_colours_get_lighter_all_the_way() -> None:

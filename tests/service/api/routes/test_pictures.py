@@ -110,6 +110,13 @@ async def test_a_png_shows_pictures_of_several_sizes(service: Running) -> None:
     assert min(shown.size) > 200
 
 
+async def test_a_png_of_pictures_of_very_different_shapes_is_refused(service: Running) -> None:
+    items = [np.full(shape, 120, np.uint8) for shape in [(48, 8), (8, 48)] * 32]
+    answer = await service.http.post("/score?map=true", headers={"accept": "image/png"}, **files(items))
+    assert "npy or JSON" in assert_problem(answer, 413, "items")["detail"]
+    assert await service.still_good()
+
+
 async def test_npy_and_json_hold_pictures_of_one_size(service: Running) -> None:
     items = np.stack([item[:20, :20] for item in surface(3, seed=9)])
     first = await service.post_json("/score", content=npy(items), headers=NPY)
