@@ -6,10 +6,14 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from service.media.documents import regions_of
 from service.media.heat import colours, heat_sheet, levels_of, sheet_size
-from service.media.regions import Region, regions
+from service.media.regions import Peak, Region, regions, scaled
 from service.protocol.errors import TooLarge
+from service.protocol.messages import Arrays
 
 
 def found_in(text: str) -> list[Region]:
@@ -56,6 +60,33 @@ def flood_fill(flags: np.ndarray) -> list[int]:
             waiting += near
         areas.append(area)
     return areas
+
+
+SIDES = st.integers(8, 1024).flatmap(lambda side: st.tuples(st.just(side), st.integers(side, 20_000)))
+
+
+@given(SIDES, SIDES, st.data())
+def test_a_box_lies_in_the_picture_that_was_sent_and_holds_its_peak(
+    rows: tuple[int, int], columns: tuple[int, int], data: st.DataObject
+) -> None:
+    (height, sent_height), (width, sent_width) = rows, columns
+    top, left = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))
+    whole = Region((top, left, height, width), (height - top) * (width - left), 0.01, Peak(top, left, 2.0))
+    found = scaled(whole, (height, width), (sent_height, sent_width))
+    assert found.box[2:] == (sent_height, sent_width)
+    assert 0 <= found.box[0] <= found.peak.row < sent_height
+    assert 0 <= found.box[1] <= found.peak.column < sent_width
+    assert 0 < found.area <= sent_height * sent_width
+
+
+def test_the_scales_of_a_score_take_no_box_beyond_the_picture() -> None:
+    rarity, p_values = np.full((1, 1024, 8), 2, np.float32), np.zeros((1, 1024, 8))
+    for height in range(8, 1024, 3):
+        down = 3000 / height
+        arrays: Arrays = {"rarity": rarity[:, :height], "place_p_value": p_values[:, :height]}
+        arrays |= {"sides": np.array([[height, 8]]), "scale": np.array([[down, 1.0]])}
+        (found,) = regions_of(arrays, 0.05)
+        assert found[0].box == (0, 0, 3000, 8)
 
 
 @pytest.mark.parametrize("shape", [(5, 8, 8), (1, 8, 12, 3), (2, 300, 240, 1)])
