@@ -54,6 +54,8 @@ class Preparation:
     """1 for grey, 3 for colour."""
     bits: int = 8
     """Bits in use of a grey picture with 16 bits a pixel: a camera of 12 bits uses 12. The upper 8 of them are kept."""
+    only: tuple[int, int] | None = None
+    """Height and width of aligned pictures: another size, once scaled down, is refused."""
 
     def __call__(self, picture: Image.Image, *, convert: bool = True) -> NDArray[np.uint8]:
         """uint8 pixels (H, W), or (H, W, 3) of a colour model, of a decoded picture. Raises BadPicture.
@@ -71,11 +73,19 @@ class Preparation:
         return np.array(fitted, dtype=np.uint8)
 
     def size_of(self, width: int, height: int) -> tuple[int, int]:
-        """The width and height that a picture is brought to. Raises BadPicture where a side becomes too short."""
+        """The width and height that a picture is brought to.
+
+        Raises BadPicture where a side becomes too short, and for another size than ``only``.
+        """
         share = min(1.0, self.longest / max(width, height))
         size = round(width * share), round(height * share)
         if min(size) < LEAST_SIDE:
             raise BadPicture(f"is {width}x{height}; with a longer side of {self.longest} a side is below {LEAST_SIDE}")
+        if self.only is not None and size != self.only[::-1]:
+            scaled = "" if size == (width, height) else f", scaled down to {size[0]}x{size[1]}"
+            raise BadPicture(
+                f"is {width}x{height}{scaled}; the model scores aligned pictures of {self.only[1]}x{self.only[0]} alone"
+            )
         return size
 
 

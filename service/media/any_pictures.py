@@ -25,11 +25,16 @@ MOST_PIXELS = 2**24
 """Pixels of all pictures of a request together, once they are filled up to one size."""
 
 
-def preparation_of(model: ModelInfo) -> Preparation | None:
-    """What a model that scores pictures of any size does to each; None for any other model."""
-    if model.pictures is None:
+def preparation_of(model: ModelInfo, *, judged: bool) -> Preparation | None:
+    """What a model that takes pictures of any size does to each; None for any other model.
+
+    Where they are ``judged``, a model of aligned pictures takes one size alone. It fills in pictures of any size.
+    """
+    pictures = model.pictures
+    if pictures is None:
         return None
-    return Preparation(model.pictures.longest, 3 if len(model.item_shape) > 2 else 1, model.pictures.bits)
+    colours = 3 if len(model.item_shape) > 2 else 1
+    return Preparation(pictures.longest, colours, pictures.bits, pictures.aligned_size if judged else None)
 
 
 class SentPictures(NamedTuple):
@@ -108,6 +113,15 @@ def pictures_of_array(array: Array, preparation: Preparation, field: str) -> Sen
     return filled_up(
         prepared(Image.fromarray(item), preparation, True, f"{field}[{k}]") for k, item in enumerate(pixels)
     )
+
+
+def picture_of_array(array: Array, preparation: Preparation, field: str, item: int) -> Prepared:
+    """Pixels (H, W[, 3]), levels or fractions, of the picture with this number. Raises WrongValue."""
+    wanted, colours = ("(H, W)", ()) if preparation.colours == 1 else ("(H, W, 3)", (3,))
+    if array.ndim != 2 + len(colours) or array.shape[2:] != colours or not array.size:
+        raise WrongValue(f"{field} must be of shape {wanted}, not {tuple(array.shape)}", field)
+    pixels = levels(array[None], field, item)[0]
+    return prepared(Image.fromarray(pixels), preparation, True, field)
 
 
 def filled_up(pictures: Iterable[Prepared]) -> SentPictures:

@@ -89,7 +89,7 @@ def require_verdicts(loaded: LoadedModel, alpha: float) -> None:
 
 
 def _sources_for(info: ModelInfo, files: Sequence[Path], wish: Wish) -> list[Source]:
-    if (preparation := preparation_of(info)) is not None:
+    if (preparation := preparation_of(info, judged=True)) is not None:
         return picture_sources(files, preparation, wish.fit)
     table = None if info.table is None else Table(info.table, info.takes_missing)
     return sources(

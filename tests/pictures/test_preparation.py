@@ -138,3 +138,11 @@ def test_every_orientation_is_turned_once_and_tells_the_size(orientation: int) -
     assert np.array_equal(np.asarray(found), wanted)
     assert np.array_equal(GREY(found), wanted)
     assert turned_size(found) == wanted.shape[::-1]
+
+
+def test_aligned_pictures_have_one_size_once_they_are_scaled_down() -> None:
+    prepare = Preparation(64, 1, only=(32, 64))
+    assert prepare(Image.new("L", (640, 320))).shape == (32, 64)
+    for size, reason in [((32, 64), "is 32x64; "), ((320, 640), "is 320x640, scaled down to 32x64; ")]:
+        with pytest.raises(BadPicture, match=f"^{reason}the model scores aligned pictures of 64x32 alone$"):
+            prepare(Image.new("L", size))

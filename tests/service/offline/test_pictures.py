@@ -13,7 +13,9 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
+from pictures import Preparation
 from service.cli import main
+from service.offline.picture_sources import picture_sources
 from tests.service.helpers import running
 from tests.service.pictures import publish_pictures, surface, with_hole
 
@@ -23,6 +25,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("pictures")
     publish_pictures(root)
     publish_pictures(root, "colour", colours=3)
+    publish_pictures(root, "parts", aligned=True)
     return root
 
 
@@ -84,6 +87,15 @@ def test_a_picture_that_cannot_be_used_is_told_in_its_row(store: Path, folder: P
     assert [row["log_likelihood"] is None for row in rows] == [False, False, True, False, True, False, False]
 
 
+def test_a_picture_of_another_size_than_aligned_ones_is_told_in_its_row(store: Path, tmp_path: Path) -> None:
+    items = surface(3, seed=25, least=30)
+    for number, item in enumerate([items[0][:24, :24], items[1][:30, :28], items[2][:24, :24]]):
+        Image.fromarray(item).save(tmp_path / f"{number}.png")
+    rows = lines_of(score(store, tmp_path, "--model", "parts", "--json"))
+    assert [row["log_likelihood"] is None for row in rows] == [False, True, False]
+    assert rows[1]["reason"] == "the picture is 28x30; the model scores aligned pictures of 24x24 alone"
+
+
 def test_arrays_and_discoveries_work_as_with_any_model(store: Path, tmp_path: Path) -> None:
     items = np.stack([item[:24, :24] for item in surface(6, seed=22, least=24, most=25)])
     items[5] = with_hole(items[5])
@@ -95,6 +107,35 @@ def test_arrays_and_discoveries_work_as_with_any_model(store: Path, tmp_path: Pa
     assert len(rows) == 7
     assert rows[5]["p_value"] == rows[6]["p_value"]
     assert all(isinstance(row["discovery"], bool) for row in rows)
+
+
+def test_an_array_that_cannot_be_used_is_told_in_its_rows(store: Path, tmp_path: Path) -> None:
+    items = np.stack([item[:24, :24] for item in surface(3, seed=26, least=24, most=25)])
+    fractions = items / 255
+    fractions[1, 3, 3] = 2
+    np.save(tmp_path / "0.npy", fractions)
+    np.save(tmp_path / "1.npy", items[0, :4])
+    np.save(tmp_path / "2.npy", items[0, 0])
+    np.save(tmp_path / "3.npy", items[:0])
+    np.savez(tmp_path / "4.npz", small=items[:2, :, :5], good=items[0])
+    rows = lines_of(score(store, tmp_path, "--model", "surface", "--json"))
+    scored = [row["log_likelihood"] is not None for row in rows]
+    assert scored == [True, False, True, False, False, False, False, False, True]
+    reasons = [str(row["reason"]) for row in rows]
+    assert reasons[1] == "item 1 holds a number outside [0, 1]"
+    assert "24x4" in reasons[3]
+    assert reasons[4] == "the picture must be of shape (H, W), not (24,)"
+    assert reasons[5] == "the picture must be of shape (H, W), not (0, 24, 24)"
+    assert "5x24" in reasons[6]
+    assert [row["item"] for row in rows[5:8]] == [0, 0, 1]
+
+
+def test_batches_of_an_array_fit_a_request_however_large_its_pictures(tmp_path: Path) -> None:
+    np.save(tmp_path / "large.npy", np.zeros((17, 1024, 1024), np.uint8))
+    (source,) = picture_sources([tmp_path / "large.npy"], Preparation(1024, 1), fit=False)
+    batches = list(source.batches(10_000))
+    assert [len(batch.items) for batch in batches] == [4, 4, 4, 4, 1]
+    assert [place.item for batch in batches for place in batch.places] == list(range(17))
 
 
 def test_a_colour_model_scores_and_draws_colour(store: Path, tmp_path: Path) -> None:
