@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pictures import Preparation
-from pictures.preparation import LEAST_SIDE
+from pictures.preparation import LEAST_SIDE, MOST_FILE_PIXELS
 from service.media.any_pictures import Prepared, filled_up, picture_of_array, prepared
 from service.media.pictures import open_picture
 from service.offline import array_files
@@ -42,7 +42,8 @@ def picture_sources(paths: Sequence[Path], preparation: Preparation, fit: bool) 
 
 def _album(paths: Sequence[Path], preparation: Preparation, fit: bool) -> Source:
     def read(path: Path) -> Prepared:
-        return prepared(open_picture(bytes_of(path), "the file", _FORMATS), preparation, fit, "the picture")
+        picture = open_picture(bytes_of(path), "the file", _FORMATS, MOST_FILE_PIXELS)
+        return prepared(picture, preparation, fit, "the picture")
 
     def batches(rows: int) -> Iterator[Batch]:
         return _batches(((Place(str(path), 0), partial(read, path)) for path in paths), preparation, rows)

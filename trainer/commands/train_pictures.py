@@ -66,14 +66,20 @@ def train_pictures(
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     try:
-        plan = planned(picture_folder.look(folder), size=size, minutes=minutes, steps=steps, crop=crop)
-        for line in [*plan.found.told(), *plan.told()]:
+        found = picture_folder.look(folder)
+        for line in found.told():
             say(line)
+        plan = planned(found, size=size, minutes=minutes, steps=steps, crop=crop)
         own = OwnData(folder)
         chosen = choose_device(device)
         computing = Computing(precision=choose_precision(precision or PICTURES.precision, chosen), graph=graph)
-        arrays, digests = picture_folder.read(plan.found, plan.preparation, say)
-        items, folds = [torch.from_numpy(each) for each in arrays], dealt(digests, seed)
+        found, arrays = picture_folder.read(found, plan.preparation, say)
+        for line in found.told_of_copies():
+            say(line)
+        plan = planned(found, size=size, minutes=minutes, steps=steps, crop=crop)
+        for line in plan.told():
+            say(line)
+        items, folds = [torch.from_numpy(each) for each in arrays], dealt(len(arrays), seed)
         plan = dataclasses.replace(plan, place=plan.same_size and place_matters(items))
         say(f"place: {plan.told_of_place()}")
         where = run_dir or Path("runs") / f"{PICTURES.name}-{name or own.name}"

@@ -144,10 +144,41 @@ async def test_pictures_that_the_model_cannot_take_are_refused(service: Running,
     assert await service.still_good()
 
 
+@pytest.mark.parametrize("form", ["PNG", "JPEG"])
+async def test_a_picture_with_damaged_exif_is_scored_as_it_lies(service: Running, form: str) -> None:
+    item = Image.fromarray(surface(1, seed=12)[0])
+    plain, damaged = io.BytesIO(), io.BytesIO()
+    item.save(plain, form)
+    item.save(damaged, form, exif=b"Exif\0\0garbage-not")
+    headers = {"content-type": f"image/{form.lower()}"}
+    wanted = await service.post_json("/score", content=plain.getvalue(), headers=headers)
+    found = await service.post_json("/score", content=damaged.getvalue(), headers=headers)
+    assert found["items"] == wanted["items"]
+
+
+async def test_a_picture_as_large_as_in_training_is_scaled_down_and_scored(service: Running) -> None:
+    photograph, vast = io.BytesIO(), io.BytesIO()
+    Image.new("1", (5000, 4000), 1).save(photograph, "PNG")
+    found = await service.post_json("/score?map=true", content=photograph.getvalue(), headers=PNG)
+    assert found["items"][0]["p_value"] > 0
+    Image.new("1", (2**13, 2**13 + 1)).save(vast, "PNG")
+    answer = await service.http.post("/score", content=vast.getvalue(), headers=PNG)
+    assert "67108864 pixels" in assert_problem(answer, 413, "items[0]")["detail"]
+    assert await service.still_good()
+
+
 async def test_too_many_pixels_for_one_request_are_refused(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.media.any_pictures.MOST_PIXELS", 2000)
     answer = await service.http.post("/score", **files(surface(5, seed=11)))
     assert_problem(answer, 413, "items")
+    sent = files(surface(5, seed=11))
+    sent["files"].append(("files", ("5.png", b"damaged", "image/png")))
+    late = await service.http.post("/score", **sent)
+    assert_problem(late, 413, "items")  # before all pictures are decoded
+    monkeypatch.setattr("service.media.any_pictures.MOST_PIXELS", 16 * 20 + 20 * 16)
+    each = [np.full(shape, 120, np.uint8) for shape in ((16, 20), (20, 16))]
+    answer = await service.http.post("/score", **files(each))
+    assert "2 pictures of up to 20x20" in assert_problem(answer, 413, "items")["detail"]
     assert await service.still_good()
 
 
