@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
 LEAST_SIDE = 8
 """Pixels of the shorter side at least."""
+MOST_FILE_PIXELS = 2**26
+"""Pixels of a file at most, in training and when served: a small file can claim a vast picture."""
 _GREY = frozenset({"1", "L", "LA", "La"})
 DEEP = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N"})
 """Modes of grey pictures with 16 bits a pixel."""
 _ORIENTATION, _LYING = 0x0112, 5
 """The EXIF tag of how a picture is turned, and the value from which on width and height change places."""
+_TURNS = MappingProxyType(
+    {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_270,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_90,
+    }
+)
+"""What turns a picture upright, by its orientation."""
+_TELL_ORIENTATION = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")
+"""Where Pillow looks for an orientation in a picture's ``info``."""
 _COLOUR = frozenset({"RGB", "RGBA", "RGBa", "RGBX", "P", "PA", "CMYK", "YCbCr", "HSV"})
 
 
@@ -37,17 +54,18 @@ class Preparation:
     """1 for grey, 3 for colour."""
     bits: int = 8
     """Bits in use of a grey picture with 16 bits a pixel: a camera of 12 bits uses 12. The upper 8 of them are kept."""
+    only: tuple[int, int] | None = None
+    """Height and width of aligned pictures: another size, once scaled down, is refused."""
 
     def __call__(self, picture: Image.Image, *, convert: bool = True) -> NDArray[np.uint8]:
         """uint8 pixels (H, W), or (H, W, 3) of a colour model, of a decoded picture. Raises BadPicture.
 
         Without ``convert`` a picture in colour is refused by a grey model, and the other way round.
         """
-        turned = ImageOps.exif_transpose(picture)
-        if not convert and is_grey(turned) != (self.colours == 1):
+        if not convert and is_grey(picture) != (self.colours == 1):
             found, wanted = ("grey", "colour") if self.colours == 3 else ("in colour", "grey")
             raise BadPicture(f"is {found}, and the model's pictures are {wanted}")
-        levels = _eight_bits(_opaque(turned), self.bits)
+        levels = _eight_bits(_opaque(turned(picture)), self.bits)
         fitted = levels.convert("L" if self.colours == 1 else "RGB")
         size = self.size_of(fitted.width, fitted.height)
         if size != fitted.size:
@@ -55,11 +73,19 @@ class Preparation:
         return np.array(fitted, dtype=np.uint8)
 
     def size_of(self, width: int, height: int) -> tuple[int, int]:
-        """The width and height that a picture is brought to. Raises BadPicture where a side becomes too short."""
+        """The width and height that a picture is brought to.
+
+        Raises BadPicture where a side becomes too short, and for another size than ``only``.
+        """
         share = min(1.0, self.longest / max(width, height))
         size = round(width * share), round(height * share)
         if min(size) < LEAST_SIDE:
             raise BadPicture(f"is {width}x{height}; with a longer side of {self.longest} a side is below {LEAST_SIDE}")
+        if self.only is not None and size != self.only[::-1]:
+            scaled = "" if size == (width, height) else f", scaled down to {size[0]}x{size[1]}"
+            raise BadPicture(
+                f"is {width}x{height}{scaled}; the model scores aligned pictures of {self.only[1]}x{self.only[0]} alone"
+            )
         return size
 
 
@@ -68,10 +94,31 @@ def is_grey(picture: Image.Image) -> bool:
     return picture.mode in _GREY or picture.mode in DEEP
 
 
+def turned(picture: Image.Image) -> Image.Image:
+    """A picture turned as its EXIF data say; the same one where they say nothing."""
+    turn = _TURNS.get(_orientation(picture))
+    if turn is None:
+        return picture
+    upright = picture.transpose(turn)
+    for key in _TELL_ORIENTATION:  # or it would be turned once more
+        upright.info.pop(key, None)
+    return upright
+
+
 def turned_size(picture: Image.Image) -> tuple[int, int]:
     """Width and height of a picture once it is turned as its EXIF data say."""
-    lies = picture.getexif().get(_ORIENTATION, 1) >= _LYING
-    return (picture.height, picture.width) if lies else picture.size
+    return (picture.height, picture.width) if _orientation(picture) >= _LYING else picture.size
+
+
+def _orientation(picture: Image.Image) -> int:
+    """The orientation in a picture's EXIF data, from 1 to 8; 1, as it lies, where there is none that can be read."""
+    try:
+        found = picture.getexif().get(_ORIENTATION, 1)
+        return int(found) if found in range(1, 9) else 1
+    except MemoryError:
+        raise  # which is not the picture's fault
+    except Exception:  # Pillow raises almost anything on damaged EXIF data
+        return 1
 
 
 def bits_used(picture: Image.Image) -> int:
@@ -81,8 +128,19 @@ def bits_used(picture: Image.Image) -> int:
     return min(max(int(np.asarray(picture).max(initial=0)).bit_length(), 8), 16)
 
 
+def transparent_places(picture: Image.Image) -> NDArray[np.bool_]:
+    """(H, W): where a deep grey picture holds the value that a PNG may declare transparent."""
+    found: NDArray[np.bool_] = np.asarray(picture) == picture.info.get("transparency", -1)
+    return found
+
+
 def _opaque(picture: Image.Image) -> Image.Image:
     if not picture.has_transparency_data:
+        return picture
+    if picture.mode in DEEP:  # of which Pillow's conversions keep levels up to 255 alone
+        if transparent_places(picture).any():
+            value = picture.info["transparency"]
+            raise BadPicture(f"is transparent where its value is {value}; put it on a background first")
         return picture
     solid = picture.convert("RGBA")
     if np.asarray(solid.getchannel("A")).min() < 255:
@@ -92,10 +150,12 @@ def _opaque(picture: Image.Image) -> Image.Image:
 
 def _eight_bits(picture: Image.Image, bits: int) -> Image.Image:
     if picture.mode in DEEP:
-        values = np.asarray(picture).astype(np.int64)
+        values = np.asarray(picture)
         if values.min(initial=0) < 0:
             raise BadPicture("holds negative values")
-        return Image.fromarray((values >> (bits - 8)).clip(0, 255).astype(np.uint8))
+        if values.max(initial=0) >= 2**16:
+            raise BadPicture("holds values above 65535; grey may have 16 bits a pixel")
+        return Image.fromarray(np.minimum(values >> (bits - 8), 255).astype(np.uint8))
     if picture.mode not in _GREY and picture.mode not in _COLOUR:
         raise BadPicture(f"has the mode {picture.mode}, which is neither grey nor colour of 8 or 16 bits")
     return picture

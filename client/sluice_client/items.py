@@ -37,8 +37,12 @@ class Numbers:
         self.array = array
 
     def batch(self, shape: tuple[int, ...] | None) -> Numbers:
-        """The same as a batch, where the shape of an item is known and this is one item."""
-        return Numbers(self.array[None]) if shape is not None and self.array.shape == shape else self
+        """The same as a batch, where the shape of an item is known and this is one item.
+
+        A picture for a model of any size has another shape than ``shape``, which is that of the model's crops, but as
+        many sides.
+        """
+        return Numbers(self.array[None]) if shape is not None and self.array.ndim == len(shape) else self
 
     def __len__(self) -> int:
         return len(self.array) if self.array.ndim else 1

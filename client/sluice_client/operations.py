@@ -140,8 +140,7 @@ def maps(known: Known, items: Any, *, model: str | None, seed: int | None, fit: 
     payload = yield from _payload(items, model, None)
     params = {"model": model, "map": True, "seed": seed, "fit": fit or None}
     parts = yield from _in_batches(known, payload, model, _post("/score", params, NPY, _read_array))
-    array, reference, _ = _together(parts)
-    return Maps(array, reference)
+    return Maps(_filled_up([part[0] for part in parts]), parts[0][1])
 
 
 def encode(
@@ -206,10 +205,12 @@ def _in_batches(
     parts = [payload]
     if most < len(payload):
         parts = [payload.part(start, start + most) for start in range(0, len(payload), most)]
-    return (yield from _sent(parts, call))
+    return (yield from _sent(parts, call, model, latents))
 
 
-def _sent(parts: Sequence[Payload], call: Callable[[Payload], Call[T]]) -> Operation[list[T]]:
+def _sent(
+    parts: Sequence[Payload], call: Callable[[Payload], Call[T]], model: str | None, latents: bool
+) -> Operation[list[T]]:
     """Send parts; one that is refused as too large, such as by a proxy, is sent again in two halves."""
     calls = [call(part) for part in parts]
     answers = yield [
@@ -218,8 +219,13 @@ def _sent(parts: Sequence[Payload], call: Callable[[Payload], Call[T]]) -> Opera
     found: list[T] = []
     for part, answer in zip(parts, answers, strict=True):
         if isinstance(answer, ServiceError):
-            middle = len(part) // 2
-            found += yield from _sent([part.part(0, middle), part.part(middle, len(part))], call)
+            # The rows of one item are no items.
+            whole = part if latents else part.batch((yield from _item_shape(model)))
+            if len(whole) == 1:
+                raise answer
+            middle = len(whole) // 2
+            halves = [whole.part(0, middle), whole.part(middle, len(whole))]
+            found += yield from _sent(halves, call, model, latents)
         else:
             found.append(answer)
     return found
@@ -298,6 +304,17 @@ def _together(parts: Sequence[_Part]) -> _Part:
     determinants = [part[2] for part in parts if part[2] is not None]
     whole = np.concatenate(determinants) if determinants else None
     return _stacked([part[0] for part in parts]), parts[0][1], whole
+
+
+def _filled_up(arrays: Sequence[Array]) -> Array:
+    """Maps (N, H, W) of several requests as one array: smaller ones are filled up with NaN, as the service does."""
+    height, width = (max(each.shape[axis] for each in arrays) for axis in (1, 2))
+    return _stacked(
+        [
+            np.pad(each, ((0, 0), (0, height - each.shape[1]), (0, width - each.shape[2])), constant_values=np.nan)
+            for each in arrays
+        ]
+    )
 
 
 def _stacked(arrays: Sequence[Array]) -> Array:

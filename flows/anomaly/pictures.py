@@ -223,6 +223,11 @@ class PictureCalibration:
         return self.judges[0].usual.aligned
 
     @property
+    def aligned_size(self) -> tuple[int, int] | None:
+        """Height and width of aligned pictures: the only size that can be judged. None where any size can."""
+        return self.judges[0].usual.size
+
+    @property
     def ordinary_scores(self) -> Tensor:
         """The nonconformity scores (n,) of the calibrating pictures, ascending, each under the judge that judges it."""
         return self.scores[:, -1].sort().values

@@ -110,6 +110,11 @@ class Usual:
         """Whether each place has a mean of its own."""
         return tuple(self.mean.shape) != (ZONES, ZONES)
 
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width of aligned pictures, else None."""
+        return (self.mean.shape[0], self.mean.shape[1]) if self.aligned else None
+
     def averages(self, densities: Tensor) -> Tensor:
         """Deviations of log-densities (H, W), averaged over each window: (S, H, W)."""
         deviation = densities - self.mean_at(densities.shape[0], densities.shape[1])

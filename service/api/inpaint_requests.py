@@ -84,7 +84,7 @@ async def asked_for(
     asked = work_of(query, model, exchange.service.settings)
     body = await read_body(exchange, (MULTIPART, JSON, NPY, CSV), most_files=2)
     room.resize(asked.cost)
-    preparation = preparation_of(model)
+    preparation = preparation_of(model, judged=False)
     if preparation is not None:
         filling = await exchange.service.compute(
             lambda: picture_to_fill(body, preparation, query.fit, query.n), decoding_size(body, fit=True)

@@ -76,8 +76,10 @@ def _histogram(scores: Tensor) -> ScoreHistogram:
 
 
 def _pictures(model: LoadedModel) -> PicturesInfo | None:
-    note = model.manifest.pictures
-    return None if note is None else PicturesInfo(**note.model_dump())
+    note, calibration = model.manifest.pictures, model.pictures
+    if note is None or calibration is None:
+        return None
+    return PicturesInfo(**note.model_dump(), aligned_size=calibration.aligned_size)
 
 
 def _map(model: LoadedModel) -> MapInfo | None:

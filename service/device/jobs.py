@@ -61,6 +61,7 @@ class Job:
         "over",
         "owner",
         "program",
+        "row_costs",
         "stopping",
         "submitted",
         "tenant",
@@ -82,11 +83,16 @@ class Job:
         self.tenant = tenant
         self.submitted = time.monotonic()
         self.begun = self.stopping = self.over = False
+        self.row_costs: Sequence[int] | None = program.row_costs(columns)
         self._results: list[tuple[Tensor, Columns]] = []
         self._arrived = 0
 
     def __len__(self) -> int:
         return len(self.columns)
+
+    def cost(self, rows: Sequence[int]) -> int:
+        """Item-ticks of one tick of some rows."""
+        return len(rows) if self.row_costs is None else sum(self.row_costs[row] for row in rows)
 
     def stop(self) -> None:
         """Be content with what the rows are after their next tick."""
@@ -138,6 +144,11 @@ class Slice:
         return self.stop - self.start
 
     @property
+    def cost(self) -> int:
+        """Item-ticks of its tick."""
+        return self.job.cost(range(self.start, self.stop))
+
+    @property
     def is_whole(self) -> bool:
         """Whether these are all rows of the job."""
         return len(self) == len(self.job)
@@ -167,6 +178,11 @@ class Climbers:
 
     def __len__(self) -> int:
         return len(self.share.places)
+
+    @property
+    def cost(self) -> int:
+        """Item-ticks of a tick."""
+        return len(self) if self.job.row_costs is None else self.job.cost(self.index.tolist())
 
     def watched(self) -> bool:
         """Whether its rows are to be shown after the coming tick."""

@@ -12,6 +12,7 @@ from flows import Flow, inpainting
 from flows.inpainting import Climb
 from service.device.columns import Columns
 from service.device.programs import Inpaint
+from service.protocol.windows import Window
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,10 @@ class InpaintPictures(Inpaint):
     kind = "inpaint_pictures"
     size: ClassVar[int | None] = 1
     recordable: ClassVar[bool] = False  # there would be a recording for each size
+
+    def row_costs(self, columns: Columns) -> list[int]:
+        count, height, width = columns["items"].shape[:3]
+        return [Window(0, height, 0, width).cost] * count
 
     @property
     def alone(self) -> bool:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from service.device.columns import Columns
 from service.device.programs import Score
+from service.protocol.messages import picture_costs
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,10 @@ class ScorePictures(Score):
     recordable: ClassVar[bool] = False  # what it computes depends on the sides
 
     maps: bool = False
+
+    def row_costs(self, columns: Columns) -> list[int]:
+        found: list[int] = picture_costs(columns["sides"].numpy()).tolist()
+        return found
 
     @property
     def key(self) -> Hashable:

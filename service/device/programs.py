@@ -71,6 +71,10 @@ class Program(ABC):
 
     model: LoadedModel
 
+    def row_costs(self, columns: Columns) -> Sequence[int] | None:  # noqa: ARG002
+        """Item-ticks (B,) of one tick of each row: in sum what ``Submit.cost`` counts. None where each is one."""
+        return None
+
     @property
     def key(self) -> Hashable:
         return self.kind, self.model.reference
@@ -243,6 +247,9 @@ class Explain(OneTick):
 
     kind = "explain"
     size = 32  # each row stands for hundreds, and other requests wait while a tick goes on
+
+    def row_costs(self, columns: Columns) -> Sequence[int]:
+        return [columns["items"][0].numel()] * len(columns)
 
     def compute(self, columns: Columns) -> Columns:
         calibration = self.model.calibration

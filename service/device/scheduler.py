@@ -134,6 +134,7 @@ class Scheduler:
 
     def _run(self, pieces: list[Piece], between: Callable[[], None] | None = None) -> list[Wave]:
         program, rows = pieces[0].job.program, sum(map(len, pieces))
+        costs = [piece.cost for piece in pieces]
         self._note_waits(program.kind, pieces)
         outcome = Outcome()
         error: Exception | None = None
@@ -146,11 +147,11 @@ class Scheduler:
             seconds = watch.seconds
         if not program.iterative:
             self._balance.ticked(seconds)
-        self._account.measure(rows, seconds)
+        self._account.measure(sum(costs), seconds)
         self._lengths.took(program.key, pieces, seconds)
         self._metrics.tick(program.kind, program.model.reference, rows, seconds)
-        for piece in pieces:
-            piece.job.holding.spend(len(piece))
+        for piece, cost in zip(pieces, costs, strict=True):
+            piece.job.holding.spend(cost)
         self._enqueue(program.key, outcome.going_on)
         if error is not None:
             raise error

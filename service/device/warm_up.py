@@ -28,8 +28,9 @@ def warm_up(model: LoadedModel, run: Pass) -> None:
     run(Sample(model), Columns({"key": one, "temperature": one.double()}))
     if model.manifest.pictures is not None:
         run(InpaintPictures(model, INPAINT_METHOD), _climbing(items, one))
-        sides = torch.tensor([items.shape[1:3]])
-        run(ScorePictures(model), Columns({"items": items, "sides": sides, "seed": one}))
+        whole = _picture(model, items)
+        sides = torch.tensor([whole.shape[1:3]])
+        run(ScorePictures(model), Columns({"items": whole, "sides": sides, "seed": one}))
         return
     run(Inpaint(model, INPAINT_METHOD), _climbing(items, one))
     run(Score(model), Columns({"items": items, "seed": one}))
@@ -51,6 +52,12 @@ def warm_up_sizes(model: LoadedModel, run: Pass, largest: int) -> None:
 def _items(model: LoadedModel) -> torch.Tensor:
     flow = model.flow
     return torch.zeros((1, *flow.item_shape), dtype=torch.uint8 if flow.is_image else flow.dtype)
+
+
+def _picture(model: LoadedModel, items: torch.Tensor) -> torch.Tensor:
+    """A picture that the calibration can judge: of aligned pictures one of their size, else a crop as in ``items``."""
+    size = None if model.pictures is None else model.pictures.aligned_size
+    return items if size is None else items.new_zeros((1, *size, *items.shape[3:]))
 
 
 def _climbing(items: torch.Tensor, one: torch.Tensor) -> Columns:

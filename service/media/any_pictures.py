@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pictures import BadPicture, Preparation
-from pictures.preparation import turned_size
+from pictures.preparation import MOST_FILE_PIXELS, turned_size
 from service.media import effort
 from service.media.items import Body, levels
 from service.media.json_items import items_from_json
@@ -25,11 +25,16 @@ MOST_PIXELS = 2**24
 """Pixels of all pictures of a request together, once they are filled up to one size."""
 
 
-def preparation_of(model: ModelInfo) -> Preparation | None:
-    """What a model that scores pictures of any size does to each; None for any other model."""
-    if model.pictures is None:
+def preparation_of(model: ModelInfo, *, judged: bool) -> Preparation | None:
+    """What a model that takes pictures of any size does to each; None for any other model.
+
+    Where they are ``judged``, a model of aligned pictures takes one size alone. It fills in pictures of any size.
+    """
+    pictures = model.pictures
+    if pictures is None:
         return None
-    return Preparation(model.pictures.longest, 3 if len(model.item_shape) > 2 else 1, model.pictures.bits)
+    colours = 3 if len(model.item_shape) > 2 else 1
+    return Preparation(pictures.longest, colours, pictures.bits, pictures.aligned_size if judged else None)
 
 
 class SentPictures(NamedTuple):
@@ -66,13 +71,16 @@ def pictures_of(body: Body, preparation: Preparation, fit: bool, most: int) -> S
         data, entries = body.parts[0].data, preparation.colours * preparation.longest**2
         array = from_npy(data) if body.type == NPY else items_from_json(data, "items", most, entries)
         return pictures_of_array(array, preparation, "items")
-    found = []
+    return filled_up(_files(body, preparation, fit))
+
+
+def _files(body: Body, preparation: Preparation, fit: bool) -> Iterator[Prepared]:
     for index, part in enumerate(body.parts):
         field = f"items[{index}]"
         if part.type == NPY:
             raise WrongType("a multipart body holds PNG or JPEG files; send a npy batch as the whole body", field)
-        found.append(prepared(open_picture(part.data, field), preparation, fit, field))
-    return filled_up(found)
+        picture = open_picture(part.data, field, largest=MOST_FILE_PIXELS)
+        yield prepared(picture, preparation, fit, field)
 
 
 class Prepared(NamedTuple):
@@ -102,20 +110,34 @@ def pictures_of_array(array: Array, preparation: Preparation, field: str) -> Sen
         raise WrongValue(f"{field} must be of shape {wanted} or (N, ...), not {tuple(array.shape)}", field)
     effort.spend(int(np.prod(array.shape[:3])), field)
     pixels = levels(array, field, 0)
-    each = [prepared(Image.fromarray(item), preparation, True, f"{field}[{k}]") for k, item in enumerate(pixels)]
-    return filled_up(each)
+    return filled_up(
+        prepared(Image.fromarray(item), preparation, True, f"{field}[{k}]") for k, item in enumerate(pixels)
+    )
 
 
-def filled_up(found: Sequence[Prepared]) -> SentPictures:
-    """Pictures of several sizes in one array. Raises TooLarge where they would not fit a request."""
+def picture_of_array(array: Array, preparation: Preparation, field: str, item: int) -> Prepared:
+    """Pixels (H, W[, 3]), levels or fractions, of the picture with this number. Raises WrongValue."""
+    wanted, colours = ("(H, W)", ()) if preparation.colours == 1 else ("(H, W, 3)", (3,))
+    if array.ndim != 2 + len(colours) or array.shape[2:] != colours or not array.size:
+        raise WrongValue(f"{field} must be of shape {wanted}, not {tuple(array.shape)}", field)
+    pixels = levels(array[None], field, item)[0]
+    return prepared(Image.fromarray(pixels), preparation, True, field)
+
+
+def filled_up(pictures: Iterable[Prepared]) -> SentPictures:
+    """Pictures of several sizes in one array. Raises TooLarge at the first with which they would not fit a request."""
+    found: list[Prepared] = []
+    height = width = 0
+    for picture in pictures:  # which may be decoded one by one: no more of them than may be kept
+        height, width = max(height, picture.pixels.shape[0]), max(width, picture.pixels.shape[1])
+        found.append(picture)
+        if len(found) * height * width > MOST_PIXELS:
+            raise TooLarge(
+                f"{len(found)} pictures of up to {width}x{height} have more than {MOST_PIXELS:,} pixels; send fewer in "
+                "one request",
+                "items",
+            )
     sides = np.array([each.pixels.shape[:2] for each in found], dtype=np.int64)
-    height, width = (int(side) for side in sides.max(axis=0))
-    if len(found) * height * width > MOST_PIXELS:
-        raise TooLarge(
-            f"{len(found)} pictures of up to {width}x{height} have more than {MOST_PIXELS:,} pixels; send fewer in one "
-            "request",
-            "items",
-        )
     items = np.zeros((len(found), height, width, *found[0].pixels.shape[2:]), dtype=np.uint8)
     for item, each in zip(items, found, strict=True):
         item[: each.pixels.shape[0], : each.pixels.shape[1]] = each.pixels

@@ -149,7 +149,8 @@ def regions_of(arrays: Arrays, alpha: float) -> Iterator[list[Region]]:
         height, width = arrays["sides"][row].tolist()
         found = regions(rarity[:height, :width], p_values[:height, :width], alpha)
         down, across = arrays["scale"][row].tolist()
-        yield [scaled(region, down, across) for region in found]
+        sent = round(height * down), round(width * across)
+        yield [scaled(region, (height, width), sent) for region in found]
 
 
 def alpha_reachable(model: ModelInfo, alpha: float) -> bool | None:

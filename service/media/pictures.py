@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from pictures.preparation import DEEP, transparent_places
 from service.media import effort
 from service.protocol.errors import Malformed, TooLarge, WrongValue
 
 Pixels = NDArray[np.uint8]
 
 LARGEST = 2**24
-"""The most pixels of one picture: a small file can claim a vast picture."""
+"""The most pixels of a picture for a model of one size: a small file can claim a vast picture."""
 
 _FORMATS = ("PNG", "JPEG")
 """What is taken over HTTP."""
@@ -23,10 +24,11 @@ _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 _MODES = {(): "L", (1,): "L", (3,): "RGB", (4,): "RGBA"}
 
 
-def open_picture(data: bytes, field: str, formats: Sequence[str] = _FORMATS) -> Image.Image:
-    """A decoded picture. Raises Malformed for anything but a whole picture of these formats, TooLarge for a vast one.
+def open_picture(data: bytes, field: str, formats: Sequence[str] = _FORMATS, largest: int = LARGEST) -> Image.Image:
+    """A decoded picture of at most ``largest`` pixels.
 
-    Raises Abandoned too, where nobody waits for it any more.
+    Raises Malformed for anything but a whole picture of these formats, TooLarge for a vast one, and Abandoned where
+    nobody waits for it any more.
     """
     try:
         # Decoding alone lets a PNG without its end pass; verifying reads every chunk, and leaves no picture to decode.
@@ -39,8 +41,8 @@ def open_picture(data: bytes, field: str, formats: Sequence[str] = _FORMATS) -> 
         raise  # which is not the picture's fault
     except Exception as error:  # Pillow's decoders raise almost anything on damaged files
         raise Malformed(f"{field} is not a whole {' or '.join(formats)} picture", field) from error
-    if picture.width * picture.height > LARGEST:
-        raise TooLarge(f"{field}: the picture has more than {LARGEST} pixels", field)
+    if picture.width * picture.height > largest:
+        raise TooLarge(f"{field}: the picture has more than {largest} pixels", field)
     effort.spend(picture.width * picture.height, field)
     try:
         picture.load()
@@ -84,6 +86,10 @@ def split_transparency(picture: Image.Image) -> tuple[Image.Image, Image.Image |
     """The opaque picture, and, if it has any transparency, a mask that is white where it is transparent."""
     if not picture.has_transparency_data:
         return picture, None
+    if picture.mode in DEEP:
+        opaque = picture.copy()
+        opaque.info.pop("transparency")
+        return opaque, Image.fromarray(np.where(transparent_places(picture), 255, 0).astype(np.uint8))
     rgba = picture.convert("RGBA")
     mask = rgba.getchannel("A").point(lambda alpha: 255 - alpha)
     return rgba.convert("L" if picture.mode in ("L", "LA") else "RGB"), mask

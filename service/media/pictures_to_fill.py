@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
 from pictures import Preparation
-from pictures.preparation import LEAST_SIDE
+from pictures.preparation import LEAST_SIDE, MOST_FILE_PIXELS, turned
 from service.media.any_pictures import prepared
 from service.media.items import Body, ItemSpec, Part, numbers_with_gaps, with_hidden_places
 from service.media.npy import Array, from_npy
@@ -95,7 +95,7 @@ def _picture_and_mask(body: Body, preparation: Preparation, fit: bool) -> tuple[
 
 def _picture(part: Part, preparation: Preparation, fit: bool) -> tuple[Pixels, Array | None, tuple[int, int]]:
     """Pixels, where they are transparent, and the width and height of the picture that was sent, turned by its EXIF."""
-    picture = ImageOps.exif_transpose(open_picture(part.data, "image"))
+    picture = turned(open_picture(part.data, "image", largest=MOST_FILE_PIXELS))
     size = picture.size
     if max(size) > preparation.longest and not fit:
         raise WrongValue(
@@ -117,7 +117,7 @@ def _mask(part: Part, pixels: Pixels, size: tuple[int, int]) -> Array:
         if places.shape not in (pixels.shape, (1, *pixels.shape)):
             raise WrongValue(f"mask must be of shape {pixels.shape[:2]}, not {places.shape}", "mask")
         return places.reshape(pixels.shape)
-    mask = open_picture(part.data, "mask")
+    mask = open_picture(part.data, "mask", largest=MOST_FILE_PIXELS)
     if mask.size != size:
         raise WrongValue(f"mask is {mask.width}x{mask.height}, and the image {size[0]}x{size[1]}", "mask")
     return _scaled(mask, pixels)

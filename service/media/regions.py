@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Any
 
 import numpy as np
@@ -51,14 +50,25 @@ def regions(rarity: Places, p_values: Places, alpha: float) -> list[Region]:
     return sorted(found, key=lambda region: -region.peak.rarity)
 
 
-def scaled(region: Region, down: float, across: float) -> Region:
-    """A region in the pixels of the picture that was sent, which is so many times as high and as wide as its map."""
-    if down == across == 1:
+def scaled(region: Region, size: tuple[int, int], sent: tuple[int, int]) -> Region:
+    """A region in the pixels of the picture that was ``sent``, from a map of ``size``: both (height, width).
+
+    Whole numbers throughout: the rounding of a quotient could take the end of a box beyond the picture.
+    """
+    if size == sent:
         return region
+    (height, width), (sent_height, sent_width) = size, sent
     top, left, bottom, right = region.box
-    box = (int(top * down), int(left * across), math.ceil(bottom * down), math.ceil(right * across))
-    peak = Peak(int((region.peak.row + 0.5) * down), int((region.peak.column + 0.5) * across), region.peak.rarity)
-    return Region(box, round(region.area * down * across), region.p_value, peak)
+    box = (
+        top * sent_height // height,
+        left * sent_width // width,
+        -(-bottom * sent_height // height),
+        -(-right * sent_width // width),
+    )
+    row, column = (2 * place + 1 for place in (region.peak.row, region.peak.column))
+    peak = Peak(row * sent_height // (2 * height), column * sent_width // (2 * width), region.peak.rarity)
+    area = round(region.area * sent_height * sent_width / (height * width))
+    return Region(box, area, region.p_value, peak)
 
 
 def _components(flags: NDArray[np.bool_]) -> list[NDArray[np.int64]]:

@@ -193,7 +193,7 @@ async def _complete(
     from service.protocol.messages import Submit
 
     async with serving_one(loaded, settings) as one:
-        preparation = preparation_of(one.info)
+        preparation = preparation_of(one.info, judged=False)
         if preparation is None:
             item, hidden, _ = inpainting_of(body, ItemSpec(one.info.item_shape, one.info.is_image), fit)
         else:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from service.media.maps import cropped
 from service.media.npy import Array, to_npy
 from service.media.pictures import to_png
 from service.media.regions import Region
-from service.offline.sources import ANY_PICTURES, Place
+from service.offline import array_files
+from service.offline.sources import ANY_PICTURES, Place, files_of
 from service.offline.unusable import UnusableFile
 from service.protocol.messages import Arrays
 
@@ -22,13 +24,14 @@ from service.protocol.messages import Arrays
 class MapFolder:
     """Writes `NAME.png` and `NAME.npy` for each picture, NAME that of its file, with `-INDEX` where it holds several.
 
-    Where two files have one name, the later ones get `-2`, `-3` and so on. Raises UnusableFile when the folder cannot
-    be made or written.
+    Where a name is taken, the later picture gets `-2`, `-3` and so on, the first that is free. Raises UnusableFile when
+    the folder cannot be made or written.
     """
 
     def __init__(self, folder: Path, alpha: float) -> None:
         self._folder, self._alpha = folder, alpha
-        self._used: Counter[str] = Counter()
+        self._used: set[str] = set()
+        self._next: dict[str, count[int]] = {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -52,6 +55,44 @@ class MapFolder:
     def _name(self, place: Place) -> str:
         path = Path(place.file)
         name = path.stem if path.suffix.lower() in ANY_PICTURES else f"{path.stem}-{place.item}"
-        self._used[name] += 1
-        count = self._used[name]
-        return name if count == 1 else f"{name}-{count}"
+        free = name
+        while free in self._used:
+            free = f"{name}-{next(self._next.setdefault(name, count(2)))}"
+        self._used.add(free)
+        return free
+
+
+def refuse_among_inputs(folder: Path, given: Sequence[Path]) -> None:
+    """Raises UnusableFile where maps in a folder could replace a file that is scored, or be scored by a later run."""
+    whole = folder.resolve()
+    for path in given:
+        if path.is_dir() and whole.is_relative_to(path.resolve()):
+            raise UnusableFile(
+                f"--maps: {folder} is or lies in {path}, whose files are scored: maps would replace them or be "
+                "scored next time; name another folder, outside it"
+            )
+    present = [path for ending in ("png", "npy") for path in sorted(folder.glob(f"*.{ending}"))]
+    if not present:
+        return
+    files: list[Path] = []
+    for path in given:
+        with suppress(UnusableFile):  # which is told when the file is to be read
+            files += files_of(path, (*ANY_PICTURES, *array_files.SUFFIXES))
+    known = {_identity(file) for file in files} - {None}  # so that links to a file are known too
+    scored = [path for path in present if _identity(path) in known]
+    stems = {file.stem for file in files}
+    pictures = {file.stem for file in files if file.suffix.lower() in ANY_PICTURES}
+    archives = any(file.suffix.lower() == ".npz" for file in files)  # whose members have names of their own
+    for target in scored:
+        beginnings = {target.stem[:place] for place, letter in enumerate(target.stem) if letter == "-"}
+        if archives or target.stem in pictures or beginnings & stems:
+            raise UnusableFile(f"--maps: a map could replace {target}, which is scored; name another folder")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """The device and inode of a file; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from pictures import Preparation
-from pictures.preparation import LEAST_SIDE
-from service.media.any_pictures import Prepared, SentPictures, filled_up, pictures_of_array, prepared
+from pictures.preparation import LEAST_SIDE, MOST_FILE_PIXELS
+from service.media.any_pictures import Prepared, filled_up, picture_of_array, prepared
 from service.media.pictures import open_picture
 from service.offline import array_files
 from service.offline.sources import ANY_PICTURES, Batch, Place, Source, bytes_of, files_of
-from service.offline.unusable import UnusableFile, named
+from service.offline.unusable import UnusableFile
 from service.protocol.errors import Problem
 
 _ROWS, _PIXELS = 32, 2**22
@@ -40,36 +41,14 @@ def picture_sources(paths: Sequence[Path], preparation: Preparation, fit: bool) 
 
 
 def _album(paths: Sequence[Path], preparation: Preparation, fit: bool) -> Source:
+    def read(path: Path) -> Prepared:
+        picture = open_picture(bytes_of(path), "the file", _FORMATS, MOST_FILE_PIXELS)
+        return prepared(picture, preparation, fit, "the picture")
+
     def batches(rows: int) -> Iterator[Batch]:
-        each: list[Prepared] = []
-        places: list[Place] = []
-        faults: dict[int, str] = {}
-        for path in paths:
-            try:
-                found = prepared(open_picture(bytes_of(path), "the file", _FORMATS), preparation, fit, "the picture")
-            except Problem as problem:
-                faults[len(each)] = problem.detail
-                colours = () if preparation.colours == 1 else (preparation.colours,)
-                found = Prepared(np.zeros((LEAST_SIDE, LEAST_SIDE, *colours), np.uint8), (1.0, 1.0))
-            if each and (len(each) == min(rows, _ROWS) or not _fits([*each, found])):
-                yield _batch(places, filled_up(each), faults)
-                each, places, faults = [], [], {0: faults[len(each)]} if len(each) in faults else {}
-            each.append(found)
-            places.append(Place(str(path), 0))
-        if each:
-            yield _batch(places, filled_up(each), faults)
+        return _batches(((Place(str(path), 0), partial(read, path)) for path in paths), preparation, rows)
 
     return Source(len(paths), batches)
-
-
-def _fits(each: Sequence[Prepared]) -> bool:
-    height, width = (max(one.pixels.shape[side] for one in each) for side in (0, 1))
-    return bool(len(each) * height * width <= _PIXELS)
-
-
-def _batch(places: list[Place], sent: SentPictures, faults: dict[int, str]) -> Batch:
-    own = {row: reason for row, reason in faults.items() if row < len(places)}
-    return Batch(places, sent.items, own, sent)
 
 
 def _arrays(path: Path, preparation: Preparation) -> Source:
@@ -77,16 +56,54 @@ def _arrays(path: Path, preparation: Preparation) -> Source:
     stored = array_files.stored_in(path)
     axes = 2 if preparation.colours == 1 else 3
 
-    def batches(_rows: int) -> Iterator[Batch]:
+    def each() -> Iterator[tuple[Place, Callable[[], Prepared]]]:
         for one in stored:
-            with named(one.name):
-                array = _loaded(path, one.member)
-                whole = array[None] if array.ndim == axes else array
-                for first in range(0, max(len(whole), 1) if whole.ndim else 1, _ROWS):
-                    sent = pictures_of_array(whole[first : first + _ROWS], preparation, "the array")
-                    yield _batch([Place(one.name, first + row) for row in range(len(sent.items))], sent, {})
+            array = _loaded(path, one.member)
+            pictures = array if len(array) and array.ndim > axes else array[None]
+            for row, picture in enumerate(pictures):
+                yield Place(one.name, row), partial(picture_of_array, picture, preparation, "the picture", row)
 
-    return Source(sum(1 if len(one.header.shape) <= axes else one.header.shape[0] for one in stored), batches)
+    def batches(rows: int) -> Iterator[Batch]:
+        return _batches(each(), preparation, rows)
+
+    counts = (one.header.shape[0] if len(one.header.shape) > axes else 1 for one in stored)
+    return Source(sum(max(count, 1) for count in counts), batches)
+
+
+def _batches(
+    found: Iterable[tuple[Place, Callable[[], Prepared]]], preparation: Preparation, rows: int
+) -> Iterator[Batch]:
+    """Pictures as they are read, in batches that fit a request. One whose reading raises a Problem is a fault."""
+    colours = () if preparation.colours == 1 else (preparation.colours,)
+    unusable = Prepared(np.zeros((LEAST_SIDE, LEAST_SIDE, *colours), np.uint8), (1.0, 1.0))
+    each: list[Prepared] = []
+    places: list[Place] = []
+    faults: dict[int, str] = {}
+    for place, read in found:
+        fault = None
+        try:
+            picture = read()
+        except Problem as problem:
+            picture, fault = unusable, problem.detail
+        if each and (len(each) == min(rows, _ROWS) or not _fits([*each, picture])):
+            yield _batch(places, each, faults)
+            each, places, faults = [], [], {}
+        if fault is not None:
+            faults[len(each)] = fault
+        each.append(picture)
+        places.append(place)
+    if each:
+        yield _batch(places, each, faults)
+
+
+def _fits(each: Sequence[Prepared]) -> bool:
+    height, width = (max(one.pixels.shape[side] for one in each) for side in (0, 1))
+    return bool(len(each) * height * width <= _PIXELS)
+
+
+def _batch(places: list[Place], each: Sequence[Prepared], faults: dict[int, str]) -> Batch:
+    sent = filled_up(each)
+    return Batch(places, sent.items, faults, sent)
 
 
 def _loaded(path: Path, member: str | None) -> np.ndarray:

@@ -22,7 +22,7 @@ from service.media.npy import Array
 from service.media.regions import Region
 from service.media.table_rows import Table
 from service.offline import histogram
-from service.offline.map_files import MapFolder
+from service.offline.map_files import MapFolder, refuse_among_inputs
 from service.offline.outputs import Row, Writer, writer_to
 from service.offline.picture_sources import picture_sources
 from service.offline.scorer import Scorer, scorer_of
@@ -59,6 +59,8 @@ async def score_files(loaded: LoadedModel, files: Sequence[Path], settings: Sett
         raise UnusableFile(
             f"--maps: {loaded.reference} has no map of where a picture is strange; sluice-calibrate adds one"
         )
+    if wish.maps is not None:
+        refuse_among_inputs(wish.maps, files)
     found = _sources_for(info, files, wish)
     count = sum(source.count for source in found)
     folder = None if wish.maps is None else MapFolder(wish.maps, wish.alpha)
@@ -87,7 +89,7 @@ def require_verdicts(loaded: LoadedModel, alpha: float) -> None:
 
 
 def _sources_for(info: ModelInfo, files: Sequence[Path], wish: Wish) -> list[Source]:
-    if (preparation := preparation_of(info)) is not None:
+    if (preparation := preparation_of(info, judged=True)) is not None:
         return picture_sources(files, preparation, wish.fit)
     table = None if info.table is None else Table(info.table, info.takes_missing)
     return sources(

@@ -22,7 +22,7 @@ from service.offline.unusable import UnusableFile, named
 from tables.reading import SUFFIXES, is_table
 
 PICTURES = (".png", ".jpg", ".jpeg")
-ANY_PICTURES = (*PICTURES, ".tif", ".tiff", ".bmp", ".webp", ".pgm", ".ppm")
+ANY_PICTURES = (*PICTURES, ".tif", ".tiff", ".bmp", ".webp", ".pbm", ".pgm", ".ppm", ".pnm")
 """Those of models that take pictures of any size: what their trainer reads, but for formats of several pictures."""
 ENDINGS = (*PICTURES, *array_files.SUFFIXES, *SUFFIXES)
 

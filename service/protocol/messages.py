@@ -95,8 +95,14 @@ class Submit(Struct, tag=True, array_like=True):
 
 
 def picture_cost(sides: np.ndarray[Any, Any]) -> int:
-    """Item-ticks of pictures with these sides (N, 2): one for each 64x64 pixels begun."""
-    return int((-(-sides.astype(np.int64).prod(axis=1) // 4096)).sum())
+    """Item-ticks of pictures with these sides (N, 2) together."""
+    return int(picture_costs(sides).sum())
+
+
+def picture_costs(sides: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Item-ticks (N,) of each picture with these sides (N, 2): one for each 64x64 pixels begun."""
+    found: np.ndarray[Any, Any] = -(-sides.astype(np.int64).prod(axis=1) // 4096)
+    return found
 
 
 class Cancel(Struct, tag=True, array_like=True):

@@ -75,6 +75,8 @@ class PicturesInfo(Struct, frozen=True):
     """Bits in use of grey pictures with 16 bits a pixel."""
     shortest_side: int
     longest_side: int
+    aligned_size: tuple[int, int] | None = None
+    """Height and width of aligned pictures, the only size that is scored; None where any size is."""
 
 
 class ModelInfo(Struct, frozen=True):

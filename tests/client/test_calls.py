@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
+from PIL import Image
 from sluice_client import Client, NotReached, ServiceError
+from sluice_client.npy import from_npy, to_npy
 
 from tests.client.conftest import MAX_ITEMS, MAX_N, TOKEN
 from tests.service.helpers import NPY, images, npy
@@ -146,14 +149,81 @@ async def test_a_proxy_that_takes_less_than_the_service_gets_smaller_requests() 
     from tests.client.transports import Scripted, client_of, problem, scores
 
     def small(request: httpx.Request) -> httpx.Response:
+        if request.method == "GET":  # what the shape of an item is
+            return problem(403, "the key may not read models")
         rows = (len(request.content) - 128) // 16
         return scores(rows) if rows <= 3 else problem(413, "too large")
 
     transport = Scripted(small)
     found = client_of(transport).score(np.zeros((10, 2)))
     assert len(found) == 10
-    sizes = [(len(request.content) - 128) // 16 for request in transport.requests]
+    sizes = [(len(request.content) - 128) // 16 for request in transport.requests if request.method == "POST"]
     assert max(size for size in sizes if size <= 3) == 3
     assert sum(size for size in sizes if size <= 3) == 10
     with pytest.raises(ServiceError, match="too large"):
         client_of(Scripted(problem(413, "too large"))).score(np.zeros((1, 2)))
+
+
+def _of_any_size(answer: Callable[[httpx.Request], httpx.Response]) -> Callable[[httpx.Request], httpx.Response]:
+    """A service with one model of pictures of any size, whose crops are 16x16; its limit is 600,000 bytes."""
+    from tests.client.transports import problem
+
+    model = {
+        "name": "surface",
+        "version": 1,
+        "reference": "surface@1",
+        "default": True,
+        "architecture": "lattice",
+        "item_shape": [16, 16],
+        "item_dtype": "uint8",
+        "quality": {},
+    }
+
+    def reply(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/models":
+            limits = {"max_items": 4, "max_n": 4, "max_body_bytes": 600_000}
+            return httpx.Response(200, json={"models": [model], "refused": [], "limits": limits})
+        if request.url.path.startswith("/models/"):
+            return httpx.Response(200, json=model)
+        return problem(413, "too large") if len(request.content) > 600_000 else answer(request)
+
+    return reply
+
+
+def test_a_picture_in_an_array_is_one_item_and_is_never_cut() -> None:
+    from tests.client.transports import Scripted, client_of, scores
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        shape = from_npy(request.content).shape
+        return scores(shape[0] if len(shape) == 3 else 1)
+
+    client = client_of(Scripted(_of_any_size(answer)))
+    assert len(client.score(np.zeros((700, 600), dtype=np.uint8), model="surface")) == 1
+    assert len(client.score(np.zeros((6, 40, 30), dtype=np.uint8), model="surface")) == 6
+    for model in ("surface", None):  # 700 kB, by the service's limits and by a refusal alone
+        for sides in ((1000, 700), (9000, 700)):
+            with pytest.raises(ServiceError, match="too large"):
+                client.score(np.zeros(sides, dtype=np.uint8), model=model)
+
+
+def test_maps_of_several_requests_are_filled_up_to_the_largest() -> None:
+    from tests.client.transports import Scripted, client_of
+
+    sides = [(20, 30), (28, 24)]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        count = request.content.count(b"image/png")
+        height, width = sides[0] if count == 4 else sides[1]
+        content = to_npy(np.ones((count, height, width), dtype=np.float32))
+        return httpx.Response(
+            200, content=content, headers={"content-type": "application/x-npy", "x-sluice-model": "surface@1"}
+        )
+
+    pictures = [Image.new("L", (300, 300), level) for level in range(6)]
+    for picture in pictures:  # noise is not compressed, so that the pictures are too large to be sent at once
+        picture.putdata(np.random.default_rng(0).integers(0, 256, 90_000).tolist())
+    maps = np.asarray(client_of(Scripted(_of_any_size(answer))).map(pictures, model="surface"))
+    assert maps.shape == (6, 28, 30)
+    assert np.isfinite(maps[:4, :20]).all()
+    assert np.isnan(maps[:4, 20:]).all()
+    assert np.isnan(maps[4:, :, 24:]).all()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import struct
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from pictures import BadPicture, Preparation
-from pictures.preparation import bits_used, turned_size
+from pictures.preparation import bits_used, turned, turned_size
 
 GREY, COLOUR = Preparation(64, 1), Preparation(64, 3)
 
@@ -42,6 +43,19 @@ def test_the_upper_bits_in_use_of_a_deep_picture_are_kept() -> None:
     assert np.array_equal(Preparation(64, 1, bits=12)(picture), (deep >> 4).astype(np.uint8))
     assert np.array_equal(GREY(picture), deep.clip(0, 255).astype(np.uint8))  # of 8 bits the picture is too bright
     assert bits_used(Image.fromarray(noise(4, 4))) == 8
+    brightest = Image.fromarray(np.full((20, 20), 65535, np.int32))
+    assert np.array_equal(Preparation(64, 1, bits=16)(brightest), np.full((20, 20), 255))
+
+
+def test_a_deep_picture_keeps_its_levels_beside_a_transparent_value() -> None:
+    deep = noise(20, 30, high=4096)
+    deep[3, 4] = 77
+    stream, clear = io.BytesIO(), io.BytesIO()
+    Image.fromarray(deep).save(stream, "PNG", transparency=5000)
+    Image.fromarray(deep).save(clear, "PNG", transparency=77)
+    assert np.array_equal(Preparation(64, 1, bits=12)(Image.open(stream)), (deep >> 4).astype(np.uint8))
+    with pytest.raises(BadPicture, match="transparent where its value is 77"):
+        Preparation(64, 1, bits=12)(Image.open(clear))
 
 
 def test_a_picture_is_turned_as_its_camera_held_it() -> None:
@@ -70,6 +84,7 @@ def test_what_cannot_become_pixels_is_refused_with_a_reason() -> None:
         (Image.new("F", (20, 20)), "mode F"),
         (Image.new("LAB", (20, 20)), "mode LAB"),
         (Image.fromarray(np.full((20, 20), -5, np.int32)), "negative"),
+        (Image.fromarray(np.full((20, 20), 65536, np.int32)), "above 65535"),
     ]:
         with pytest.raises(BadPicture, match=reason):
             GREY(picture)
@@ -77,3 +92,57 @@ def test_what_cannot_become_pixels_is_refused_with_a_reason() -> None:
         GREY(Image.new("RGB", (20, 20)), convert=False)
     with pytest.raises(BadPicture, match="is grey"):
         COLOUR(Image.new("L", (20, 20)), convert=False)
+
+
+SHORT, ASCII, UNDEFINED, FLOAT = 3, 2, 7, 11
+
+
+def tiff(kind: int, count: int, value: bytes) -> bytes:
+    """EXIF data with an orientation alone, of any type."""
+    entry = struct.pack("<HHHI4sI", 1, 0x0112, kind, count, value.ljust(4, b"\0"), 0)
+    return b"Exif\0\0II*\0" + struct.pack("<I", 8) + entry
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG"])
+@pytest.mark.parametrize(
+    "exif",
+    [
+        b"Exif\0\0garbage-not",
+        b"Exif\0\0II",
+        tiff(ASCII, 2, b"6"),
+        tiff(UNDEFINED, 4, b"\6"),
+        tiff(SHORT, 1, b"\0\0"),
+        tiff(SHORT, 1, b"\x09\0"),
+        tiff(FLOAT, 1, struct.pack("<f", 6.5)),
+    ],
+    ids=["garbage", "short", "text", "undefined", "0", "9", "6.5"],
+)
+def test_a_picture_without_a_readable_orientation_is_taken_as_it_lies(exif: bytes, form: str) -> None:
+    stream = io.BytesIO()
+    Image.fromarray(noise(20, 30)).save(stream, form, exif=exif)
+    with Image.open(stream) as sent:
+        assert turned_size(sent) == (30, 20)
+    with Image.open(stream) as sent:
+        assert np.array_equal(GREY(sent), np.asarray(Image.open(stream)))
+        assert turned_size(sent) == (30, 20)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_is_turned_once_and_tells_the_size(orientation: int) -> None:
+    stream = io.BytesIO()
+    Image.fromarray(noise(20, 30)).save(stream, "PNG", exif=tiff(SHORT, 1, struct.pack("<H", orientation)))
+    wanted = np.asarray(ImageOps.exif_transpose(Image.open(stream)))
+    sent = Image.open(stream)
+    assert turned_size(sent) == wanted.shape[::-1]
+    found = turned(sent)
+    assert np.array_equal(np.asarray(found), wanted)
+    assert np.array_equal(GREY(found), wanted)
+    assert turned_size(found) == wanted.shape[::-1]
+
+
+def test_aligned_pictures_have_one_size_once_they_are_scaled_down() -> None:
+    prepare = Preparation(64, 1, only=(32, 64))
+    assert prepare(Image.new("L", (640, 320))).shape == (32, 64)
+    for size, reason in [((32, 64), "is 32x64; "), ((320, 640), "is 320x640, scaled down to 32x64; ")]:
+        with pytest.raises(BadPicture, match=f"^{reason}the model scores aligned pictures of 64x32 alone$"):
+            prepare(Image.new("L", size))

@@ -16,6 +16,8 @@ from model_store import CalibrationEvidence, PicturesNote, Publication, Publishe
 
 ARGUMENTS = {"width": 4, "blocks": 1, "components": 2, "joint": True, "anywhere": True}
 COUNT, LONGEST = 42, 48
+ALIGNED = 24
+"""Height and width of aligned pictures."""
 
 
 def surface(count: int, seed: int = 0, *, colours: int = 1, least: int = 20, most: int = 34) -> list[NDArray[np.uint8]]:
@@ -35,8 +37,8 @@ def with_hole(item: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return copy
 
 
-def publish_pictures(store: Path, name: str = "surface", *, colours: int = 1) -> Published:
-    """Publish it, the default of an empty store."""
+def publish_pictures(store: Path, name: str = "surface", *, colours: int = 1, aligned: bool = False) -> Published:
+    """Publish it, the default of an empty store. An ``aligned`` model takes pictures of 24x24 alone."""
     shape = (16, 16) if colours == 1 else (16, 16, 3)
     densities = []
     for seed in range(3):
@@ -44,8 +46,10 @@ def publish_pictures(store: Path, name: str = "surface", *, colours: int = 1) ->
         flow = flows.lattice(shape, **ARGUMENTS).eval().requires_grad_(False)  # type: ignore[arg-type]
         assert isinstance(flow, LatticeFlow)
         densities.append(TiledDensity(flow))
-    pictures = [torch.from_numpy(item) for item in surface(COUNT, colours=colours)]
-    calibration = PictureCalibration.of(densities, pictures, torch.arange(COUNT) % 3)
+    shortest, longest = (ALIGNED, ALIGNED) if aligned else (20, 33)
+    items = surface(COUNT, colours=colours, least=shortest, most=longest + 1)
+    pictures = [torch.from_numpy(item) for item in items]
+    calibration = PictureCalibration.of(densities, pictures, torch.arange(COUNT) % 3, aligned=aligned)
     return publish(
         store,
         name,
@@ -56,6 +60,6 @@ def publish_pictures(store: Path, name: str = "surface", *, colours: int = 1) ->
             golden_items=torch.stack([picture[:16, :16] for picture in pictures[:2]]),
             report=Report(card="# A surface"),
             calibration=CalibrationEvidence(calibration=calibration, source=f"{COUNT} pictures"),
-            pictures=PicturesNote(longest=LONGEST, bits=12, shortest_side=20, longest_side=33),
+            pictures=PicturesNote(longest=LONGEST, bits=12, shortest_side=shortest, longest_side=longest),
         ),
     )

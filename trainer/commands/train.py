@@ -113,7 +113,7 @@ Exit codes:
     "--crop",
     type=click.IntRange(min=8, max=256),
     help="Of `pictures`: the side of the crops that are trained on, a multiple of 8.  [default: 64, or three quarters "
-    "of the shortest side]",
+    "of the shortest side, the smallest twentieth of the pictures aside]",
 )
 @click.option("--batch-size", type=click.IntRange(min=1), help="Items in a step, instead of the preset's.")
 @store_option

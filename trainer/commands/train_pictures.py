@@ -68,19 +68,25 @@ def train_pictures(
         own = OwnData(folder)
         if store is not None:
             model_store.check_name(name or own.name)
-        plan = planned(picture_folder.look(folder), size=size, minutes=minutes, steps=steps, crop=crop)
-        for line in [*plan.found.told(), *plan.told()]:
+        found = picture_folder.look(folder)
+        for line in found.told():
             say(line)
+        plan = planned(found, size=size, minutes=minutes, steps=steps, crop=crop)
         chosen = choose_device(device)
         computing = Computing(precision=choose_precision(precision or PICTURES.precision, chosen), graph=graph)
+        found, arrays = picture_folder.read(found, plan.preparation, say)
+        for line in found.told_of_copies():
+            say(line)
+        plan = planned(found, size=size, minutes=minutes, steps=steps, crop=crop)
+        for line in plan.told():
+            say(line)
         kept = 0.0
         if plan.minutes is not None:
             needed = needed_seconds(plan, plan.preset(PICTURES), chosen, publishing=store is not None)
             kept = kept_seconds(plan, needed)
             for line in told_of_kept(plan, kept):
                 say(line)
-        arrays, digests = picture_folder.read(plan.found, plan.preparation, say)
-        items, folds = [torch.from_numpy(each) for each in arrays], dealt(digests, seed)
+        items, folds = [torch.from_numpy(each) for each in arrays], dealt(len(arrays), seed)
         plan = dataclasses.replace(plan, place=plan.same_size and place_matters(items))
         say(f"place: {plan.told_of_place()}")
         where = run_dir or Path("runs") / f"{PICTURES.name}-{name or own.name}"

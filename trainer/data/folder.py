@@ -11,9 +11,24 @@ from torch import Tensor
 
 from trainer.errors import DataError
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm"})
+SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pbm", ".pgm", ".ppm", ".pnm"}
+)
 _GREY = frozenset({"1", "L"})
 _COLOUR = frozenset({"RGB", "P", "CMYK", "YCbCr", "HSV", "LAB"})
+
+
+def picture_files(folder: Path) -> list[Path]:
+    """The picture files in a folder and its subfolders, sorted. Raises DataError where there are none.
+
+    Hidden files and folders are left out: systems keep notes and thumbnails there under the names of pictures. Links to
+    folders are not followed.
+    """
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    paths = sorted(path for path in found if not any(part[0] == "." for part in path.relative_to(folder).parts))
+    if not paths:
+        raise DataError(f"{folder}: holds no pictures ({', '.join(sorted(SUFFIXES))})")
+    return paths
 
 
 def read(folder: Path) -> Tensor:
@@ -22,9 +37,7 @@ def read(folder: Path) -> Tensor:
     The result is (N, H, W) uint8 where all pictures are grey, else (N, H, W, 3). Raises DataError with the file's name
     when a picture is damaged, transparent, deeper than 8 bits, or of another size.
     """
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    if not paths:
-        raise DataError(f"{folder}: holds no pictures ({', '.join(sorted(SUFFIXES))})")
+    paths = picture_files(folder)
     pictures = [_picture(path) for path in paths]
     width, height = pictures[0].size
     for path, picture in zip(paths, pictures, strict=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,15 +13,13 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from pictures import BadPicture, Preparation
-from pictures.preparation import bits_used, is_grey, turned_size
-from trainer.data.folder import SUFFIXES
+from pictures.preparation import MOST_FILE_PIXELS, bits_used, is_grey, turned_size
+from trainer.data.folder import picture_files
 from trainer.errors import DataError
 
 MOST_DAMAGED = 0.1
 """The share of files that may be damaged."""
 _LISTED = 10
-LARGEST = 2**26
-"""Pixels of a file at most: a small file can claim a vast picture."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +36,8 @@ class FoundPictures:
     """Bits that deep grey pictures use, 8 where there are none."""
     damaged: tuple[str, ...]
     """Why files were left out, with their names."""
+    copies: tuple[str, ...] = ()
+    """Pictures that were left out since another has the same pixels, with the names of both. Known after ``read``."""
 
     @property
     def longest(self) -> int:
@@ -56,11 +56,14 @@ class FoundPictures:
             + (f" and {more} other sizes" if more > 0 else "")
         ]
         if self.damaged:
-            lines.append(f"{len(self.damaged)} files are left out:")
-            lines += [f"  {reason}" for reason in self.damaged[:_LISTED]]
-            if len(self.damaged) > _LISTED:
-                lines.append(f"  and {len(self.damaged) - _LISTED} more")
-        return lines
+            lines += [f"{len(self.damaged)} files are left out:", *_listed(self.damaged)]
+        return lines + self.told_of_copies()
+
+    def told_of_copies(self) -> list[str]:
+        """Which pictures were left out as copies, a line each, for people."""
+        if not self.copies:
+            return []
+        return [f"copies of other pictures are left out, {len(self.copies):,} in all:", *_listed(self.copies)]
 
 
 def look(folder: Path) -> FoundPictures:
@@ -70,9 +73,7 @@ def look(folder: Path) -> FoundPictures:
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: must be a folder of pictures")
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    if not paths:
-        raise DataError(f"{folder}: holds no pictures ({', '.join(sorted(SUFFIXES))})")
+    paths = picture_files(folder)
     good: list[Path] = []
     sizes: list[tuple[int, int]] = []
     damaged: list[str] = []
@@ -100,35 +101,46 @@ def look(folder: Path) -> FoundPictures:
 
 def read(
     found: FoundPictures, preparation: Preparation, say: Callable[[str], None] = lambda _: None
-) -> tuple[list[NDArray[np.uint8]], list[bytes]]:
-    """The prepared pixels of every picture, and a digest of each that is the same for the same pixels.
+) -> tuple[FoundPictures, list[NDArray[np.uint8]]]:
+    """The pictures that are used, and the prepared pixels of each.
 
-    A picture too narrow at this size is left out and told. Raises DataError when a file has changed since the look.
+    Of pictures with the same prepared pixels the first is used: a copy would be judged by what is known of itself. A
+    picture too narrow at this size is left out and told. Raises DataError when a file has changed since the look.
     """
-    items, digests = [], []
-    for path in found.paths:
+    items: list[NDArray[np.uint8]] = []
+    used: list[tuple[Path, tuple[int, int]]] = []
+    copies: list[str] = []
+    first: dict[bytes, Path] = {}
+    for path, size in zip(found.paths, found.sizes, strict=True):
         try:
             with _opened(path) as picture:
                 pixels = preparation(picture)
         except BadPicture as error:
             say(f"left out: {path.name} {error}")
             continue
+        name = path.relative_to(found.folder)
+        digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
+        if digest in first:
+            copies.append(f"{name} is a copy of {first[digest]}")
+            continue
+        first[digest] = name
         items.append(pixels)
-        digests.append(hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest())
-    return items, digests
+        used.append((path, size))
+    paths, sizes = tuple(path for path, _ in used), tuple(size for _, size in used)
+    return replace(found, paths=paths, sizes=sizes, copies=tuple(copies)), items
 
 
-def of_few(found: FoundPictures, count: int) -> FoundPictures:
-    """The first ``count`` pictures alone, for a quick try."""
-    return replace(found, paths=found.paths[:count], sizes=found.sizes[:count])
+def _listed(reasons: Sequence[str]) -> list[str]:
+    more = len(reasons) - _LISTED
+    return [f"  {reason}" for reason in reasons[:_LISTED]] + ([f"  and {more:,} more"] if more > 0 else [])
 
 
 def _opened(path: Path) -> Image.Image:
     """A decoded picture. Raises DataError for a damaged one."""
     try:
         picture = Image.open(path)
-        if picture.width * picture.height > LARGEST:
-            raise DataError(f"has more than {LARGEST:,} pixels")
+        if picture.width * picture.height > MOST_FILE_PIXELS:
+            raise DataError(f"has more than {MOST_FILE_PIXELS:,} pixels")
         picture.load()
     except UnidentifiedImageError as error:  # whose text has the path of the file
         raise DataError("is not a readable picture: its content is that of no format that is known") from error

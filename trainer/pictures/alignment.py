@@ -16,6 +16,8 @@ _BETTER = 0.97
 """The spread that is left must be smaller by this factor: a mean for each place is itself uncertain."""
 _LOOKED = 64
 """Pixels of the longer side at which pictures are compared before any training."""
+_NARROWEST = 3
+"""Pixels of the shorter side there at least: a pixel with a neighbour on each side."""
 _AWAY = 4
 """Pixels, at that size, between a pixel and those that it is told from: about what the coarsest lattice knows."""
 _GAIN = 0.03
@@ -58,9 +60,8 @@ def _small(picture: Tensor) -> Tensor:
     """A picture in grey at a small size, float64 in [0, 1]."""
     grey = picture.double().reshape(*picture.shape[:2], -1).mean(dim=2) / 255
     share = min(1.0, _LOOKED / max(grey.shape))
-    return functional.interpolate(grey[None, None], size=[round(side * share) for side in grey.shape], mode="area")[
-        0, 0
-    ]
+    size = [max(_NARROWEST, round(side * share)) for side in grey.shape]
+    return functional.interpolate(grey[None, None], size=size, mode="area")[0, 0]
 
 
 def _told_from(pictures: Tensor, template: Tensor) -> tuple[Tensor, Tensor]:

@@ -72,9 +72,18 @@ def changed(crop: Tensor, flipped: bool, turns: int) -> Tensor:
     return torch.rot90(crop.flip(1) if flipped else crop, turns)
 
 
+def large_enough(pictures: Sequence[Tensor], side: int) -> list[Tensor]:
+    """The pictures (H, W[, C]) that a square of this side fits into."""
+    return [picture for picture in pictures if min(picture.shape[:2]) >= side]
+
+
 def cut(
     pictures: Sequence[Tensor], side: int, count: int, seed: int, augmentation: Augmentation = AS_THEY_ARE
 ) -> Tensor:
-    """``count`` squares (count, side, side[, C]) of uint8 pictures (H, W[, C]), at random ``places``."""
+    """``count`` squares (count, side, side[, C]) of those uint8 pictures (H, W[, C]) that are large enough.
+
+    They lie at random ``places``. At least one picture must be large enough.
+    """
+    pictures = large_enough(pictures, side)
     sizes = [(picture.shape[0], picture.shape[1]) for picture in pictures]
     return taken(pictures, side, places(sizes, side, count, seed, augmentation))

@@ -10,7 +10,7 @@ from time import perf_counter
 import torch
 from torch import Tensor
 
-from trainer.pictures.crops import Augmentation, places, taken
+from trainer.pictures.crops import Augmentation, large_enough, places, taken
 from trainer.pictures.plan import FOLDS, PicturePlan
 from trainer.pictures.templates import fitted, template_of, templates_by_half
 from trainer.pictures.training import CropSplits, Run, TrainedFlow, trained
@@ -22,26 +22,30 @@ _CHECKED = 48
 """Crops of them."""
 
 
-def dealt(digests: Sequence[bytes], seed: int) -> Tensor:
-    """The fold (n,) of each picture. Pictures of equal pixels are in one fold; else folds differ by one picture."""
-    kinds = {digest: place for place, digest in enumerate(dict.fromkeys(digests))}
-    order = torch.randperm(len(kinds), generator=torch.Generator().manual_seed(seed))
-    return torch.tensor([int(order[kinds[digest]]) % FOLDS for digest in digests])
+def dealt(n: int, seed: int) -> Tensor:
+    """The fold (n,) of each of n distinct pictures, at random. Folds differ by one picture at most."""
+    return torch.randperm(n, generator=torch.Generator().manual_seed(seed)) % FOLDS
 
 
-def trained_on(pictures: Sequence[Tensor], folds: Tensor, fold: int, seed: int) -> tuple[list[Tensor], list[Tensor]]:
-    """The pictures that the flow of a fold is trained on, and those that choose its weights. Neither is in the fold."""
-    seen = (folds != fold).nonzero().flatten()
-    draw = seen[torch.randperm(len(seen), generator=torch.Generator().manual_seed(seed + fold))].tolist()
+def trained_on(
+    plan: PicturePlan, pictures: Sequence[Tensor], folds: Tensor, fold: int, seed: int
+) -> tuple[list[Tensor], list[Tensor]]:
+    """The pictures that the flow of a fold is trained on, and those that choose its weights. Neither is in the fold.
+
+    Pictures that are smaller than a crop are among neither.
+    """
+    seen = [picture for picture, own in zip(pictures, folds.tolist(), strict=True) if own != fold]
+    seen = large_enough(seen, plan.crop)
+    draw = torch.randperm(len(seen), generator=torch.Generator().manual_seed(seed + fold)).tolist()
     held = max(2, len(seen) // _CHOOSING)
-    return [pictures[index] for index in draw[held:]], [pictures[index] for index in draw[:held]]
+    return [seen[index] for index in draw[held:]], [seen[index] for index in draw[:held]]
 
 
 def template_of_fold(
     plan: PicturePlan, pictures: Sequence[Tensor], folds: Tensor, fold: int, seed: int
 ) -> Tensor | None:
     """The template of the flow of a fold, (h, w[, C]) uint8, or None where its nets do not know the place."""
-    return template_of(trained_on(pictures, folds, fold, seed)[0]) if plan.place else None
+    return template_of(trained_on(plan, pictures, folds, fold, seed)[0]) if plan.place else None
 
 
 def crops_of(
@@ -92,7 +96,7 @@ def train_folds(
         found.append(
             trained(
                 replace(run, preset=replace(run.preset, model=f"fold {fold + 1} of {FOLDS}")),
-                crops_of(plan, *trained_on(pictures, folds, fold, seed), seed + fold, changes),
+                crops_of(plan, *trained_on(plan, pictures, folds, fold, seed), seed + fold, changes),
                 steps=plan.steps,
                 seconds=left,
                 seed=seed + fold,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from pictures import Preparation
+from pictures import BadPicture, Preparation
 from trainer.data.picture_folder import FoundPictures
 from trainer.errors import DataError
 from trainer.pictures.crops import AS_THEY_ARE, Augmentation
@@ -18,6 +18,8 @@ FOLDS = 3
 _CROP = 64
 """The largest side of a crop that is trained on: the net looks 20 pixels far."""
 _STEP = 8
+_SMALL = 20
+"""One of so many pictures may be smaller than a crop: a thumbnail among large pictures must not set the crop."""
 _CROP_BYTES = 100 * 2**20
 """Memory for the crops of one fold."""
 _MOST_CROPS = 3000
@@ -50,6 +52,8 @@ class PicturePlan:
     place: bool = False
     """Whether nets are told what is usual at each place of a picture. Only of pictures of one size."""
     augmentation: Augmentation = AS_THEY_ARE
+    scaled: int = 0
+    """Pictures that are scaled down."""
 
     @property
     def item_shape(self) -> tuple[int, ...]:
@@ -84,8 +88,6 @@ class PicturePlan:
         n = len(self.sizes)
         widths, heights = zip(*self.sizes, strict=True)
         pixels = sum(width * height for width, height in self.sizes)
-        usable = [own for own in self.found.sizes if _usable(self.preparation, own)]
-        scaled = sum(size != own for size, own in zip(self.sizes, usable, strict=True))
         at = (
             f"{widths[0]}x{heights[0]}"
             if self.same_size
@@ -96,10 +98,12 @@ class PicturePlan:
         memory = _FLOW_BYTES + max(_TILE_BYTES * colours // 3, step) + 2 * _CROP_BYTES
         # All pictures, their readings, and for one judge of six a copy of these and their averages.
         memory += round(pixels * (colours + 4 * (8 + colours) * 4 / 3))
+        small = sum(min(size) < self.crop for size in self.sizes)
         limit = f"about {self.minutes:g} minutes" if self.minutes is not None else f"{self.steps:,} steps of each flow"
         return [
-            f"working size: {at}" + (f", {scaled:,} scaled down (--size)" if scaled else ", as they are"),
+            f"working size: {at}" + (f", {self.scaled:,} scaled down (--size)" if self.scaled else ", as they are"),
             f"{FOLDS} flows, each trained on crops of {self.crop}x{self.crop} from two thirds of the pictures",
+            *([f"pictures smaller than a crop: {small}; they calibrate, but are not trained on"] if small else []),
             f"all {n:,} pictures calibrate: no p-value will be below 1 / {n + 1:,} = {1 / (n + 1):.2g}, the smallest "
             "usable alpha" + ("; an alpha of 0.01 needs at least 99 pictures" if n < 99 else ""),
             f"memory: about {memory / 2**30:.1f} GB; time: {limit} (--minutes)",
@@ -114,26 +118,39 @@ def planned(
     steps: int | None = None,
     crop: int | None = None,
 ) -> PicturePlan:
-    """The plan for a folder. Raises DataError where too few pictures can be used, or a crop is larger than one."""
+    """The plan for a folder. Raises DataError where too few pictures can be used, or too few are as large as a crop."""
     preparation = Preparation(min(size or _SIZE, found.longest), found.colours, found.bits)
-    sizes = tuple(preparation.size_of(*each) for each in found.sizes if _usable(preparation, each))
+    sizes: list[tuple[int, int]] = []
+    narrow: list[str] = []
+    scaled = 0
+    for each in found.sizes:
+        try:
+            own = preparation.size_of(*each)
+        except BadPicture as error:
+            narrow.append(str(error))
+            continue
+        sizes.append(own)
+        scaled += own != each
     if len(sizes) < LEAST_PICTURES:
         raise DataError(
             f"{found.folder}: {len(sizes)} pictures can be used; at least {LEAST_PICTURES} are needed, and 99 for "
             "verdicts at an alpha of 0.01"
+            + (f". {len(found.copies)} more are copies" if found.copies else "")
+            + (f". {len(narrow)} are left out: the first {narrow[0]} (--size)" if narrow else "")
         )
-    shortest = min(min(each) for each in sizes)
+    shortest = sorted(min(each) for each in sizes)[len(sizes) // _SMALL]
     if crop is None:
         # Smaller than the pictures, so that each gives many crops; but not so small that a net sees mostly borders.
         crop = shortest * 3 // 4 if shortest >= 2 * _STEP else shortest
         crop = max(_STEP, min(_CROP, crop // _STEP * _STEP))
     elif crop > shortest or crop % _STEP:
         raise DataError(
-            f"--crop must be a multiple of {_STEP} and at most {shortest}, the shortest side of a picture, got {crop}"
+            f"--crop must be a multiple of {_STEP} and at most {shortest}, so that at most a twentieth of the pictures "
+            f"are smaller, got {crop}"
         )
     if steps is None:
         minutes = minutes or default_minutes(max(map(max, sizes)))
-    return PicturePlan(found, preparation, sizes, crop, None if steps else minutes, steps)
+    return PicturePlan(found, preparation, tuple(sizes), crop, None if steps else minutes, steps, scaled=scaled)
 
 
 def default_minutes(longest: int) -> float:
@@ -141,11 +158,3 @@ def default_minutes(longest: int) -> float:
     (low, least), (high, most) = _MINUTES
     share = min(max((longest - low) / (high - low), 0.0), 1.0)
     return round(least + share * (most - least), 1)
-
-
-def _usable(preparation: Preparation, size: tuple[int, int]) -> bool:
-    try:
-        preparation.size_of(*size)
-    except ValueError:
-        return False
-    return True

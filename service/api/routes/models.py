@@ -123,6 +123,8 @@ class AnySize(BaseModel):
     """Bits in use of grey pictures with 16 bits a pixel."""
     shortest_side: int
     longest_side: int
+    aligned_size: tuple[int, int] | None
+    """Height and width of aligned pictures, the only size that is scored; null where any size is."""
 
 
 class ModelDetails(ModelSummary):

@@ -31,7 +31,7 @@ from service.media.documents import (
     with_faults,
 )
 from service.media.explanations import Wish, column_contributions, explained, with_contributions
-from service.media.heat import heat_sheet, levels_of
+from service.media.heat import heat_sheet, levels_of, sheet_size
 from service.media.maps import cropped
 from service.media.npy import Array, to_npy
 from service.media.pictures import to_png
@@ -107,7 +107,7 @@ async def score(exchange: Exchange, query: ScoreParameters) -> Response:
     form = negotiate(exchange.accept, (JSON, NPY, PNG) if query.map else (JSON,))
     deadline = exchange.deadline()
     with service.device.queue.reserve() as room:
-        preparation, sent = preparation_of(model), None
+        preparation, sent = preparation_of(model, judged=True), None
         faults: Mapping[int, str] = {}
         if preparation is None:
             items, notes, faults = await items_sent(exchange, model, room, query.fit, query.bad_rows == "skip")
@@ -121,6 +121,8 @@ async def score(exchange: Exchange, query: ScoreParameters) -> Response:
                 f"pictures of at most {_MOST_PIXELS_SHOWN:,} pixels together are shown in one PNG; npy takes more",
                 "items",
             )
+        if form == PNG:
+            sheet_size([items.shape[1:3]] * len(items) if sent is None else sent.sides.tolist())
         room.release()
         found: Found = await service.device.ask(
             lambda number: Submit(

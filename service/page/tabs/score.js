@@ -16,6 +16,7 @@ import { DEFAULT_ALPHA, isImage, share } from "../words.js";
 export const title = "Score";
 
 const MAPPED = 16; // pictures that are told where they are strange: the map is a second pass through the flow
+const REFUSED = new Set([400, 413, 415, 422]); // an item is at fault, not the service or the moment
 const EXPLAINED = 8; // rows of which every column is told at once
 
 export function show(panel) {
@@ -49,8 +50,14 @@ export function show(panel) {
     if (model.any_size) app.items = await Promise.all(app.items.map((item) => (item.bitmap ? item : pictureItem(item, model))));
     const items = app.items.slice(), mapped = model.map ? items.slice(0, MAPPED) : [];
     const all = mapped.length === items.length;
-    found = { items, answer: await send(items, mapped.length && all ? { map: true }
-      : model.calibration?.folds ? { contributions: items.length > EXPLAINED ? "anomalous" : "all" } : {}) };
+    try {
+      found = { items, answer: await send(items, mapped.length && all ? { map: true }
+        : model.calibration?.folds ? { contributions: items.length > EXPLAINED ? "anomalous" : "all" } : {}) };
+    } catch (error) {
+      // An item that is refused has no card to remove it by, and would be refused with every later one.
+      if (REFUSED.has(error.status)) app.items = found ? found.items.slice() : [];
+      throw error;
+    }
     draw();
     if (mapped.length) await where(mapped, all);
     app.say("");

@@ -164,6 +164,7 @@ def test_aligned_pictures_have_a_mean_for_each_place_and_one_size() -> None:
     assert spread[0] < 1.2 < 1.5 < spread[1]
     with pytest.raises(ShapeMismatch, match="20x20, not 24x20"):
         aligned.scores(torch.zeros(20, 24))
+    assert (aligned.size, anywhere.size) == ((20, 20), None)
 
 
 def test_kinds_of_places_repeat_in_blocks_between_two_borders() -> None:
@@ -221,6 +222,7 @@ def test_a_template_is_stored_for_a_flow_that_takes_one_and_for_no_other() -> No
     for calibration, tensors in wrong:
         with pytest.raises(ValueError, match="template"):
             PictureCalibration.from_tensors(calibration.densities, tensors)
+    assert (again.aligned_size, plain.aligned_size) == ((16, 20), None)
     with pytest.raises(ShapeMismatch, match="aligned and 20x16, not 24x16"):
         again.assess(torch.zeros(16, 24, 3, dtype=torch.uint8))
 

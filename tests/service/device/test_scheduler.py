@@ -229,6 +229,27 @@ def test_what_a_tick_works_off_leaves_the_account(bench: Bench) -> None:
     assert bench.account.pace > 0
 
 
+def test_rows_that_cost_more_leave_the_account_at_their_cost(bench: Bench) -> None:
+    bench.submit([1, 2], length=3, costs=[4, 4])
+    bench.submit([3, 5], costs=[1, 256])
+    left = []
+    while bench.scheduler:
+        left.append(bench.account.waiting)
+        bench.tick()
+    assert left[0] == 24 + 257
+    assert sorted(before - after for before, after in zip(left, [*left[1:], 0], strict=True)) == [8, 8, 8, 257]
+
+
+def test_the_pace_is_in_the_unit_in_which_work_is_admitted(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[int] = []
+    monkeypatch.setattr(bench.account, "measure", lambda item_ticks, seconds: measured.append(item_ticks))
+    bench.submit([3, 5], costs=[1, 256])
+    bench.run()
+    bench.submit([3, 5])
+    bench.run()
+    assert measured == [257, 2]
+
+
 def test_an_observer_sees_its_own_rows_at_the_ticks_that_it_wants(bench: Bench) -> None:
     first = bench.submit([1], length=9)
     bench.tick()

@@ -60,12 +60,15 @@ class Bench:
         model: Any = MODEL,
         observer: Observer | None = None,
         tenant: str = "",
+        costs: list[int] | None = None,
     ) -> Request:
-        """Rows of these values that need ``length`` ticks, of an API key."""
+        """Rows of these values that need ``length`` ticks, of an API key. A tick of a row costs one, or as told."""
         columns = Columns({"value": torch.tensor(values), "length": torch.full((len(values),), length)})
+        if costs is not None:
+            columns.tensors = {**columns.tensors, "cost": torch.tensor(costs)}
         program = Short(model, self) if length == 1 else Long(model, self)
         request = Request()
-        holding = self.account.open(len(values) * length)
+        holding = self.account.open(length * (len(values) if costs is None else sum(costs)))
         deadline = time.monotonic() + seconds
         request.job = Job(program, columns, holding, deadline, request, observer=observer, tenant=tenant)
         self.scheduler.submit(request.job)
@@ -129,12 +132,20 @@ class Request:
         """Not called: ``Bench.tick`` takes the rows itself."""
 
 
+def costs_of(columns: Columns) -> list[int] | None:
+    """What the test says that a tick of each row costs."""
+    return columns["cost"].tolist() if "cost" in columns.tensors else None
+
+
 @dataclass(frozen=True)
 class Short(OneTick):
     """Doubles its rows' values in one tick."""
 
     bench: Bench
     kind = "short"
+
+    def row_costs(self, columns: Columns) -> list[int] | None:
+        return costs_of(columns)
 
     @property
     def rows_multiple(self) -> int:
@@ -156,6 +167,9 @@ class Long(Program):
     bench: Bench
     kind = "long"
     iterative = True
+
+    def row_costs(self, columns: Columns) -> list[int] | None:
+        return costs_of(columns)
 
     @property
     def rows_multiple(self) -> int:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from service.media.heat import colours, heat_sheet, levels_of
-from service.media.regions import Region, regions
+from service.media.documents import regions_of
+from service.media.heat import colours, heat_sheet, levels_of, sheet_size
+from service.media.regions import Peak, Region, regions, scaled
+from service.protocol.errors import TooLarge
+from service.protocol.messages import Arrays
 
 
 def found_in(text: str) -> list[Region]:
@@ -55,6 +62,33 @@ def flood_fill(flags: np.ndarray) -> list[int]:
     return areas
 
 
+SIDES = st.integers(8, 1024).flatmap(lambda side: st.tuples(st.just(side), st.integers(side, 20_000)))
+
+
+@given(SIDES, SIDES, st.data())
+def test_a_box_lies_in_the_picture_that_was_sent_and_holds_its_peak(
+    rows: tuple[int, int], columns: tuple[int, int], data: st.DataObject
+) -> None:
+    (height, sent_height), (width, sent_width) = rows, columns
+    top, left = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))
+    whole = Region((top, left, height, width), (height - top) * (width - left), 0.01, Peak(top, left, 2.0))
+    found = scaled(whole, (height, width), (sent_height, sent_width))
+    assert found.box[2:] == (sent_height, sent_width)
+    assert 0 <= found.box[0] <= found.peak.row < sent_height
+    assert 0 <= found.box[1] <= found.peak.column < sent_width
+    assert 0 < found.area <= sent_height * sent_width
+
+
+def test_the_scales_of_a_score_take_no_box_beyond_the_picture() -> None:
+    rarity, p_values = np.full((1, 1024, 8), 2, np.float32), np.zeros((1, 1024, 8))
+    for height in range(8, 1024, 3):
+        down = 3000 / height
+        arrays: Arrays = {"rarity": rarity[:, :height], "place_p_value": p_values[:, :height]}
+        arrays |= {"sides": np.array([[height, 8]]), "scale": np.array([[down, 1.0]])}
+        (found,) = regions_of(arrays, 0.05)
+        assert found[0].box == (0, 0, 3000, 8)
+
+
 @pytest.mark.parametrize("shape", [(5, 8, 8), (1, 8, 12, 3), (2, 300, 240, 1)])
 def test_a_sheet_shows_every_picture_beside_its_map(shape: tuple[int, ...]) -> None:
     items = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
@@ -66,6 +100,31 @@ def test_a_sheet_shows_every_picture_beside_its_map(shape: tuple[int, ...]) -> N
     assert calm.shape == loud.shape
     assert calm.shape[2] == 3
     assert not np.array_equal(calm, loud)
+
+
+@pytest.mark.parametrize(("count", "shape"), [(64, (64, 64)), (64, (28, 28)), (4, (1024, 1024)), (64, (223, 223))])
+def test_ordinary_sheets_are_not_too_large(count: int, shape: tuple[int, int]) -> None:
+    height, width = sheet_size([shape] * count)
+    assert height * width < 2**25
+
+
+def test_narrow_pictures_are_magnified_by_their_longer_side() -> None:
+    picture, rarity = np.zeros((256, 8), np.uint8), np.zeros((256, 8), np.float32)
+    assert heat_sheet([picture], [rarity], [[]]).shape == (*sheet_size([(256, 8)]), 3)
+    assert sheet_size([(256, 8)])[0] < 1100
+    assert sheet_size([(8, 256)])[1] < 2100
+    assert sheet_size([(8, 8)])[0] > 224
+
+
+def test_a_sheet_of_many_shapes_is_refused_before_it_is_made() -> None:
+    sides = [(256, 8), (8, 256)] * 32
+    rarity = [np.zeros(each, np.float32) for each in sides]
+    tracemalloc.start()
+    with pytest.raises(TooLarge, match=r"of these 64 pictures .* send fewer"):
+        heat_sheet([each.astype(np.uint8) for each in rarity], rarity, [[]] * 64)
+    assert tracemalloc.get_traced_memory()[1] < 2**22
+    tracemalloc.stop()
+    assert sheet_size([(4096, 4096)])[0] > 4096, "a picture alone is always shown"
 
 
 def test_the_colours_get_lighter_all_the_way() -> None:

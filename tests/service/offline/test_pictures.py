@@ -13,7 +13,9 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
+from pictures import Preparation
 from service.cli import main
+from service.offline.picture_sources import picture_sources
 from tests.service.helpers import running
 from tests.service.pictures import publish_pictures, surface, with_hole
 
@@ -23,6 +25,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("pictures")
     publish_pictures(root)
     publish_pictures(root, "colour", colours=3)
+    publish_pictures(root, "parts", aligned=True)
     return root
 
 
@@ -75,11 +78,22 @@ def test_the_service_answers_the_same(store: Path, folder: Path) -> None:
 def test_a_picture_that_cannot_be_used_is_told_in_its_row(store: Path, folder: Path) -> None:
     (folder / "2.png").write_bytes(b"damaged")
     Image.new("RGB", (30, 30)).save(folder / "4.png")
+    Image.open(folder / "1.png").save(folder / "1.png", exif=b"Exif\0\0garbage-not")
     Image.fromarray(surface(1, seed=24)[0]).save(folder / "5.tif")
+    Image.new("1", (5000, 4000), 1).save(folder / "6.png")
     rows = lines_of(score(store, folder, "--model", "surface", "--json"))
     assert "not a whole PNG" in rows[2]["reason"]
     assert "in colour" in rows[4]["reason"]
-    assert [row["log_likelihood"] is None for row in rows] == [False, False, True, False, True, False]
+    assert [row["log_likelihood"] is None for row in rows] == [False, False, True, False, True, False, False]
+
+
+def test_a_picture_of_another_size_than_aligned_ones_is_told_in_its_row(store: Path, tmp_path: Path) -> None:
+    items = surface(3, seed=25, least=30)
+    for number, item in enumerate([items[0][:24, :24], items[1][:30, :28], items[2][:24, :24]]):
+        Image.fromarray(item).save(tmp_path / f"{number}.png")
+    rows = lines_of(score(store, tmp_path, "--model", "parts", "--json"))
+    assert [row["log_likelihood"] is None for row in rows] == [False, True, False]
+    assert rows[1]["reason"] == "the picture is 28x30; the model scores aligned pictures of 24x24 alone"
 
 
 def test_arrays_and_discoveries_work_as_with_any_model(store: Path, tmp_path: Path) -> None:
@@ -93,6 +107,35 @@ def test_arrays_and_discoveries_work_as_with_any_model(store: Path, tmp_path: Pa
     assert len(rows) == 7
     assert rows[5]["p_value"] == rows[6]["p_value"]
     assert all(isinstance(row["discovery"], bool) for row in rows)
+
+
+def test_an_array_that_cannot_be_used_is_told_in_its_rows(store: Path, tmp_path: Path) -> None:
+    items = np.stack([item[:24, :24] for item in surface(3, seed=26, least=24, most=25)])
+    fractions = items / 255
+    fractions[1, 3, 3] = 2
+    np.save(tmp_path / "0.npy", fractions)
+    np.save(tmp_path / "1.npy", items[0, :4])
+    np.save(tmp_path / "2.npy", items[0, 0])
+    np.save(tmp_path / "3.npy", items[:0])
+    np.savez(tmp_path / "4.npz", small=items[:2, :, :5], good=items[0])
+    rows = lines_of(score(store, tmp_path, "--model", "surface", "--json"))
+    scored = [row["log_likelihood"] is not None for row in rows]
+    assert scored == [True, False, True, False, False, False, False, False, True]
+    reasons = [str(row["reason"]) for row in rows]
+    assert reasons[1] == "item 1 holds a number outside [0, 1]"
+    assert "24x4" in reasons[3]
+    assert reasons[4] == "the picture must be of shape (H, W), not (24,)"
+    assert reasons[5] == "the picture must be of shape (H, W), not (0, 24, 24)"
+    assert "5x24" in reasons[6]
+    assert [row["item"] for row in rows[5:8]] == [0, 0, 1]
+
+
+def test_batches_of_an_array_fit_a_request_however_large_its_pictures(tmp_path: Path) -> None:
+    np.save(tmp_path / "large.npy", np.zeros((17, 1024, 1024), np.uint8))
+    (source,) = picture_sources([tmp_path / "large.npy"], Preparation(1024, 1), fit=False)
+    batches = list(source.batches(10_000))
+    assert [len(batch.items) for batch in batches] == [4, 4, 4, 4, 1]
+    assert [place.item for batch in batches for place in batch.places] == list(range(17))
 
 
 def test_a_colour_model_scores_and_draws_colour(store: Path, tmp_path: Path) -> None:
@@ -123,3 +166,55 @@ def test_a_hole_in_a_picture_of_any_size_is_filled_in(store: Path, folder: Path,
     found = np.asarray(Image.open(tmp_path / "whole.png"))
     np.testing.assert_array_equal(found[mask == 0], item[mask == 0])
     assert (found[mask > 0] != item[mask > 0]).any()
+
+
+def test_maps_of_several_pictures_never_share_a_name(store: Path, tmp_path: Path) -> None:
+    items = surface(4, seed=25, least=24)
+    names = ["cam1/shot-2.png", "cam1/shot.png", "cam2/shot.png", "cam3/shot-2.png"]
+    for name, item in zip(names, items, strict=True):
+        (tmp_path / "new" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(item).save(tmp_path / "new" / name)
+    np.save(tmp_path / "new/cam3/shot.npy", items[0])
+    lines_of(score(store, tmp_path / "new", "--model", "surface", "--maps", tmp_path / "maps", "--json"))
+    maps = {path.stem: np.load(path).shape for path in (tmp_path / "maps").glob("*.npy")}
+    assert maps == {
+        "shot-2": items[0].shape,
+        "shot": items[1].shape,
+        "shot-3": items[2].shape,
+        "shot-2-2": items[3].shape,
+        "shot-0": items[0].shape,
+    }
+    assert {path.stem for path in (tmp_path / "maps").glob("*.png")} == set(maps)
+
+
+@pytest.mark.parametrize(
+    ("given", "maps"),
+    [("new", "new"), ("new", "new/maps"), ("new", "link/maps"), ("new/0.png", "new"), ("aside.png", "new"), ("b", "b")],
+)
+def test_maps_are_not_written_over_or_among_what_is_scored(
+    store: Path, folder: Path, tmp_path: Path, given: str, maps: str
+) -> None:
+    (tmp_path / "link").symlink_to(folder)
+    (tmp_path / "aside.png").symlink_to(folder / "1.png")
+    (folder / "aside.png").hardlink_to(folder / "1.png")
+    (tmp_path / "b").mkdir()
+    files = [tmp_path / given]
+    if given == "b":
+        files = [tmp_path / "b/many.npy", tmp_path / "b/many-1.npy"]
+        for path in files:
+            np.save(path, np.stack([surface(1, seed=26)[0][:20, :20]] * 2))
+    before = {path: path.read_bytes() for path in sorted(tmp_path.rglob("*")) if path.is_file()}
+    result = score(store, *files, "--model", "surface", "--maps", tmp_path / maps, "--json")
+    assert result.exit_code == 1
+    assert "--maps: " in result.stderr
+    assert "name another folder" in result.stderr
+    assert not result.stdout
+    assert {path: path.read_bytes() for path in sorted(tmp_path.rglob("*")) if path.is_file()} == before
+
+
+def test_maps_may_be_written_beside_an_array_and_again(store: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "batch.npy", np.stack([surface(1, seed=27)[0][:20, :20]] * 2))
+    for _ in range(2):
+        lines_of(score(store, tmp_path / "batch.npy", "--model", "surface", "--maps", tmp_path, "--json"))
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"batch.npy", *(f"batch-{row}.{kind}" for row in (0, 1) for kind in ("png", "npy"))}

@@ -108,6 +108,23 @@ def test_a_picture_of_another_size_is_sent_as_it_is_and_its_map_covers_it(
         assert not faults(page)
 
 
+def test_a_picture_that_is_refused_does_not_hinder_those_after_it(
+    server: Server, browser: Browser, tmp_path: Path
+) -> None:
+    good = surface(2, seed=5, least=28, most=32)
+    Image.fromarray(good[0]).save(tmp_path / "good.png")
+    Image.fromarray(good[1]).save(tmp_path / "next.png")
+    Image.fromarray(good[0][:3]).save(tmp_path / "narrow.png")  # three rows of pixels
+    with opened(browser, f"{server.address}/#score?model=surface", status=422) as page:
+        page.set_input_files("main input[type=file]", tmp_path / "good.png")
+        page.get_by_role("article", name="good.png").wait_for()
+        page.set_input_files("main input[type=file]", tmp_path / "narrow.png")
+        page.locator("#problem:not([hidden])").wait_for()
+        page.set_input_files("main input[type=file]", tmp_path / "next.png")
+        page.get_by_role("article", name="next.png").wait_for()
+        assert page.locator(".verdict").count() == 2
+
+
 def test_a_photograph_of_ink_becomes_a_centred_digit_on_black(server: Server, browser: Browser, tmp_path: Path) -> None:
     photograph = Image.linear_gradient("L").resize((500, 400)).point(lambda level: 150 + level // 5)  # a shadow
     ImageDraw.Draw(photograph).line([(60, 60), (160, 60), (90, 200)], fill=40, width=22)

@@ -58,6 +58,12 @@ def test_a_fixed_tenth_is_the_test_set(tmp_path: Path) -> None:
 # Folders.
 
 
+def test_hidden_files_of_a_folder_are_no_pictures(tmp_path: Path) -> None:
+    folder = _write_pictures(tmp_path / "pictures")
+    (folder / "._000.png").write_bytes(b"\0\5\x16\7")
+    assert len(_all(folder)) == len(PICTURES)
+
+
 def test_a_folder_of_colour_pictures_is_read_with_its_subfolders(tmp_path: Path) -> None:
     train, test = OwnData(_write_pictures(tmp_path / "My Pictures")).read(None)
     assert {item.numpy().tobytes() for item in torch.cat([train, test])} == {p.tobytes() for p in PICTURES}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,14 +19,15 @@ from safetensors.torch import load_file, save_file
 
 from bench.parts import parts
 from model_store import Store
+from pictures import Preparation
 from tests.service.pictures import surface, with_hole
 from trainer.data import picture_folder
 from trainer.errors import DataError
 from trainer.pictures.alignment import aligned, place_matters
 from trainer.pictures.budget import kept_seconds, told_of_kept
 from trainer.pictures.crops import Augmentation, cut
-from trainer.pictures.folds import dealt
-from trainer.pictures.plan import default_minutes, planned
+from trainer.pictures.folds import dealt, trained_on
+from trainer.pictures.plan import FOLDS, PicturePlan, default_minutes, planned
 from trainer.pictures.templates import LONGEST, fitted, template_of, templates_by_half
 from trainer.pictures.trial import Difference
 from trainer.presets.pictures import PICTURES
@@ -168,6 +170,34 @@ def test_too_few_pictures_and_too_many_damaged_files_are_refused(
     assert "25 pictures can be used; at least 30 are needed" in few.output
 
 
+@pytest.mark.usefixtures("_tiny")
+def test_of_copies_the_first_alone_counts(folder: Path, sluice_train: Callable[..., Result]) -> None:
+    for number in range(12):
+        shutil.copy(folder / "a/1.png", folder / f"copy{number:02}.png")
+    given = ["--steps", "1", "--no-flip", "--no-turn", "--device", "cpu", "--no-publish"]
+    result = sluice_train("pictures", "--data", str(folder), *given)
+    assert result.exit_code == 0, result.output
+    assert "good: 45 pictures" in result.output
+    assert "copies of other pictures are left out, 12 in all:" in result.output
+    assert "copy00.png is a copy of a/1.png" in result.output
+    assert "and 2 more" in result.output
+    assert "all 33 pictures calibrate: no p-value will be below 1 / 34" in result.output
+    assert "calibration: scoring 33 pictures" in result.output
+
+
+@pytest.mark.parametrize("distinct", [1, 5, 29])
+def test_too_few_distinct_pictures_are_refused_before_any_training(
+    folder: Path, sluice_train: Callable[..., Result], distinct: int
+) -> None:
+    for path in sorted(folder.glob("[ab]/*.png"))[distinct:]:
+        shutil.copy(folder / "a/1.png", path)
+    result = sluice_train("pictures", "--data", str(folder), "--steps", "1")
+    assert result.exit_code == 1
+    assert f"{distinct} pictures can be used; at least 30 are needed" in result.output
+    assert f"{33 - distinct} more are copies" in result.output
+    assert "fold" not in result.output
+
+
 def test_a_folder_of_colour_and_deep_pictures_is_described(tmp_path: Path) -> None:
     Image.fromarray(np.full((20, 30), 1000, np.uint16)).save(tmp_path / "deep.png")
     Image.new("L", (30, 20)).save(tmp_path / "grey.png")
@@ -182,6 +212,43 @@ def test_a_folder_of_colour_and_deep_pictures_is_described(tmp_path: Path) -> No
         picture_folder.look(tmp_path / "empty")
 
 
+def test_hidden_files_are_no_pictures_and_every_pnm_is_one(tmp_path: Path) -> None:
+    folder = tmp_path / ".cache" / "good"
+    (folder / ".thumbnails").mkdir(parents=True)
+    picture = Image.new("L", (30, 20))
+    for name in ("a.png", "b.pnm", ".thumbnails/a.png"):
+        picture.save(folder / name)
+    picture.convert("1").save(folder / "c.pbm")
+    (folder / "._a.png").write_bytes(b"\0\5\x16\7")
+    found = picture_folder.look(folder)
+    assert [path.name for path in found.paths] == ["a.png", "b.pnm", "c.pbm"]
+    assert not found.damaged
+
+
+def test_of_several_pages_the_first_is_taken_and_linked_folders_are_not_followed(tmp_path: Path) -> None:
+    good = tmp_path / "good"
+    good.mkdir()
+    pages = [Image.new("L", (30, 20), level) for level in (50, 90)]
+    for name in ("pages.tif", "moving.gif"):
+        pages[0].save(good / name, save_all=True, append_images=pages[1:])
+    (tmp_path / "others").mkdir()
+    pages[1].save(tmp_path / "others/other.png")
+    (good / "linked").symlink_to(tmp_path / "others")
+    found = picture_folder.look(good)
+    assert [path.name for path in found.paths] == ["moving.gif", "pages.tif"]
+    _, (pixels,) = picture_folder.read(found, Preparation(30, 1))
+    assert set(pixels.flatten().tolist()) == {50}
+
+
+def test_pictures_with_damaged_exif_are_read_as_they_lie(tmp_path: Path) -> None:
+    Image.new("L", (30, 20)).save(tmp_path / "damaged.png", exif=b"Exif\0\0garbage-not")
+    exif = Image.Exif()
+    exif[0x0112] = 9
+    Image.new("L", (30, 20)).save(tmp_path / "unknown.jpg", exif=exif)
+    found = picture_folder.look(tmp_path)
+    assert (found.sizes, found.damaged) == (((30, 20), (30, 20)), ())
+
+
 def test_sizes_and_times_follow_from_the_pictures(tmp_path: Path) -> None:
     def plan_of(width: int, height: int, size: int | None = None) -> tuple[int, int, bool]:
         found = picture_folder.FoundPictures(tmp_path, (), ((width, height),) * 40, 1, 8, ())
@@ -192,6 +259,10 @@ def test_sizes_and_times_follow_from_the_pictures(tmp_path: Path) -> None:
     assert plan_of(1000, 500) == (256, 64, True)
     assert plan_of(1000, 500, size=128) == (128, 48, True)
     assert plan_of(20, 9) == (20, 8, True)
+    narrow = picture_folder.FoundPictures(tmp_path, (), ((1000, 20),) * 40, 1, 8, ())
+    with pytest.raises(DataError, match=r"0 pictures can be used.* 40 are left out: .* is 1000x20; .* of 256 .*--size"):
+        planned(narrow)
+    assert planned(narrow, size=1000).crop == 8
     assert [default_minutes(side) for side in (20, 64, 160, 256, 4000)] == [10, 10, 20, 30, 30]
 
 
@@ -236,11 +307,36 @@ def test_the_command_of_a_card_of_tiny_pictures_can_be_given_again(
     assert "--size 16 " in Store(tmp_path / "store").load("small", 1).read("README.md").decode()
 
 
-def test_equal_pictures_share_a_fold_and_folds_are_even() -> None:
-    folds = dealt([bytes([k % 20]) for k in range(40)], seed=3)
-    assert torch.equal(folds[:20], folds[20:])
-    counts = folds.bincount()
-    assert int(counts.max() - counts.min()) <= 2
+def test_a_few_small_pictures_do_not_make_the_crops_small(tmp_path: Path) -> None:
+    def plan_of(small: int, crop: int | None = None) -> PicturePlan:
+        sizes = ((16, 30),) * small + ((256, 200),) * (40 - small)
+        return planned(picture_folder.FoundPictures(tmp_path, (), sizes, 1, 8, ()), crop=crop)
+
+    assert (plan_of(0).crop, plan_of(2).crop, plan_of(3).crop) == (64, 64, 8)
+    assert (plan_of(2, 128).crop, plan_of(3, 16).crop) == (128, 16)
+    assert "pictures smaller than a crop: 2; they calibrate, but are not trained on" in plan_of(2).told()
+    assert not any("smaller than a crop" in line for line in [*plan_of(0).told(), *plan_of(3).told()])
+    with pytest.raises(DataError, match="multiple of 8 and at most 16"):
+        plan_of(3, 24)
+    pictures = [torch.zeros(size[::-1], dtype=torch.uint8) for size in plan_of(2).sizes]
+    for fold in range(FOLDS):
+        parted = trained_on(plan_of(2), pictures, dealt(40, 0), fold, 0)
+        assert {tuple(each.shape) for part in parted for each in part} == {(200, 256)}
+
+
+@pytest.mark.usefixtures("_tiny")
+def test_a_picture_smaller_than_a_crop_calibrates(folder: Path, sluice_train: Callable[..., Result]) -> None:
+    Image.fromarray(surface(1, 9)[0][:12, :12]).save(folder / "small.png")
+    result = sluice_train("pictures", "--data", str(folder), "--steps", "1", "--no-publish", "--crop", "16", "--flip")
+    assert result.exit_code == 0, result.output
+    assert "calibration: scoring 34 pictures" in result.output
+    assert "crops of 16x16" in result.output
+    assert "pictures smaller than a crop: 1;" in result.output
+
+
+def test_folds_are_even() -> None:
+    assert dealt(40, seed=3).bincount().tolist() == [14, 13, 13]
+    assert not torch.equal(dealt(40, seed=3), dealt(40, seed=4))
 
 
 def test_crops_lie_within_pictures_and_reach_every_corner() -> None:
@@ -294,8 +390,9 @@ def test_wishes_are_taken_without_a_trial(folder: Path, sluice_train: Callable[.
     for crop in ("12", "24"):
         refused = sluice_train(*given, "--crop", crop)
         assert refused.exit_code == 1
-        assert f"--crop must be a multiple of 8 and at most 20, the shortest side of a picture, got {crop}" in " ".join(
-            refused.output.split()
+        told = " ".join(refused.output.split())
+        assert (
+            f"multiple of 8 and at most 20, so that at most a twentieth of the pictures are smaller, got {crop}" in told
         )
 
 
@@ -392,6 +489,16 @@ def test_changed_pictures_are_ordinary_only_where_that_is_sure() -> None:
 def test_the_place_matters_for_parts_and_not_for_a_surface() -> None:
     assert place_matters(list(parts(48, 30, seed=1)))
     assert not place_matters([torch.from_numpy(item[:20, :20]) for item in surface(30)])
+
+
+@pytest.mark.parametrize("shape", [(8, 256), (16, 2048), (256, 8)])
+def test_the_place_matters_in_long_parts_too(shape: tuple[int, int]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    pattern = torch.nn.functional.interpolate(torch.randn(1, 1, 3, 40, generator=generator), sorted(shape))[0, 0]
+    pattern = pattern if shape[0] < shape[1] else pattern.T
+    noise = [128 + 12 * torch.randn(shape, generator=generator) for _ in range(30)]
+    assert place_matters([(each + 30 * pattern).clamp(0, 255).byte() for each in noise])
+    assert not place_matters([each.clamp(0, 255).byte() for each in noise])
 
 
 def test_a_template_is_the_mean_of_the_other_half_at_the_size_of_a_picture() -> None:

@@ -168,3 +168,39 @@ async def test_an_event_and_an_animation_show_the_whole_picture(service: Running
     np.testing.assert_array_equal(preview[8:, :30], item[8:])
     moving = await service.http.post("/inpaint?steps=3&n=2", headers={"accept": "image/webp"}, **body)
     assert Image.open(io.BytesIO(moving.content)).n_frames >= 3  # type: ignore[attr-defined]
+
+
+async def test_a_picture_with_damaged_exif_is_filled_in_as_it_lies(service: Running) -> None:
+    item = surface(20, 24)
+    mask = mask_of(item, slice(2, 8), slice(2, 8))
+    damaged = io.BytesIO()
+    Image.fromarray(item).save(damaged, "PNG", exif=b"Exif\0\0garbage-not")
+    sent = files(item, mask)
+    wanted = await completions(service, "steps=1&seed=1", **sent)
+    sent["files"]["image"] = ("i.png", damaged.getvalue(), "image/png")
+    np.testing.assert_array_equal(await completions(service, "steps=1&seed=1", **sent), wanted)
+
+
+async def test_the_transparent_value_of_a_deep_picture_is_what_is_filled_in(tmp_path: Path) -> None:
+    publish_pictures(tmp_path)
+    deep = surface(20, 24)[..., 0].astype(np.uint16) << 4
+    deep[2:8, 3:9] = 1
+    sent = io.BytesIO()
+    Image.fromarray(deep).save(sent, "PNG", transparency=1)
+    image = {"image": ("i.png", sent.getvalue(), "image/png")}
+    async with running(tmp_path, threads=1, deadline=600) as service:
+        found = await completions(service, "steps=1&seed=1", files=image)
+    hidden = deep == 1
+    np.testing.assert_array_equal(found[0][~hidden], (deep >> 4)[~hidden])
+    assert (found[0][hidden] > 0).any()
+
+
+async def test_a_picture_as_large_as_in_training_is_scaled_down_and_filled_in(service: Running) -> None:
+    image, mask = io.BytesIO(), io.BytesIO()
+    Image.new("1", (5000, 4000), 1).save(image, "PNG")
+    hiding = Image.new("1", (5000, 4000))
+    hiding.paste(1, (1000, 1000, 2000, 2000))
+    hiding.save(mask, "PNG")
+    sent = {"image": ("i.png", image.getvalue(), "image/png"), "mask": ("m.png", mask.getvalue(), "image/png")}
+    found = await completions(service, "steps=1&seed=1&fit=true", files=sent)
+    assert found.shape == (1, 38, LONGEST, 3)

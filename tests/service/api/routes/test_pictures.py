@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.service.helpers import JSON, NPY, Running, assert_problem, npy, picture, running
-from tests.service.pictures import COUNT, publish_pictures, surface, with_hole
+from tests.service.pictures import ALIGNED, COUNT, publish_pictures, surface, with_hole
 
 pytestmark = pytest.mark.anyio
 
@@ -31,6 +31,13 @@ def pictures_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def service(pictures_store: Path) -> AsyncIterator[Running]:
     async with running(pictures_store, threads=1) as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def aligned_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("aligned")
+    publish_pictures(root, aligned=True)
+    return root
 
 
 def files(items: list[np.ndarray]) -> dict[str, Any]:
@@ -103,6 +110,13 @@ async def test_a_png_shows_pictures_of_several_sizes(service: Running) -> None:
     assert min(shown.size) > 200
 
 
+async def test_a_png_of_pictures_of_very_different_shapes_is_refused(service: Running) -> None:
+    items = [np.full(shape, 120, np.uint8) for shape in [(48, 8), (8, 48)] * 32]
+    answer = await service.http.post("/score?map=true", headers={"accept": "image/png"}, **files(items))
+    assert "npy or JSON" in assert_problem(answer, 413, "items")["detail"]
+    assert await service.still_good()
+
+
 async def test_npy_and_json_hold_pictures_of_one_size(service: Running) -> None:
     items = np.stack([item[:20, :20] for item in surface(3, seed=9)])
     first = await service.post_json("/score", content=npy(items), headers=NPY)
@@ -130,10 +144,41 @@ async def test_pictures_that_the_model_cannot_take_are_refused(service: Running,
     assert await service.still_good()
 
 
+@pytest.mark.parametrize("form", ["PNG", "JPEG"])
+async def test_a_picture_with_damaged_exif_is_scored_as_it_lies(service: Running, form: str) -> None:
+    item = Image.fromarray(surface(1, seed=12)[0])
+    plain, damaged = io.BytesIO(), io.BytesIO()
+    item.save(plain, form)
+    item.save(damaged, form, exif=b"Exif\0\0garbage-not")
+    headers = {"content-type": f"image/{form.lower()}"}
+    wanted = await service.post_json("/score", content=plain.getvalue(), headers=headers)
+    found = await service.post_json("/score", content=damaged.getvalue(), headers=headers)
+    assert found["items"] == wanted["items"]
+
+
+async def test_a_picture_as_large_as_in_training_is_scaled_down_and_scored(service: Running) -> None:
+    photograph, vast = io.BytesIO(), io.BytesIO()
+    Image.new("1", (5000, 4000), 1).save(photograph, "PNG")
+    found = await service.post_json("/score?map=true", content=photograph.getvalue(), headers=PNG)
+    assert found["items"][0]["p_value"] > 0
+    Image.new("1", (2**13, 2**13 + 1)).save(vast, "PNG")
+    answer = await service.http.post("/score", content=vast.getvalue(), headers=PNG)
+    assert "67108864 pixels" in assert_problem(answer, 413, "items[0]")["detail"]
+    assert await service.still_good()
+
+
 async def test_too_many_pixels_for_one_request_are_refused(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.media.any_pictures.MOST_PIXELS", 2000)
     answer = await service.http.post("/score", **files(surface(5, seed=11)))
     assert_problem(answer, 413, "items")
+    sent = files(surface(5, seed=11))
+    sent["files"].append(("files", ("5.png", b"damaged", "image/png")))
+    late = await service.http.post("/score", **sent)
+    assert_problem(late, 413, "items")  # before all pictures are decoded
+    monkeypatch.setattr("service.media.any_pictures.MOST_PIXELS", 16 * 20 + 20 * 16)
+    each = [np.full(shape, 120, np.uint8) for shape in ((16, 20), (20, 16))]
+    answer = await service.http.post("/score", **files(each))
+    assert "2 pictures of up to 20x20" in assert_problem(answer, 413, "items")["detail"]
     assert await service.still_good()
 
 
@@ -145,7 +190,8 @@ async def test_more_pixels_wait_as_more_work(service: Running) -> None:
 
 async def test_the_model_tells_how_pictures_are_prepared(service: Running) -> None:
     found = (await service.http.get("/models/surface")).json()
-    assert found["any_size"] == {"longest": 48, "bits": 12, "shortest_side": 20, "longest_side": 33}
+    sizes = {"longest": 48, "bits": 12, "shortest_side": 20, "longest_side": 33, "aligned_size": None}
+    assert found["any_size"] == sizes
     assert found["map"]["reference"] == COUNT
     assert found["calibration"]["smallest_p_value"] == pytest.approx(1 / (COUNT + 1))
 
@@ -156,3 +202,25 @@ async def test_crops_are_drawn_and_encoded_as_of_any_model(service: Running) -> 
     assert items.shape == (2, 16, 16)
     latents = await service.http.post("/encode", content=npy(items), headers={**NPY, "accept": "application/x-npy"})
     assert latents.status_code == 200
+
+
+async def test_a_model_of_aligned_pictures_serves_their_size_and_refuses_others(aligned_store: Path) -> None:
+    async with running(aligned_store, threads=1) as service:
+        fitting = surface(1, seed=12, least=ALIGNED, most=ALIGNED + 1)[0]
+        found = await service.post_json("/score", content=picture(fitting), headers=PNG)
+        assert 0 < found["items"][0]["p_value"] <= 1
+        other = await service.http.post("/score", **files([fitting, fitting[:20]]))
+        detail = assert_problem(other, 422, "items[1]")["detail"]
+        assert detail == "items[1] is 24x20; the model scores aligned pictures of 24x24 alone"
+        batch = np.zeros((2, 30, 60), np.uint8)
+        detail = assert_problem(await service.http.post("/score", content=npy(batch), headers=NPY), 422, "items[0]")
+        assert detail["detail"].startswith("items[0] is 60x30, scaled down to 48x24; ")
+        assert (await service.http.get("/models/surface")).json()["any_size"]["aligned_size"] == [ALIGNED, ALIGNED]
+
+
+async def test_a_model_of_aligned_pictures_fills_in_those_of_any_size(aligned_store: Path) -> None:
+    async with running(aligned_store, threads=1) as service:
+        item = surface(1, seed=13, least=30)[0]
+        sent = {"image": item.tolist(), "mask": np.eye(item.shape[0], item.shape[1], dtype=np.int64).tolist()}
+        answer = await service.http.post("/inpaint?steps=1", json=sent)
+        assert answer.status_code == 200, answer.text
