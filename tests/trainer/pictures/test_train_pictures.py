@@ -49,6 +49,15 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """Thirty grey pictures of 12x12."""
+    (tmp_path / "small").mkdir()
+    for number, item in enumerate(surface(30)):
+        Image.fromarray(item[:12, :12]).save(tmp_path / f"small/{number}.png")
+    return tmp_path / "small"
+
+
+@pytest.fixture
 def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainer.commands.train_pictures.PICTURES", replace(PICTURES, arguments=TINY, batch_size=4))
     monkeypatch.setattr("trainer.pictures.folds._CHECKED", 4)
@@ -97,13 +106,9 @@ def test_a_folder_becomes_a_model_that_tells_a_faulty_picture(
 
 @pytest.mark.usefixtures("_tiny")
 def test_a_budget_of_time_ends_a_run(
-    tmp_path: Path, sluice_train: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+    small: Path, sluice_train: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("trainer.pictures.budget._MOST", 0.9)  # the machine may be busy
-    small = tmp_path / "small"
-    small.mkdir()
-    for number, item in enumerate(surface(30)):
-        Image.fromarray(item[:16, :16]).save(small / f"{number}.png")
     result = sluice_train("pictures", "--data", str(small), "--minutes", "0.05", "--no-publish")
     assert result.exit_code == 0, result.output
     assert "time: about 0.05 minutes" in result.output
@@ -296,12 +301,8 @@ def test_why_a_file_is_left_out_does_not_tell_where_it_lies(tmp_path: Path) -> N
 
 @pytest.mark.usefixtures("_tiny")
 def test_the_command_of_a_card_of_tiny_pictures_can_be_given_again(
-    tmp_path: Path, sluice_train: Callable[..., Result]
+    small: Path, tmp_path: Path, sluice_train: Callable[..., Result]
 ) -> None:
-    small = tmp_path / "small"
-    small.mkdir()
-    for number, item in enumerate(surface(30)):
-        Image.fromarray(item[:12, :12]).save(small / f"{number}.png")
     result = sluice_train("pictures", "--data", str(small), "--steps", "1", "--no-flip", "--no-turn")
     assert result.exit_code == 0, result.output
     assert "--size 16 " in Store(tmp_path / "store").load("small", 1).read("README.md").decode()
@@ -398,11 +399,11 @@ def test_wishes_are_taken_without_a_trial(folder: Path, sluice_train: Callable[.
 
 @pytest.mark.usefixtures("_tiny")
 def test_a_fresh_start_removes_states_and_no_file_of_the_user(
-    folder: Path, tmp_path: Path, sluice_train: Callable[..., Result]
+    small: Path, tmp_path: Path, sluice_train: Callable[..., Result]
 ) -> None:
     own = tmp_path / "run/fold-1"
     own.parent.mkdir()
-    folder.rename(own)
+    small.rename(own)
     files = sorted(own.rglob("*"))
     given = ["pictures", "--data", str(own), "--steps", "1", "--no-publish", "--no-flip", "--no-turn"]
     for _ in range(2):
@@ -430,10 +431,10 @@ def test_a_name_that_no_model_can_have_is_refused_before_anything_is_read(
 
 @pytest.mark.usefixtures("_tiny")
 def test_names_of_files_that_are_not_utf_8_are_published_as_far_as_they_can_be_read(
-    folder: Path, tmp_path: Path, sluice_train: Callable[..., Result]
+    small: Path, tmp_path: Path, sluice_train: Callable[..., Result]
 ) -> None:
-    (folder / "broken.png").rename(folder / os.fsdecode(b"caf\xe9.png"))
-    own = folder.rename(tmp_path / os.fsdecode(b"th\xe9"))
+    (small / os.fsdecode(b"caf\xe9.png")).write_bytes(b"no picture")
+    own = small.rename(tmp_path / os.fsdecode(b"th\xe9"))
     given = ["--steps", "1", "--no-flip", "--no-turn", "--device", "cpu"]
     result = sluice_train("pictures", "--data", str(own), *given, "--name", "tea")
     assert result.exit_code == 0, result.output
@@ -445,8 +446,8 @@ def test_names_of_files_that_are_not_utf_8_are_published_as_far_as_they_can_be_r
 
 
 @pytest.mark.usefixtures("_tiny")
-def test_flows_of_other_crops_are_not_taken(folder: Path, tmp_path: Path, sluice_train: Callable[..., Result]) -> None:
-    given = ["pictures", "--data", str(folder), "--steps", "1", "--no-publish"]
+def test_flows_of_other_crops_are_not_taken(small: Path, tmp_path: Path, sluice_train: Callable[..., Result]) -> None:
+    given = ["pictures", "--data", str(small), "--steps", "1", "--no-publish"]
     assert sluice_train(*given, "--flip", "--turn").exit_code == 0
     refused = sluice_train(*given, "--no-flip", "--no-turn")
     assert refused.exit_code == 1
