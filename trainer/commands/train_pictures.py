@@ -80,16 +80,12 @@ def train_pictures(
         plan = planned(found, size=size, minutes=minutes, steps=steps, crop=crop)
         for line in plan.told():
             say(line)
-        kept = 0.0
-        if plan.minutes is not None:
-            needed = needed_seconds(plan, plan.preset(PICTURES), chosen, publishing=store is not None)
-            kept = kept_seconds(plan, needed)
-            for line in told_of_kept(plan, kept):
-                say(line)
         items, folds = [torch.from_numpy(each) for each in arrays], dealt(len(arrays), seed)
         plan = dataclasses.replace(plan, place=plan.same_size and place_matters(items))
         say(f"place: {plan.told_of_place()}")
         where = run_dir or Path("runs") / f"{PICTURES.name}-{name or own.name}"
+
+        kept = 0.0
 
         def left() -> float | None:
             return plan.minutes and 60 * plan.minutes - kept - (perf_counter() - began)
@@ -97,6 +93,11 @@ def train_pictures(
         with stop_on_signals() as stop, run_directory(where) as directory:
             for part in () if resume else ("trial", *(f"fold-{fold + 1}" for fold in range(FOLDS))):
                 directory.below(part).forget()
+            if plan.minutes is not None:
+                needed = needed_seconds(plan, plan.preset(PICTURES), chosen, publishing=store is not None)
+                kept = kept_seconds(plan, needed, trained=directory.below(f"fold-{FOLDS}").holds_state())
+                for line in told_of_kept(plan, kept):
+                    say(line)
             run = Run(plan.preset(PICTURES), chosen, computing, say, stop)
             augmentation = tried(
                 run, plan, items, folds, seconds=left(), seed=seed, run_dir=directory, flip=flip, turn=turn

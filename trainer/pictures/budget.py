@@ -69,14 +69,15 @@ def _judging(found: Tensor) -> float:
     return (perf_counter() - began) / _JUDGED
 
 
-def kept_seconds(plan: PicturePlan, needed: float) -> float:
+def kept_seconds(plan: PicturePlan, needed: float, *, trained: bool = False) -> float:
     """The seconds of the plan's budget that are kept, where calibration needs so many.
 
-    Raises DataError where less than half of the budget would be left for training.
+    Raises DataError where less than half of the budget would be left for training, unless the flows are ``trained``
+    already: on a busier machine than before, what was trained must not be refused.
     """
     assert plan.minutes is not None
     budget = 60 * plan.minutes
-    if needed > _MOST * budget:
+    if needed > _MOST * budget and not trained:
         enough = math.ceil(needed / _MOST / 6) / 10
         raise DataError(
             f"--minutes {plan.minutes:g}: the calibration by {len(plan.sizes):,} pictures takes about {needed:.0f} s "

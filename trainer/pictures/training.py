@@ -22,7 +22,7 @@ from trainer.run.randomness import noise_keys
 from trainer.run.ranks import Ranks
 from trainer.run.run_directory import RunDirectory
 from trainer.run.settings import Computing
-from trainer.run.state import FILE, EpochRecord, Progress, TrainingState, Validation
+from trainer.run.state import EpochRecord, Progress, TrainingState, Validation
 from trainer.run.step import TrainingStep
 
 _CHECKS = 12
@@ -111,9 +111,7 @@ def trained(
     """
     splits = Splits(crops.train, crops.held, torch.empty(0))
     state = fresh_state(run.preset, splits, seed, run.device)
-    if directory is not None:
-        directory.bring()
-    if directory is not None and (directory.path / FILE).exists():
+    if directory is not None and directory.holds_state():
         state.restore(directory.path, experiment)
         run.say(f"{run.preset.model}: already trained, in {directory}")
     else:

@@ -67,6 +67,11 @@ class RunDirectory:
     def bring(self) -> None:
         """Have the last state in ``path``, if there is one. Raises RunStateError or StoreError."""
 
+    def holds_state(self) -> bool:
+        """Whether there is a state, which is in ``path`` then. Raises RunStateError or StoreError."""
+        self.bring()
+        return (self.path / FILE).exists()
+
     def keep(self) -> str | None:
         """Keep the state that was written into ``path``; what went wrong, where the run may go on."""
         return None

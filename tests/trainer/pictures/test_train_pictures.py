@@ -137,6 +137,7 @@ def test_a_tenth_of_a_budget_is_kept_or_what_the_calibration_needs(tmp_path: Pat
     assert told_of_kept(plan, 48) == [told]
     with pytest.raises(DataError, match=r"--minutes 2: .* takes about 90 s .* give --minutes 3 or more"):
         kept_seconds(plan, 90)
+    assert kept_seconds(plan, 90, trained=True) == 90
 
 
 @pytest.mark.parametrize(
