@@ -2,7 +2,7 @@
 
 Pixels come in the order of ever finer lattices: first a coarse grid, then the pixels between, until every pixel has
 known neighbours on all sides. Each group of pixels is drawn at once, given the pixels of all groups before it. The map
-to latents is therefore triangular in blocks. Sampling an MNIST digit takes one pass of a net for each of about twenty
+to latents is therefore triangular in blocks. Sampling an MNIST digit takes one pass of a net for each of about 25
 groups instead of 784 pixels; encoding takes one pass for each of five levels, since all pixels are known.
 
 What it descends from:
