@@ -32,7 +32,7 @@ from bench.inpainting_speed import seconds_of
 from bench.serving import started, wait_until_loaded
 from flows import Flow
 from flows.anomaly import PictureCalibration
-from flows.anomaly.readings import of_flow, of_picture
+from flows.anomaly.readings import readings
 from flows.architectures.lattice_flow import LatticeFlow
 from flows.tiles import TiledDensity
 from model_store import (
@@ -85,9 +85,7 @@ class Case:
         }
         if self.preset == "pictures":
             sides = self.shape[:2]
-            calm = [
-                torch.cat([of_flow(torch.randn(sides), torch.rand(sides)), of_picture(torch.rand(self.shape))])
-            ] * 30
+            calm = [readings(torch.rand(self.shape), torch.randn(sides), torch.rand(sides))] * 30
             densities = [TiledDensity(flow), *(TiledDensity(_random(self.shape, preset.arguments)) for _ in range(2))]
             calibration = PictureCalibration.of_readings(densities, calm, torch.arange(30) % 3)
             longest = max(self.shape[:2])

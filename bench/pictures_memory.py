@@ -14,7 +14,7 @@ import torch
 import flows
 from bench.side_by_side.processes import peak_bytes
 from flows.anomaly import PictureCalibration
-from flows.anomaly.readings import of_flow, of_picture
+from flows.anomaly.readings import readings
 from flows.architectures.lattice_flow import LatticeFlow
 from flows.tiles import TiledDensity
 from trainer.presets.pictures import PICTURES
@@ -30,10 +30,7 @@ def main() -> None:
         flow = flows.lattice((64, 64, 3), **PICTURES.arguments).eval()
         assert isinstance(flow, LatticeFlow)
         densities.append(TiledDensity(flow))
-    calm = [
-        torch.cat([of_flow(torch.randn(96, 96), torch.rand(96, 96)), of_picture(torch.rand(96, 96, 3))])
-        for _ in range(30)
-    ]
+    calm = [readings(torch.rand(96, 96, 3), torch.randn(96, 96), torch.rand(96, 96)) for _ in range(30)]
     calibration = PictureCalibration.of_readings(densities, calm, torch.arange(30) % 3)
     calibration.assess(torch.randint(0, 256, (SIDE, SIDE, 3), dtype=torch.uint8))
     print(peak_bytes([os.getpid()]) / 2**20)

@@ -195,23 +195,26 @@ def _in_batches(
     known: Known, payload: Payload, model: str | None, call: Callable[[Payload], Call[T]], *, latents: bool = False
 ) -> Operation[list[T]]:
     """Send items in as few requests as the service's limits allow; what was read of each answer, in order."""
-    most = len(payload)
+    most, whole = len(payload), latents or not isinstance(payload, Numbers)
     if most > _CERTAIN_ITEMS or payload.nbytes() > _CERTAIN_BYTES:
         limits = yield from _limits(known)
         if not latents:
-            payload = payload.batch((yield from _item_shape(model)))
+            payload, whole = payload.batch((yield from _item_shape(model))), True
         each = max(payload.nbytes() // len(payload), 1)
         most = max(min(limits.max_items, (limits.max_body_bytes - _HEAD_BYTES) // each), 1)
     parts = [payload]
     if most < len(payload):
         parts = [payload.part(start, start + most) for start in range(0, len(payload), most)]
-    return (yield from _sent(parts, call, model, latents))
+    return (yield from _sent(parts, call, model, whole))
 
 
 def _sent(
-    parts: Sequence[Payload], call: Callable[[Payload], Call[T]], model: str | None, latents: bool
+    parts: Sequence[Payload], call: Callable[[Payload], Call[T]], model: str | None, whole: bool
 ) -> Operation[list[T]]:
-    """Send parts; one that is refused as too large, such as by a proxy, is sent again in two halves."""
+    """Send parts; one that is refused as too large, such as by a proxy, is sent again in two halves.
+
+    ``whole`` says that each row of a part is known to be an item; an array of numbers may be one item.
+    """
     calls = [call(part) for part in parts]
     answers = yield [
         replace(one, expected=_TOO_LARGE) if len(part) > 1 else one for one, part in zip(calls, parts, strict=True)
@@ -219,13 +222,12 @@ def _sent(
     found: list[T] = []
     for part, answer in zip(parts, answers, strict=True):
         if isinstance(answer, ServiceError):
-            # The rows of one item are no items.
-            whole = part if latents else part.batch((yield from _item_shape(model)))
-            if len(whole) == 1:
+            items = part if whole else part.batch((yield from _item_shape(model)))
+            if len(items) == 1:
                 raise answer
-            middle = len(whole) // 2
-            halves = [whole.part(0, middle), whole.part(middle, len(whole))]
-            found += yield from _sent(halves, call, model, latents)
+            middle = len(items) // 2
+            halves = [items.part(0, middle), items.part(middle, len(items))]
+            found += yield from _sent(halves, call, model, True)
         else:
             found.append(answer)
     return found

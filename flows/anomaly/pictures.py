@@ -24,7 +24,7 @@ from torch import Tensor
 from flows.anomaly.calibration import GroupVerdict, Verdict, group_verdicts, precision_of
 from flows.anomaly.judges import Judge
 from flows.anomaly.places import Usual, widths_for
-from flows.anomaly.readings import of_flow, of_picture, of_picture_before_contrasts
+from flows.anomaly.readings import of_flow, of_picture, of_picture_before_contrasts, readings
 from flows.anomaly.statistics import Test
 from flows.anomaly.typical import Typical
 from flows.tiles import TiledDensity
@@ -43,7 +43,7 @@ HALVES = 2
 def read(density: TiledDensity, picture: Tensor, seed: int | Tensor = 0) -> Tensor:
     """The readings (F, H, W) of the pixels of a uint8 picture (H, W[, C]) under one flow."""
     x = density.to_continuous(picture, seed)
-    return torch.cat([of_flow(*density.pixel_statistics(x)), of_picture(x)])
+    return readings(x, *density.pixel_statistics(x))
 
 
 class PictureAssessment(NamedTuple):

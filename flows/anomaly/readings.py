@@ -21,6 +21,11 @@ _BINOMIAL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 """The weights of the window that smooths a picture before its contrasts two pixels away."""
 
 
+def readings(x: Tensor, log_densities: Tensor, surprise: Tensor) -> Tensor:
+    """All readings (8 + C, H, W) of a picture's pixels x (H, W[, C]): those of the flow, then those of the picture."""
+    return torch.cat([of_flow(log_densities, surprise), of_picture(x)])
+
+
 def of_flow(log_densities: Tensor, surprise: Tensor) -> Tensor:
     """(2, H, W): the log-density, and the logarithm of the surprise.
 
