@@ -10,7 +10,9 @@ from model_store import draws_to_png, fits_a_sheet
 
 DRAWS = 8192
 LARGEST = 2_200_000
-"""Bytes of the picture of the draws at most, so that a model that ships stays below 5 MB."""
+"""Bytes of the picture of the draws at most, so that a model that ships stays small."""
+_FIRST = 256
+"""Draws that tell how many will fit: to draw thousands of colour pictures and leave most out would take minutes."""
 
 
 @torch.no_grad()
@@ -21,7 +23,12 @@ def initial_draws(flow: Flow, count: int = DRAWS) -> Tensor | None:
     """
     if not isinstance(flow, inpainting.SharpModes) or not fits_a_sheet(flow.item_shape):
         return None
-    items = inpainting.draws(flow, count)
+    items = inpainting.draws(flow, min(count, _FIRST))
+    each = len(draws_to_png(items)) / len(items)
+    while count > _FIRST and count * each > 1.1 * LARGEST:  # an estimate, so what is a little too large may fit
+        count //= 2
+    if count > len(items):
+        items = inpainting.draws(flow, count)
     while len(draws_to_png(items)) > LARGEST:
         items = items[: len(items) // 2]
     return items
