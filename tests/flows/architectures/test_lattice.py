@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -144,3 +145,24 @@ def test_the_share_of_a_pixel_in_the_log_determinant_is_its_log_slope() -> None:
     jacobian = torch.autograd.functional.jacobian(lambda v: flow.in_item_layout(flow.encode(v)[0]).flatten(), x)
     slopes = jacobian.reshape(64, 64).diagonal().reshape(1, 8, 8)
     torch.testing.assert_close(flow.encode_locally(x)[2], slopes.log())
+
+
+@torch.no_grad()
+def test_a_batch_that_is_computed_in_parts_gives_what_its_items_give(monkeypatch: pytest.MonkeyPatch) -> None:
+    flow = small(8, 8)
+    x, uniform = torch.rand(2, 7, 8, 8, dtype=torch.float64).unbind(0)
+    chosen = torch.rand(7, 8, 8) < 0.5
+    z = flow.encode(x)[0]
+    calls: dict[str, Callable[[LatticeFlow], tuple[torch.Tensor, ...]]] = {
+        "encode": lambda flow: flow.encode(x),
+        "decode": lambda flow: flow.decode(z),
+        "encode_locally": lambda flow: flow.encode_locally(x),
+        "redraw": lambda flow: flow.redraw(x, chosen, uniform),
+    }
+    whole = {name: call(flow) for name, call in calls.items()}
+    monkeypatch.setattr("flows.architectures.lattice_flow._AT_ONCE", 3 * 64)
+    sizes: list[int] = []
+    next(iter(flow.transforms)).register_forward_pre_hook(lambda _, arguments: sizes.append(len(arguments[0])))
+    for name, call in calls.items():
+        torch.testing.assert_close(call(flow), whole[name])
+    assert max(sizes) == 3
