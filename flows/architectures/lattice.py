@@ -44,6 +44,7 @@ ARGUMENTS: Mapping[str, Argument] = {
     "template": Flag(False),
     "head_layers": Count(1),
     "quartered": Count(1, most=8, nests=False),
+    "interpolate": Flag(False),
 }
 
 
@@ -58,6 +59,7 @@ def lattice(
     template: bool = False,
     head_layers: int = 1,
     quartered: int = 1,
+    interpolate: bool = False,
 ) -> Flow:
     """A lattice flow of 8-bit images (H, W) or (H, W, C) with sides that are multiples of 4.
 
@@ -68,8 +70,10 @@ def lattice(
     not know the place of a pixel: then the weights fit pictures of any size (``LatticeFlow.on_sides``). ``template``,
     of a joint flow, says that nets can be given what is usual at each place, which tells them the place of aligned
     pictures. ``quartered`` is how often the first lattice is divided, so that few pixels are drawn without a known
-    neighbour (see ``groups_by_level``). Raises ArchitectureError for other shapes, for ``template`` or more than one
-    of ``head_layers`` without ``joint``, and for more of ``quartered`` than the picture has cells for.
+    neighbour (see ``groups_by_level``). ``interpolate``, of a joint flow, says that means start from a linear guess
+    from the nearest known pixels (see ``Interpolation``). Raises ArchitectureError for other shapes, for ``template``,
+    ``interpolate`` or more than one of ``head_layers`` without ``joint``, and for more of ``quartered`` than the
+    picture has cells for.
 
     >>> flow = flows.lattice((8, 8), width=8, blocks=1, components=2)
     >>> flow.to_items(flow.sample(2)).shape
@@ -83,6 +87,8 @@ def lattice(
         raise ArchitectureError("head_layers: only a joint lattice flow has heads; set joint, or leave it at 1")
     if template and not joint:
         raise ArchitectureError("template: only a joint lattice flow takes one; set joint, or leave template out")
+    if interpolate and not joint:
+        raise ArchitectureError("interpolate: only a joint lattice flow does; set joint, or leave interpolate out")
     cells = Cells(item_shape)
     if quartered > 1 and min(item_shape[:2]) < least_side(quartered):
         raise ArchitectureError(
@@ -92,7 +98,10 @@ def lattice(
     levels: list[Transform] = []
     for known, groups in masks_by_level(cells.shape, quartered):
         # The finest level is applied first: the pixels that it reads are still unchanged then.
-        levels.insert(0, LatticeLevel(known, groups, width, blocks, components, joint, anywhere, head_layers, template))
+        level = LatticeLevel(
+            known, groups, width, blocks, components, joint, anywhere, head_layers, template, interpolate
+        )
+        levels.insert(0, level)
     latent = StandardLogistic((math.prod(item_shape),))
     flow = LatticeFlow(item_shape, [cells, *levels, Flatten(cells.shape)], latent, Dequantise())
     flow.quartered = quartered

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from flows.nets.interpolation import Interpolation, logits
 from flows.nets.lattice_net import CellNet, PixelCode, PlaceNet
 from flows.transforms.lattice_cells import CELL
 from flows.transforms.mixture import UnitMixture
@@ -32,7 +33,8 @@ class LatticeLevel(Transform):
 
     With ``anywhere`` the nets do not know the place of a cell, so the same weights serve pictures of any size.
 
-    With ``template``, of a joint level, a net may be given what is usual at each place of a picture.
+    With ``template``, of a joint level, a net may be given what is usual at each place of a picture. With
+    ``interpolate``, of a joint level, the means of the mixtures start from ``Interpolation``'s guess.
 
     ``known`` (C, H, W) masks the entries of the levels before. ``groups`` (G, C, H, W) masks each group, within one
     channel; a group also knows the groups before it. Both are over cells, as the transform's input (B, C, H, W).
@@ -64,12 +66,13 @@ class LatticeLevel(Transform):
         anywhere: bool = False,
         head_layers: int = 1,
         template: bool = False,
+        interpolate: bool = False,
     ) -> None:
         super().__init__()
         self.components, self.joint, self.template = components, joint, template
         self._set_masks(known, groups)
         self.code = PixelCode(CODE)
-        start, cells = UnitMixture.start(components), (1, 1) if anywhere else groups.shape[2:]
+        start, cells = UnitMixture.start(components, around_zero=interpolate), (1, 1) if anywhere else groups.shape[2:]
         if joint:
             usual = groups.shape[1] if template else 0
             self.net: CellNet | PlaceNet = PlaceNet(
@@ -77,6 +80,10 @@ class LatticeLevel(Transform):
             )
         else:
             self.net = CellNet(CODE * groups.shape[1], len(groups), cells, width, blocks, start)
+        self.interpolation = None
+        if interpolate:
+            seen = torch.stack([self._seen_pixels(place) for place in range(self.places)])
+            self.interpolation = Interpolation(seen, self.groups[:: self.colours], self.colours)
 
     def _set_masks(self, known: Tensor, groups: Tensor) -> None:
         """What follows from the shape. It is not saved, and it exists even on the meta device."""
@@ -151,8 +158,9 @@ class LatticeLevel(Transform):
             places = range(place, place + 1)
             if colour == 0:
                 body = self.net.body(self._inputs(x, places, None), slice(place, place + 1))
+                around = self._around(x, places, None)
             raw = self.net.of_colour(body, self._earlier(x, places, colour), colour)
-            yield UnitMixture(raw.to(x.dtype), self.components)
+            yield UnitMixture(self._moved(raw, x, places, colour, around), self.components)
 
     def mixture(
         self, x: Tensor, index: int | None = None, inside: Tensor | None = None, template: Tensor | None = None
@@ -185,10 +193,37 @@ class LatticeLevel(Transform):
         earlier = self._earlier(x, places, n - 1 if colour is None else colour)
         usual = None if template is None else torch.cat([self._shifted(template, place * n) for place in places])
         raw: Tensor = self.net(seen, earlier, slice(places[0], places[-1] + 1, places.step), colour, usual)
+        raw = self._moved(raw, x, places, colour, self._around(x, places, inside))
         if colour is None and n > 1:
             apart = raw.reshape(len(places), len(x), n, -1, *raw.shape[2:])
             raw = apart.transpose(1, 2).flatten(0, 2)
         return raw
+
+    def _around(self, x: Tensor, places: range, inside: Tensor | None) -> Tensor | None:
+        """What the known pixels around some places let expect: logits (P B, colours, H, W)."""
+        if self.interpolation is None:
+            return None
+        pixels = torch.where(self.known[places[-1] * self.colours], functional.pixel_shuffle(x, CELL), 0.5)
+        known = _within(logits(pixels), inside)
+        each = [self._shifted(known, place * self.colours) * self._seen_pixels(place) for place in places]
+        return self.interpolation.around(torch.cat(each), places)
+
+    def _seen_pixels(self, place: int) -> Tensor:
+        """Which pixels of the cells a place knows: (colours CELL^2, H, W)."""
+        seen = self.seen[place * self.colours]
+        return seen.reshape(self.colours, CODE, -1, *seen.shape[1:])[:, 0].flatten(0, 1)
+
+    def _moved(self, raw: Tensor, x: Tensor, places: range, colour: int | None, around: Tensor | None) -> Tensor:
+        """Raw parameters in the dtype of x; where a level interpolates, with their means moved to the guess."""
+        raw = raw.to(x.dtype)
+        if self.interpolation is None or around is None:
+            return raw
+        asked = range(self.colours) if colour is None else range(colour, colour + 1)
+        own, mask = self._own_colours(x, places, asked[-1])
+        before = logits(torch.where(mask, own, 0.5)).flatten(0, 1)
+        guess = self.interpolation.guess(around, before, places, asked)
+        each = raw.reshape(len(raw), len(asked), -1, *raw.shape[2:])
+        return UnitMixture.moved(each, guess, self.components).flatten(1, 2)
 
     def _inputs(self, x: Tensor, places: range, inside: Tensor | None) -> Tensor:
         """What the body of the net sees of some places, (P B, channels, H, W)."""
@@ -201,13 +236,17 @@ class LatticeLevel(Transform):
 
         Those of a place's own group only: elsewhere they may be unknown.
         """
-        n = self.colours
         if not count:
             return x.new_zeros(len(places) * len(x), 0, *x.shape[2:])
-        mask = self.groups[places[0] * n : (places[-1] + 1) * n : n * places.step].unsqueeze(1).unsqueeze(1)
-        own = torch.stack([x[:, self.channels[p * n] % CELL**2 :: CELL**2][:, :count] for p in places])
+        own, mask = self._own_colours(x, places, count)
         code: Tensor = self.code(torch.where(mask, own, 0).flatten(0, 1)).unflatten(0, own.shape[:2])
         return (code * mask).flatten(0, 1)
+
+    def _own_colours(self, x: Tensor, places: range, count: int) -> tuple[Tensor, Tensor]:
+        """The first colours (P, B, ``count``, H, W) of some places' own pixels, and in which cells these are."""
+        n = self.colours
+        mask = self.groups[places[0] * n : (places[-1] + 1) * n : n * places.step].unsqueeze(1).unsqueeze(1)
+        return torch.stack([x[:, self.channels[p * n] % CELL**2 :: CELL**2][:, :count] for p in places]), mask
 
     def _useful(self) -> Tensor:
         """Which channels of what a place sees can ever be known; the others are zero for all items."""

@@ -76,13 +76,30 @@ class UnitMixture:
         return 3 * components + 2
 
     @staticmethod
-    def start(components: int) -> Tensor:
-        """Raw parameters (parameters,) of an initial density: wide modes across the interval, some mass on black."""
+    def start(components: int, *, around_zero: bool = False) -> Tensor:
+        """Raw parameters (parameters,) of an initial density: wide modes across the interval, some mass on black.
+
+        ``around_zero`` is for means to which a guess is added: modes close to it, little mass on black and white.
+        """
         raw = torch.zeros(UnitMixture.parameters(components))
+        if around_zero:
+            raw[:2] = -2.0
+            raw[components + 2 : 2 * components + 2] = torch.linspace(-0.5, 0.5, components)
+            raw[2 * components + 2 :] = 0.5
+            return raw
         raw[0] = 2.0
         raw[components + 2 : 2 * components + 2] = torch.linspace(0.05, 0.95, components).logit()
         raw[2 * components + 2 :] = 1.0
         return raw
+
+    @staticmethod
+    def moved(raw: Tensor, guess: Tensor, components: int) -> Tensor:
+        """Raw parameters (B, N, parameters, ...) of N densities with the logits of their means moved by a guess.
+
+        ``guess`` (B, N, ...) is of the middle of each density.
+        """
+        weights, means, scales = torch.split(raw, [components + 2, components, components], dim=2)
+        return torch.cat([weights, means + guess.unsqueeze(2), scales], dim=2)
 
     def to_latent(self, u: Tensor) -> tuple[Tensor, Tensor]:
         """u (B, ...) in [0, 1] -> z = logit F(u) (B, ...) and log dz/du (B, ...), F the distribution function.

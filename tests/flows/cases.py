@@ -101,13 +101,18 @@ class FlowCase(NamedTuple):
     round_trip: float = 1e-5
     """The tolerance of decode in float32, in data units: larger for densities with valleys, where z hardly changes."""
 
+    contrast: float = 1.0
+    """Of the points of an image flow. Where pixels are guessed from their neighbours, noise of full contrast amplifies
+    what is rounded in one lattice in every lattice after it."""
+
     def make(self) -> Flow:
         return flows.build(self.architecture, self.item_shape, self.arguments)
 
     def points(self) -> Tensor:
         """A batch of continuous points, float64: in the unit cube for images, anywhere for vectors."""
-        draw = torch.rand if self.make().is_image else torch.randn
-        return draw(5, *self.item_shape, dtype=torch.float64)
+        if not self.make().is_image:
+            return torch.randn(5, *self.item_shape, dtype=torch.float64)
+        return 0.5 + self.contrast * (torch.rand(5, *self.item_shape, dtype=torch.float64) - 0.5)
 
 
 FLOWS: dict[str, FlowCase] = {
@@ -128,6 +133,13 @@ FLOWS: dict[str, FlowCase] = {
     ),
     "lattice-quartered": FlowCase(
         "lattice", (16, 16), {"width": 4, "blocks": 1, "components": 2, "quartered": 2}, round_trip=1e-3
+    ),
+    "lattice-interpolated": FlowCase(
+        "lattice",
+        (8, 8, 3),
+        {"width": 4, "blocks": 1, "components": 2, "joint": True, "interpolate": True},
+        round_trip=1e-3,
+        contrast=0.3,
     ),
     "nice-zca": FlowCase("nice", (4, 4), {"hidden": [16], "whitening": "zca"}),
     "nice-robust": FlowCase("nice", (4, 4), {"hidden": [16], "whitening": "robust-zca"}),

@@ -51,9 +51,10 @@ def test_a_latent_depends_on_no_later_pixel() -> None:
     assert (flow.encode(x)[0] != flow.encode(first)[0]).sum() > 30
 
 
-@pytest.mark.parametrize("head_layers", [1, 3])
-def test_colours_of_a_joint_pass_depend_on_the_colours_before_only(head_layers: int) -> None:
-    flow = disturb(flows.lattice((8, 8, 3), **SMALL, joint=True, head_layers=head_layers).double())
+@pytest.mark.parametrize(("head_layers", "interpolate"), [(1, False), (3, False), (2, True)])
+def test_colours_of_a_joint_pass_depend_on_the_colours_before_only(head_layers: int, interpolate: bool) -> None:
+    given = {**SMALL, "joint": True, "head_layers": head_layers, "interpolate": interpolate}
+    flow = disturb(flows.lattice((8, 8, 3), **given).double())
     x = torch.rand(1, 8, 8, 3, dtype=torch.float64)
     z = flow.in_item_layout(flow.encode(x)[0])
     for colour in range(3):
@@ -74,6 +75,30 @@ def test_divisions_of_the_first_lattice_draw_its_first_pixels_one_by_one() -> No
         cells = side // CELL
         assert least_side(quartered) == side
         assert len(next(groups_by_level((CELL**2, cells, cells), quartered))) == 1 + 3 * quartered
+
+
+@pytest.mark.parametrize("colours", [(), (3,)])
+@pytest.mark.parametrize("anywhere", [False, True])
+def test_interpolation_expects_the_mean_of_the_nearest_pixels_at_first(
+    colours: tuple[int, ...], anywhere: bool
+) -> None:
+    flow = flows.lattice((16, 16, *colours), **SMALL, joint=True, interpolate=True, anywhere=anywhere, quartered=2)
+    ramp = torch.arange(16)[:, None] + 2.0 * torch.arange(16)
+    picture = (ramp / 256 + 0.4).reshape(16, 16, *[1] * len(colours)).expand(flow.item_shape)
+    tint = torch.tensor([0.0, 0.03, 0.1]) if colours else 0.0
+    cells, *levels, _ = flow.transforms
+    x = cells((picture + tint)[None])[0]
+    for level in levels[:3]:
+        assert isinstance(level, LatticeLevel)
+        found = level.mixture(x)._mean[:, 1]  # the middle one of three
+        inner = level.own(x)[:, 1:-1, 1:-1]
+        error = (found[:, 1:-1, 1:-1] - inner).abs()[level.groups[:, 1:-1, 1:-1]]
+        assert error.max() < 2 / 256
+
+
+def test_interpolation_needs_a_joint_flow() -> None:
+    with pytest.raises(flows.ArchitectureError, match="interpolate: only a joint"):
+        flows.lattice((8, 8, 3), **SMALL, interpolate=True)
 
 
 def test_layers_of_heads_need_a_joint_flow() -> None:
