@@ -15,6 +15,7 @@ from flows import FlowError
 from flows.nets.precision import exact_float32
 from tables.loading import Wishes
 from trainer.commands.options import Location, data_dir_option, device_option, store_at, store_option
+from trainer.commands.starts import start_from
 from trainer.commands.table_report import told
 from trainer.commands.tables import Stopped, kind_of, names_of, options_of, sized, trained_and_published
 from trainer.commands.train_pictures import train_pictures
@@ -28,6 +29,7 @@ from trainer.run.device import choose_device, choose_precision
 from trainer.run.ranks import UNSHARED, Ranks, joined, restarts_can_hang
 from trainer.run.run_directory import run_directory
 from trainer.run.settings import Computing, RunSettings
+from trainer.run.start import Start
 from trainer.run.stopping import stop_on_signals
 
 _EPILOG = """\b
@@ -123,6 +125,12 @@ Exit codes:
     type=Location(),
     help="Where the run's state is kept: a directory, or a URL such as s3://bucket/run.  [default: runs/PRESET]",
 )
+@click.option(
+    "--start",
+    metavar="NAME[@VERSION]",
+    help="Start from the weights of a model in the store, of the same architecture: to train it further, or on newer "
+    "data.",
+)
 @click.option("--tensorboard", is_flag=True, help="Write the run's curves for TensorBoard into the run directory.")
 @click.option(
     "--resume/--fresh",
@@ -186,6 +194,7 @@ def main(
     store: Path | str | None,
     name: str | None,
     run_dir: Path | str | None,
+    start: str | None,
     tensorboard: bool,
     resume: bool,
     device: str,
@@ -214,7 +223,13 @@ def main(
         raise click.UsageError("--tensorboard writes into a directory; --run-dir is a URL")
     chosen = PRESETS[preset]
     if preset == PICTURES.name:
-        unused = {"--epochs": epochs, "--batch-size": batch_size, "--limit": limit, "--columns": wishes != Wishes()}
+        unused: dict[str, object] = {
+            "--epochs": epochs,
+            "--batch-size": batch_size,
+            "--limit": limit,
+            "--columns": wishes != Wishes(),
+        }
+        unused["--start"] = start
         if given := [option for option, value in unused.items() if value]:
             raise click.UsageError(f"{', '.join(given)} is not for pictures; see --minutes, --steps and --size")
         train_pictures(
@@ -261,6 +276,7 @@ def main(
             warning = [f"WARNING: restarts of ranks can hang: give torchrun {UNSHARED}"] if restarts_can_hang() else []
             for line in [*warning, *told(chosen)]:
                 console.print(line, markup=False, highlight=False, soft_wrap=True)
+            started = None if start is None else start_from(start, store_at(store))
             settings = RunSettings(
                 run_dir=directory,
                 data_dir=data_dir,
@@ -268,8 +284,9 @@ def main(
                 limit=limit,
                 computing=Computing(precision=choose_precision(chosen.precision, ranks.device), graph=graph),
                 resume=resume,
+                start=started,
                 tensorboard=tensorboard,
-                command=_command(chosen, seed, limit, ranks),
+                command=_command(chosen, seed, limit, ranks, started),
             )
             result = trained_and_published(chosen, settings, ranks, console, stop, target, name, neighbours)
     except Stopped:
@@ -312,7 +329,7 @@ def _target(store: Path | str | None) -> Path | model_store.Store:
         raise click.ClickException(str(error)) from error
 
 
-def _command(preset: Preset, seed: int, limit: int | None, ranks: Ranks) -> str:
+def _command(preset: Preset, seed: int, limit: int | None, ranks: Ranks, start: Start | None) -> str:
     """The command that repeats a run, without the user's own paths."""
     words = ["sluice-train", preset.name]
     if ranks.count > 1:
@@ -326,6 +343,8 @@ def _command(preset: Preset, seed: int, limit: int | None, ranks: Ranks) -> str:
     words += [f"--seed {seed}", f"--precision {preset.precision}"]
     if limit:
         words.append(f"--limit {limit}")
+    if start is not None:
+        words.append(f"--start {start.reference}")
     return " ".join(words)
 
 

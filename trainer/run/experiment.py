@@ -17,7 +17,7 @@ from trainer.run.display import Display, Several, display_on
 from trainer.run.events import events_in
 from trainer.run.finished import FinishedRun
 from trainer.run.hooks import Hooks
-from trainer.run.initial_state import fresh_state
+from trainer.run.initial_state import arguments_for, fresh_state
 from trainer.run.loop import train
 from trainer.run.ranks import Ranks
 from trainer.run.resuming import launch, resumed
@@ -45,13 +45,19 @@ def run(
     }
     if preset.decay_share is not None:  # such a run may be resumed with another length
         del experiment["epochs"], experiment["minutes"]
+    if settings.start is not None:
+        settings.start.fits(preset.architecture, splits.item_shape, arguments_for(preset, splits))
+        experiment["start"] = settings.start.digest
     ranks.check(preset.batch_size)
     if preset.minutes is not None and ranks.count > 1:
         raise TrainerError("a budget of minutes is for one rank; several ranks train a number of --epochs")
     directory = settings.run_dir
     # One rank reads the file that lies here; several may find none where the leading rank does, or an older one.
     resumes = settings.resume and ranks.count == 1 and (directory.path / FILE).exists()
-    state = fresh_state(preset, splits, settings.seed, ranks.device, initialise=not resumes)
+    initialise = not resumes and settings.start is None
+    state = fresh_state(preset, splits, settings.seed, ranks.device, initialise=initialise)
+    if settings.start is not None:
+        settings.start.give_to(state)
     if resumed(state, experiment, directory, settings.resume, ranks):
         reached = f"epoch {state.progress.epoch}, step {state.progress.step}"
         console.print(f"resuming {directory} after {reached}", markup=False)

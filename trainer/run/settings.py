@@ -7,6 +7,7 @@ from pathlib import Path
 
 from trainer.presets import Precision
 from trainer.run.run_directory import RunDirectory
+from trainer.run.start import Start
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,8 @@ class RunSettings:
     computing: Computing = field(default_factory=Computing)
     resume: bool = True
     """Whether to continue from a state in ``run_dir``."""
+    start: Start | None = None
+    """The published flow whose weights a fresh run starts from; None for random ones."""
     tensorboard: bool = False
     """Whether to write the run's curves for TensorBoard into ``run_dir``."""
     command: str = ""
