@@ -60,6 +60,8 @@ _TRAIN, _ORDINARY, _FAULTY = 60, 60, 12
 _FALSE_POSITIVES = 0.3
 """The share of ordinary pixels up to which the overlap of regions is averaged (Bergmann et al. 2019, MVTec AD)."""
 _NICE_STEPS = 300
+_USUAL = 64
+"""Pixels of a side, by default. Figures of larger pictures alone have a place of their own in the page."""
 _SPLITS = 20
 
 Maps = Callable[[Tensor], tuple[Tensor | None, Tensor]]
@@ -296,8 +298,8 @@ def main() -> None:
     )
     options = parser.parse_args()
     torch.set_num_threads(1)
-    found = {}
-    for side in options.side or [64]:
+    found, sides = {}, options.side or [_USUAL]
+    for side in sides:
         for name in options.surface or (*WINDOWS, PART):
             if name != PART and not has_room(name, side):
                 print(f"{name} has no room for pictures of {side}; it is left out", flush=True)
@@ -305,10 +307,12 @@ def main() -> None:
             if options.only_done and not (options.state / f"{name}-{side}-{options.steps}.json").exists():
                 continue
             found[name, side] = measured(name, side, options.steps, options.state)
-    lines = list(report(found, _TRAIN, options.steps, _memory()))
+    usual = _USUAL in sides
+    lines = list(report(found, _TRAIN, options.steps, _memory() if usual else None))
     print("\n".join(lines))
     if options.into:
-        page.write_into(options.into, "make bench-pictures", "\n".join(lines))
+        command = "make bench-pictures" if usual else "make bench-pictures, larger pictures"
+        page.write_into(options.into, command, "\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -253,7 +253,10 @@ def _kept(run: FinishedRun) -> str:
 
 
 def _optimisation(preset: Preset) -> str:
-    rate = f"learning rate {preset.learning_rate:g} along a cosine to {preset.learning_rate * FINAL_SHARE:g}"
+    how = "along a cosine"
+    if preset.decay_share is not None:
+        how = f"falling over the last {100 * preset.decay_share:.0f} % of the run"
+    rate = f"learning rate {preset.learning_rate:g} {how} to {preset.learning_rate * FINAL_SHARE:g}"
     if preset.muon_rate:
         rate += f" (Muon's: {preset.muon_rate:g} to {preset.muon_rate * FINAL_SHARE:g})"
     parts = [f"{rate} after {preset.warmup_steps} steps of warm-up", f"gradients clipped at norm {preset.clip_norm:g}"]

@@ -281,6 +281,8 @@ def test_a_run_whose_rate_is_constant_at_first_may_be_resumed_with_another_lengt
             assert ended.output.count("validation") == 2
             manifest = json.loads((tmp_path / "store/tiny-digits/1/manifest.json").read_text())
             assert manifest["provenance"]["command"] == "sluice-train open --epochs 3 --seed 0 --precision auto"
+            card = (tmp_path / "store/tiny-digits/1/README.md").read_text()
+            assert "falling over the last 25 % of the run to" in card
             straight = sluice_train("open", "--epochs", "3", "--fresh", "--no-publish")
             assert straight.output.splitlines()[-1] == ended.output[ended.output.index("test:") :].splitlines()[0]
     refused = sluice_train("tiny", "--epochs", "3")
