@@ -136,7 +136,7 @@ FLOWS: dict[str, FlowCase] = {
     ),
     "lattice-interpolated": FlowCase(
         "lattice",
-        (8, 8, 3),
+        (4, 8, 3),
         {"width": 4, "blocks": 1, "components": 2, "joint": True, "interpolate": True},
         round_trip=1e-3,
         contrast=0.3,

@@ -60,7 +60,7 @@ def run(
         settings.start.give_to(state)
     if resumed(state, experiment, directory, settings.resume, ranks):
         reached = f"epoch {state.progress.epoch}, step {state.progress.step}"
-        console.print(f"resuming {directory} after {reached}", markup=False)
+        console.print(f"resuming {directory} after {reached}", markup=False, soft_wrap=True)
 
     def say(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
