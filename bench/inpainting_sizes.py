@@ -75,7 +75,8 @@ class Case:
         """Publish it with random weights, as the trainer publishes trained ones."""
         preset = PICTURES if self.preset == "pictures" else LATTICE
         flow = _random(self.shape, preset.arguments)
-        items = torch.randint(0, 256, (64, *self.shape), dtype=torch.uint8)
+        # Of noise of full contrast, what a linear guess of each pixel rounds would grow from level to level.
+        items = torch.randint(112, 144, (64, *self.shape), dtype=torch.uint8)
         publication: dict[str, Any] = {
             "flow": flow,
             "architecture": preset.architecture,
