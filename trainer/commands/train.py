@@ -228,8 +228,8 @@ def main(
             "--batch-size": batch_size,
             "--limit": limit,
             "--columns": wishes != Wishes(),
+            "--start": start,
         }
-        unused["--start"] = start
         if given := [option for option, value in unused.items() if value]:
             raise click.UsageError(f"{', '.join(given)} is not for pictures; see --minutes, --steps and --size")
         train_pictures(
