@@ -18,7 +18,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -63,6 +63,8 @@ _NICE_STEPS = 300
 _USUAL = 64
 """Pixels of a side, by default. Figures of larger pictures alone have a place of their own in the page."""
 _SPLITS = 20
+_KNOWN = 100
+"""The seed of further ordinary pictures of the places that were trained on."""
 
 Maps = Callable[[Tensor], tuple[Tensor | None, Tensor]]
 """Pictures -> the scores (N, H, W) of their places, if there are any, and the scores (N,) of the pictures."""
@@ -100,7 +102,9 @@ def measured(name: str, side: int, steps: int, state: Path) -> dict[str, Any]:
         "crops": plan.augmentation.told,
         "methods": {},
     }
-    figures["splits"], figures["split_regions"] = _splits(calibration, calm, folds, ordinary)
+    (figures["splits"], figures["split_regions"]), (figures["known_splits"], _) = _splits(
+        calibration, calm, folds, (ordinary, cut.known)
+    )
     for method, maps in methods.items():
         _, calm_scores = maps(ordinary)
         if method == "Sluice":
@@ -127,8 +131,11 @@ def measured(name: str, side: int, steps: int, state: Path) -> dict[str, Any]:
 
 def _cut(name: str, side: int) -> Surface:
     if name == PART:
-        return Surface(parts(side, _TRAIN, 0), parts(side, _ORDINARY + len(KINDS) * _FAULTY, 1))
-    return surface(name, side, _TRAIN, _ORDINARY + len(KINDS) * _FAULTY)
+        test = parts(side, _ORDINARY + len(KINDS) * _FAULTY, 1)
+        return Surface(parts(side, _TRAIN, 0), test, parts(side, _ORDINARY, _KNOWN))
+    return surface(name, side, _TRAIN, _ORDINARY + len(KINDS) * _FAULTY)._replace(
+        known=surface(name, side, _ORDINARY, 1, seed=_KNOWN).train
+    )
 
 
 def _trained(
@@ -161,20 +168,21 @@ def _trained(
 
 
 def _splits(
-    calibration: PictureCalibration, found: list[Tensor], folds: Tensor, ordinary: Tensor
-) -> tuple[list[float], list[float]]:
-    """The shares of ordinary pictures that alarm, and that have a region, with the halves of the folds dealt anew."""
-    alarms, regions = [], []
-    read = [list(calibration.readings(item)) for item in ordinary]
+    calibration: PictureCalibration, found: list[Tensor], folds: Tensor, sets: Sequence[Tensor]
+) -> list[tuple[list[float], list[float]]]:
+    """Of each set of ordinary pictures the shares that alarm, and that have a region, with halves dealt anew."""
+    shares: list[tuple[list[float], list[float]]] = [([], []) for _ in sets]
+    read = [[list(calibration.readings(item)) for item in ordinary] for ordinary in sets]
     for split in range(_SPLITS):
         order = torch.randperm(len(found), generator=torch.Generator().manual_seed(split))
         dealt_anew = PictureCalibration.of_readings(
             calibration.densities, [found[index] for index in order], folds[order], aligned=calibration.aligned
         )
-        each = [dealt_anew.assess_readings(own) for own in read]
-        alarms.append(sum(bool(one.verdict.p_value[0] <= ALPHA) for one in each) / len(each))
-        regions.append(sum(bool(one.place_p_value.min() <= ALPHA) for one in each) / len(each))
-    return alarms, regions
+        for (alarms, regions), pictures in zip(shares, read, strict=True):
+            each = [dealt_anew.assess_readings(own) for own in pictures]
+            alarms.append(sum(bool(one.verdict.p_value[0] <= ALPHA) for one in each) / len(each))
+            regions.append(sum(bool(one.place_p_value.min() <= ALPHA) for one in each) / len(each))
+    return shares
 
 
 def _faulty(name: str, side: int, pictures: Tensor) -> dict[str, tuple[Tensor, Tensor]]:

@@ -35,6 +35,8 @@ class Surface(NamedTuple):
 
     train: Tensor
     test: Tensor
+    known: Tensor = torch.empty(0, dtype=torch.uint8)
+    """Other pictures of the places that were trained on, where they were asked for."""
 
 
 def surface(name: str, side: int, train: int, test: int, seed: int = 0) -> Surface:
