@@ -68,8 +68,8 @@ def _goals(found: Mapping[tuple[str, int], dict[str, Any]], memory: float | None
 
 def _ordinary(found: Mapping[tuple[str, int], dict[str, Any]]) -> Iterator[str]:
     yield (
-        f"\nOrdinary test pictures at alpha = {ALPHA}. A split deals the calibrating pictures into halves anew; in the "
-        "third column from the right, ordinary pictures cut from the stripes that were trained on:\n"
+        f"\nOrdinary test pictures at alpha = {ALPHA}. A split deals the calibrating pictures into halves anew. "
+        "Known stripes are those that were trained on: other ordinary pictures cut from them, mean of the splits:\n"
     )
     yield (
         "| surface | size | knows the place | crops | alarms | with any region | 99 % band | splits: mean, most | "
