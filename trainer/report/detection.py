@@ -9,6 +9,7 @@ from torch import Tensor
 
 from flows import Flow
 from flows.anomaly import Calibration, CrossCalibration
+from trainer.report.anomaly_statistics import statistics
 from trainer.report.corruptions import corruptions
 
 _ITEMS = 2000
@@ -51,5 +52,8 @@ def against_corruptions(
 @torch.no_grad()
 def p_values(flow: Flow, calibration: Calibration | CrossCalibration, items: Tensor) -> Tensor:
     """The verdicts' p-values (N,) of items (N, *item_shape), as a user sends them."""
+    if isinstance(calibration, Calibration):  # it lies on the CPU, where the flow may not
+        found = torch.split(statistics(flow, items), _BATCH)
+        return torch.cat([calibration.judge(part).p_value for part in found])
     parts = torch.split(items, _BATCH)
     return torch.cat([calibration.assess(flow, flow.to_continuous(part)).verdict.p_value.cpu() for part in parts])
