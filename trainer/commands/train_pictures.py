@@ -27,8 +27,8 @@ from trainer.pictures.training import Run, StopRequested, TrainedFlow
 from trainer.pictures.trial import tried
 from trainer.presets import Precision
 from trainer.presets.pictures import PICTURES
-from trainer.run.device import choose_device, choose_precision
-from trainer.run.finished import device_name, own_version
+from trainer.run.device import choose_device, choose_precision, device_name
+from trainer.run.finished import own_version
 from trainer.run.run_directory import run_directory
 from trainer.run.settings import Computing
 from trainer.run.stopping import stop_on_signals

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+
 import torch
 
 from flows.nets.precision import multiplies_bfloat16
@@ -28,3 +30,10 @@ def choose_precision(name: Precision, device: torch.device) -> Precision:
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
     """A context in which nets multiply in that precision. Weights, latents and densities stay float32."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def device_name(device: torch.device) -> str:
+    """What a device is called, and how many threads compute on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
@@ -11,6 +10,7 @@ import torch
 from flows import Flow
 from trainer.data import Splits
 from trainer.presets import Preset
+from trainer.run.device import device_name
 from trainer.run.settings import RunSettings
 from trainer.run.state import EpochRecord, Validation
 
@@ -30,6 +30,7 @@ class FinishedRun:
 
     def provenance(self) -> dict[str, str | int | float]:
         """Where the weights come from, as the manifest and the card state it."""
+        trained_on = dict.fromkeys(record.device for record in self.history if record.device)
         return {
             "command": self.settings.command,
             "preset": self.preset.name,
@@ -40,18 +41,11 @@ class FinishedRun:
             "training_items": len(self.splits.train),
             "training_seconds": round(sum(record.seconds for record in self.history), 1),
             "skipped_steps": sum(record.skipped for record in self.history),
-            "device": device_name(self.flow.device),
+            "device": ", ".join(trained_on) or device_name(self.flow.device),
             "precision": self.settings.computing.precision,
             "torch": torch.__version__,
             "sluice": own_version(),
         }
-
-
-def device_name(device: torch.device) -> str:
-    """What a device is called, and how many threads compute on a CPU."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
 
 
 def own_version() -> str:

@@ -12,6 +12,7 @@ from trainer.data import Splits
 from trainer.errors import DataError, Diverged
 from trainer.optimisers import learning_rate
 from trainer.presets import Preset
+from trainer.run.device import device_name
 from trainer.run.halves import Halves
 from trainer.run.hooks import Hooks
 from trainer.run.length import length_of
@@ -115,6 +116,7 @@ def train(
             validation=mean_log_likelihood(state, validation, len(splits.validation), ranks),
             seconds=progress.seconds,
             skipped=progress.skipped,
+            device=device_name(device),
         )
         if not math.isfinite(record.validation):
             raise Diverged(f"validation gave {record.validation} nats after epoch {record.epoch}")

@@ -43,6 +43,8 @@ class EpochRecord(Validation):
     train: float
     seconds: float
     skipped: int
+    device: str = ""
+    """What computed its last step; empty in states of older versions."""
 
 
 @dataclass

@@ -123,6 +123,17 @@ def test_a_finished_run_is_published_without_training_again(tiny: Preset, sluice
     assert "published tiny-digits@1" in again.output
 
 
+def test_a_model_names_the_device_of_its_training_wherever_it_is_published(
+    tiny: Preset, sluice_train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("trainer.run.loop.device_name", lambda _: "NVIDIA H200")
+        assert sluice_train("tiny", "--no-publish").exit_code == 0
+    assert sluice_train("tiny").exit_code == 0
+    manifest = json.loads((tmp_path / "store/tiny-digits/1/manifest.json").read_text())
+    assert manifest["provenance"]["device"] == "NVIDIA H200"
+
+
 def test_the_seed_decides_the_weights(tiny: Preset, sluice_train: Train, tmp_path: Path) -> None:
     weights = []
     for seed in ("1", "1", "2"):
