@@ -79,9 +79,10 @@ def measured(name: str, side: int, steps: int, state: Path) -> dict[str, Any]:
     state.mkdir(parents=True, exist_ok=True)
     cut = _cut(name, side)
     ordinary, faulty = cut.test[:_ORDINARY], _faulty(name, side, cut.test[_ORDINARY:])
-    began = time.process_time()
-    plan, calibration, calm, folds = _trained(name, cut.train, steps, state / f"{name}-{side}-{steps}")
-    seconds = time.process_time() - began
+    flows = state / f"{name}-{side}-{steps}"
+    anew, began = not flows.exists(), time.process_time()
+    plan, calibration, calm, folds = _trained(name, cut.train, steps, flows)
+    seconds = time.process_time() - began if anew else None  # flows of a run that was stopped are gone on with
     took: list[float] = []
     p_values: dict[str, Tensor] = {}
 

@@ -81,11 +81,12 @@ def _ordinary(found: Mapping[tuple[str, int], dict[str, Any]]) -> Iterator[str]:
         shares = [figures[key] / figures["ordinary"] for key in ("alarms", "with_region")]
         splits = f"{np.mean(figures['splits']):.3f}, {max(figures['splits']):.3f}"
         ratio = figures["map_seconds"] / figures["likelihood_seconds"]
+        trained = figures["train_cpu_seconds"]
         known = f"{np.mean(figures['known_splits']):.3f}" if "known_splits" in figures else "-"
         yield (
             f"| {name} | {side} | {'yes' if figures['place'] else 'no'} | {figures['crops']} | {shares[0]:.3f} | "
             f"{shares[1]:.3f} | {band} | {splits} | {known} | {ratio:.2f} | "
-            f"{figures['train_cpu_seconds'] / 60:.1f} |"
+            f"{'-' if trained is None else f'{trained / 60:.1f}'} |"
         )
 
 

@@ -61,6 +61,7 @@ def _measure(figures: Figures, sections: Sequence[str]) -> bool:
         try:
             for row in SECTIONS[name](figures):
                 figures.add(name, row)
+                figures.write()
         except Exception:  # what the other sections measure is not lost
             traceback.print_exc()
             failed = True

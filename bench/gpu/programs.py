@@ -49,19 +49,21 @@ def _row(
     figures: Figures, model: LoadedModel, program: Program, columns: Columns, operations: float
 ) -> dict[str, object]:
     precision = "float32" if program.flow is model.flow else model.precision
-    eager = _seconds(program, columns, Runner(figures.device, len(columns)), figures)
-    graphs = None
+    eager = graphs = None
     if figures.device.type == "cuda":
         recording = Graphs()
         graphs = _seconds(program, columns, Runner(figures.device, len(columns), recording), figures)
         graphs = graphs if recording.recorded else None
-    best, ceiling = min(eager, graphs or eager), figures.ceiling(f"product in {precision}", "tflops")
+    if graphs is None or len(columns) == _ROWS[0]:  # of one row, for what a graph saves
+        eager = _seconds(program, columns, Runner(figures.device, len(columns)), figures)
+    best = min(each for each in (eager, graphs) if each is not None)
+    ceiling = figures.ceiling(f"product in {precision}", "tflops")
     return {
         "model": model.name,
         "precision": precision,
         "kind": program.method if isinstance(program, Inpaint) else program.kind,
         "rows": len(columns),
-        "eager_ms": eager * 1e3,
+        "eager_ms": eager * 1e3 if eager is not None else None,
         "graph_ms": graphs * 1e3 if graphs is not None else None,
         "rows_per_second": len(columns) / best,
         "tflops": operations * len(columns) / best / 1e12,

@@ -50,7 +50,7 @@ def _programs(rows: list[Row]) -> Iterator[Row]:
         found: Row = {"model": model, "precision": precision, "work": kind}
         found[f"kernel by kernel, {least['rows']} row"] = least["eager_ms"]
         for count, row in by_rows.items():
-            best = min(row["eager_ms"], row["graph_ms"] or row["eager_ms"])
+            best = min(row[way] for way in ("eager_ms", "graph_ms") if row[way] is not None)
             found[f"{count:,} row{'s' if count > 1 else ''}"] = best
         for count in (count for count in by_rows if count >= _LARGE or count == most["rows"]):
             found[f"share of the ceiling, {count:,} rows"] = by_rows[count]["share"]
