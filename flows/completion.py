@@ -117,8 +117,9 @@ class Completion(nn.Module):
 
     def _to_scores(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x (B, D) -> normal scores (B, D) and their slopes dz/dx; NaN stays NaN."""
-        quantiles = self.quantiles.reshape(self.dimensions, KNOTS).double()
-        scores = self.scores.double()
+        # While fitted, x is on the CPU, where the buffers may not be.
+        quantiles = self.quantiles.to(x.device).reshape(self.dimensions, KNOTS).double()
+        scores = self.scores.to(x.device).double()
         place = torch.searchsorted(quantiles, x.nan_to_num().T.contiguous()).T.clamp(1, KNOTS - 1)
         left, right = (quantiles.expand(len(x), -1, -1).gather(2, at[..., None])[..., 0] for at in (place - 1, place))
         slope = (scores[place] - scores[place - 1]) / (right - left).clamp_min(1e-300)

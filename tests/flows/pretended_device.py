@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from contextlib import ExitStack
+from typing import Any, Self
+from unittest.mock import patch
+from weakref import WeakValueDictionary
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_flatten, tree_map
 
 DEVICE = torch.device("cuda", 0)
 _CPU = torch.device("cpu")
+_THERE: WeakValueDictionary[int, Tensor] = WeakValueDictionary()
+"""What is there, of all contexts: functions may keep tensors for the next one."""
 _COPYING = {"copy_", "__getitem__", "__setitem__", "_has_compatible_shallow_copy_type"}
 
 
@@ -25,7 +30,33 @@ class PretendedDevice(TorchFunctionMode):
     def __init__(self, moved: Iterable[Tensor]) -> None:
         """``moved`` are there from the beginning, such as the parameters of a flow."""
         super().__init__()
-        self._there = {id(each): each for each in moved}
+        self._there = _THERE
+        self._there.update({id(each): each for each in moved})
+        self._patches = ExitStack()
+
+    def __enter__(self) -> Self:
+        # These two make a parameter of a tensor without a function that a mode is told of.
+        for name in ("__new__", "__deepcopy__"):
+            made = patch.object(nn.Parameter, name, self._following(getattr(nn.Parameter, name)))
+            self._patches.enter_context(made)
+        super().__enter__()
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        super().__exit__(*raised)
+        self._patches.close()
+
+    def _following(self, make: Callable[..., Any]) -> Callable[..., Any]:
+        """What ``make`` makes, on the device of the tensor that it is made of."""
+
+        def made(*args: Any, **kwargs: Any) -> Any:
+            found = make(*args, **kwargs)
+            source = next((each for each in (*args, *kwargs.values()) if isinstance(each, Tensor)), None)
+            if id(source) in self._there:
+                self._there[id(found)] = found
+            return found
+
+        return made
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -39,8 +70,10 @@ class PretendedDevice(TorchFunctionMode):
             return DEVICE if there else _CPU
         if name == "__set__":  # a module that is moved
             there = id(args[1]) in self._there
-            self._there |= {id(args[0]): args[0]} if there else {}
-            return func(*args)
+            found = func(*args)
+            if there:
+                self._there[id(args[0])] = args[0]
+            return found
         if name == "_parse_to":  # the arguments of Module.to
             return func(*args, **kwargs)
         devices = [each for each in given if isinstance(each, torch.device)]
@@ -51,6 +84,8 @@ class PretendedDevice(TorchFunctionMode):
             there = False
         elif name in _COPYING:
             there = id(args[0]) in self._there
+        elif name == "to" and len(args) > 1 and isinstance(args[1], Tensor):
+            there = id(args[1]) in self._there
         elif there and any(id(each) not in self._there and each.ndim for each in tensors):
             raise RuntimeError(f"{name}: tensors of {DEVICE} and of the CPU")
         found = args[0].unbind() if func is Tensor.__iter__ else func(*args, **kwargs)
