@@ -129,8 +129,8 @@ def test_a_lost_zone_is_carried_where_there_was_room() -> None:
 
 def test_costs_are_read_from_the_page_and_from_a_file(tmp_path: Path) -> None:
     found = costs.of_gpu("mnist", "bfloat16")
-    assert found.tick("score", 1024) == pytest.approx(19.6e-3)
-    assert found.tick("score", 1024) < found.tick("score", 2000) < found.tick("score", 4096) == pytest.approx(44.42e-3)
+    assert found.tick("score", 1024) == pytest.approx(12.25e-3)
+    assert found.tick("score", 1024) < found.tick("score", 2000) < found.tick("score", 4096) == pytest.approx(44.45e-3)
     assert found.tick("inpaint", 1) == pytest.approx(2.978e-3)
     with pytest.raises(ValueError, match=r"gpu\.md has no figures of nothing in float32"):
         costs.of_gpu("nothing", "float32")
