@@ -1,4 +1,4 @@
-"""Measure everything that a GPU is for, in one command of under nine minutes, and keep it after each section.
+"""Measure everything that a GPU is for, in one command of about nine minutes, and keep each row.
 
     make bench-gpu [DATA=DIR]
     python -m bench.gpu [--device cuda] [--only SECTION ...] [--data-dir DIR] [--json FILE] [--into PAGE] [--small]
