@@ -39,7 +39,9 @@ export function itemSources({ model, add, addTable, clear, signal }) {
   });
   const file = fileButton("Choose files", take, { multiple: "", accept: isImage(model) ? "image/*,.npy" : isTable(model) ? ".csv,.tsv,.txt" : ".csv,.tsv,.txt,.npy" });
   const camera = isImage(model) && matchMedia("(pointer: coarse)").matches ? fileButton("Photograph", take, { accept: "image/*", capture: "environment" }) : null;
-  const hint = model.any_size ? `Drop or paste pictures here, of any size. Where the longer side has more than ${model.any_size.longest} pixels, the service scales them down as in training.`
+  const aligned = model.any_size?.aligned_size;
+  const hint = aligned ? `Drop or paste pictures of parts here, that lie as those it was trained on: ${aligned.join(" × ")} pixels (height × width), or larger ones of this form, which the service scales down.`
+    : model.any_size ? `Drop or paste pictures here, of any size. Where the longer side has more than ${model.any_size.longest} pixels, the service scales them down as in training.`
     : isImage(model) ? `Drop or paste pictures here. Each is scaled to ${shapeOf(model)}.`
     : isTable(model) ? "Drop a CSV file here, or paste rows with a line of names. Columns are found by name."
     : `Drop a CSV file with ${model.item_shape[0]} columns of numbers here, or an npy file.`;

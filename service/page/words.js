@@ -32,6 +32,6 @@ export const flagged = (p, alpha, n) => (p === null || alpha < 1 / (n + 1) ? nul
 /** A seed to begin with. */
 export const someSeed = () => crypto.getRandomValues(new Uint32Array(1))[0] % 100000;
 
-export const shapeOf = (model) => (model.any_size ? "any size" : model.item_shape.join(" × "));
+export const shapeOf = ({ any_size: any, item_shape: shape }) => (!any ? shape.join(" × ") : any.aligned_size ? any.aligned_size.join(" × ") : "any size");
 export const isImage = (model) => model.item_shape.length > 1;
 export const isPlane = (model) => model.item_shape.length === 1 && model.item_shape[0] === 2;

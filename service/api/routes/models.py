@@ -23,6 +23,19 @@ router = APIRouter(tags=["models"], responses=problems())
 CARD = "README.md"
 
 
+class AnySize(BaseModel):
+    """How a model that scores pictures of any size prepares each, and the sides of the pictures that calibrate it."""
+
+    longest: int
+    """Pixels of the longer side at most: larger pictures are scaled down, their proportions kept."""
+    bits: int
+    """Bits in use of grey pictures with 16 bits a pixel."""
+    shortest_side: int
+    longest_side: int
+    aligned_size: tuple[int, int] | None
+    """Height and width of aligned pictures, the only size that is scored; null where any size is."""
+
+
 class ModelSummary(BaseModel):
     name: str
     version: int
@@ -32,6 +45,8 @@ class ModelSummary(BaseModel):
     item_shape: list[int]
     item_dtype: str
     quality: dict[str, dict[str, float]]
+    any_size: AnySize | None
+    """Of a model that scores pictures of any size; `item_shape` is then that of what it draws."""
 
 
 class RefusedModel(BaseModel):
@@ -114,19 +129,6 @@ class Bfloat16(BaseModel):
     noise: float
 
 
-class AnySize(BaseModel):
-    """How a model that scores pictures of any size prepares each, and the sides of the pictures that calibrate it."""
-
-    longest: int
-    """Pixels of the longer side at most: larger pictures are scaled down, their proportions kept."""
-    bits: int
-    """Bits in use of grey pictures with 16 bits a pixel."""
-    shortest_side: int
-    longest_side: int
-    aligned_size: tuple[int, int] | None
-    """Height and width of aligned pictures, the only size that is scored; null where any size is."""
-
-
 class ModelDetails(ModelSummary):
     calibration: Calibrated | None
     map: Mapped | None
@@ -144,8 +146,6 @@ class ModelDetails(ModelSummary):
     provenance: dict[str, str | int | float]
     published: str
     pictures: list[str]
-    any_size: AnySize | None
-    """Of a model that scores pictures of any size; `item_shape` is then that of what it draws."""
     table: Schema | None = Field(serialization_alias="schema")
     """The columns of a table's model, in the order of a vector's entries."""
 
@@ -184,7 +184,6 @@ async def describe(name: str, service: TheService) -> ModelDetails:
         provenance=model.provenance,
         published=model.published,
         pictures=[file for file in model.files if file.endswith(".png")],
-        any_size=AnySize(**structs.asdict(model.pictures)) if model.pictures is not None else None,
         table=model.table,
     )
 
@@ -241,4 +240,5 @@ def _summary(model: ModelInfo, catalogue: Catalogue) -> dict[str, Any]:
         "item_shape": list(model.item_shape),
         "item_dtype": model.item_dtype,
         "quality": model.quality,
+        "any_size": AnySize(**structs.asdict(model.pictures)) if model.pictures is not None else None,
     }

@@ -32,10 +32,11 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def server(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A service of `mnist-nice` (the default) and `moons`, which ship, of a table and of pictures of any size."""
+    """A service of `mnist-nice` (the default) and `moons`, which ship, a table, pictures and aligned parts."""
     folder = tmp_path_factory.mktemp("page")
     publish_homes(folder / "store", calibrated=True)
     publish_pictures(folder / "store")
+    publish_pictures(folder / "store", "parts", aligned=True)
     for name in ("mnist-nice", "moons"):
         shutil.copytree(ROOT / "model_store" / "models" / name, folder / "store" / name)
     token = folder / "token"

@@ -147,7 +147,7 @@ def test_a_card_is_rendered_and_a_model_unloaded_and_loaded(server: Server, brow
 
 def test_the_service_is_told_live(server: Server, browser: Browser) -> None:
     with opened(browser, f"{server.address}/#service") as page:
-        page.get_by_text("Ready · cpu answers · 4 models").wait_for()
+        page.get_by_text("Ready · cpu answers · 5 models").wait_for()
         for _ in range(3):
             server.post("/score?model=moons", json={"items": [[0.5, 0.25]]})
             page.wait_for_timeout(1000)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from tests.service.page.browser import faults, opened, press
-from tests.service.pictures import surface, with_hole
+from tests.service.pictures import ALIGNED, surface, with_hole
 from tests.service.servers import ROOT, Server
 
 if TYPE_CHECKING:
@@ -106,6 +106,14 @@ def test_a_picture_of_another_size_is_sent_as_it_is_and_its_map_covers_it(
         assert over.evaluate("one => [one.width, one.height]") == [44, 48]
         assert f"p-value {told['p_value']:.3g}" in page.locator(".verdict").inner_text()
         assert not faults(page)
+
+
+def test_the_size_of_aligned_parts_is_told(server: Server, browser: Browser) -> None:
+    with opened(browser, f"{server.address}/#score?model=parts") as page:
+        page.get_by_text(f"{ALIGNED} × {ALIGNED} pixels (height × width), or larger").wait_for()
+        options = page.locator("select").first.inner_text().split("\n")
+        assert f"parts ({ALIGNED} × {ALIGNED})" in options
+        assert "surface (any size)" in options
 
 
 def test_a_picture_that_is_refused_does_not_hinder_those_after_it(

@@ -192,6 +192,8 @@ async def test_the_model_tells_how_pictures_are_prepared(service: Running) -> No
     found = (await service.http.get("/models/surface")).json()
     sizes = {"longest": 48, "bits": 12, "shortest_side": 20, "longest_side": 33, "aligned_size": None}
     assert found["any_size"] == sizes
+    listed = (await service.http.get("/models")).json()["models"]
+    assert [each["any_size"] for each in listed] == [sizes]
     assert found["map"]["reference"] == COUNT
     assert found["calibration"]["smallest_p_value"] == pytest.approx(1 / (COUNT + 1))
 
