@@ -20,7 +20,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,23 +33,12 @@ from bench import page
 from bench.defects import SEED, Invisible, damage
 from bench.map_baselines import BASELINES
 from bench.parts import PLACE_DEFECTS, faulty_parts, parts
+from bench.picture_models import trained
 from bench.pictures_report import ALPHA, mean, report
 from bench.surfaces import WINDOWS, Surface, has_room, surface
 from flows.anomaly import PictureCalibration
 from flows.nets.precision import exact_float32
-from model_store import round_weights
-from trainer.data.picture_folder import FoundPictures
-from trainer.pictures.alignment import place_matters
-from trainer.pictures.folds import dealt, train_folds
-from trainer.pictures.plan import PicturePlan, planned
-from trainer.pictures.publication import calibrated
-from trainer.pictures.training import Run
-from trainer.pictures.trial import tried
-from trainer.presets.pictures import PICTURES
 from trainer.report.detection import detection
-from trainer.run.device import choose_precision
-from trainer.run.run_directory import RunDirectory
-from trainer.run.settings import Computing
 
 PART = "part"
 """The name of the drawn set."""
@@ -81,7 +69,8 @@ def measured(name: str, side: int, steps: int, state: Path) -> dict[str, Any]:
     ordinary, faulty = cut.test[:_ORDINARY], _faulty(name, side, cut.test[_ORDINARY:])
     flows = state / f"{name}-{side}-{steps}"
     anew, began = not flows.exists(), time.process_time()
-    plan, calibration, calm, folds = _trained(name, cut.train, steps, flows)
+    plan, calibration, calm, dealt = trained(name, cut.train, steps, flows)
+    folds = dealt.folds
     seconds = time.process_time() - began if anew else None  # flows of a run that was stopped are gone on with
     took: list[float] = []
     p_values: dict[str, Tensor] = {}
@@ -137,35 +126,6 @@ def _cut(name: str, side: int) -> Surface:
     return surface(name, side, _TRAIN, _ORDINARY + len(KINDS) * _FAULTY)._replace(
         known=surface(name, side, _ORDINARY, 1, seed=_KNOWN).train
     )
-
-
-def _trained(
-    name: str, pictures: Tensor, steps: int, run_dir: Path
-) -> tuple[PicturePlan, PictureCalibration, list[Tensor], Tensor]:
-    """As ``sluice-train pictures`` does it: the plan, the calibration, the readings it rests on, and the folds."""
-    side = pictures.shape[1]
-    found = FoundPictures(Path(name), (), ((side, side),) * len(pictures), 3 if pictures.ndim == 4 else 1, 8, ())
-    plan, items = planned(found, size=side, steps=steps), list(pictures)
-    device = torch.device("cpu")
-    plan = replace(plan, place=place_matters(items))
-    preset = plan.preset(PICTURES)
-    folds = dealt(len(items), 0)
-    run = Run(
-        preset,
-        device,
-        Computing(precision=choose_precision("auto", device), graph=False),
-        say=lambda text: print(f"{name} {side}: {text}", flush=True),
-        stop_requested=lambda: False,
-    )
-    with torch.inference_mode(False), torch.enable_grad():
-        directory = RunDirectory(run_dir)
-        augmentation = tried(run, plan, items, folds, seconds=None, seed=0, run_dir=directory, flip=None, turn=None)
-        plan = replace(plan, augmentation=augmentation)
-        flows = train_folds(run, plan, items, folds, seconds=None, seed=0, run_dir=directory)
-    for each in flows:
-        round_weights(each.flow, preset.weights_dtype)
-    calibration, calm = calibrated(plan, flows, items, folds, 0, run.say)
-    return plan, calibration, calm, folds
 
 
 def _splits(

@@ -124,11 +124,18 @@ class PictureCalibration:
 
     @classmethod
     def of_readings(
-        cls, densities: Sequence[TiledDensity], found: Sequence[Tensor], folds: Tensor, *, aligned: bool = False
+        cls,
+        densities: Sequence[TiledDensity],
+        found: Sequence[Tensor],
+        folds: Tensor,
+        *,
+        halves: Tensor | None = None,
+        aligned: bool = False,
     ) -> PictureCalibration:
         """``of``, where the readings (F, H, W) of each picture's pixels under its fold's flow are known.
 
-        The readings may be on the CPU, for less memory of the flows' device, on which the result works.
+        ``halves`` (n,) are the halves of the folds; without them the pictures of a fold take turns. The readings may
+        be on the CPU, for less memory of the flows' device, on which the result works.
         """
         widths = widths_for(sorted(min(each.shape[1:]) for each in found)[len(found) // 2])
         judges: list[Judge] = []
@@ -136,11 +143,12 @@ class PictureCalibration:
         scores = torch.zeros(len(found), len(PICTURE_TESTS) + 1, dtype=torch.float64)
         maxima = torch.zeros(len(found), dtype=torch.float64)
         for fold in range(len(densities)):
-            own = (folds == fold).nonzero().flatten().tolist()
+            own = (folds == fold).nonzero().flatten()
+            part = torch.arange(len(own)) % HALVES if halves is None else halves[own]
             for half in range(HALVES):
-                known = [found[index] for index in own[1 - half :: HALVES]]
+                known = [found[index] for index in own[part != half].tolist()]
                 judge = Judge.of(fold, known, widths, aligned=aligned)
-                for index in own[half::HALVES]:
+                for index in own[part == half].tolist():
                     places = judge.places(found[index])
                     scores[index] = judge.test_scores(found[index][0], places).cpu()
                     maxima[index], judged[index] = float(places.max()), len(judges)

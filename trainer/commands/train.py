@@ -117,6 +117,12 @@ Exit codes:
     help="Of `pictures`: the side of the crops that are trained on, a multiple of 8.  [default: 64, or three quarters "
     "of the shortest side, the smallest twentieth of the pictures aside]",
 )
+@click.option(
+    "--together",
+    is_flag=True,
+    help="Of `pictures`: keep pictures that show the same scene in one fold, so that p-values hold for new scenes too. "
+    "They are larger then, and fewer faults alarm.",
+)
 @click.option("--batch-size", type=click.IntRange(min=1), help="Items in a step, instead of the preset's.")
 @store_option
 @click.option("--name", help="Name to publish under, instead of the preset's or your data's.")
@@ -190,6 +196,7 @@ def main(
     flip: bool | None,
     turn: bool | None,
     crop: int | None,
+    together: bool,
     batch_size: int | None,
     store: Path | str | None,
     name: str | None,
@@ -240,6 +247,7 @@ def main(
             flip=flip,
             turn=turn,
             crop=crop,
+            together=together,
             store=_target(store) if publish else None,
             name=name,
             run_dir=run_dir,
@@ -253,6 +261,7 @@ def main(
         )
         return
     of_pictures = {"--size": size, "--steps": steps, "--flip": flip, "--turn": turn, "--crop": crop}
+    of_pictures["--together"] = together or None
     if given := [option for option, value in of_pictures.items() if value is not None]:
         raise click.UsageError(f"{', '.join(given)} {'is' if len(given) == 1 else 'are'} for the preset pictures")
     if own_path is not None:

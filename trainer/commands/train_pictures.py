@@ -20,9 +20,11 @@ from trainer.data.names import readable
 from trainer.errors import TrainerError
 from trainer.pictures.alignment import place_matters
 from trainer.pictures.budget import kept_seconds, needed_seconds, told_of_kept
-from trainer.pictures.folds import dealt, train_folds
+from trainer.pictures.dealing import dealt
+from trainer.pictures.folds import train_folds
 from trainer.pictures.plan import FOLDS, LEAST_SIZE, PicturePlan, planned
 from trainer.pictures.publication import published
+from trainer.pictures.scenes import scenes
 from trainer.pictures.training import Run, StopRequested, TrainedFlow
 from trainer.pictures.trial import tried
 from trainer.presets import Precision
@@ -43,6 +45,7 @@ def train_pictures(
     flip: bool | None,
     turn: bool | None,
     crop: int | None,
+    together: bool,
     store: Path | Store | None,
     name: str | None,
     run_dir: Path | str | None,
@@ -80,9 +83,14 @@ def train_pictures(
         plan = planned(found, size=size, minutes=minutes, steps=steps, crop=crop)
         for line in plan.told():
             say(line)
-        items, folds = [torch.from_numpy(each) for each in arrays], dealt(len(arrays), seed)
+        items = [torch.from_numpy(each) for each in arrays]
         plan = dataclasses.replace(plan, place=plan.same_size and place_matters(items))
         say(f"place: {plan.told_of_place()}")
+        seen = scenes(items)
+        sizes = tuple(torch.unique(seen, return_counts=True)[1].tolist())
+        plan = dataclasses.replace(plan, scenes=sizes, together=together)
+        say(f"scenes: {plan.told_of_scenes()}")
+        parts = dealt(seen, seed, together=together)
         where = run_dir or Path("runs") / f"{PICTURES.name}-{name or own.name}"
 
         kept = 0.0
@@ -100,16 +108,16 @@ def train_pictures(
                     say(line)
             run = Run(plan.preset(PICTURES), chosen, computing, say, stop)
             augmentation = tried(
-                run, plan, items, folds, seconds=left(), seed=seed, run_dir=directory, flip=flip, turn=turn
+                run, plan, items, parts.folds, seconds=left(), seed=seed, run_dir=directory, flip=flip, turn=turn
             )
             plan = dataclasses.replace(plan, augmentation=augmentation)
-            flows = train_folds(run, plan, items, folds, seconds=left(), seed=seed, run_dir=directory)
+            flows = train_folds(run, plan, items, parts.folds, seconds=left(), seed=seed, run_dir=directory)
         quality, at = published(
             plan,
             run.preset,
             flows,
             items,
-            folds,
+            parts,
             store=store,
             name=name or own.name,
             seed=seed,
@@ -140,7 +148,7 @@ def _provenance(
     words += ["--size", str(max(LEAST_SIZE, plan.preparation.longest))]
     words += ["--steps", str(plan.steps)] if plan.steps else ["--minutes", f"{plan.minutes:g}"]
     words += ["--flip" if plan.augmentation.flip else "--no-flip", "--turn" if plan.augmentation.turn else "--no-turn"]
-    words += ["--crop", str(plan.crop)]
+    words += ["--crop", str(plan.crop), *(["--together"] if plan.together else [])]
     return {
         "command": " ".join([*words, "--seed", str(seed)]),
         "preset": PICTURES.name,

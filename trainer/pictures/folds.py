@@ -22,11 +22,6 @@ _CHECKED = 48
 """Crops of them."""
 
 
-def dealt(n: int, seed: int) -> Tensor:
-    """The fold (n,) of each of n distinct pictures, at random. Folds differ by one picture at most."""
-    return torch.randperm(n, generator=torch.Generator().manual_seed(seed)) % FOLDS
-
-
 def trained_on(
     plan: PicturePlan, pictures: Sequence[Tensor], folds: Tensor, fold: int, seed: int
 ) -> tuple[list[Tensor], list[Tensor]]:
@@ -70,6 +65,8 @@ def experiment_of(run: Run, plan: PicturePlan, pictures: Sequence[Tensor], seed:
     """What must be the same for a flow that was finished before to be taken."""
     digest = hashlib.sha256(b"".join(picture.numpy().tobytes() for picture in pictures)).hexdigest()
     found: dict[str, object] = {"pictures": digest, "seed": seed, "minutes": plan.minutes, "steps": plan.steps}
+    if plan.together:  # folds are other ones
+        found["together"] = True
     return found | {"arguments": dict(run.preset.arguments), "crop": plan.crop, "batch": run.preset.batch_size}
 
 

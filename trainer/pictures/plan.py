@@ -54,6 +54,10 @@ class PicturePlan:
     augmentation: Augmentation = AS_THEY_ARE
     scaled: int = 0
     """Pictures that are scaled down."""
+    scenes: tuple[int, ...] = ()
+    """How many pictures show each scene, where they were compared."""
+    together: bool = False
+    """Whether the pictures of a scene are kept in one fold."""
 
     @property
     def item_shape(self) -> tuple[int, ...]:
@@ -82,6 +86,27 @@ class PicturePlan:
         if not self.same_size:
             return "nets do not know it; the pictures have several sizes"
         return "nets do not know it; what a place shows tells nothing of the same place in other pictures"
+
+    @property
+    def shared_scenes(self) -> bool:
+        """Whether pictures show in part what others show."""
+        return max(self.scenes, default=1) > 1
+
+    def told_of_scenes(self) -> str:
+        """What was found about scenes and follows from it, for people."""
+        if not self.shared_scenes:
+            return "each picture shows something else"
+        several = sum(size for size in self.scenes if size > 1)
+        found = (
+            f"{several:,} of {len(self.sizes):,} pictures show in part what others show (frames of a film, overlapping "
+            f"crops, copies): {len(self.scenes):,} scenes in all"
+        )
+        if self.together:
+            return f"{found}. No flow judges a scene that it was trained on"
+        return (
+            f"{found}. p-values are for new pictures of these scenes; those of other scenes may alarm more often than "
+            "alpha says (--together)"
+        )
 
     def told(self) -> list[str]:
         """What will be done, a line each, for people."""

@@ -16,6 +16,7 @@ from model_store import CalibrationEvidence, PicturesNote, Publication, Publishe
 from trainer.data.names import readable
 from trainer.pictures.alignment import aligned
 from trainer.pictures.crops import cut
+from trainer.pictures.dealing import Dealt
 from trainer.pictures.folds import template_of_fold
 from trainer.pictures.plan import FOLDS, PicturePlan
 from trainer.pictures.training import TrainedFlow
@@ -35,11 +36,12 @@ def calibrated(
     plan: PicturePlan,
     flows: Sequence[TrainedFlow],
     items: Sequence[Tensor],
-    folds: Tensor,
+    parts: Dealt,
     seed: int,
     say: Callable[[str], None],
 ) -> tuple[PictureCalibration, list[Tensor]]:
     """The calibration by all pictures, each under the flow that was trained without it, and their readings."""
+    folds = parts.folds
     densities = [
         TiledDensity(each.flow, template=template_of_fold(plan, items, folds, fold, seed))
         for fold, each in enumerate(flows)
@@ -51,7 +53,7 @@ def calibrated(
     # Of aligned parts the log-density may have lost what a place shows to the template; the other readings have not.
     chosen = plan.place or (plan.same_size and aligned(pixels, folds))
     say("maps: each place is compared with " + ("the same place of other pictures" if chosen else "places of any kind"))
-    return PictureCalibration.of_readings(densities, found, folds, aligned=chosen), found
+    return PictureCalibration.of_readings(densities, found, folds, halves=parts.halves, aligned=chosen), found
 
 
 def published(
@@ -59,7 +61,7 @@ def published(
     preset: Preset,
     flows: Sequence[TrainedFlow],
     items: Sequence[Tensor],
-    folds: Tensor,
+    parts: Dealt,
     *,
     store: Path | Store | None,
     name: str,
@@ -70,7 +72,7 @@ def published(
     """Calibrate and, given a store, publish there under that name. Raises StoreError where the store refuses."""
     for each in flows:
         round_weights(each.flow, preset.weights_dtype)
-    calibration, found = calibrated(plan, flows, items, folds, seed, say)
+    calibration, found = calibrated(plan, flows, items, parts, seed, say)
     quality = _quality([each[0] for each in found], items)
     if store is None:
         return quality, None
@@ -90,7 +92,7 @@ def published(
         flow=main,
         architecture=preset.architecture,
         arguments=preset.arguments,
-        golden_items=cut([items[index] for index in range(len(items)) if folds[index] == 0], plan.crop, _GOLDEN, seed),
+        golden_items=cut([items[index] for index in (parts.folds == 0).nonzero()], plan.crop, _GOLDEN, seed),
         weights_dtype=preset.weights_dtype,
         provenance=provenance,
         report=Report(

@@ -32,6 +32,8 @@ $found
 Pictures are turned as their EXIF data say, brought to 8 bits, and scaled down to a longer side of $longest pixels where
 they are larger; the service does the same. Worked on: $sizes.
 
+Scenes: $scenes.
+
 ## Architecture
 
 `$architecture`, $parameters parameters for each of $folds flows, stored as $dtype:
@@ -105,6 +107,7 @@ def write(
         folder=plan.found.folder.resolve().name,
         found="\n".join(plan.found.told()),
         longest=plan.preparation.longest,
+        scenes=plan.told_of_scenes(),
         sizes=plan.told()[0].removeprefix("working size: "),
         architecture=preset.architecture,
         parameters=f"{sum(parameter.numel() for parameter in flows[0].flow.parameters()):,}",

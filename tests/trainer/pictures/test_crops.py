@@ -1,18 +1,12 @@
-"""Crops, mirrored and turned, and the folds and templates that they are cut for."""
+"""Crops, mirrored and turned, and the templates that go with them."""
 
 from __future__ import annotations
 
 import torch
 
 from trainer.pictures.crops import Augmentation, cut
-from trainer.pictures.folds import dealt
 from trainer.pictures.templates import LONGEST, fitted, template_of, templates_by_half
 from trainer.pictures.trial import Difference
-
-
-def test_folds_are_even() -> None:
-    assert dealt(40, seed=3).bincount().tolist() == [14, 13, 13]
-    assert not torch.equal(dealt(40, seed=3), dealt(40, seed=4))
 
 
 def test_crops_lie_within_pictures_and_reach_every_corner() -> None:

@@ -9,7 +9,8 @@ import torch
 
 from trainer.data import picture_folder
 from trainer.errors import DataError
-from trainer.pictures.folds import dealt, trained_on
+from trainer.pictures.dealing import dealt
+from trainer.pictures.folds import trained_on
 from trainer.pictures.plan import FOLDS, PicturePlan, default_minutes, planned
 
 
@@ -61,5 +62,5 @@ def test_a_few_small_pictures_do_not_make_the_crops_small(tmp_path: Path) -> Non
         plan_of(3, 24)
     pictures = [torch.zeros(size[::-1], dtype=torch.uint8) for size in plan_of(2).sizes]
     for fold in range(FOLDS):
-        parted = trained_on(plan_of(2), pictures, dealt(40, 0), fold, 0)
+        parted = trained_on(plan_of(2), pictures, dealt(torch.arange(40), 0).folds, fold, 0)
         assert {tuple(each.shape) for part in parted for each in part} == {(200, 256)}

@@ -35,6 +35,7 @@ def test_a_folder_becomes_a_model_that_tells_a_faulty_picture(
     assert said.index("memory: about") < said.index("mirrored pictures cost") < said.index("fold 1 of 3: 1 steps")
     assert said.index("trial of mirrored and turned pictures: 1 steps") < said.index("crops: ")
     assert "place: nets do not know it" in said
+    assert "scenes: each picture shows something else" in said
     assert "published cloth@1" in said
     assert "p-values rest on 33 items; none is below 0.0294" in said
 
@@ -166,6 +167,32 @@ def test_a_picture_smaller_than_a_crop_calibrates(folder: Path, sluice_train: Ca
     assert "calibration: scoring 34 pictures" in result.output
     assert "crops of 16x16" in result.output
     assert "pictures smaller than a crop: 1;" in result.output
+
+
+@pytest.mark.usefixtures("_tiny")
+def test_scenes_that_several_pictures_show_are_told_and_kept_together_if_wished(
+    folder: Path, tmp_path: Path, sluice_train: Callable[..., Result]
+) -> None:
+    for number, item in enumerate(surface(12)):  # frames of the first twelve, a pixel on
+        Image.fromarray(item[1:, 1:]).save(folder / f"next-{number}.png")
+    given = ["pictures", "--data", str(folder), "--steps", "1", "--name", "film", "--flip", "--no-turn"]
+    result = sluice_train(*given)
+    assert result.exit_code == 0, result.output
+    assert "scenes: 24 of 45 pictures show in part what others show" in result.output
+    assert "33 scenes in all. p-values are for new pictures of these scenes" in result.output
+    assert "from another experiment (together differ)" in sluice_train(*given, "--together").output
+    kept = sluice_train(*given, "--together", "--fresh")
+    assert kept.exit_code == 0, kept.output
+    assert "33 scenes in all. No flow judges a scene that it was trained on" in kept.output
+    card = Store(tmp_path / "store").load("film", 2).read("README.md").decode()
+    assert "Scenes: 24 of 45 pictures show in part" in card
+    assert "--together --seed 0" in card
+
+    for number in range(60):
+        Image.fromarray(surface(1)[0][number % 6 :, number // 6 :]).save(folder / f"again-{number}.png")
+    refused = sluice_train(*given, "--together", "--no-publish")
+    assert refused.exit_code == 1
+    assert "pictures hang together, each showing a part of another one" in refused.output
 
 
 @pytest.mark.usefixtures("_tiny")

@@ -1,0 +1,66 @@
+"""Models of pictures for benchmarks, trained as ``sluice-train pictures`` does it, with pictures from memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from flows.anomaly import PictureCalibration
+from model_store import round_weights
+from trainer.data.picture_folder import FoundPictures
+from trainer.pictures.alignment import place_matters
+from trainer.pictures.dealing import Dealt, dealt
+from trainer.pictures.folds import train_folds
+from trainer.pictures.plan import PicturePlan, planned
+from trainer.pictures.publication import calibrated
+from trainer.pictures.scenes import scenes
+from trainer.pictures.training import Run
+from trainer.pictures.trial import tried
+from trainer.presets.pictures import PICTURES
+from trainer.run.device import choose_precision
+from trainer.run.run_directory import RunDirectory
+from trainer.run.settings import Computing
+
+
+class PictureModel(NamedTuple):
+    """What came of a training."""
+
+    plan: PicturePlan
+    calibration: PictureCalibration
+    readings: list[Tensor]
+    """The readings of each picture that calibrates."""
+    parts: Dealt
+
+
+def trained(name: str, pictures: Tensor, steps: int, run_dir: Path, *, together: bool = False) -> PictureModel:
+    """A model of uint8 pictures (N, H, W[, C]). Flows that ``run_dir`` holds already are not trained again."""
+    height, width = pictures.shape[1:3]
+    colours = 3 if pictures.ndim == 4 else 1
+    found = FoundPictures(Path(name), (), ((width, height),) * len(pictures), colours, 8, ())
+    plan, items = planned(found, size=max(height, width), steps=steps), list(pictures)
+    device, seen = torch.device("cpu"), scenes(items)
+    sizes = tuple(torch.unique(seen, return_counts=True)[1].tolist())
+    plan = replace(plan, place=place_matters(items), scenes=sizes, together=together)
+    preset, parts = plan.preset(PICTURES), dealt(seen, 0, together=together)
+    run = Run(
+        preset,
+        device,
+        Computing(precision=choose_precision("auto", device), graph=False),
+        say=lambda text: print(f"{name} {width}: {text}", flush=True),
+        stop_requested=lambda: False,
+    )
+    run.say(f"scenes: {plan.told_of_scenes()}")
+    with torch.inference_mode(False), torch.enable_grad():
+        directory = RunDirectory(run_dir)
+        augmentation = tried(
+            run, plan, items, parts.folds, seconds=None, seed=0, run_dir=directory, flip=None, turn=None
+        )
+        plan = replace(plan, augmentation=augmentation)
+        flows = train_folds(run, plan, items, parts.folds, seconds=None, seed=0, run_dir=directory)
+    for each in flows:
+        round_weights(each.flow, preset.weights_dtype)
+    return PictureModel(plan, *calibrated(plan, flows, items, parts, 0, run.say), parts)

@@ -1,0 +1,82 @@
+"""Which pictures show the same scene: frames of one film, crops of one photograph, a picture saved twice.
+
+p-values are for new pictures that resemble those that calibrate as these resemble each other. Where pictures show the
+same scenes, that is a new picture of these scenes. One of another scene is further from all, and alarms more often.
+
+Scenes are found by phase correlation (Kuglin & Hines 1975, "The phase correlation image alignment method"): the Fourier
+transforms of two pictures, of which only the phases are kept, are multiplied, and where one picture is the other one
+shifted, the transform of the product has a peak. A frequency counts by the share of its power, over all pictures, that
+stands out of noise, so that the noise of a camera in a smooth picture does not hide its scene.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+_LEAST_PEAK = 0.3
+"""Two pictures of less than this show different scenes. A picture and itself have 1."""
+_LEAST_TIMES = 3.0
+"""And so do two that are less than so many times as like as most pairs are: aligned parts resemble each other all."""
+_USUAL = 0.2
+"""The share of the pairs that are less alike than what is usual: low, as many pairs may show one scene."""
+_NOISE = 0.1
+"""The share of the frequencies whose power is taken for noise."""
+_LOOKED = 64
+"""Pixels of the longest side of all pictures, at which they are compared."""
+_MOST_PAIRS = 200_000
+"""With more, each picture is compared with those that follow it in the order of names: frames of a film do."""
+
+
+def scenes(pictures: Sequence[Tensor]) -> Tensor:
+    """The scene (n,) of each of n uint8 pictures (H, W[, C]): the index of the first picture that shows it.
+
+    Where a first picture shows what a second does, and that what a third does, all three are one scene.
+    """
+    n, transforms = len(pictures), _transforms(pictures)
+    reach = min(n - 1, max(1, _MOST_PAIRS // n))
+    peaks = [_peaks(transforms[first], transforms[first + 1 : first + 1 + reach]) for first in range(n - 1)]
+    found = torch.arange(n)
+    if not peaks:
+        return found
+    least = max(_LEAST_PEAK, _LEAST_TIMES * float(torch.cat(peaks).quantile(_USUAL)))
+    for first, alike in enumerate(peaks):
+        for index in (alike >= least).nonzero().flatten().tolist():
+            one, other = sorted((int(found[first]), int(found[first + 1 + index])))
+            found[found == other] = one
+    return found
+
+
+def _peaks(one: Tensor, others: Tensor) -> Tensor:
+    """How alike a picture and m others are, each (m,) at the shift where they are most so."""
+    alike: Tensor = torch.fft.irfft2(one.conj() * others).flatten(1).amax(dim=1)
+    return alike
+
+
+def _transforms(pictures: Sequence[Tensor]) -> Tensor:
+    """Fourier transforms (n, H, W // 2 + 1) of small pictures that fade to their borders: weighted phases of size 1."""
+    share = min(1.0, _LOOKED / max(max(each.shape[:2]) for each in pictures))
+    grey = [_small(each, share) for each in pictures]
+    height, width = (2 * ((max(each.shape[axis] for each in grey) + 1) // 2) for axis in (0, 1))
+    canvas = torch.zeros(len(grey), height, width)
+    for place, each in zip(canvas, grey, strict=True):
+        down, across = (torch.hann_window(side + 2, periodic=False)[1:-1].sqrt() for side in each.shape)
+        place[: each.shape[0], : each.shape[1]] = (each - each.mean()) * down[:, None] * across
+    found = torch.fft.rfft2(canvas)
+    size = found.abs()
+    power = (size**2 / (size**2).mean(dim=(1, 2), keepdim=True).clamp(min=1e-9)).mean(dim=0)
+    beside_noise = ((power - power.quantile(_NOISE)) / power.clamp(min=1e-9)).clamp(min=0).sqrt()
+    phases = found / size.clamp(min=1e-9) * beside_noise
+    whole = torch.fft.irfft2(phases).square().sum(dim=(1, 2), keepdim=True).sqrt()
+    weighted: Tensor = phases / whole.clamp(min=1e-9)
+    return weighted
+
+
+def _small(picture: Tensor, share: float) -> Tensor:
+    """A picture in grey, scaled by a share that is the same for all."""
+    grey = picture.float().reshape(*picture.shape[:2], -1).mean(dim=2)
+    size = [max(1, round(side * share)) for side in grey.shape]
+    return grey if share == 1 else functional.interpolate(grey[None, None], size=size, mode="area")[0, 0]
