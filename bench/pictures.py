@@ -83,7 +83,7 @@ def measured(name: str, side: int, steps: int, state: Path) -> dict[str, Any]:
             took.append(time.process_time() - start)
         p_values["last"] = torch.cat([each.verdict.p_value for each in assessed])
         p_values["regions"] = torch.stack([each.place_p_value.min() for each in assessed])
-        return torch.stack([each.rarity for each in assessed]), torch.stack([each.statistics[1] for each in assessed])
+        return torch.stack([each.rarity for each in assessed]), torch.stack([each.statistics[-1] for each in assessed])
 
     methods: dict[str, Maps] = {"Sluice": sluice, **_peers(cut.train, calibration)}
     figures: dict[str, Any] = {

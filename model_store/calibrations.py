@@ -8,7 +8,6 @@ from torch import Tensor
 
 from flows import Flow
 from flows.anomaly import (
-    PICTURE_TESTS,
     Calibration,
     CrossCalibration,
     PictureCalibration,
@@ -100,8 +99,6 @@ def _crossed(
 def _of_pictures(
     flow: Flow, manifest: m.Manifest, note: m.CalibrationNote, tensors: Mapping[str, Tensor]
 ) -> PictureCalibration:
-    if note.statistics != [name for test in PICTURE_TESTS for name in test.statistics]:
-        raise DamagedTensors(_OTHER_STATISTICS)
     if note.folds is None or len(tensors["held_out"]) != note.reference:
         raise DamagedTensors(f"{m.CALIBRATION} does not hold the pictures that the manifest says")
     flows = [flow]
@@ -111,7 +108,10 @@ def _of_pictures(
     densities = [TiledDensity(each) for each in flows if isinstance(each, LatticeFlow)]
     if len(densities) < len(flows) or not manifest.architecture.arguments.get("anywhere"):
         raise DamagedTensors("pictures of any size need a lattice flow that works anywhere")
-    return PictureCalibration.from_tensors(densities, tensors)
+    calibration = PictureCalibration.from_tensors(densities, tensors)
+    if note.statistics != [name for test in calibration.tests for name in test.statistics]:
+        raise DamagedTensors(_OTHER_STATISTICS)
+    return calibration
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -8,17 +8,20 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from flows.anomaly.areas import over_areas
 from flows.anomaly.places import Usual
 from flows.anomaly.typical import Typical
 
 _ROUNDING = 2.0**10
 """Scores are rounded to its inverse, so that another machine's rounding changes nothing."""
 _HIGHEST = 1e6
-_LEAD = 2.0
-"""Spreads by which the likelihood must be further out than the strangest place to count as much.
+_LEADS = (2.0, 1.0, 0.0)
+"""Spreads by which each test must be further out than that of areas to count as much, whose noise is the least.
 
-It sees what is wrong with a whole picture. A fault in a small part hardly moves it, and its noise would hide the fault.
+The likelihood sees what is wrong with a whole picture: a fault in a small part hardly moves it. The strangest place
+alone sees a speck.
 """
+_LEADS_BEFORE_AREAS = (2.0, 0.0)
 
 
 class Judge(NamedTuple):
@@ -29,14 +32,17 @@ class Judge(NamedTuple):
     usual: Usual | Typical
     """A model that was published before there were several readings has ``Usual``."""
     centre: Tensor
-    """(2, 2) float64: the middle and the spread of the mean log-density and of the highest score of its pictures."""
+    """(2, T) float64: the middle and the spread of the figures of its pictures that T tests compare.
+
+    They are the mean log-density, the highest score, and the scores over areas, which models that were published before
+    do not have.
+    """
 
     @classmethod
     def of(cls, fold: int, pictures: Sequence[Tensor], widths: Sequence[float], *, aligned: bool) -> Judge:
         """From the readings (F, H, W) of the pixels of pictures that flow ``fold`` was not trained on."""
         usual = Typical.of(pictures, widths, aligned=aligned)
-        found = torch.tensor([[float(each[0].double().mean()), float(usual.scores(each).max())] for each in pictures])
-        found = found.double()
+        found = torch.stack([_figures(each[0], usual.scores(each)).cpu() for each in pictures])
         middle = found.median(dim=0).values
         spread = (found.quantile(0.84, dim=0) - found.quantile(0.16, dim=0)) / 2
         return cls(fold, usual, torch.stack([middle, spread.clamp_min(1e-3)]))
@@ -46,11 +52,16 @@ class Judge(NamedTuple):
         return self.usual.scores(found if isinstance(self.usual, Typical) else found[0])
 
     def test_scores(self, densities: Tensor, places: Tensor) -> Tensor:
-        """The nonconformity score of each test, and of both together: (3,), given the scores (H, W) of the places."""
-        found = torch.stack([densities.double().mean(), places.max().double()])
-        middle, spread = self.centre.to(found.device)
-        each = (found - middle) / spread
-        each = torch.stack([each[0].abs(), each[1]]).nan_to_num(nan=_HIGHEST, posinf=_HIGHEST, neginf=-_HIGHEST)
+        """The nonconformity scores of T tests and of all together, (T + 1,), given the scores (H, W) of the places."""
+        middle, spread = self.centre.to(places.device)
+        each = (_figures(densities, places)[: len(middle)] - middle) / spread
+        each = torch.cat([each[:1].abs(), each[1:]]).nan_to_num(nan=_HIGHEST, posinf=_HIGHEST, neginf=-_HIGHEST)
         each = each.clamp(-_HIGHEST, _HIGHEST)
-        both = torch.logaddexp(each[:1] - _LEAD, each[1:])
-        return (torch.cat([each, both]) * _ROUNDING).round() / _ROUNDING
+        leads = each.new_tensor(_LEADS if len(each) == len(_LEADS) else _LEADS_BEFORE_AREAS)
+        together = (each - leads).logsumexp(dim=0, keepdim=True)
+        return (torch.cat([each, together]) * _ROUNDING).round() / _ROUNDING
+
+
+def _figures(densities: Tensor, places: Tensor) -> Tensor:
+    """(3,) float64: the mean of log-densities (H, W), the highest of scores (H, W) of places, and these over areas."""
+    return torch.stack([densities.double().mean(), places.max().double(), over_areas(places)])

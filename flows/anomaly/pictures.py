@@ -21,6 +21,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from flows.anomaly.areas import over_areas
 from flows.anomaly.calibration import GroupVerdict, Verdict, group_verdicts, precision_of
 from flows.anomaly.judges import Judge
 from flows.anomaly.places import Usual, widths_for
@@ -32,9 +33,16 @@ from flows.tiles import TiledDensity
 PICTURE_STATISTICS: Mapping[str, str] = {
     "log_likelihood": "log p(x), nats",
     "rarest_place": "-log10 of the share of places of ordinary pictures that are as strange as the strangest place",
+    "strange_areas": "the same, a mean over places of which the strangest weigh most, each doubling of an area alike",
 }
 """The name and meaning of every statistic of a picture."""
-PICTURE_TESTS = (Test("likelihood", ("log_likelihood",)), Test("places", ("rarest_place",)))
+PICTURE_TESTS = (
+    Test("likelihood", ("log_likelihood",)),
+    Test("places", ("rarest_place",)),
+    Test("areas", ("strange_areas",)),
+)
+"""Models that were published before there was the last have the others."""
+_TESTS_BEFORE_AREAS = 2
 LEAST_PICTURES = 20
 """With fewer no p-value could reach 0.05."""
 HALVES = 2
@@ -52,7 +60,7 @@ class PictureAssessment(NamedTuple):
     log_likelihood: Tensor
     """() float64: nats, of the density whose conditional density of each pixel is the mean of the flows'."""
     statistics: Tensor
-    """(2,) float64, in the order of the tests."""
+    """(T,) float64, in the order of the tests."""
     verdict: Verdict
     """Of B = 1 picture."""
     rarity: Tensor
@@ -64,7 +72,7 @@ class PictureAssessment(NamedTuple):
 class PictureCalibration:
     """Flows, judges, and the scores of n ordinary pictures, each under the judge that knows nothing of it.
 
-    The flows have the same arguments. ``scores`` (n, 3) are of the tests and of both together, ``maxima`` (n,) the
+    The flows have the same arguments. ``scores`` (n, T + 1) are of the tests and of all together, ``maxima`` (n,) the
     highest scores of places; ``judged`` (n,) tells which judge they are of. Raises ValueError for tensors that do not
     fit.
 
@@ -91,8 +99,10 @@ class PictureCalibration:
         log_likelihoods: Tensor,
     ) -> None:
         n, columns = len(scores), len(PICTURE_TESTS) + 1
-        if scores.ndim != 2 or scores.shape[1] != columns or n < LEAST_PICTURES:
+        if scores.ndim != 2 or not _TESTS_BEFORE_AREAS < scores.shape[1] <= columns or n < LEAST_PICTURES:
             raise ValueError(f"a calibration needs {columns} scores of at least {LEAST_PICTURES} pictures")
+        if any(judge.centre.shape[1] != scores.shape[1] - 1 for judge in judges):
+            raise ValueError("each judge needs a middle and a spread of each test")
         if not maxima.shape == judged.shape == log_likelihoods.shape == (n,) or not densities:
             raise ValueError("each calibrating picture needs a highest score, a likelihood and a judge")
         if set(judged.tolist()) - set(range(len(judges))) or any(judge.fold >= len(densities) for judge in judges):
@@ -174,7 +184,7 @@ class PictureCalibration:
                 density.template = template.to(device)
         for number in range(HALVES * len(densities)):
             prefix, centre = f"judge.{number}.", tensors[f"judge.{number}.centre"]
-            if centre.shape != (2, 2) or not bool((centre[1] > 0).all()):
+            if centre.ndim != 2 or len(centre) != 2 or not bool((centre[1] > 0).all()):
                 raise ValueError(f"{prefix}centre does not hold a middle and a spread of each test")
             own = {name: tensor.to(device) for name, tensor in tensors.items() if name.startswith((prefix, "widths"))}
             kind = Typical if f"{prefix}factor" in own else Usual
@@ -218,7 +228,7 @@ class PictureCalibration:
     @property
     def tests(self) -> tuple[Test, ...]:
         """The tests that make up a verdict."""
-        return PICTURE_TESTS
+        return PICTURE_TESTS[: self.scores.shape[1] - 1]
 
     @property
     def fit(self) -> int:
@@ -280,7 +290,7 @@ class PictureCalibration:
     @torch.no_grad()
     def assess_readings(self, found: Iterable[Tensor]) -> PictureAssessment:
         """``assess``, where the readings (F, H, W) under each flow are known."""
-        columns = len(PICTURE_TESTS) + 1
+        columns = self.scores.shape[1]
         at_least, above = torch.zeros(2, columns, dtype=torch.long, device=self.scores.device).unbind(0)
         more, rarity = torch.zeros((), dtype=torch.long), torch.zeros(())
         densities, each_ranks = [], []
@@ -303,10 +313,10 @@ class PictureCalibration:
         likelihood = self.log_likelihood(torch.stack(densities))
         return PictureAssessment(
             likelihood,
-            torch.stack([likelihood, rarity.max().double()]),
+            torch.stack([likelihood, rarity.max().double(), over_areas(rarity)][: columns - 1]),
             Verdict(
                 p_values[-1:],
-                {test.name: p_values[k : k + 1] for k, test in enumerate(PICTURE_TESTS)},
+                {test.name: p_values[k : k + 1] for k, test in enumerate(self.tests)},
                 self._normal_score_of.index_select(0, ranks)[None],
                 torch.stack(each_ranks)[None],
             ),

@@ -47,7 +47,7 @@ def calibrated(count: int = 60, seed: int = 0) -> PictureCalibration:
 
 def test_about_a_share_alpha_of_ordinary_pictures_alarms_and_fewer_have_a_region() -> None:
     p_values, least = [], []
-    for seed in range(3):
+    for seed in range(5):
         calibration = calibrated(40, seed)
         for each in densities_of(60, 100 + seed):
             found = calibration.assess_readings(each.expand(3, 1, *each.shape))
@@ -79,6 +79,20 @@ def test_a_picture_that_is_off_as_a_whole_is_told_by_its_likelihood() -> None:
     found = calibration.assess_readings(off.expand(3, 1, *off.shape))
     assert found.verdict.tests["likelihood"] == 1 / 61
     assert found.verdict.p_value == 1 / 61
+
+
+def test_a_faint_fault_that_is_large_is_told_by_areas_and_a_speck_by_its_place() -> None:
+    calibration = calibrated()
+    sums = torch.zeros(2, 2, dtype=torch.float64)
+    for each in densities_of(20, 13, side=30):
+        faint, speck = each.clone(), each.clone()
+        faint[3:27, 3:27] -= 0.6
+        speck[10, 10] -= 16
+        for row, picture in enumerate((faint, speck)):
+            tests = calibration.assess_readings(picture.expand(3, 1, *each.shape)).verdict.tests
+            sums[row] += torch.cat([tests["areas"], tests["places"]])
+    assert sums[0, 0] < 0.5 * sums[0, 1]
+    assert sums[1, 1] < 0.9 * sums[1, 0]
 
 
 def test_what_is_not_finite_is_among_the_strangest() -> None:
@@ -123,13 +137,14 @@ def test_readings_on_the_cpu_make_a_calibration_on_the_device_of_the_flows() -> 
 def test_damaged_tensors_are_refused() -> None:
     calibration = calibrated()
     for name, damaged in {
-        "held_out": torch.zeros(10, 3),
+        "held_out": torch.zeros(10, 4),
         "maxima": torch.zeros(5),
         "judged": torch.full((60,), 9),
         "judge.0.tails": torch.zeros(2, 128),
         "judge.2.factor": torch.zeros(3, 3),
         "judge.2.size": torch.ones(3),
-        "judge.3.centre": torch.zeros(2, 2),
+        "judge.3.centre": torch.zeros(2, 3),
+        "judge.4.centre": calibration.judges[4].centre[:, :2],
         "judge.1.tail": torch.zeros(128),
     }.items():
         with pytest.raises((ValueError, KeyError)):

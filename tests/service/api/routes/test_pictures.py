@@ -67,7 +67,9 @@ async def test_a_hole_is_anomalous_and_its_region_lies_where_it_is(service: Runn
     ordinary, faulty = surface(1, seed=4)[0], with_hole(surface(1, seed=5, least=28)[0])
     found = await service.post_json("/score?map=true&alpha=0.05", **files([ordinary, faulty]))
     assert found["items"][1]["anomalous"]
-    assert set(found["items"][1]["tests"]) == {"likelihood", "places"}
+    assert set(found["items"][1]["tests"]) == {"likelihood", "places", "areas"}
+    areas = [each["tests"]["areas"]["statistics"]["strange_areas"] for each in found["items"]]
+    assert areas[1] > areas[0] > 0
     assert found["items"][1]["tests"]["places"]["p_value"] <= 0.05
     peak = found["items"][1]["regions"][0]["peak"]
     assert 3 <= peak["row"] <= 12
