@@ -12,6 +12,11 @@ const QUESTIONS = {
   shape: "Are there ordinary pictures that look much like it?",
   likelihood: "Is it as likely as ordinary items?",
   latent: "Do its latents look like draws of the prior?",
+  mixture: "Is it as likely under a mixture of normal distributions?",
+  neighbours: "Are training rows near it?",
+  relations: "Are training rows near it, where relations between columns count?",
+  places: "Is its strangest place as ordinary as those of other pictures?",
+  areas: "Are its strangest places together as ordinary as those of other pictures?",
 };
 
 export function reasons(item, model) {
