@@ -6,7 +6,8 @@ same scenes, that is a new picture of these scenes. One of another scene is furt
 Scenes are found by phase correlation (Kuglin & Hines 1975, "The phase correlation image alignment method"): the Fourier
 transforms of two pictures, of which only the phases are kept, are multiplied, and where one picture is the other one
 shifted, the transform of the product has a peak. A frequency counts by the share of its power, over all pictures, that
-stands out of noise, so that the noise of a camera in a smooth picture does not hide its scene.
+stands out of noise, so that the noise of a camera in a smooth picture does not hide its scene. A pattern that repeats
+itself, such as a weave, has several peaks: what counts is how much the highest stands out of the next.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-_LEAST_PEAK = 0.3
-"""Two pictures of less than this show different scenes. A picture and itself have 1."""
+_LEAST = 0.2
+"""Two pictures whose peak stands out of the next by less show different scenes. A picture and itself have nearly 1."""
+_PEAK = 3
+"""Pixels around a peak that belong to it."""
 _LEAST_TIMES = 3.0
-"""And so do two that are less than so many times as like as most pairs are: aligned parts resemble each other all."""
+"""And so do two whose peak is lower than so many usual ones: aligned parts, and few pixels, have high ones."""
 _USUAL = 0.2
-"""The share of the pairs that are less alike than what is usual: low, as many pairs may show one scene."""
+"""The share of the pairs whose peak is lower than what is called usual: small, as many pairs may show one scene."""
 _NOISE = 0.1
 """The share of the frequencies whose power is taken for noise."""
 _LOOKED = 64
@@ -42,18 +45,28 @@ def scenes(pictures: Sequence[Tensor]) -> Tensor:
     found = torch.arange(n)
     if not peaks:
         return found
-    least = max(_LEAST_PEAK, _LEAST_TIMES * float(torch.cat(peaks).quantile(_USUAL)))
-    for first, alike in enumerate(peaks):
-        for index in (alike >= least).nonzero().flatten().tolist():
+    least = _LEAST_TIMES * float(torch.cat([peak for peak, _ in peaks]).quantile(_USUAL))
+    for first, (peak, standing_out) in enumerate(peaks):
+        for index in ((peak >= least) & (standing_out >= _LEAST)).nonzero().flatten().tolist():
             one, other = sorted((int(found[first]), int(found[first + 1 + index])))
             found[found == other] = one
     return found
 
 
-def _peaks(one: Tensor, others: Tensor) -> Tensor:
-    """How alike a picture and m others are, each (m,) at the shift where they are most so."""
-    alike: Tensor = torch.fft.irfft2(one.conj() * others).flatten(1).amax(dim=1)
-    return alike
+def _peaks(one: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+    """How alike a picture and m others are, (m,), at the shift where they are most so, and by how much more than at
+    the next such shift."""
+    found = torch.fft.irfft2(one.conj() * others)
+    (height, width), (peak, at) = found.shape[1:], found.flatten(1).max(dim=1)
+    near = [_around(place, side) for place, side in ((at // width, height), (at % width, width))]
+    beyond = found.masked_fill(near[0][:, :, None] & near[1][:, None, :], 0.0)
+    return peak, peak - beyond.flatten(1).amax(dim=1)
+
+
+def _around(places: Tensor, side: int) -> Tensor:
+    """Whether each place (m, side) of a circle is near those (m,) of the peaks."""
+    apart = (torch.arange(side) - places[:, None]).abs()
+    return torch.minimum(apart, side - apart) <= _PEAK
 
 
 def _transforms(pictures: Sequence[Tensor]) -> Tensor:
