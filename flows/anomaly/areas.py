@@ -23,6 +23,6 @@ def over_areas(scores: Tensor) -> Tensor:
     >>> [round(float(over_areas(each)), 2) for each in (calm, small, large)]
     [0.0, 0.67, 2.72]
     """
-    ordered = scores.flatten().double().sort(descending=True).values
+    ordered = scores.flatten().sort(descending=True).values.double()
     weights = 1 / (torch.arange(len(ordered), dtype=torch.float64, device=scores.device) + _LEAST_AREA)
     return (ordered * weights).sum() / weights.sum()
