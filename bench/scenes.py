@@ -32,7 +32,7 @@ _NOISE = 2.0
 """Standard deviation of the noise of a frame, in shades."""
 _KINDS = ("stain", "scratch", "hole", "blur", "grain")
 _ALPHA = 0.05
-_SURFACES = ("brick", "grass", "gravel", "immunohistochemistry", "retina", "moon")
+_SURFACES = ("brick", "grass", "gravel", "immunohistochemistry")
 
 
 def films(name: str) -> tuple[Tensor, Tensor]:
