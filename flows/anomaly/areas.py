@@ -20,7 +20,7 @@ def over_areas(scores: Tensor) -> Tensor:
     >>> calm = torch.zeros(32, 32)
     >>> small, large = calm.clone(), calm.clone()
     >>> small[:4, :4], large[:16, :16] = 4.0, 4.0
-    >>> [round(float(over_areas(each)), 2) for each in (calm, small, large)]
+    >>> [round(float(flows.anomaly.areas.over_areas(each)), 2) for each in (calm, small, large)]
     [0.0, 0.67, 2.72]
     """
     ordered = scores.flatten().sort(descending=True).values.double()
