@@ -13,14 +13,12 @@ import argparse
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
 
 from bench import page
+from bench.side_by_side.neighbours import neighbours
 
-_BUSY = "while True: pass"
 _STEPS = """
 import sys, time
 import torch, flows
@@ -48,16 +46,6 @@ def seconds_of_a_step(threads: int, spins: str | None, steps: int) -> float:
     return median(map(float, done.stdout.split()))
 
 
-@contextmanager
-def _busy_process() -> Iterator[None]:
-    busy = subprocess.Popen([sys.executable, "-c", _BUSY])
-    try:
-        yield
-    finally:
-        busy.kill()
-        busy.wait()
-
-
 def main() -> None:
     import trainer.commands  # noqa: F401  it sets what is measured
 
@@ -74,9 +62,7 @@ def main() -> None:
     }
     rows: dict[str, list[float]] = {name: [] for name in cases}
     for busy in (0, options.busy):
-        with ExitStack() as neighbours:
-            for _ in range(busy):
-                neighbours.enter_context(_busy_process())
+        with neighbours(busy):
             found: dict[str, list[float]] = {name: [] for name in cases}
             for _ in range(_ROUNDS):
                 for name, case in cases.items():

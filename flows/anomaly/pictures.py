@@ -41,7 +41,7 @@ PICTURE_TESTS = (
     Test("places", ("rarest_place",)),
     Test("areas", ("strange_areas",)),
 )
-"""Models that were published before there was the last have the others."""
+"""Of a model that was published before the test of areas, the first two alone."""
 _TESTS_BEFORE_AREAS = 2
 LEAST_PICTURES = 20
 """With fewer no p-value could reach 0.05."""

@@ -87,16 +87,11 @@ class PicturePlan:
             return "nets do not know it; the pictures have several sizes"
         return "nets do not know it; what a place shows tells nothing of the same place in other pictures"
 
-    @property
-    def shared_scenes(self) -> bool:
-        """Whether pictures show in part what others show."""
-        return max(self.scenes, default=1) > 1
-
     def told_of_scenes(self) -> str:
         """What was found about scenes and follows from it, for people."""
-        if not self.shared_scenes:
-            return "each picture shows something else"
         several = sum(size for size in self.scenes if size > 1)
+        if not several:
+            return "each picture shows something else"
         found = (
             f"{several:,} of {len(self.sizes):,} pictures show in part what others show (frames of a film, overlapping "
             f"crops, copies): {len(self.scenes):,} scenes in all"

@@ -54,8 +54,7 @@ def scenes(pictures: Sequence[Tensor]) -> Tensor:
 
 
 def _peaks(one: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
-    """How alike a picture and m others are, (m,), at the shift where they are most so, and by how much more than at
-    the next such shift."""
+    """The highest peaks (m,) of a picture with m others, and by how much each stands out of the next one."""
     found = torch.fft.irfft2(one.conj() * others)
     (height, width), (peak, at) = found.shape[1:], found.flatten(1).max(dim=1)
     near = [_around(place, side) for place, side in ((at // width, height), (at % width, width))]
