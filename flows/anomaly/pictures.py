@@ -115,7 +115,7 @@ class PictureCalibration:
         self.scores, self.maxima = scores.double().to(device), maxima.double().to(device)
         mine = [(self.judged == number).to(device) for number in range(len(judges))]
         self._sorted = [self.scores[own].T.sort(dim=1).values.contiguous() for own in mine]
-        self._maxima = [self.maxima[own].sort().values for own in mine]
+        self._maxima = [self.maxima[own].float().sort().values for own in mine]
         quantiles = torch.arange(1, 2 * n + 2, device=device).double() / (2 * (n + 1))
         self._normal_score_of = torch.special.ndtri(quantiles)
         values = self.scores[:, :-1].T.contiguous()
@@ -149,6 +149,7 @@ class PictureCalibration:
         """
         widths = widths_for(sorted(min(each.shape[1:]) for each in found)[len(found) // 2])
         judges: list[Judge] = []
+        colours = math.prod(densities[0].flow.item_shape[2:])
         judged = torch.zeros(len(found), dtype=torch.long)
         scores = torch.zeros(len(found), len(PICTURE_TESTS) + 1, dtype=torch.float64)
         maxima = torch.zeros(len(found), dtype=torch.float64)
@@ -157,7 +158,7 @@ class PictureCalibration:
             part = torch.arange(len(own)) % HALVES if halves is None else halves[own]
             for half in range(HALVES):
                 known = [found[index] for index in own[part != half].tolist()]
-                judge = Judge.of(fold, known, widths, aligned=aligned)
+                judge = Judge.of(fold, known, widths, colours=colours, aligned=aligned)
                 for index in own[part == half].tolist():
                     places = judge.places(found[index])
                     scores[index] = judge.test_scores(found[index][0], places).cpu()
@@ -187,7 +188,7 @@ class PictureCalibration:
             if centre.ndim != 2 or len(centre) != 2 or not bool((centre[1] > 0).all()):
                 raise ValueError(f"{prefix}centre does not hold a middle and a spread of each test")
             own = {name: tensor.to(device) for name, tensor in tensors.items() if name.startswith((prefix, "widths"))}
-            kind = Typical if f"{prefix}factor" in own else Usual
+            kind = Typical if f"{prefix}rarest" in own and own[f"{prefix}mean"].ndim > 2 else Usual
             judges.append(Judge(number // HALVES, kind.from_tensors(own, prefix), centre.double()))
         return cls(
             densities,
@@ -296,12 +297,13 @@ class PictureCalibration:
         densities, each_ranks = [], []
         for fold, own in enumerate(found):
             densities.append(own[0].clone())  # a view would keep all readings of the fold
+            averages = self.judges[0].averages(own)
             for judge, ordered, maxima in zip(self.judges, self._sorted, self._maxima, strict=True):
                 if judge.fold != fold:
                     continue
-                places = judge.places(own)
+                places = judge.places(own, averages)
                 rarity = rarity + judge.usual.rarity(places) / len(self.judges)
-                more = more + len(maxima) - torch.searchsorted(maxima, places.double().contiguous())
+                more = more + len(maxima) - torch.searchsorted(maxima, places.contiguous())
                 scores = judge.test_scores(own[0], places).float().double()[:, None].contiguous()
                 lower = torch.searchsorted(ordered, scores)[:, 0]
                 lower_or_equal = torch.searchsorted(ordered, scores, right=True)[:, 0]

@@ -33,6 +33,8 @@ narrower window than 1.4 found no more, and wider ones found holes and blurred p
 """
 _REACH = 3.0
 """Standard deviations after which a window is cut off."""
+_AT_ONCE = 128
+"""Rows of averages that are computed by one product."""
 HUGE = 1e4
 _APART = 5.0
 """Windows side by side that lie beyond the end of a curve: from fewer, its slope would follow one place of one picture.
@@ -174,18 +176,39 @@ def widths_for(shorter_side: int) -> tuple[float, ...]:
     return tuple(found)
 
 
-def blurred(values: Tensor, width: float) -> Tensor:
-    """Values (..., H, W) averaged over a Gaussian window. At a border the weights that are left sum to one."""
-    down, across = (_window(side, width).to(values.device, values.dtype) for side in values.shape[-2:])
-    return down @ values @ across.T
+def blurred(values: Tensor, width: float, step: int = 1) -> Tensor:
+    """Values (..., H, W) averaged over a Gaussian window. At a border the weights that are left sum to one.
+
+    With ``step`` the averages (..., ceil(H / step), ceil(W / step)) lie in the middles of so many equal parts.
+    """
+    down = _averaged(values, width, step)
+    return _averaged(down.mT, width, step).mT
+
+
+def _averaged(values: Tensor, width: float, step: int) -> Tensor:
+    """Values (..., H, W) averaged over a window down the columns: (..., ceil(H / step), W)."""
+    side = values.shape[-2]
+    window = _window(side, width, step).to(values.device, values.dtype)
+    if len(window) <= _AT_ONCE:
+        return window @ values
+    parts = []
+    for start in range(0, len(window), _AT_ONCE):  # far from its middle a window has no weight
+        rows = window[start : start + _AT_ONCE]
+        reach = _REACH * width + step
+        first = max(0, math.floor(start * side / len(window) - reach))
+        last = min(side, math.ceil((start + len(rows)) * side / len(window) + reach))
+        parts.append(rows[:, first:last] @ values[..., first:last, :])
+    return torch.cat(parts, dim=-2)
 
 
 @lru_cache(maxsize=64)
 @torch.inference_mode(False)
-def _window(side: int, width: float) -> Tensor:
-    """(side, side): row i averages around place i. Dense, since products of matrices are fast; read, never written."""
+def _window(side: int, width: float, step: int) -> Tensor:
+    """(parts, side): row i averages around part i. Dense, since products of matrices are fast; read, never written."""
     places = torch.arange(side, dtype=torch.float64, device="cpu")
-    away = (places[:, None] - places) / width
+    parts = math.ceil(side / step)
+    middles = (torch.arange(parts, dtype=torch.float64, device="cpu") + 0.5) * side / parts - 0.5
+    away = (middles[:, None] - places) / width
     weights = (-0.5 * away.square()).exp() * (away.abs() <= _REACH)
     return (weights / weights.sum(dim=1, keepdim=True)).float()
 

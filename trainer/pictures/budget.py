@@ -63,7 +63,7 @@ def _seconds(density: TiledDensity, shape: tuple[int, ...]) -> tuple[float, Tens
 def _judging(found: Tensor) -> float:
     """The seconds a picture with these readings takes to be in a judge, and to be judged by another."""
     began = perf_counter()
-    judge = Judge.of(0, [found] * _JUDGED, widths_for(min(found.shape[1:])), aligned=False)
+    judge = Judge.of(0, [found] * _JUDGED, widths_for(min(found.shape[1:])), colours=1, aligned=False)
     for _ in range(_JUDGED):
         judge.places(found)
     return (perf_counter() - began) / _JUDGED

@@ -15,7 +15,6 @@ from flows.anomaly import PictureCalibration
 from flows.anomaly.pictures import read
 from flows.anomaly.places import ZONES, Usual, blurred, widths_for, zones
 from flows.anomaly.readings import contrasts, of_flow, of_picture_before_contrasts
-from flows.anomaly.typical import Typical
 from flows.architectures.lattice_flow import LatticeFlow
 from flows.tiles import TiledDensity
 from tests.flows.pretended_device import DEVICE, PretendedDevice
@@ -140,8 +139,12 @@ def test_damaged_tensors_are_refused() -> None:
         "held_out": torch.zeros(10, 4),
         "maxima": torch.zeros(5),
         "judged": torch.full((60,), 9),
-        "judge.0.tails": torch.zeros(2, 128),
-        "judge.2.factor": torch.zeros(3, 3),
+        "judge.0.texture.tails": torch.zeros(2, 128),
+        "judge.1.texture.tails": torch.zeros(1, 128),
+        "judge.2.texture.factor": torch.zeros(3, 3),
+        "judge.5.texture.log_shares": torch.zeros(3),
+        "judge.0.mean": torch.zeros(2, 24, 24),
+        "judge.0.rarest": torch.zeros(1),
         "judge.2.size": torch.ones(3),
         "judge.3.centre": torch.zeros(2, 3),
         "judge.4.centre": calibration.judges[4].centre[:, :2],
@@ -196,6 +199,18 @@ def test_windows_average_and_sum_to_one_at_borders() -> None:
     assert len(widths_for(8)) == 1
 
 
+def test_a_large_picture_is_averaged_in_parts_and_wide_windows_at_fewer_places() -> None:
+    values = torch.randn(300, 150, generator=torch.Generator().manual_seed(0))
+    away = torch.arange(300.0)[:, None] - torch.arange(300.0)
+    window = (-0.5 * (away / 2).square()).exp() * (away.abs() <= 6)
+    window /= window.sum(dim=1, keepdim=True)
+    small = window[:150, :150] / window[:150, :150].sum(dim=1, keepdim=True)
+    assert torch.allclose(blurred(values, 2.0), window @ values @ small.T, atol=1e-5)
+    ramp = torch.arange(64.0).expand(64, -1)
+    assert torch.allclose(blurred(ramp, 5.6, 4)[5, 4:12], torch.arange(4, 12) * 4 + 1.5, atol=1e-4)
+    assert blurred(torch.ones(9, 14), 5.6, 4).shape == (3, 4)
+
+
 def test_models_of_before_there_were_several_readings_judge_as_they_did() -> None:
     stored = load_file(DATA / "picture-calibration-before-readings.safetensors")
     cases = ("faulty", "calm")
@@ -240,18 +255,6 @@ def test_a_template_is_stored_for_a_flow_that_takes_one_and_for_no_other() -> No
     assert (again.aligned_size, plain.aligned_size) == ((16, 20), None)
     with pytest.raises(ShapeMismatch, match="aligned and 20x16, not 24x16"):
         again.assess(torch.zeros(16, 24, 3, dtype=torch.uint8))
-
-
-def test_a_place_is_strange_where_readings_do_not_go_together() -> None:
-    generator = torch.Generator().manual_seed(2)
-    shades = [blurred(torch.randn(24, 24, generator=generator), 2.0) * 5 for _ in range(12)]
-    pictures = [torch.stack([each, each + 0.1 * torch.randn(24, 24, generator=generator)]) for each in shades]
-    typical, odd = Typical.of(pictures[:8], widths_for(24)), pictures[9].clone()
-    odd[1, 8:14, 8:14] -= 1.5
-    assert float(typical.scores(pictures[10]).max()) < float(typical.scores(odd).max())
-    row, column = divmod(int(typical.scores(odd).argmax()), 24)
-    assert 7 <= row <= 14
-    assert 7 <= column <= 14
 
 
 def test_readings_are_the_density_surprise_contrasts_and_colours() -> None:
