@@ -54,7 +54,7 @@ def test_a_report_has_a_row_for_each_surface_and_defect() -> None:
     text = "\n".join(report({("brick", 64): figures}, trained=60, steps=9, memory=900.0))
     assert "| brick | 64 | 0.900 / 0.800 / 0.700 | 0.400 / - / - |" in text
     assert "| brick | 64 | no | as they are | 0.050 | 0.033 |" in text
-    assert "mean of 2 splits | 0.05 | 0.050 |" in text
+    assert "mean of all splits | 0.05 | 0.050 |" in text
     assert "| 0.050, 0.100 | 0.030 |" in text
     assert "| at most 1024 | 900 |" in text
     assert all(f"| {defect} | 0.900 / 0.800 / 0.700 | 0.50 |" in text for defect in KINDS)
