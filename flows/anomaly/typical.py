@@ -80,8 +80,7 @@ class Typical:
             raise ValueError("each window needs the rarest share that its curve was read to")
         self.mean, self.tail = mean.float(), tail.float()
         self._curve = Curve(tail, log_shares(mean.device, self.rarest[0]), BEYOND)
-        self._kept: list[Tensor] = []
-        self._kept_size = (0, 0)
+        self._kept: tuple[tuple[int, int], Sequence[Tensor]] = ((0, 0), ())
 
     @classmethod
     def of(
@@ -175,11 +174,12 @@ class Typical:
 
     def _usual(self, height: int, width: int) -> Sequence[Tensor]:
         """The averages (F, h, w) over each window of what is usual in a picture of this size."""
-        if self._kept and self._kept_size == (height, width):
-            return self._kept
+        size, kept = self._kept
+        if size == (height, width):
+            return kept
         found = self.averages(_usual_at(self.mean, self.size, height, width))
         if len(self.mean) * height * width <= _KEPT:
-            self._kept, self._kept_size = found, (height, width)
+            self._kept = (height, width), found
         return found
 
     def _of_window(self, averages: Tensor, window: int) -> Tensor:
