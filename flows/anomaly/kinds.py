@@ -27,28 +27,28 @@ _AT_ONCE = 2**16
 """Places whose distances are computed at once: those of a large picture would take as much memory as its tiles."""
 _LEAST_OF_KIND = 8
 """Averages for each kind, at least."""
-_NAMES = ("log_shares", "centre", "factor", "tails")
+_NAMES = ("log_weights", "centre", "factor", "tails")
 
 
 class Kinds:
     """Kinds of places, for each of S windows, in F readings.
 
-    ``log_shares`` (S, K) tell how common each kind is, ``centre`` (S, K, F) its averages, and ``factor`` (S, K, F, F)
+    ``log_weights`` (S, K) tell how common each kind is, ``centre`` (S, K, F) its averages, and ``factor`` (S, K, F, F)
     makes them uncorrelated with unit variance. ``tails`` (S, Q) are distances that ever smaller shares of places
     exceed, and ``rarest`` (S,) is -log10 of the rarest of these shares. Raises ValueError for tensors that do not fit.
     """
 
     def __init__(
-        self, log_shares_: Tensor, centre: Tensor, factor: Tensor, tails: Tensor, rarest: Sequence[float]
+        self, log_weights: Tensor, centre: Tensor, factor: Tensor, tails: Tensor, rarest: Sequence[float]
     ) -> None:
         windows, kinds, count = centre.shape if centre.ndim == 3 else (0, 0, 0)
-        if not windows or log_shares_.shape != (windows, kinds) or factor.shape != (windows, kinds, count, count):
+        if not windows or log_weights.shape != (windows, kinds) or factor.shape != (windows, kinds, count, count):
             raise ValueError("the kinds of places do not fit their readings and windows")
         if tails.shape != (windows, KNOTS) or len(rarest) != windows:
             raise ValueError("the tails of a map do not fit its windows")
         if not bool((tails.diff() > 0).all()):
             raise ValueError("the tails of a map must rise")
-        self.log_shares, self.centre, self.factor = log_shares_.float(), centre.float(), factor.float()
+        self.log_weights, self.centre, self.factor = log_weights.float(), centre.float(), factor.float()
         self.tails = tails.float().contiguous()
         self._curves = [
             Curve(tail, log_shares(tails.device, each), BEYOND) for tail, each in zip(tails, rarest, strict=True)
@@ -58,7 +58,7 @@ class Kinds:
         self._turned = turned.flatten(1, 2).contiguous()
         self._moved = (turned @ self.centre[..., None]).flatten(1, 2)
         volumes = self.factor.diagonal(dim1=2, dim2=3).log().sum(dim=2)
-        heights = self.log_shares + volumes
+        heights = self.log_weights + volumes
         # What each kind's density adds, less the highest that all of them could reach together.
         self._heights = (heights - heights.logsumexp(dim=1, keepdim=True))[..., None]
 
@@ -81,7 +81,7 @@ class Kinds:
 
     def tensors(self, prefix: str) -> dict[str, Tensor]:
         """What a store keeps."""
-        parts = (self.log_shares, self.centre, self.factor, self.tails)
+        parts = (self.log_weights, self.centre, self.factor, self.tails)
         return {f"{prefix}{name}": part.cpu() for name, part in zip(_NAMES, parts, strict=True)}
 
     @property
@@ -109,7 +109,7 @@ class Kinds:
 
 
 def _mixture(averages: Tensor, kinds: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The log-shares (K,), centres (K, F) and factors (K, F, F) of averages (F, N)."""
+    """The log-weights (K,), centres (K, F) and factors (K, F, F) of averages (F, N)."""
     values = averages.double()
     count = values.shape[1]
     if count > _FITTED:

@@ -142,7 +142,7 @@ def test_damaged_tensors_are_refused() -> None:
         "judge.0.texture.tails": torch.zeros(2, 128),
         "judge.1.texture.tails": torch.zeros(1, 128),
         "judge.2.texture.factor": torch.zeros(3, 3),
-        "judge.5.texture.log_shares": torch.zeros(3),
+        "judge.5.texture.log_weights": torch.zeros(3),
         "judge.0.mean": torch.zeros(2, 24, 24),
         "judge.0.rarest": torch.zeros(1),
         "judge.2.size": torch.ones(3),
