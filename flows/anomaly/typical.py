@@ -93,14 +93,14 @@ class Typical:
         size = (pictures[0].shape[1], pictures[0].shape[2]) if aligned else None
         mean = _mean_of_places(pictures) if aligned else _mean_of_kinds(pictures)
         rarest = [readable(sum(each[0].numel() for each in pictures), width) for width in widths]
-        each = [
+        by_picture = [
             _deviations(averages_of(one, widths), averages_of(_usual_at(mean, size, *one.shape[1:]), widths))
             for one in pictures
         ]
-        averages = [torch.cat([part.flatten(1) for part in parts], dim=1) for parts in zip(*each, strict=True)]
+        averages = [torch.cat([part.flatten(1) for part in parts], dim=1) for parts in zip(*by_picture, strict=True)]
         apart = len(mean) - colours
         groups = [slice(0, apart), slice(apart, None)] if colours and apart > 0 else [slice(None)]
-        kinds = [Kinds.of([each[group] for each in averages], rarest) for group in groups]
+        kinds = [Kinds.of([own[group] for own in averages], rarest) for group in groups]
         draft = cls(widths, mean, kinds, torch.linspace(0, 1, KNOTS, device=mean.device), rarest, size)
         scores = torch.cat([draft.scores(each).flatten() for each in pictures])
         return cls(widths, mean, kinds, quantiles(scores, rarest[0]), rarest, size)
