@@ -176,19 +176,21 @@ def widths_for(shorter_side: int) -> tuple[float, ...]:
     return tuple(found)
 
 
-def blurred(values: Tensor, width: float, step: int = 1) -> Tensor:
+def blurred(values: Tensor, width: float, step: int = 1, *, damped: bool = False) -> Tensor:
     """Values (..., H, W) averaged over a Gaussian window. At a border the weights that are left sum to one.
 
-    With ``step`` the averages (..., ceil(H / step), ceil(W / step)) lie in the middles of so many equal parts.
+    With ``step`` the averages (..., ceil(H / step), ceil(W / step)) lie in the middles of so many equal parts. An
+    average of the few values at a border varies more than others. Where it is ``damped``, the weights sum to the root
+    of the share that is left, in each direction: averages of independent values vary alike everywhere then.
     """
-    down = _averaged(values, width, step)
-    return _averaged(down.mT, width, step).mT
+    down = _averaged(values, width, step, damped)
+    return _averaged(down.mT, width, step, damped).mT
 
 
-def _averaged(values: Tensor, width: float, step: int) -> Tensor:
+def _averaged(values: Tensor, width: float, step: int, damped: bool) -> Tensor:
     """Values (..., H, W) averaged over a window down the columns: (..., ceil(H / step), W)."""
     side = values.shape[-2]
-    window = _window(side, width, step).to(values.device, values.dtype)
+    window = _window(side, width, step, damped).to(values.device, values.dtype)
     if len(window) <= _AT_ONCE:
         return window @ values
     parts = []
@@ -203,14 +205,17 @@ def _averaged(values: Tensor, width: float, step: int) -> Tensor:
 
 @lru_cache(maxsize=64)
 @torch.inference_mode(False)
-def _window(side: int, width: float, step: int) -> Tensor:
+def _window(side: int, width: float, step: int, damped: bool) -> Tensor:
     """(parts, side): row i averages around part i. Dense, since products of matrices are fast; read, never written."""
-    places = torch.arange(side, dtype=torch.float64, device="cpu")
+    reach = math.ceil(_REACH * width)
+    places = torch.arange(-reach, side + reach, dtype=torch.float64, device="cpu")
     parts = math.ceil(side / step)
     middles = (torch.arange(parts, dtype=torch.float64, device="cpu") + 0.5) * side / parts - 0.5
     away = (middles[:, None] - places) / width
     weights = (-0.5 * away.square()).exp() * (away.abs() <= _REACH)
-    return (weights / weights.sum(dim=1, keepdim=True)).float()
+    inside = weights[:, reach : reach + side]
+    left = inside.sum(dim=1, keepdim=True)
+    return (inside / ((left * weights.sum(dim=1, keepdim=True)).sqrt() if damped else left)).float()
 
 
 def mean_by_zone(pictures: Sequence[Tensor]) -> Tensor:

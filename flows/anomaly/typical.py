@@ -4,7 +4,8 @@ Each pixel has readings (see ``flows.anomaly.readings``). What is usual at its p
 averaged over Gaussian windows of several widths. How far out an average is among those of ordinary pictures is told by
 a few kinds of places (see ``flows.anomaly.kinds``): a blurred place may be as likely as others, but not at its lack of
 contrast. How rare a distance is, is read from the places of ordinary pictures, for each window. A place's score is the
-mean of its windows.
+mean of its windows. At a border a window has fewer pixels, whose average is damped: else the strangest places of
+ordinary pictures would lie there.
 
 The colours are judged apart from the other readings, and a window counts the rarer of both, of the colours half: how
 bright ordinary places are varies most of all, so together with the rest they would hide more than they tell.
@@ -43,7 +44,8 @@ class Typical:
     rarest of the shares that curves are read to. Raises ValueError for tensors that do not fit.
 
     A model that was published before there were kinds has one kind of all readings. The score of a place is that of its
-    rarest window then (``pooled`` is false), and averages are taken at every pixel.
+    rarest window then (``pooled`` is false), and averages are taken at every pixel. Averages at borders of models that
+    were published before they were ``damped`` are not.
 
     >>> generator = torch.Generator().manual_seed(0)
     >>> pictures = [torch.randn(2, 24, 20 + k, generator=generator) for k in range(6)]
@@ -65,9 +67,10 @@ class Typical:
         size: tuple[int, int] | None = None,
         *,
         pooled: bool = True,
+        damped: bool = True,
     ) -> None:
         self.widths, self.rarest, self.size = tuple(widths), [float(each) for each in rarest], size
-        self.kinds, self.pooled = list(kinds), pooled
+        self.kinds, self.pooled, self.damped = list(kinds), pooled, damped
         if mean.ndim != 3 or sum(each.readings for each in kinds) != len(mean):
             raise ValueError("what is usual at a place does not fit its readings")
         if any(len(each.tails) != len(self.widths) for each in kinds):
@@ -126,6 +129,7 @@ class Typical:
             rarest,
             (size[0], size[1]) if size else None,
             pooled=not before,
+            damped=f"{prefix}damped" in tensors,
         )
 
     def tensors(self, prefix: str) -> dict[str, Tensor]:
@@ -136,6 +140,8 @@ class Typical:
             f"{prefix}rarest": torch.tensor(self.rarest, dtype=torch.float64),
             f"{prefix}size": torch.tensor(self.size or [], dtype=torch.int32),
         }
+        if self.damped:
+            found[f"{prefix}damped"] = torch.tensor(True)
         if not self.pooled:
             own = self.kinds[0]
             before = {"centre_of_readings": own.centre[:, 0], "factor": own.factor[:, 0], "tails": own.tails}
@@ -154,7 +160,7 @@ class Typical:
 
         It is the same of all judges of a model.
         """
-        return averages_of(found, self.widths, every_pixel=not self.pooled)
+        return averages_of(found, self.widths, every_pixel=not self.pooled, damped=self.damped)
 
     def scores(self, found: Tensor, averages: Sequence[Tensor] | None = None) -> Tensor:
         """How rare places of ordinary pictures are that are as far out, (H, W), of the readings (F, H, W) of a picture.
@@ -199,7 +205,9 @@ def step_of(width: float) -> int:
     return max(1, round(width / _STEP))
 
 
-def averages_of(found: Tensor, widths: Sequence[float], *, every_pixel: bool = False) -> list[Tensor]:
+def averages_of(
+    found: Tensor, widths: Sequence[float], *, every_pixel: bool = False, damped: bool = True
+) -> list[Tensor]:
     """Readings (F, H, W) averaged over each window, (F, h, w). What is not finite is far below.
 
     One reading after another: that takes less memory, and PyTorch takes threads for a batch of products, which beside a
@@ -211,7 +219,7 @@ def averages_of(found: Tensor, widths: Sequence[float], *, every_pixel: bool = F
     for k, own in enumerate(found):
         bounded = own.nan_to_num(nan=-HUGE, posinf=HUGE, neginf=-HUGE).clamp_(-HUGE, HUGE)
         for result, window, step in zip(results, widths, steps, strict=True):
-            result[k] = blurred(bounded, window, step)
+            result[k] = blurred(bounded, window, step, damped=damped)
     return results
 
 

@@ -199,6 +199,14 @@ def test_windows_average_and_sum_to_one_at_borders() -> None:
     assert len(widths_for(8)) == 1
 
 
+@pytest.mark.parametrize("step", [1, 2])
+def test_damped_averages_of_independent_values_vary_alike_at_borders_and_corners(step: int) -> None:
+    noise = torch.randn(4000, 18, 21, generator=torch.Generator().manual_seed(0))
+    plain, damped = (blurred(noise, 2.8, step, damped=each).std(dim=0) for each in (False, True))
+    assert float(plain[0, 0] / plain[4, 4]) > 1.6
+    assert 0.85 < float((damped / damped[4, 4]).min()) <= float((damped / damped[4, 4]).max()) < 1.2
+
+
 def test_a_large_picture_is_averaged_in_parts_and_wide_windows_at_fewer_places() -> None:
     values = torch.randn(300, 150, generator=torch.Generator().manual_seed(0))
     away = torch.arange(300.0)[:, None] - torch.arange(300.0)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from flows.anomaly import PictureCalibration
 from flows.anomaly.places import blurred, widths_for
-from flows.anomaly.typical import Typical
+from flows.anomaly.typical import Typical, step_of
 from tests.flows.anomaly.test_pictures import tiled
 
 DATA = Path(__file__).parents[2] / "data"
@@ -54,6 +54,30 @@ def test_the_same_pictures_give_the_same_judge_and_what_is_stored_gives_it_back(
     again = Typical.from_tensors(one.tensors("a.") | {"widths": torch.tensor(one.widths, dtype=torch.float64)}, "a.")
     for other in (two, again):
         assert torch.equal(one.scores(picture), other.scores(picture))
+
+
+def test_ordinary_places_at_a_border_are_no_stranger_than_others() -> None:
+    pictures = list(torch.randn(48, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
+    typical = Typical.of(pictures[:24], widths_for(32), colours=1)
+    scores = torch.stack([typical.scores(each) for each in pictures[24:]])
+    inside = torch.zeros(32, 32, dtype=torch.bool)
+    inside[3:-3, 3:-3] = True
+    assert 0.8 < float(scores[:, ~inside].mean() / scores[:, inside].mean()) < 1.25
+
+
+def test_models_of_before_borders_were_damped_judge_as_they_did() -> None:
+    now, (picture,) = Typical.of(striped(6, 0), widths_for(32), colours=1), striped(1, 1)
+    tensors = now.tensors("a.") | {"widths": torch.tensor(now.widths, dtype=torch.float64)}
+    del tensors["a.damped"]
+    before = Typical.from_tensors(tensors, "a.")
+    assert "a.damped" not in before.tensors("a.")
+    for window, width in enumerate(now.widths):
+        plain = blurred(picture, width, step_of(width))
+        assert torch.allclose(before.averages(picture)[window], plain, atol=1e-5)
+    reach = slice(12, -12)
+    old, new = before.scores(picture), now.scores(picture)
+    assert torch.allclose(old[reach, reach], new[reach, reach], atol=1e-4)
+    assert float(old[0].mean()) > 1.2 * float(new[0].mean())
 
 
 @pytest.mark.parametrize("value", [0.0, 5.0])
