@@ -44,10 +44,22 @@ class TiledDensity:
         self, flow: LatticeFlow, tile: int = TILE, margin: int = MARGIN, template: Tensor | None = None
     ) -> None:
         self.flow, self.tile, self.margin = flow, tile, margin
-        self.template = None if template is None else template.to(flow.device)
+        self.template: Tensor | None = None
         self._fitted: Tensor | None = None
+        if template is not None:
+            self.take_template(template)
         self._sized: OrderedDict[tuple[int, int], LatticeFlow] = OrderedDict()
         self._masks_of: TiledDensity | None = None
+
+    def take_template(self, template: Tensor) -> None:
+        """Make ``template`` the usual picture. Raises ValueError unless it is uint8 and has the flow's colours."""
+        colours = tuple(self.flow.item_shape[2:])
+        fits = template.ndim == 2 + len(colours) and tuple(template.shape[2:]) == colours and template.numel() > 0
+        if template.dtype != torch.uint8 or not fits:
+            raise ValueError(
+                f"a template is a uint8 picture of the flow's colours, not {template.dtype} {tuple(template.shape)}"
+            )
+        self.template, self._fitted = template.to(self.flow.device), None
 
     def to_continuous(self, picture: Tensor, seed: int | Tensor = 0) -> Tensor:
         """A uint8 picture (H, W[, C]) -> a continuous point, with noise that follows from the picture and the seed."""

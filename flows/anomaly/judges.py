@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -51,6 +51,20 @@ class Judge(NamedTuple):
         middle = found.median(dim=0).values
         spread = (found.quantile(0.84, dim=0) - found.quantile(0.16, dim=0)) / 2
         return cls(fold, usual, torch.stack([middle, spread.clamp_min(1e-3)]))
+
+    @classmethod
+    def from_tensors(cls, fold: int, tensors: Mapping[str, Tensor], prefix: str, device: torch.device) -> Judge:
+        """From what ``tensors`` gave. Raises ValueError, and KeyError for a missing tensor."""
+        centre = tensors[f"{prefix}centre"]
+        if centre.ndim != 2 or len(centre) != 2 or not bool((centre[1] > 0).all()):
+            raise ValueError(f"{prefix}centre does not hold a middle and a spread of each test")
+        own = {name: tensor.to(device) for name, tensor in tensors.items() if name.startswith((prefix, "widths"))}
+        kind = Typical if f"{prefix}rarest" in own and own[f"{prefix}mean"].ndim > 2 else Usual
+        return cls(fold, kind.from_tensors(own, prefix), centre.double())
+
+    def tensors(self, prefix: str) -> dict[str, Tensor]:
+        """What a store keeps; the widths of the windows are common to all judges."""
+        return self.usual.tensors(prefix) | {f"{prefix}centre": self.centre.cpu()}
 
     def averages(self, found: Tensor) -> list[Tensor] | None:
         """What ``places`` needs of readings (F, H, W), which is the same for all judges of a model."""

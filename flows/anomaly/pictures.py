@@ -24,7 +24,7 @@ from torch import Tensor
 from flows.anomaly.areas import over_areas
 from flows.anomaly.calibration import GroupVerdict, Verdict, group_verdicts, precision_of
 from flows.anomaly.judges import Judge
-from flows.anomaly.places import Usual, widths_for
+from flows.anomaly.places import widths_for
 from flows.anomaly.readings import of_flow, of_picture, of_picture_before_contrasts, readings
 from flows.anomaly.statistics import Test
 from flows.anomaly.typical import Typical
@@ -172,24 +172,17 @@ class PictureCalibration:
     @classmethod
     def from_tensors(cls, densities: Sequence[TiledDensity], tensors: Mapping[str, Tensor]) -> PictureCalibration:
         """From what ``tensors`` gave and the flows. Raises ValueError, and KeyError for a missing tensor."""
-        judges, device = [], densities[0].flow.device
         for number, density in enumerate(densities):
             name = f"template.{number}"
             if density.flow.takes_template != (name in tensors):
                 raise ValueError(f"{name} must be there for a flow that takes one, and for no other")
             if name in tensors:
-                template, shape = tensors[name], density.flow.item_shape
-                colours = len(shape) == template.ndim and tuple(template.shape[2:]) == tuple(shape[2:])
-                if template.dtype != torch.uint8 or not colours or not template.numel():
-                    raise ValueError(f"{name} is no uint8 picture of the flow's colours")
-                density.template = template.to(device)
-        for number in range(HALVES * len(densities)):
-            prefix, centre = f"judge.{number}.", tensors[f"judge.{number}.centre"]
-            if centre.ndim != 2 or len(centre) != 2 or not bool((centre[1] > 0).all()):
-                raise ValueError(f"{prefix}centre does not hold a middle and a spread of each test")
-            own = {name: tensor.to(device) for name, tensor in tensors.items() if name.startswith((prefix, "widths"))}
-            kind = Typical if f"{prefix}rarest" in own and own[f"{prefix}mean"].ndim > 2 else Usual
-            judges.append(Judge(number // HALVES, kind.from_tensors(own, prefix), centre.double()))
+                density.take_template(tensors[name])
+        device = densities[0].flow.device
+        judges = [
+            Judge.from_tensors(number // HALVES, tensors, f"judge.{number}.", device)
+            for number in range(HALVES * len(densities))
+        ]
         return cls(
             densities,
             judges,
@@ -212,8 +205,7 @@ class PictureCalibration:
             if density.template is not None:
                 found[f"template.{number}"] = density.template.cpu()
         for number, judge in enumerate(self.judges):
-            found |= judge.usual.tensors(f"judge.{number}.")
-            found[f"judge.{number}.centre"] = judge.centre.cpu()
+            found |= judge.tensors(f"judge.{number}.")
         return found
 
     @property
