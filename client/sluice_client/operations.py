@@ -10,13 +10,12 @@ from dataclasses import replace
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-import numpy as np
-
+from sluice_client.arrays import array_form, filled_up, read_array, stacked, together
 from sluice_client.calls import JSON, NPY, Answer, Call, Operation
 from sluice_client.errors import ServiceError, UnusableInput
 from sluice_client.items import Numbers, Payload, Rows, numbers_of, payload_of
 from sluice_client.models import Limits, Model, Models, limits_of, model_of, models_of
-from sluice_client.npy import Array, from_npy
+from sluice_client.npy import from_npy
 from sluice_client.results import Decoded, Latents, Maps, Samples
 from sluice_client.scores import Scores, benjamini_hochberg, columns_of, joined
 from sluice_client.tables import Table
@@ -98,7 +97,7 @@ def sample(
         return Call("POST", "/sample", read_samples, params, {"Accept": NPY})
 
     parts: list[Samples] = yield [call(start) for start in range(0, max(n, 1), most)]
-    return Samples(_stacked([part.array for part in parts]), parts[0].model, parts[0].seed)
+    return Samples(stacked([part.array for part in parts]), parts[0].model, parts[0].seed)
 
 
 def read_samples(answer: Answer) -> Samples:
@@ -139,8 +138,8 @@ def maps(known: Known, items: Any, *, model: str | None, seed: int | None, fit: 
     """Maps of images."""
     payload = yield from _payload(items, model, None)
     params = {"model": model, "map": True, "seed": seed, "fit": fit or None}
-    parts = yield from _in_batches(known, payload, model, _post("/score", params, NPY, _read_array))
-    return Maps(_filled_up([part[0] for part in parts]), parts[0][1])
+    parts = yield from _in_batches(known, payload, model, _post("/score", params, NPY, read_array))
+    return Maps(filled_up([part[0] for part in parts]), parts[0][1])
 
 
 def encode(
@@ -156,21 +155,17 @@ def encode(
     """Latents of items."""
     payload = yield from _payload(items, model, columns)
     params = {"model": model, "seed": seed, "fit": fit or None}
-    call = _post("/encode", params, *_array_form(log_abs_det, "latents"))
+    call = _post("/encode", params, *array_form(log_abs_det, "latents"))
     parts = yield from _in_batches(known, payload, model, call)
-    return Latents(*_together(parts))
+    return Latents(*together(parts))
 
 
 def decode(known: Known, latents: Any, *, model: str | None, log_abs_det: bool) -> Operation[Decoded]:
     """Items that latents stand for."""
     payload = Numbers(numbers_of(latents, "latents"))
-    call = _post("/decode", {"model": model}, *_array_form(log_abs_det, "items"))
+    call = _post("/decode", {"model": model}, *array_form(log_abs_det, "items"))
     parts = yield from _in_batches(known, payload, model, call, latents=True)
-    return Decoded(*_together(parts))
-
-
-_Part = tuple[Array, str, Array | None]
-"""An array of rows, the model that made it, and perhaps a number for each row."""
+    return Decoded(*together(parts))
 
 
 def _payload(items: Any, model: str | None, columns: Sequence[str] | None) -> Operation[Payload]:
@@ -279,48 +274,6 @@ def _scores(answer: Answer) -> Scores:
         alpha=document["alpha"],
         groups=[document["group"]],
     )
-
-
-def _read_array(answer: Answer) -> _Part:
-    return from_npy(answer.content), answer.header("x-sluice-model"), None
-
-
-def _array_form(log_abs_det: bool, name: str) -> tuple[str, Callable[[Answer], _Part]]:
-    """The media type to ask for, and how it is read: log-determinants come in JSON only."""
-    return (JSON, _reader(name)) if log_abs_det else (NPY, _read_array)
-
-
-def _reader(name: str) -> Callable[[Answer], _Part]:
-    """Reads the JSON of `/encode` and `/decode`, which tells log-determinants too."""
-
-    def read(answer: Answer) -> _Part:
-        document = answer.json()
-        rows = np.array(document[name])
-        rows = rows.astype(np.uint8 if rows.dtype.kind == "i" else np.float32)
-        return rows, document["model"], np.array(document["log_abs_det"], dtype=np.float64)
-
-    return read
-
-
-def _together(parts: Sequence[_Part]) -> _Part:
-    determinants = [part[2] for part in parts if part[2] is not None]
-    whole = np.concatenate(determinants) if determinants else None
-    return _stacked([part[0] for part in parts]), parts[0][1], whole
-
-
-def _filled_up(arrays: Sequence[Array]) -> Array:
-    """Maps (N, H, W) of several requests as one array: smaller ones are filled up with NaN, as the service does."""
-    height, width = (max(each.shape[axis] for each in arrays) for axis in (1, 2))
-    return _stacked(
-        [
-            np.pad(each, ((0, 0), (0, height - each.shape[1]), (0, width - each.shape[2])), constant_values=np.nan)
-            for each in arrays
-        ]
-    )
-
-
-def _stacked(arrays: Sequence[Array]) -> Array:
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
 def _derived(seed: int | None, place: int) -> int | None:
