@@ -115,6 +115,11 @@ class PicturesNote(_Strict):
     shortest_side: Annotated[int, Field(ge=8)]
     longest_side: Annotated[int, Field(ge=8)]
     """Pixels of the shortest and of the longest side of any picture that calibrates."""
+    reductions: tuple[Annotated[float, Field(ge=1)], Annotated[float, Field(ge=1)]] | None = None
+    """How many times larger these pictures were before they were scaled down, 1 as they were: the least and the most.
+
+    Not known of models that were published before it was kept.
+    """
 
 
 class Bfloat16Note(_Strict):

@@ -23,6 +23,8 @@ from service.protocol.model_info import ModelInfo
 
 MOST_PIXELS = 2**24
 """Pixels of all pictures of a request together, once they are filled up to one size."""
+_SAME_SCALE = 1.25
+"""Up to here pictures that are scaled down by more, or by less, than those that calibrate have about their scale."""
 
 
 def preparation_of(model: ModelInfo, *, judged: bool) -> Preparation | None:
@@ -145,14 +147,29 @@ def filled_up(pictures: Iterable[Prepared]) -> SentPictures:
 
 
 def notes_on(sent: SentPictures, model: ModelInfo) -> tuple[str, ...]:
-    """What the sender should know: pictures of other sizes than those behind the p-values."""
-    if model.pictures is None:
+    """What the sender should know: pictures of other sizes, or of another scale, than those behind the p-values."""
+    known = model.pictures
+    if known is None:
         return ()
-    known = range(model.pictures.shortest_side, model.pictures.longest_side + 1)
-    other = int((~np.isin(sent.sides, known)).any(axis=1).sum())
-    if not other:
-        return ()
-    return (
-        f"{other} of {len(sent.sides)} pictures have a side outside {known[0]} to {known[-1]} pixels, the sizes that "
-        "p-values rest on",
-    )
+    found, count = [], len(sent.sides)
+    other = ((sent.sides < known.shortest_side) | (sent.sides > known.longest_side)).any(axis=1)
+    if other.any():
+        found.append(
+            f"{other.sum()} of {count} pictures have a side outside {known.shortest_side} to {known.longest_side} "
+            "pixels, the sizes that p-values rest on"
+        )
+    if known.reductions is not None:
+        least, most = known.reductions
+        by = sent.scale.max(axis=1)
+        elsewhere = (by < least / _SAME_SCALE) | (by > most * _SAME_SCALE)
+        if elsewhere.any():
+            found.append(
+                f"{elsewhere.sum()} of {count} pictures were scaled down {_times(by[elsewhere])}, those that p-values "
+                f"rest on {_times(np.array([least, most]))}: what they show looks larger or smaller to the model"
+            )
+    return tuple(found)
+
+
+def _times(factors: NDArray[np.float64]) -> str:
+    low, high = (f"{each:.1f}" for each in (factors.min(), factors.max()))
+    return f"{low} times" if low == high else f"{low} to {high} times"

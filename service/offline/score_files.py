@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import click
+import numpy as np
 
 from model_store import LoadedModel
 from service.commands.style import bar
 from service.device import hardware
 from service.device.descriptions import info_of
-from service.media.any_pictures import preparation_of
+from service.media.any_pictures import SentPictures, notes_on, preparation_of
 from service.media.documents import ColumnContribution, GroupScore, ItemScore, alpha_reachable, group_score, item_scores
 from service.media.explanations import Wish as Explained
 from service.media.explanations import column_contributions, explained, with_contributions
@@ -70,7 +71,9 @@ async def score_files(loaded: LoadedModel, files: Sequence[Path], settings: Sett
             writer_to(wish.output, sys.stdout.buffer, wish.form, info) as writer,
             bar(count, "scoring", "items") as move,
         ):
-            unscored = await _write_all(writer, scorer, folder, _batches(found, rows), move, wish)
+            looked_at = _LookedAt()
+            batches = looked_at.noting(_batches(found, rows))
+            unscored = await _write_all(writer, scorer, folder, batches, move, wish)
     if wish.picture is not None:
         histogram.draw(wish.picture, loaded, scorer.log_likelihoods, scorer.p_values)
     if not scorer.count:
@@ -78,7 +81,8 @@ async def score_files(loaded: LoadedModel, files: Sequence[Path], settings: Sett
     together = group_score(info, scorer.log_likelihoods, scorer.group_p_value(), wish.alpha, scorer.dimensions)
     anomalous = int((scorer.p_values <= wish.alpha).sum())
     unusable = f"{unscored:,} more without scores, whose reasons are in the output; " if unscored else ""
-    return _summary(info, together, f"{unusable}{_verdicts(info, anomalous, wish.alpha)}"), anomalous
+    summary = _summary(info, together, f"{unusable}{_verdicts(info, anomalous, wish.alpha)}")
+    return "\n".join([summary, *(f"note: {note}" for note in looked_at.notes(info))]), anomalous
 
 
 def require_verdicts(loaded: LoadedModel, alpha: float) -> None:
@@ -86,6 +90,28 @@ def require_verdicts(loaded: LoadedModel, alpha: float) -> None:
     info = info_of(loaded, ())
     if not alpha_reachable(info, alpha):
         raise UnusableFile(f"--fail-anomalous: {_no_verdict(info, alpha)}")
+
+
+class _LookedAt:
+    """The sides and scales of pictures of any size that could be scored, to tell how they differ from the model's."""
+
+    def __init__(self) -> None:
+        self._each: list[SentPictures] = []
+
+    def noting(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """The same batches; of each is kept what ``notes`` needs, which are a few numbers a picture."""
+        for batch in batches:
+            if batch.sent is not None:
+                usable = batch.sent.take([row for row in range(len(batch.places)) if row not in batch.faults])
+                self._each.append(usable._replace(items=usable.items[:0].copy()))
+            yield batch
+
+    def notes(self, info: ModelInfo) -> tuple[str, ...]:
+        """What ``notes_on`` says of all pictures together."""
+        if not self._each:
+            return ()
+        sides, scale = (np.concatenate([getattr(each, name) for each in self._each]) for name in ("sides", "scale"))
+        return notes_on(SentPictures(self._each[0].items, sides, scale), info)
 
 
 def _sources_for(info: ModelInfo, files: Sequence[Path], wish: Wish) -> list[Source]:

@@ -75,6 +75,8 @@ class PicturesInfo(Struct, frozen=True):
     """Bits in use of grey pictures with 16 bits a pixel."""
     shortest_side: int
     longest_side: int
+    reductions: tuple[float, float] | None = None
+    """By how much the calibrating pictures were scaled down: the least and the most; None where it is not known."""
     aligned_size: tuple[int, int] | None = None
     """Height and width of aligned pictures, the only size that is scored; None where any size is."""
 

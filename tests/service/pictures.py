@@ -60,6 +60,8 @@ def publish_pictures(store: Path, name: str = "surface", *, colours: int = 1, al
             golden_items=torch.stack([picture[:16, :16] for picture in pictures[:2]]),
             report=Report(card="# A surface"),
             calibration=CalibrationEvidence(calibration=calibration, source=f"{COUNT} pictures"),
-            pictures=PicturesNote(longest=LONGEST, bits=12, shortest_side=shortest, longest_side=longest),
+            pictures=PicturesNote(
+                longest=LONGEST, bits=12, shortest_side=shortest, longest_side=longest, reductions=(1, 1)
+            ),
         ),
     )

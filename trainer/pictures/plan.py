@@ -54,6 +54,8 @@ class PicturePlan:
     augmentation: Augmentation = AS_THEY_ARE
     scaled: int = 0
     """Pictures that are scaled down."""
+    reductions: tuple[float, float] = (1.0, 1.0)
+    """How many times larger pictures are than they are worked on: the least and the most."""
     scenes: tuple[int, ...] = ()
     """How many pictures show each scene, where they were compared."""
     together: bool = False
@@ -142,6 +144,7 @@ def planned(
     preparation = Preparation(min(size or _SIZE, found.longest), found.colours, found.bits)
     sizes: list[tuple[int, int]] = []
     narrow: list[str] = []
+    reductions: list[float] = []
     scaled = 0
     for each in found.sizes:
         try:
@@ -151,6 +154,7 @@ def planned(
             continue
         sizes.append(own)
         scaled += own != each
+        reductions.append(max(1.0, max(each) / max(own)))
     if len(sizes) < LEAST_PICTURES:
         raise DataError(
             f"{found.folder}: {len(sizes)} pictures can be used; at least {LEAST_PICTURES} are needed, and 99 for "
@@ -170,7 +174,16 @@ def planned(
         )
     if steps is None:
         minutes = minutes or default_minutes(max(map(max, sizes)))
-    return PicturePlan(found, preparation, tuple(sizes), crop, None if steps else minutes, steps, scaled=scaled)
+    return PicturePlan(
+        found,
+        preparation,
+        tuple(sizes),
+        crop,
+        None if steps else minutes,
+        steps,
+        scaled=scaled,
+        reductions=(min(reductions), max(reductions)),
+    )
 
 
 def default_minutes(longest: int) -> float:

@@ -106,6 +106,7 @@ def published(
             bits=plan.preparation.bits,
             shortest_side=min(min(size) for size in plan.sizes),
             longest_side=max(max(size) for size in plan.sizes),
+            reductions=plan.reductions,
         ),
     )
     return quality, publish(store, name, publication)

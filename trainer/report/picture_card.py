@@ -74,7 +74,8 @@ pictures.
 ## Limitations
 
 - Ordinary means: like these pictures. Another camera, light, focus or scale makes every picture unusual.
-- A picture far larger than these has more places, and so more of them are strange. Train on the sizes that you score.
+- A larger picture than these is scaled down, so that what it shows looks smaller; answers have a note then. Train on
+  pictures of the size and scale that you score, or score pieces of them.
 - A fault that looks like the surface itself, such as a piece of it turned round, may have no effect.
 """)
 

@@ -32,6 +32,8 @@ class AnySize(BaseModel):
     """Bits in use of grey pictures with 16 bits a pixel."""
     shortest_side: int
     longest_side: int
+    reductions: tuple[float, float] | None
+    """By how much the pictures that calibrate were scaled down: the least and the most; null where it is not known."""
     aligned_size: tuple[int, int] | None
     """Height and width of aligned pictures, the only size that is scored; null where any size is."""
 

@@ -87,6 +87,18 @@ def test_a_picture_that_cannot_be_used_is_told_in_its_row(store: Path, folder: P
     assert [row["log_likelihood"] is None for row in rows] == [False, False, True, False, True, False, False]
 
 
+def test_pictures_of_another_scale_than_the_calibrating_ones_are_told_at_the_end(store: Path, folder: Path) -> None:
+    assert "note:" not in score(store, folder, "--model", "surface", "--json").stderr
+    (folder / "2.png").write_bytes(b"damaged")
+    for name, times in (("0.png", 3), ("1.png", 5)):
+        item = Image.open(folder / name)
+        item.resize((item.width * times, item.height * times)).save(folder / name)
+    result = score(store, folder, "--model", "surface", "--json")
+    assert len(lines_of(result)) == 4
+    assert "note: 2 of 3 pictures were scaled down" in result.stderr
+    assert "those that p-values rest on 1.0 times" in result.stderr
+
+
 def test_a_picture_of_another_size_than_aligned_ones_is_told_in_its_row(store: Path, tmp_path: Path) -> None:
     items = surface(3, seed=25, least=30)
     for number, item in enumerate([items[0][:24, :24], items[1][:30, :28], items[2][:24, :24]]):

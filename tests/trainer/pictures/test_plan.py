@@ -24,6 +24,9 @@ def test_sizes_and_times_follow_from_the_pictures(tmp_path: Path) -> None:
     assert plan_of(1000, 500) == (256, 64, True)
     assert plan_of(1000, 500, size=128) == (128, 48, True)
     assert plan_of(20, 9) == (20, 8, True)
+    several = picture_folder.FoundPictures(tmp_path, (), ((1000, 500), (200, 200), (512, 300)) * 20, 1, 8, ())
+    assert planned(several).reductions == (1, 1000 / 256)
+    assert planned(several, size=1000).reductions == (1, 1)
     narrow = picture_folder.FoundPictures(tmp_path, (), ((1000, 20),) * 40, 1, 8, ())
     with pytest.raises(DataError, match=r"0 pictures can be used.* 40 are left out: .* is 1000x20; .* of 256 .*--size"):
         planned(narrow)

@@ -45,6 +45,7 @@ def test_a_folder_becomes_a_model_that_tells_a_faulty_picture(
     assert model.calibration is None
     assert model.manifest.pictures is not None
     assert (model.manifest.pictures.shortest_side, model.manifest.pictures.longest_side) == (20, 33)
+    assert model.manifest.pictures.reductions == (1, 1)
     assert model.pictures.size == 33
     faulty, good = (torch.from_numpy(item) for item in (with_hole(surface(1, 5)[0]), surface(1, 6)[0]))
     assert model.pictures.assess(faulty).verdict.p_value < model.pictures.assess(good).verdict.p_value

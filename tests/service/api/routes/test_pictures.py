@@ -88,6 +88,9 @@ async def test_of_a_picture_that_is_scaled_down_regions_are_in_its_own_pixels(se
         8 - found["items"][0]["log_likelihood"] / (48 * 48 * np.log(2))
     )
     assert "outside 20 to 33" in found["notes"][0]
+    assert found["notes"][1].startswith(
+        "1 of 1 pictures were scaled down 2.5 times, those that p-values rest on 1.0 times"
+    )
 
 
 async def test_maps_have_the_size_of_each_picture_and_nan_beyond(service: Running) -> None:
@@ -192,7 +195,14 @@ async def test_more_pixels_wait_as_more_work(service: Running) -> None:
 
 async def test_the_model_tells_how_pictures_are_prepared(service: Running) -> None:
     found = (await service.http.get("/models/surface")).json()
-    sizes = {"longest": 48, "bits": 12, "shortest_side": 20, "longest_side": 33, "aligned_size": None}
+    sizes = {
+        "longest": 48,
+        "bits": 12,
+        "shortest_side": 20,
+        "longest_side": 33,
+        "reductions": [1.0, 1.0],
+        "aligned_size": None,
+    }
     assert found["any_size"] == sizes
     listed = (await service.http.get("/models")).json()["models"]
     assert [each["any_size"] for each in listed] == [sizes]
