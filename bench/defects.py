@@ -61,7 +61,7 @@ def _uniform(low: float, high: float, generator: torch.Generator) -> float:
 
 
 def _blob(height: int, width: int, generator: torch.Generator) -> Tensor:
-    """An ellipse at a random place, its axes a tenth to a fifth of the shorter side, with an edge of one pixel."""
+    """An ellipse at a random place, its axes a fifth to two fifths of the shorter side, with an edge of one pixel."""
     side = min(height, width)
     long, short = (_uniform(0.1, 0.2, generator) * side for _ in range(2))
     angle = _uniform(0, math.pi, generator)

@@ -3,11 +3,11 @@
     make bench-pictures
     .venv/bin/python -m bench.pictures [--surface NAME ...] [--side 64 ...] [--steps N] [--state DIR] [--into FILE]
 
-Surfaces are cut from photographs inside scikit-image; test pictures lie between the training pictures. Six
-kinds of defects with masks are put into half of them. The set "part" is drawn (bench/parts.py) and has three kinds of
-defects more, which only the place tells. Every surface and size is trained as ``sluice-train pictures``
-trains it, with a number of steps in place of a budget of time. What is done is kept in the state's folder, and a run
-that was stopped goes on from there. Prints Markdown.
+Surfaces are cut from photographs inside scikit-image; test pictures lie between the training pictures. Six kinds of
+defects with masks are put into twelve of them each, and sixty are ordinary. The set "part" is drawn (bench/parts.py)
+and has three kinds of defects more, which only the place tells. Every surface and size is trained as ``sluice-train
+pictures`` trains it, with a number of steps in place of a budget of time. What is done is kept in the state's folder,
+and a run that was stopped goes on from there. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -50,6 +50,8 @@ _FALSE_POSITIVES = 0.3
 _NICE_STEPS = 300
 _USUAL = 64
 """Pixels of a side, by default. Figures of larger pictures alone have a place of their own in the page."""
+_LARGEST = 256
+"""Of larger pictures one photograph has room at most, and foreign pieces would be its own."""
 _SPLITS = 20
 _TIMED = 25
 """Pictures whose map and likelihood are timed."""
@@ -235,7 +237,8 @@ def _seconds(calibration: PictureCalibration, items: Tensor) -> tuple[float, flo
 def overlap(places: Tensor, masks: Tensor) -> float:
     """The area under the mean overlap of masks up to 30 % of ordinary pixels, as a share of the greatest area (PRO).
 
-    Every picture has one defect, so its mask is one region.
+    The overlap is of each picture, which has one defect: the mask is of the pixels that changed visibly and may be in
+    pieces, which do not count one by one.
     """
     calm = places[~masks].double().sort().values
     rates = np.linspace(0, _FALSE_POSITIVES, 61)
@@ -266,6 +269,8 @@ def main() -> None:
         "--only-done", action="store_true", help="report what the state holds, and measure nothing but memory"
     )
     options = parser.parse_args()
+    if any(side > _LARGEST for side in options.side or ()):
+        parser.error(f"--side: more than {_LARGEST}: no two photographs have room for such pictures")
     torch.set_num_threads(1)
     found, sides = {}, options.side or [_USUAL]
     for side in sides:

@@ -2,7 +2,8 @@
 
 The strangest place of a picture is noisy: of ordinary pictures some have one strange place. A fault larger than a
 window has many, so a mean over them tells more; but a mean over the whole picture hides a small fault. The r-th highest
-score, from r = 0, weighs 1 / (r + 16) here, so each doubling of an area beyond 16 pixels has the same weight.
+score, from r = 0, weighs 1 / (r + 16) here. So each doubling of a large area has nearly the same weight, and below
+about 16 pixels all places count nearly alike.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ from flows.tiles import TiledDensity
 PICTURE_STATISTICS: Mapping[str, str] = {
     "log_likelihood": "log p(x), nats",
     "rarest_place": "-log10 of the share of places of ordinary pictures that are as strange as the strangest place",
-    "strange_areas": "the same, a mean over places of which the strangest weigh most, each doubling of an area alike",
+    "strange_areas": "the same, a mean over places of which the strangest weigh most, small and large areas alike",
 }
 """The name and meaning of every statistic of a picture."""
 PICTURE_TESTS = (
@@ -44,7 +44,7 @@ PICTURE_TESTS = (
 """Of a model that was published before the test of areas, the first two alone."""
 _TESTS_BEFORE_AREAS = 2
 LEAST_PICTURES = 20
-"""With fewer no p-value could reach 0.05."""
+"""The smallest p-value of 19 is 0.05 itself; of fewer none would reach it."""
 HALVES = 2
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 _CALM = 0.1
-"""Added to the surprise of a latent before the logarithm: about that of a tenth of the latents is below."""
+"""Added to the surprise of a latent before the logarithm: that of three latents in ten is below."""
 _FLAT = 1e-5
 """Added to the square of a gradient of pixels in [0, 1]: that of a grey level is 1.5e-5."""
 _EVEN = 1e-4

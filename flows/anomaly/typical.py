@@ -29,7 +29,7 @@ _COLOURS_COUNT = 0.5
 _LONGEST = 128
 """Pixels of the longer side of a stored mean of each place, at most: it is stored for each judge and reading."""
 _STEP = 1.4
-"""Averages over a window are taken this share of its width apart, about: they vary no faster."""
+"""Averages over a window are taken its width divided by this apart, about: they vary no faster."""
 _KEPT = 2**20
 """Values of what is usual in a picture of the last size that are kept, at most."""
 _GROUPS = ("texture.", "colours.")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from bench.pictures import KINDS, overlap
+from bench.pictures import KINDS, main, overlap
 from bench.pictures_report import report
 from bench.surfaces import surface
 
@@ -29,6 +29,15 @@ def test_training_and_test_pictures_share_no_pixel() -> None:
     assert torch.equal(cut.train, again.train)
     with pytest.raises(ValueError, match="no room for three stripes"):
         surface("brick", 256, 1, 1)
+
+
+def test_sides_for_which_photographs_have_no_room_are_refused(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["bench.pictures", "--side", "64", "--side", "320"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "--side: more than 256" in capsys.readouterr().err
 
 
 def test_a_report_has_a_row_for_each_surface_and_defect() -> None:
