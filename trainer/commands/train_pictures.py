@@ -22,7 +22,7 @@ from trainer.pictures.alignment import place_matters
 from trainer.pictures.budget import kept_seconds, needed_seconds, told_of_kept
 from trainer.pictures.dealing import dealt
 from trainer.pictures.folds import train_folds
-from trainer.pictures.plan import FOLDS, LEAST_SIZE, PicturePlan, planned
+from trainer.pictures.plan import FOLDS, PicturePlan, planned
 from trainer.pictures.publication import published
 from trainer.pictures.scenes import scenes
 from trainer.pictures.training import Run, StopRequested, TrainedFlow
@@ -145,7 +145,7 @@ def _provenance(
     plan: PicturePlan, flows: list[TrainedFlow], folder: Path, seed: int, computing: Computing
 ) -> dict[str, str | int | float]:
     words = ["sluice-train", PICTURES.name, "--data", shlex.quote(OwnData(folder).title)]
-    words += ["--size", str(max(LEAST_SIZE, plan.preparation.longest))]
+    words += ["--size", str(plan.size)]
     words += ["--steps", str(plan.steps)] if plan.steps else ["--minutes", f"{plan.minutes:g}"]
     words += ["--flip" if plan.augmentation.flip else "--no-flip", "--turn" if plan.augmentation.turn else "--no-turn"]
     words += ["--crop", str(plan.crop), *(["--together"] if plan.together else [])]

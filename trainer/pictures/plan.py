@@ -49,6 +49,8 @@ class PicturePlan:
     """The budget of wall-clock time of the whole run; None where ``steps`` is given."""
     steps: int | None
     """Steps of each flow."""
+    size: int
+    """The longer side at which pictures are looked at, at most; that of new ones may be larger than any here."""
     place: bool = False
     """Whether nets are told what is usual at each place of a picture. Only of pictures of one size."""
     augmentation: Augmentation = AS_THEY_ARE
@@ -141,7 +143,8 @@ def planned(
     crop: int | None = None,
 ) -> PicturePlan:
     """The plan for a folder. Raises DataError where too few pictures can be used, or too few are as large as a crop."""
-    preparation = Preparation(min(size or _SIZE, found.longest), found.colours, found.bits)
+    size = size or _SIZE
+    preparation = Preparation(min(size, found.longest), found.colours, found.bits)
     sizes: list[tuple[int, int]] = []
     narrow: list[str] = []
     reductions: list[float] = []
@@ -181,6 +184,7 @@ def planned(
         crop,
         None if steps else minutes,
         steps,
+        size,
         scaled=scaled,
         reductions=(min(reductions), max(reductions)),
     )

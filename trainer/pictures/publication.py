@@ -97,12 +97,14 @@ def published(
         provenance=provenance,
         report=Report(
             quality={"held out": quality.figures()},
-            card=picture_card.write(plan, preset, flows, quality, calibration, name, provenance),
+            card=picture_card.write(
+                plan, preset, flows, quality, calibration, name, provenance, longest_of(plan, calibration)
+            ),
             pictures=drawn,
         ),
         calibration=evidence,
         pictures=PicturesNote(
-            longest=plan.preparation.longest,
+            longest=longest_of(plan, calibration),
             bits=plan.preparation.bits,
             shortest_side=min(min(size) for size in plan.sizes),
             longest_side=max(max(size) for size in plan.sizes),
@@ -110,6 +112,15 @@ def published(
         ),
     )
     return quality, publish(store, name, publication)
+
+
+def longest_of(plan: PicturePlan, calibration: PictureCalibration) -> int:
+    """The longer side at which the model looks at new pictures, at most.
+
+    What a surface shows keeps its scale in pictures that are larger than those trained on: scaled down to their size it
+    would be another surface. Aligned pictures are brought to their one size.
+    """
+    return plan.preparation.longest if calibration.aligned else plan.size
 
 
 def _quality(pixels: Sequence[Tensor], items: Sequence[Tensor]) -> Quality:

@@ -74,8 +74,8 @@ pictures.
 ## Limitations
 
 - Ordinary means: like these pictures. Another camera, light, focus or scale makes every picture unusual.
-- A larger picture than these is scaled down, so that what it shows looks smaller; answers have a note then. Train on
-  pictures of the size and scale that you score, or score pieces of them.
+- A larger picture than these has more places, so some are strange more often, and one above $longest pixels is scaled
+  down, so that what it shows looks smaller. Answers have a note then. Train on the sizes that you score.
 - A fault that looks like the surface itself, such as a piece of it turned round, may have no effect.
 """)
 
@@ -98,6 +98,7 @@ def write(
     calibration: PictureCalibration,
     name: str,
     provenance: Mapping[str, str | int | float],
+    longest: int,
 ) -> str:
     """The card in Markdown."""
     log_likelihood, standard_error = quality.nats()
@@ -107,7 +108,7 @@ def write(
         count=f"{n:,}",
         folder=plan.found.folder.resolve().name,
         found="\n".join(plan.found.told()),
-        longest=plan.preparation.longest,
+        longest=longest,
         scenes=plan.told_of_scenes(),
         sizes=plan.told()[0].removeprefix("working size: "),
         architecture=preset.architecture,

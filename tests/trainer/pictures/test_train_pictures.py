@@ -46,6 +46,7 @@ def test_a_folder_becomes_a_model_that_tells_a_faulty_picture(
     assert model.manifest.pictures is not None
     assert (model.manifest.pictures.shortest_side, model.manifest.pictures.longest_side) == (20, 33)
     assert model.manifest.pictures.reductions == (1, 1)
+    assert model.manifest.pictures.longest == 256, "larger pictures of the surface keep their scale"
     assert model.pictures.size == 33
     faulty, good = (torch.from_numpy(item) for item in (with_hole(surface(1, 5)[0]), surface(1, 6)[0]))
     assert model.pictures.assess(faulty).verdict.p_value < model.pictures.assess(good).verdict.p_value
@@ -157,7 +158,7 @@ def test_the_command_of_a_card_of_tiny_pictures_can_be_given_again(
 ) -> None:
     result = sluice_train("pictures", "--data", str(small), "--steps", "1", "--no-flip", "--no-turn")
     assert result.exit_code == 0, result.output
-    assert "--size 16 " in Store(tmp_path / "store").load("small", 1).read("README.md").decode()
+    assert "--size 256 " in Store(tmp_path / "store").load("small", 1).read("README.md").decode()
 
 
 @pytest.mark.usefixtures("_tiny")
@@ -209,6 +210,8 @@ def test_aligned_parts_become_a_model_that_knows_the_place(tmp_path: Path, sluic
     assert "crops of 24x24" in result.output
     model = Store(tmp_path / "store").load("parts", 1)
     assert model.pictures is not None
+    assert model.manifest.pictures is not None
+    assert model.manifest.pictures.longest == 32, "larger pictures of aligned parts are brought to their size"
     card = model.read("README.md").decode()
     assert "Crops are taken mirrored" in card
     assert "Nets are told what is usual at each place" in card
