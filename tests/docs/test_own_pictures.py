@@ -95,5 +95,5 @@ async def test_the_service_answers_the_page_s_requests(folder: Path, trained: Re
             else:
                 assert answer.json()["items"][0]["p_value"] > 0
         told = (await service.http.get("/models/cloth")).json()
-        assert told["any_size"]["longest"] == 72
+        assert told["any_size"]["longest"] == 256
         assert told["calibration"]["reference"] == told["map"]["reference"] == 60
