@@ -237,8 +237,7 @@ def _seconds(calibration: PictureCalibration, items: Tensor) -> tuple[float, flo
 def overlap(places: Tensor, masks: Tensor) -> float:
     """The area under the mean overlap of masks up to 30 % of ordinary pixels, as a share of the greatest area (PRO).
 
-    The overlap is of each picture, which has one defect: the mask is of the pixels that changed visibly and may be in
-    pieces, which do not count one by one.
+    Each picture has one defect and counts once, also where its mask is in several pieces.
     """
     calm = places[~masks].double().sort().values
     rates = np.linspace(0, _FALSE_POSITIVES, 61)

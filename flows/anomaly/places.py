@@ -1,12 +1,13 @@
 """Windows and kinds of places, which all maps of pictures of any size share; and ``Usual``, an earlier kind of map.
 
 ``Usual`` judges the maps of models that were published before there were several readings; new ones have ``Typical``
-(see ``flows.anomaly.typical``). The trainer also finds out with it whether pictures are aligned. A pixel's deviation is
-its log-density less what is usual at its place. Places differ although nothing is aligned: the flow knows little of the
-first pixels of every 8x8 block and much of the last, and less at a border. Deviations are averaged over Gaussian
-windows of several widths. How rare an average is, is read from the places of ordinary pictures, for each window and for
-both directions: too likely a place, such as a smooth one in a rough surface, is as strange as too unlikely a one. A
-place's score is the rarest of its windows and directions.
+(see ``flows.anomaly.typical``). The trainer also finds out with it whether pictures are aligned.
+
+For ``Usual``, a pixel's deviation is its log-density less what is usual at its place. Places differ although nothing is
+aligned: the flow knows little of the first pixels of every 8x8 block and much of the last, and less at a border.
+Deviations are averaged over Gaussian windows of several widths. How rare an average is, is read from the places of
+ordinary pictures, for each window and for both directions: too likely a place, such as a smooth one in a rough surface,
+is as strange as too unlikely a one. A place's score is the rarest of its windows and directions.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ _COLOURS_COUNT = 0.5
 _LONGEST = 128
 """Pixels of the longer side of a stored mean of each place, at most: it is stored for each judge and reading."""
 _STEP = 1.4
-"""Averages over a window are taken its width divided by this apart, about: they vary no faster."""
+"""The width of a window over the distance between its averages, about: they vary no faster."""
 _KEPT = 2**20
 """Values of what is usual in a picture of the last size that are kept, at most."""
 _GROUPS = ("texture.", "colours.")
@@ -44,8 +44,8 @@ class Typical:
     rarest of the shares that curves are read to. Raises ValueError for tensors that do not fit.
 
     A model that was published before there were kinds has one kind of all readings. The score of a place is that of its
-    rarest window then (``pooled`` is false), and averages are taken at every pixel. Averages at borders of models that
-    were published before they were ``damped`` are not.
+    rarest window then (``pooled`` is false), and averages are taken at every pixel. Of models
+    that were published before there was damping, averages at borders are not ``damped``.
 
     >>> generator = torch.Generator().manual_seed(0)
     >>> pictures = [torch.randn(2, 24, 20 + k, generator=generator) for k in range(6)]

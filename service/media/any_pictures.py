@@ -146,13 +146,16 @@ def filled_up(pictures: Iterable[Prepared]) -> SentPictures:
     return SentPictures(items, sides, np.array([each.scale for each in found], dtype=np.float64))
 
 
-def notes_on(sent: SentPictures, model: ModelInfo) -> tuple[str, ...]:
-    """What the sender should know: pictures of other sizes, or of another scale, than those behind the p-values."""
+def notes_on(sides: NDArray[np.int64], scale: NDArray[np.float64], model: ModelInfo) -> tuple[str, ...]:
+    """What the sender should know: pictures of other sizes, or of another scale, than those behind the p-values.
+
+    ``sides`` and ``scale`` (N, 2) are as in ``SentPictures``.
+    """
     known = model.pictures
     if known is None:
         return ()
-    found, count = [], len(sent.sides)
-    other = ((sent.sides < known.shortest_side) | (sent.sides > known.longest_side)).any(axis=1)
+    found, count = [], len(sides)
+    other = ((sides < known.shortest_side) | (sides > known.longest_side)).any(axis=1)
     if other.any():
         found.append(
             f"{other.sum()} of {count} pictures have a side outside {known.shortest_side} to {known.longest_side} "
@@ -160,7 +163,7 @@ def notes_on(sent: SentPictures, model: ModelInfo) -> tuple[str, ...]:
         )
     if known.reductions is not None:
         least, most = known.reductions
-        by = sent.scale.max(axis=1)
+        by = scale.max(axis=1)
         elsewhere = (by < least / _SAME_SCALE) | (by > most * _SAME_SCALE)
         if elsewhere.any():
             found.append(

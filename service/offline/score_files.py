@@ -14,7 +14,7 @@ from model_store import LoadedModel
 from service.commands.style import bar
 from service.device import hardware
 from service.device.descriptions import info_of
-from service.media.any_pictures import SentPictures, notes_on, preparation_of
+from service.media.any_pictures import notes_on, preparation_of
 from service.media.documents import ColumnContribution, GroupScore, ItemScore, alpha_reachable, group_score, item_scores
 from service.media.explanations import Wish as Explained
 from service.media.explanations import column_contributions, explained, with_contributions
@@ -96,22 +96,21 @@ class _LookedAt:
     """The sides and scales of pictures of any size that could be scored, to tell how they differ from the model's."""
 
     def __init__(self) -> None:
-        self._each: list[SentPictures] = []
+        self._sides: list[Array] = []
+        self._scale: list[Array] = []
 
     def noting(self, batches: Iterator[Batch]) -> Iterator[Batch]:
-        """The same batches; of each is kept what ``notes`` needs, which are a few numbers a picture."""
+        """The same batches; a few numbers of each picture are kept."""
         for batch in batches:
             if batch.sent is not None:
-                usable = batch.sent.take([row for row in range(len(batch.places)) if row not in batch.faults])
-                self._each.append(usable._replace(items=usable.items[:0].copy()))
+                usable = [row for row in range(len(batch.places)) if row not in batch.faults]
+                self._sides.append(batch.sent.sides[usable])
+                self._scale.append(batch.sent.scale[usable])
             yield batch
 
     def notes(self, info: ModelInfo) -> tuple[str, ...]:
         """What ``notes_on`` says of all pictures together."""
-        if not self._each:
-            return ()
-        sides, scale = (np.concatenate([getattr(each, name) for each in self._each]) for name in ("sides", "scale"))
-        return notes_on(SentPictures(self._each[0].items, sides, scale), info)
+        return notes_on(np.concatenate(self._sides), np.concatenate(self._scale), info) if self._sides else ()
 
 
 def _sources_for(info: ModelInfo, files: Sequence[Path], wish: Wish) -> list[Source]:

@@ -94,8 +94,8 @@ Exit codes:
 @click.option(
     "--size",
     type=click.IntRange(min=LEAST_SIZE, max=4096),
-    help="Of `pictures`: pixels of the longer side to work at, at most; larger pictures are scaled down, new ones "
-    "too.  [default: 256]",
+    help="Of `pictures`: pixels of the longer side to work at, at most; larger pictures are scaled down, in "
+    "training and when they are scored.  [default: 256]",
 )
 @click.option(
     "--steps", type=click.IntRange(min=1), help="Of `pictures`: training steps of each flow, in place of --minutes."

@@ -88,6 +88,7 @@ def published(
         source=f"all {len(items):,} pictures of {readable(plan.found.folder.resolve().name)} in {FOLDS} folds, each "
         "under a flow that was trained without it",
     )
+    longest = _longest_of(plan, calibration)
     publication = Publication(
         flow=main,
         architecture=preset.architecture,
@@ -97,14 +98,12 @@ def published(
         provenance=provenance,
         report=Report(
             quality={"held out": quality.figures()},
-            card=picture_card.write(
-                plan, preset, flows, quality, calibration, name, provenance, longest_of(plan, calibration)
-            ),
+            card=picture_card.write(plan, preset, flows, quality, calibration, name, provenance, longest),
             pictures=drawn,
         ),
         calibration=evidence,
         pictures=PicturesNote(
-            longest=longest_of(plan, calibration),
+            longest=longest,
             bits=plan.preparation.bits,
             shortest_side=min(min(size) for size in plan.sizes),
             longest_side=max(max(size) for size in plan.sizes),
@@ -114,7 +113,7 @@ def published(
     return quality, publish(store, name, publication)
 
 
-def longest_of(plan: PicturePlan, calibration: PictureCalibration) -> int:
+def _longest_of(plan: PicturePlan, calibration: PictureCalibration) -> int:
     """The longer side at which the model looks at new pictures, at most.
 
     What a surface shows keeps its scale in pictures that are larger than those trained on: scaled down to their size it

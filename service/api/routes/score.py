@@ -113,7 +113,7 @@ async def score(exchange: Exchange, query: ScoreParameters) -> Response:
             items, notes, faults = await items_sent(exchange, model, room, query.fit, query.bad_rows == "skip")
         else:
             sent = await pictures_sent(exchange, preparation, room, query.fit)
-            items, notes = sent.items, notes_on(sent, model)
+            items, notes = sent.items, notes_on(sent.sides, sent.scale, model)
         if form == PNG and len(items) > _MOST_SHOWN:
             raise TooLarge(f"at most {_MOST_SHOWN} pictures are shown in one PNG; npy takes more", "items")
         if form == PNG and sent is not None and sent.sides.prod(axis=1).sum() > _MOST_PIXELS_SHOWN:
