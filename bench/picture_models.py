@@ -15,9 +15,10 @@ from trainer.data.picture_folder import FoundPictures
 from trainer.pictures.alignment import place_matters
 from trainer.pictures.dealing import Dealt, dealt
 from trainer.pictures.folds import train_folds
+from trainer.pictures.parting import scenes
 from trainer.pictures.plan import PicturePlan, planned
 from trainer.pictures.publication import calibrated
-from trainer.pictures.scenes import scenes
+from trainer.pictures.scenes import alike
 from trainer.pictures.training import Run
 from trainer.pictures.trial import tried
 from trainer.presets.pictures import PICTURES
@@ -34,18 +35,21 @@ class PictureModel(NamedTuple):
     readings: list[Tensor]
     """The readings of each picture that calibrates."""
     parts: Dealt
+    pairs: Tensor
+    """(m, 2) the pictures that stay together."""
 
 
-def trained(name: str, pictures: Tensor, steps: int, run_dir: Path, *, together: bool = False) -> PictureModel:
+def trained(name: str, pictures: Tensor, steps: int, run_dir: Path, *, known_scenes: bool = False) -> PictureModel:
     """A model of uint8 pictures (N, H, W[, C]). Flows that ``run_dir`` holds already are not trained again."""
     height, width = pictures.shape[1:3]
     colours = 3 if pictures.ndim == 4 else 1
     found = FoundPictures(Path(name), (), ((width, height),) * len(pictures), colours, 8, ())
     plan, items = planned(found, size=max(height, width), steps=steps), list(pictures)
-    device, seen = torch.device("cpu"), scenes(items)
-    sizes = tuple(torch.unique(seen, return_counts=True)[1].tolist())
-    plan = replace(plan, place=place_matters(items), scenes=sizes, together=together)
-    preset, parts = plan.preset(PICTURES), dealt(seen, 0, together=together)
+    device, pairs = torch.device("cpu"), alike(items)
+    sizes = tuple(scenes(pairs, len(items)).bincount().tolist())
+    plan = replace(plan, place=place_matters(items), scenes=sizes, known_scenes=known_scenes)
+    pairs = pairs[:0] if known_scenes else pairs
+    preset, parts = plan.preset(PICTURES), dealt(pairs, len(items), 0)
     run = Run(
         preset,
         device,
@@ -63,4 +67,4 @@ def trained(name: str, pictures: Tensor, steps: int, run_dir: Path, *, together:
         flows = train_folds(run, plan, items, parts.folds, seconds=None, seed=0, run_dir=directory)
     for each in flows:
         round_weights(each.flow, preset.weights_dtype)
-    return PictureModel(plan, *calibrated(plan, flows, items, parts, 0, run.say), parts)
+    return PictureModel(plan, *calibrated(plan, flows, items, parts, 0, run.say), parts, pairs)

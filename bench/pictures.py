@@ -33,11 +33,12 @@ from bench import page
 from bench.defects import SEED, Invisible, damage
 from bench.map_baselines import BASELINES
 from bench.parts import PLACE_DEFECTS, faulty_parts, parts
-from bench.picture_models import trained
+from bench.picture_models import PictureModel, trained
 from bench.pictures_report import ALPHA, mean, report
 from bench.surfaces import WINDOWS, Surface, has_room, surface
 from flows.anomaly import PictureCalibration
 from flows.nets.precision import exact_float32
+from trainer.pictures.dealing import halved
 from trainer.report.detection import detection
 
 PART = "part"
@@ -73,8 +74,8 @@ def measured(name: str, side: int, steps: int, state: Path) -> dict[str, Any]:
     ordinary, faulty = cut.test[:_ORDINARY], _faulty(name, side, cut.test[_ORDINARY:])
     flows = state / f"{name}-{side}-{steps}"
     anew, began = not flows.exists(), time.process_time()
-    plan, calibration, calm, dealt = trained(name, cut.train, steps, flows)
-    folds = dealt.folds
+    model = trained(name, cut.train, steps, flows)
+    plan, calibration = model.plan, model.calibration
     seconds = time.process_time() - began if anew else None  # flows of a run that was stopped are gone on with
     p_values: dict[str, Tensor] = {}
 
@@ -89,11 +90,10 @@ def measured(name: str, side: int, steps: int, state: Path) -> dict[str, Any]:
         "train_cpu_seconds": seconds,
         "place": plan.place,
         "crops": plan.augmentation.told,
+        "scenes": len(plan.scenes),
         "methods": {},
     }
-    (figures["splits"], figures["split_regions"]), (figures["known_splits"], _) = _splits(
-        calibration, calm, folds, (ordinary, cut.known)
-    )
+    (figures["splits"], figures["split_regions"]), (figures["known_splits"], _) = _splits(model, (ordinary, cut.known))
     for method, maps in methods.items():
         _, calm_scores = maps(ordinary)
         if method == "Sluice":
@@ -126,16 +126,21 @@ def _cut(name: str, side: int) -> Surface:
     )
 
 
-def _splits(
-    calibration: PictureCalibration, found: list[Tensor], folds: Tensor, sets: Sequence[Tensor]
-) -> list[tuple[list[float], list[float]]]:
+def _splits(model: PictureModel, sets: Sequence[Tensor]) -> list[tuple[list[float], list[float]]]:
     """Of each set of ordinary pictures the shares that alarm, and that have a region, with halves dealt anew."""
+    calibration = model.calibration
     shares: list[tuple[list[float], list[float]]] = [([], []) for _ in sets]
     read = [[list(calibration.readings(item)) for item in ordinary] for ordinary in sets]
     for split in range(_SPLITS):
-        order = torch.randperm(len(found), generator=torch.Generator().manual_seed(split))
+        generator = torch.Generator().manual_seed(split)
+        order = torch.randperm(len(model.readings), generator=generator)
+        folds, pairs = model.parts.folds[order], order.argsort()[model.pairs]
         dealt_anew = PictureCalibration.of_readings(
-            calibration.densities, [found[index] for index in order], folds[order], aligned=calibration.aligned
+            calibration.densities,
+            [model.readings[index] for index in order],
+            folds,
+            halves=halved(pairs, folds, generator),
+            aligned=calibration.aligned,
         )
         for (alarms, regions), pictures in zip(shares, read, strict=True):
             each = [dealt_anew.assess_readings(own) for own in pictures]

@@ -88,13 +88,14 @@ def _mean_ratio(found: list[dict[str, Any]]) -> float:
 def _ordinary(found: Mapping[tuple[str, int], dict[str, Any]]) -> Iterator[str]:
     yield (
         f"\nOrdinary test pictures at alpha = {ALPHA}. A split deals the calibrating pictures into halves anew. "
-        "Known stripes are those that were trained on: other ordinary pictures cut from them, mean of the splits:\n"
+        "Scenes are those that the training pictures were found to show. Known stripes are those that were trained on: "
+        "other ordinary pictures cut from them, mean of the splits:\n"
     )
     yield (
-        "| surface | size | knows the place | crops | alarms | with any region | 99 % band | splits: mean, most | "
-        "of known stripes | map / bare likelihood | training, CPU minutes |"
+        "| surface | size | knows the place | crops | scenes | alarms | with any region | 99 % band | "
+        "splits: mean, most | of known stripes | map / bare likelihood | training, CPU minutes |"
     )
-    yield "|---|---:|---|---|---:|---:|---|---|---:|---:|---:|"
+    yield "|---|---:|---|---|---:|---:|---:|---|---|---:|---:|---:|"
     for (name, side), figures in found.items():
         band = bands.beta_binomial(figures["ordinary"], ALPHA, figures["n"])
         shares = [figures[key] / figures["ordinary"] for key in ("alarms", "with_region")]
@@ -103,8 +104,8 @@ def _ordinary(found: Mapping[tuple[str, int], dict[str, Any]]) -> Iterator[str]:
         trained = figures["train_cpu_seconds"]
         known = f"{np.mean(figures['known_splits']):.3f}" if "known_splits" in figures else "-"
         yield (
-            f"| {name} | {side} | {'yes' if figures['place'] else 'no'} | {figures['crops']} | {shares[0]:.3f} | "
-            f"{shares[1]:.3f} | {band} | {splits} | {known} | {ratio:.2f} | "
+            f"| {name} | {side} | {'yes' if figures['place'] else 'no'} | {figures['crops']} | {figures['scenes']} | "
+            f"{shares[0]:.3f} | {shares[1]:.3f} | {band} | {splits} | {known} | {ratio:.2f} | "
             f"{'-' if trained is None else f'{trained / 60:.1f}'} |"
         )
 

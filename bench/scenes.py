@@ -1,4 +1,4 @@
-"""Alarms of new scenes by models of films: with frames of a scene in any fold, and kept together in one.
+"""Alarms of new scenes by models of films: with frames of a scene kept together in a fold, and dealt into any.
 
     .venv/bin/python -m bench.scenes [--surface NAME ...] [--steps N] [--state DIR] [--into FILE]
 
@@ -59,16 +59,17 @@ def films(name: str) -> tuple[Tensor, Tensor]:
     return torch.stack(known), torch.stack([frame(*place) for place in places[_SCENES : _SCENES + _NEW]])
 
 
-def measured(name: str, steps: int, together: bool, state: Path) -> dict[str, Any]:
+def measured(name: str, steps: int, known_scenes: bool, state: Path) -> dict[str, Any]:
     """The figures of one surface, from the state where they are there already."""
-    run = state / f"scenes-{name}-{steps}{'-together' if together else ''}"
+    run = state / f"scenes-{name}-{steps}{'-known' if known_scenes else ''}"
     file = run.with_suffix(".json")
     if file.exists():
         found: dict[str, Any] = json.loads(file.read_text())
         return found
     state.mkdir(parents=True, exist_ok=True)
     known, new = films(name)
-    plan, calibration, _, _ = trained(name, known, steps, run, together=together)
+    model = trained(name, known, steps, run, known_scenes=known_scenes)
+    plan, calibration = model.plan, model.calibration
     faulty = []
     for place, item in enumerate(new):
         generator = torch.Generator().manual_seed(SEED + place)
@@ -90,18 +91,20 @@ def measured(name: str, steps: int, together: bool, state: Path) -> dict[str, An
 
 
 def table(found: dict[str, tuple[dict[str, Any], dict[str, Any]]], steps: int) -> Iterator[str]:
-    """The figures as Markdown: of each surface those of any fold, and those of scenes kept together."""
+    """The figures as Markdown: of each surface those of scenes kept together, and those of any fold."""
     yield (
         f"{_SCENES} scenes of {_FRAMES} frames each, {steps} steps for each of three flows; alarms at {_ALPHA} of "
         "pictures of new scenes, and of such pictures with a fault:\n"
     )
-    yield "| surface | scenes found | 99 % band | alarms | with `--together` | faults found | with `--together` |"
+    yield (
+        "| surface | scenes found | 99 % band | alarms | with `--known-scenes` | faults found | with `--known-scenes` |"
+    )
     yield "|---|---:|---|---:|---:|---:|---:|"
-    for name, (apart, kept) in found.items():
+    for name, (kept, apart) in found.items():
         band = bands.beta_binomial(apart["new"], _ALPHA, apart["n"])
         yield (
-            f"| {name} | {apart['scenes']} | {band} | {apart['alarms']:.3f} | {kept['alarms']:.3f} | "
-            f"{apart['found']:.2f} | {kept['found']:.2f} |"
+            f"| {name} | {apart['scenes']} | {band} | {kept['alarms']:.3f} | {apart['alarms']:.3f} | "
+            f"{kept['found']:.2f} | {apart['found']:.2f} |"
         )
 
 

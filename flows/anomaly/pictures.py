@@ -64,7 +64,10 @@ class PictureAssessment(NamedTuple):
     verdict: Verdict
     """Of B = 1 picture."""
     rarity: Tensor
-    """(H, W) float32: -log10 of the share of places of ordinary pictures that are as strange, mean of the judges."""
+    """(H, W) float32: -log10 of the share of places of ordinary pictures that are as strange, the judges' mean share.
+
+    So no place is rare that one judge finds usual: each knows a few pictures, which may all be of one scene.
+    """
     place_p_value: Tensor
     """(H, W) float64."""
 
@@ -285,7 +288,7 @@ class PictureCalibration:
         """``assess``, where the readings (F, H, W) under each flow are known."""
         columns = self.scores.shape[1]
         at_least, above = torch.zeros(2, columns, dtype=torch.long, device=self.scores.device).unbind(0)
-        more, rarity = torch.zeros((), dtype=torch.long), torch.zeros(())
+        more, shares = torch.zeros((), dtype=torch.long), torch.tensor(-math.inf)
         densities, each_ranks = [], []
         for fold, own in enumerate(found):
             densities.append(own[0].clone())  # a view would keep all readings of the fold
@@ -294,7 +297,7 @@ class PictureCalibration:
                 if judge.fold != fold:
                     continue
                 places = judge.places(own, averages)
-                rarity = rarity + judge.usual.rarity(places) / len(self.judges)
+                shares = torch.logaddexp(shares, -math.log(10) * judge.usual.rarity(places))
                 more = more + len(maxima) - torch.searchsorted(maxima, places.contiguous())
                 scores = judge.test_scores(own[0], places).float().double()[:, None].contiguous()
                 lower = torch.searchsorted(ordered, scores)[:, 0]
@@ -302,6 +305,7 @@ class PictureCalibration:
                 at_least += ordered.shape[1] - lower
                 above += ordered.shape[1] - lower_or_equal
                 each_ranks.append(torch.stack([lower, lower_or_equal], dim=1).roll(1, dims=0))
+        rarity = ((math.log(len(self.judges)) - shares) / math.log(10)).clamp_min(0)
         p_values = (1 + at_least).double() / (self.size + 1)
         ranks = (2 * self.size - at_least - above)[:-1]
         likelihood = self.log_likelihood(torch.stack(densities))

@@ -56,13 +56,14 @@ def test_a_report_has_a_row_for_each_surface_and_defect() -> None:
         "train_cpu_seconds": 90.0,
         "place": False,
         "crops": "as they are",
+        "scenes": 21,
         "splits": [0.0, 0.1],
         "split_regions": [0.0, 0.0],
         "known_splits": [0.02, 0.04],
     }
     text = "\n".join(report({("brick", 64): figures}, trained=60, steps=9, memory=900.0))
     assert "| brick | 64 | 0.900 / 0.800 / 0.700 | 0.400 / - / - |" in text
-    assert "| brick | 64 | no | as they are | 0.050 | 0.033 |" in text
+    assert "| brick | 64 | no | as they are | 21 | 0.050 | 0.033 |" in text
     assert "mean of all splits | 0.05 | 0.050 |" in text
     assert "| 0.050, 0.100 | 0.030 |" in text
     assert "| at most 1024 | 900 |" in text

@@ -118,10 +118,10 @@ Exit codes:
     "of the shortest side, the smallest twentieth of the pictures aside]",
 )
 @click.option(
-    "--together",
+    "--known-scenes",
     is_flag=True,
-    help="Of `pictures`: keep pictures that show the same scene in one fold, so that p-values hold for new scenes too. "
-    "They are larger then, and fewer faults alarm.",
+    help="Of `pictures`: new pictures will show the scenes that these show. Pictures of a scene are then dealt into "
+    "any folds: more faults alarm, but more ordinary pictures of other scenes too.",
 )
 @click.option("--batch-size", type=click.IntRange(min=1), help="Items in a step, instead of the preset's.")
 @store_option
@@ -196,7 +196,7 @@ def main(
     flip: bool | None,
     turn: bool | None,
     crop: int | None,
-    together: bool,
+    known_scenes: bool,
     batch_size: int | None,
     store: Path | str | None,
     name: str | None,
@@ -247,7 +247,7 @@ def main(
             flip=flip,
             turn=turn,
             crop=crop,
-            together=together,
+            known_scenes=known_scenes,
             store=_target(store) if publish else None,
             name=name,
             run_dir=run_dir,
@@ -261,7 +261,7 @@ def main(
         )
         return
     of_pictures = {"--size": size, "--steps": steps, "--flip": flip, "--turn": turn, "--crop": crop}
-    of_pictures["--together"] = together or None
+    of_pictures["--known-scenes"] = known_scenes or None
     if given := [option for option, value in of_pictures.items() if value is not None]:
         raise click.UsageError(f"{', '.join(given)} {'is' if len(given) == 1 else 'are'} for the preset pictures")
     if own_path is not None:

@@ -22,9 +22,10 @@ from trainer.pictures.alignment import place_matters
 from trainer.pictures.budget import kept_seconds, needed_seconds, told_of_kept
 from trainer.pictures.dealing import dealt
 from trainer.pictures.folds import train_folds
+from trainer.pictures.parting import scenes
 from trainer.pictures.plan import FOLDS, PicturePlan, planned
 from trainer.pictures.publication import published
-from trainer.pictures.scenes import scenes
+from trainer.pictures.scenes import alike
 from trainer.pictures.training import Run, StopRequested, TrainedFlow
 from trainer.pictures.trial import tried
 from trainer.presets import Precision
@@ -45,7 +46,7 @@ def train_pictures(
     flip: bool | None,
     turn: bool | None,
     crop: int | None,
-    together: bool,
+    known_scenes: bool,
     store: Path | Store | None,
     name: str | None,
     run_dir: Path | str | None,
@@ -86,11 +87,11 @@ def train_pictures(
         items = [torch.from_numpy(each) for each in arrays]
         plan = dataclasses.replace(plan, place=plan.same_size and place_matters(items))
         say(f"place: {plan.told_of_place()}")
-        seen = scenes(items)
-        sizes = tuple(torch.unique(seen, return_counts=True)[1].tolist())
-        plan = dataclasses.replace(plan, scenes=sizes, together=together)
+        pairs = alike(items)
+        sizes = tuple(scenes(pairs, len(items)).bincount().tolist())
+        plan = dataclasses.replace(plan, scenes=sizes, known_scenes=known_scenes)
         say(f"scenes: {plan.told_of_scenes()}")
-        parts = dealt(seen, seed, together=together)
+        parts = dealt(pairs[:0] if known_scenes else pairs, len(items), seed)
         where = run_dir or Path("runs") / f"{PICTURES.name}-{name or own.name}"
 
         kept = 0.0
@@ -148,7 +149,7 @@ def _provenance(
     words += ["--size", str(plan.size)]
     words += ["--steps", str(plan.steps)] if plan.steps else ["--minutes", f"{plan.minutes:g}"]
     words += ["--flip" if plan.augmentation.flip else "--no-flip", "--turn" if plan.augmentation.turn else "--no-turn"]
-    words += ["--crop", str(plan.crop), *(["--together"] if plan.together else [])]
+    words += ["--crop", str(plan.crop), *(["--known-scenes"] if plan.known_scenes else [])]
     return {
         "command": " ".join([*words, "--seed", str(seed)]),
         "preset": PICTURES.name,

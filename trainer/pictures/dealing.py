@@ -1,20 +1,16 @@
-"""How pictures are dealt into folds and halves; if wished, so that none is judged by what is known of its own scene."""
+"""How pictures are dealt into folds and halves, so that none is judged by what is known of its own scene."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from flows.anomaly.pictures import HALVES
-from trainer.errors import DataError
-from trainer.pictures.plan import FOLDS
-
-_LARGEST = 1 / 2
-"""The share of the pictures that a scene may have at most, if scenes are to be kept together."""
-_EVEN = 1 / 3
-"""The share of a fold that each of its halves has at least."""
+from trainer.pictures.parting import pieces
+from trainer.pictures.plan import FOLDS, PARTS
 
 
 class Dealt(NamedTuple):
@@ -26,40 +22,48 @@ class Dealt(NamedTuple):
     """(n,) the half of its fold."""
 
 
-def dealt(scenes: Tensor, seed: int, *, together: bool = False) -> Dealt:
-    """The folds and halves of n pictures, at random. Folds differ by one picture at most, and so do halves of a fold.
+def dealt(pairs: Tensor, count: int, seed: int) -> Dealt:
+    """The folds and halves of pictures, at random; those of ``pairs`` (m, 2) show the same scene and stay together.
 
-    ``scenes`` (n,) are numbers of scenes. With ``together`` the pictures of a scene are in one fold, and in one half of
-    it where halves stay nearly even; sizes of folds differ as those of scenes. Raises DataError where that cannot be.
+    Without pairs folds differ by one picture at most, and so do halves of a fold. With them sizes differ as those of
+    scenes. A scene with more pictures than a half should have is cut. The two pieces may be in two folds: halves of a
+    fold share as little as they can, since what is usual is told by few pictures, and a flow has seen many.
     """
-    n, generator = len(scenes), torch.Generator().manual_seed(seed)
-    if not together:
-        folds = torch.randperm(n, generator=generator) % FOLDS
-        return Dealt(folds, _halves(folds, torch.arange(n), generator))
-    sizes = torch.unique(scenes, return_counts=True)[1]
-    largest = int(sizes.max())
-    if len(sizes) < FOLDS or largest > _LARGEST * n:
-        raise DataError(
-            f"--together: {largest:,} of {n:,} pictures hang together, each showing a part of another one; a scene "
-            f"may have half of the pictures at most, and {FOLDS} scenes are needed. Take pictures of more places, or "
-            "train without it: p-values are then for new pictures of these scenes"
-        )
-    folds = _spread(scenes, FOLDS, generator)
-    return Dealt(folds, _halves(folds, scenes, generator))
+    generator = torch.Generator().manual_seed(seed)
+    if not len(pairs):
+        folds = torch.randperm(count, generator=generator) % FOLDS
+    else:
+        parts = _spread(pieces(pairs, count, count // PARTS), PARTS, generator)
+        torn = torch.zeros(PARTS, PARTS, dtype=torch.long)
+        torn.index_put_(tuple(parts[pairs].T), torch.ones(len(pairs), dtype=torch.long), accumulate=True)
+        torn += torn.T.clone()
+        couples = min(_couples(tuple(range(PARTS))), key=lambda each: sum(int(torn[couple]) for couple in each))
+        folds = torch.empty(count, dtype=torch.long)
+        for fold, couple in enumerate(couples):
+            folds[torch.isin(parts, torch.tensor(couple))] = fold
+    return Dealt(folds, halved(pairs, folds, generator))
 
 
-def _halves(folds: Tensor, scenes: Tensor, generator: torch.Generator) -> Tensor:
-    """The half of each picture: of its fold, with the pictures of a scene in one half where the halves stay even."""
+def halved(pairs: Tensor, folds: Tensor, generator: torch.Generator) -> Tensor:
+    """The half (n,) of each picture in its fold; those of ``pairs`` (m, 2) in one fold are in one half of it."""
     halves = torch.empty_like(folds)
     for fold in range(FOLDS):
-        own = (folds == fold).nonzero().flatten()
-        found = torch.arange(len(own)) % HALVES
-        if len(torch.unique(scenes[own])) < len(own):
-            whole = _spread(scenes[own], HALVES, generator)
-            if int(torch.bincount(whole, minlength=HALVES).min()) >= _EVEN * len(own):
-                found = whole
-        halves[own] = found
+        within = folds == fold
+        count = int(within.sum())
+        place = within.cumsum(0) - 1
+        own = place[pairs[within[pairs].all(dim=1)]]
+        turns = torch.arange(count) % HALVES
+        halves[within] = _spread(pieces(own, count, count // HALVES), HALVES, generator) if len(own) else turns
     return halves
+
+
+def _couples(parts: tuple[int, ...]) -> Iterator[tuple[tuple[int, int], ...]]:
+    """All ways to make couples of an even number of parts."""
+    if not parts:
+        yield ()
+    for other in parts[1:]:
+        left = tuple(each for each in parts[1:] if each != other)
+        yield from (((parts[0], other), *rest) for rest in _couples(left))
 
 
 def _spread(scenes: Tensor, parts: int, generator: torch.Generator) -> Tensor:

@@ -65,8 +65,8 @@ def experiment_of(run: Run, plan: PicturePlan, pictures: Sequence[Tensor], seed:
     """What must be the same for a flow that was finished before to be taken."""
     digest = hashlib.sha256(b"".join(picture.numpy().tobytes() for picture in pictures)).hexdigest()
     found: dict[str, object] = {"pictures": digest, "seed": seed, "minutes": plan.minutes, "steps": plan.steps}
-    if plan.together:  # folds are other ones
-        found["together"] = True
+    if max(plan.scenes, default=1) > 1:  # folds are other ones than of pictures of their own
+        found["scenes"] = "known" if plan.known_scenes else "together"
     return found | {"arguments": dict(run.preset.arguments), "crop": plan.crop, "batch": run.preset.batch_size}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from flows.anomaly.pictures import HALVES
 from pictures import BadPicture, Preparation
 from trainer.data.picture_folder import FoundPictures
 from trainer.errors import DataError
@@ -15,6 +16,8 @@ from trainer.presets.pictures import PICTURES
 LEAST_PICTURES = 30
 FOLDS = 3
 """Flows, each trained on two thirds of the pictures. More folds would leave less time for each."""
+PARTS = FOLDS * HALVES
+"""Pictures of each are judged by what is usual in another half of the same fold."""
 _CROP = 64
 """The largest side of a crop that is trained on: the net looks 20 pixels far."""
 _STEP = 8
@@ -60,8 +63,8 @@ class PicturePlan:
     """How many times larger pictures are than they are worked on: the least and the most."""
     scenes: tuple[int, ...] = ()
     """How many pictures show each scene, where they were compared."""
-    together: bool = False
-    """Whether the pictures of a scene are kept in one fold."""
+    known_scenes: bool = False
+    """Whether new pictures will show these scenes: pictures of a scene need not stay in one fold then."""
 
     @property
     def item_shape(self) -> tuple[int, ...]:
@@ -100,12 +103,18 @@ class PicturePlan:
             f"{several:,} of {len(self.sizes):,} pictures show in part what others show (frames of a film, overlapping "
             f"crops, copies): {len(self.scenes):,} scenes in all"
         )
-        if self.together:
-            return f"{found}. No flow judges a scene that it was trained on"
-        return (
-            f"{found}. p-values are for new pictures of these scenes; those of other scenes may alarm more often than "
-            "alpha says (--together)"
-        )
+        if self.known_scenes:
+            return (
+                f"{found}. p-values are for new pictures of these scenes; those of other scenes may alarm more often "
+                "than alpha says (--known-scenes)"
+            )
+        largest = max(self.scenes)
+        if largest > len(self.sizes) // PARTS:
+            return (
+                f"{found}. Scenes stay together, but the largest has {largest:,} pictures and is cut: pictures of "
+                "other scenes may alarm more often than alpha says. Pictures of more places are better"
+            )
+        return f"{found}. Scenes stay together, so p-values are for new scenes too (--known-scenes: for these alone)"
 
     def told(self) -> list[str]:
         """What will be done, a line each, for people."""

@@ -1,7 +1,8 @@
 """Which pictures show the same scene: frames of one film, crops of one photograph, a picture saved twice.
 
 p-values are for new pictures that resemble those that calibrate as these resemble each other. Where pictures show the
-same scenes, that is a new picture of these scenes. One of another scene is further from all, and alarms more often.
+same scenes, that is a new picture of these scenes. One of another scene is further from all, and alarms more often,
+unless the pictures of a scene stay together (``trainer/pictures/dealing.py``).
 
 Scenes are found by phase correlation (Kuglin & Hines 1975, "The phase correlation image alignment method"): the Fourier
 transforms of two pictures, of which only the phases are kept, are multiplied, and where one picture is the other one
@@ -34,23 +35,19 @@ _MOST_PAIRS = 200_000
 """With more, each picture is compared with those that follow it in the order of names: frames of a film do."""
 
 
-def scenes(pictures: Sequence[Tensor]) -> Tensor:
-    """The scene (n,) of each of n uint8 pictures (H, W[, C]): the index of the first picture that shows it.
-
-    Where a first picture shows what a second does, and that what a third does, all three are one scene.
-    """
+def alike(pictures: Sequence[Tensor]) -> Tensor:
+    """The pairs (m, 2) of the uint8 pictures (H, W[, C]) that show the same scene, the lower index first."""
     n, transforms = len(pictures), _transforms(pictures)
     reach = min(n - 1, max(1, _MOST_PAIRS // n))
     peaks = [_peaks(transforms[first], transforms[first + 1 : first + 1 + reach]) for first in range(n - 1)]
-    found = torch.arange(n)
     if not peaks:
-        return found
+        return torch.empty(0, 2, dtype=torch.long)
     least = _LEAST_TIMES * float(torch.cat([peak for peak, _ in peaks]).quantile(_USUAL))
+    found = []
     for first, (peak, standing_out) in enumerate(peaks):
-        for index in ((peak >= least) & (standing_out >= _LEAST)).nonzero().flatten().tolist():
-            one, other = sorted((int(found[first]), int(found[first + 1 + index])))
-            found[found == other] = one
-    return found
+        others = first + 1 + ((peak >= least) & (standing_out >= _LEAST)).nonzero().flatten()
+        found.append(torch.stack([torch.full_like(others, first), others], dim=1))
+    return torch.cat(found)
 
 
 def _peaks(one: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:

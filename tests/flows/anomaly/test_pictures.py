@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -230,11 +231,22 @@ def test_models_of_before_there_were_several_readings_judge_as_they_did() -> Non
     faulty[10:16, 12:18] -= 4
     for case, picture in zip(cases, (faulty, calm), strict=True):
         # A judge of the earlier form takes the log-density alone, whatever the other readings are.
-        found = old.assess_readings(torch.stack([picture, torch.rand_like(picture)]).expand(3, 2, *picture.shape))
-        assert torch.allclose(found.rarity, stored[f"{case}.rarity"], atol=1e-3)
+        readings = torch.stack([picture, torch.rand_like(picture)])
+        found = old.assess_readings(readings.expand(3, *readings.shape))
+        each = torch.stack([judge.usual.rarity(judge.places(readings)) for judge in old.judges])
+        assert torch.allclose(each.mean(dim=0), stored[f"{case}.rarity"], atol=1e-3)
         assert torch.equal(found.place_p_value, stored[f"{case}.place_p_value"])
         assert torch.equal(found.verdict.p_value, stored[f"{case}.p_value"])
         assert torch.allclose(found.verdict.scores, stored[f"{case}.scores"], atol=1e-3)
+
+
+def test_no_place_is_rare_that_one_judge_finds_usual() -> None:
+    made = calibrated()
+    found = [torch.randn(len(made.judges[0].usual.mean), 20, 24, generator=torch.Generator().manual_seed(5))] * 3
+    each = torch.stack([judge.usual.rarity(judge.places(found[0])) for judge in made.judges])
+    rarity = made.assess_readings(found).rarity
+    assert torch.allclose(rarity, -(10**-each).mean(dim=0).log10(), atol=1e-4)
+    assert bool((rarity <= each.min(dim=0).values + math.log10(len(each)) + 1e-4).all())
 
 
 def test_a_template_is_stored_for_a_flow_that_takes_one_and_for_no_other() -> None:

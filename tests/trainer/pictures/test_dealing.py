@@ -2,52 +2,72 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from trainer.errors import DataError
-from trainer.pictures.dealing import dealt
+from trainer.pictures.dealing import dealt, halved
+from trainer.pictures.parting import scenes
+
+NONE = torch.empty(0, 2, dtype=torch.long)
 
 
-@pytest.mark.parametrize("together", [False, True])
-def test_folds_and_halves_of_pictures_of_their_own_are_even(together: bool) -> None:
-    parts = dealt(torch.arange(40), seed=3, together=together)
+def films(sizes: list[int], seed: int = 0) -> Tensor:
+    """Pairs of frames that follow each other in films of these lengths, the frames in any order."""
+    names = torch.randperm(sum(sizes), generator=torch.Generator().manual_seed(seed)).split(sizes)
+    return torch.cat([torch.stack([film[:-1], film[1:]], dim=1) for film in names])
+
+
+def test_folds_and_halves_of_pictures_of_their_own_are_even() -> None:
+    parts = dealt(NONE, 40, seed=3)
     assert sorted(parts.folds.bincount().tolist()) == [13, 13, 14]
     for fold in range(3):
         assert sorted(parts.halves[parts.folds == fold].bincount().tolist()) in ([6, 7], [7, 7])
-    assert not torch.equal(parts.folds, dealt(torch.arange(40), seed=4, together=together).folds)
+    assert not torch.equal(parts.folds, dealt(NONE, 40, seed=4).folds)
 
 
-@given(st.lists(st.integers(1, 7), min_size=12, max_size=30), st.integers(0, 1000))
-def test_scenes_stay_together_and_parts_stay_even(sizes: list[int], seed: int) -> None:
-    scenes = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
-    scenes = scenes[torch.randperm(len(scenes), generator=torch.Generator().manual_seed(seed))]
-    parts = dealt(scenes, seed, together=True)
-    assert parts.folds.bincount(minlength=3).min() >= len(scenes) / 3 - max(sizes)
-    assert _whole(scenes, parts.folds)
-    for fold in range(3):
-        own = parts.folds == fold
-        counts = parts.halves[own].bincount(minlength=2)
-        assert counts.min() * 3 >= counts.sum() - 1
-        by_turns = torch.arange(int(own.sum())) % 2
-        assert torch.equal(parts.halves[own], by_turns) or _whole(scenes[own], parts.halves[own])
+@given(st.lists(st.integers(1, 5), min_size=12, max_size=30), st.integers(0, 1000))
+def test_small_scenes_stay_together_and_parts_stay_even(sizes: list[int], seed: int) -> None:
+    pairs, count = films(sizes, seed), sum(sizes)
+    parts = dealt(pairs, count, seed)
+    numbers = 2 * parts.folds + parts.halves
+    least = numbers.bincount(minlength=6).min()
+    if max(sizes) <= count // 6:
+        assert least >= count / 6 - max(sizes)
+        whole = scenes(pairs, count)
+        assert all(len(numbers[whole == scene].unique()) == 1 for scene in whole.unique())
+    assert least >= 1
 
 
-def test_scenes_are_dealt_at_random_unless_they_are_to_stay_together() -> None:
-    scenes = torch.arange(20).repeat_interleave(3)
-    assert torch.equal(dealt(scenes, 0).folds, dealt(torch.arange(60), 0).folds)
-    assert not _whole(scenes, dealt(scenes, 0).folds)
+@given(st.integers(30, 90), st.integers(0, 1000))
+def test_a_large_scene_is_cut_where_few_pairs_are_torn(count: int, seed: int) -> None:
+    """One film whose frames resemble the next five, and some pictures of their own."""
+    film = torch.randperm(count, generator=torch.Generator().manual_seed(seed))[: count - 4]
+    pairs = torch.cat([torch.stack([film[:-ahead], film[ahead:]], dim=1) for ahead in range(1, 6)])
+    parts = dealt(pairs, count, seed)
+    numbers = 2 * parts.folds + parts.halves
+    assert numbers.bincount(minlength=6).min() >= count // 18
+    torn = (numbers[pairs[:, 0]] != numbers[pairs[:, 1]]).sum()
+    # Every cut of a film tears 15 pairs, and pieces have at least a third of what a half should have.
+    assert torn <= 15 * 3 * 6
+    at_random = dealt(NONE, count, seed)
+    numbers = 2 * at_random.folds + at_random.halves
+    assert torn < (numbers[pairs[:, 0]] != numbers[pairs[:, 1]]).sum()
 
 
-@pytest.mark.parametrize("scenes", [[0] * 40 + list(range(1, 21)), [0] * 20 + [1] * 20])
-def test_a_scene_too_large_to_be_kept_together_is_refused(scenes: list[int]) -> None:
-    with pytest.raises(DataError, match=r"--together: \d+ of \d+ pictures hang together"):
-        dealt(torch.tensor(scenes), seed=0, together=True)
+def test_halves_of_a_fold_share_nothing_where_a_film_is_cut_into_six() -> None:
+    pairs = torch.stack([torch.arange(59), torch.arange(1, 60)], dim=1)
+    for seed in range(20):
+        parts = dealt(pairs, 60, seed)
+        near = parts.folds[pairs[:, 0]] == parts.folds[pairs[:, 1]]
+        assert bool((parts.halves[pairs[:, 0]] == parts.halves[pairs[:, 1]])[near].all())
 
 
-def _whole(scenes: Tensor, parts: Tensor) -> bool:
-    """Whether no scene is in several parts."""
-    return all(len(parts[scenes == scene].unique()) == 1 for scene in scenes.unique())
+def test_halves_can_be_dealt_anew() -> None:
+    pairs, generator = films([3] * 20), torch.Generator().manual_seed(0)
+    parts = dealt(pairs, 60, 0)
+    again = [halved(pairs, parts.folds, generator) for _ in range(8)]
+    assert any(not torch.equal(again[0], other) for other in again)
+    for halves in again:
+        assert torch.equal(halves[pairs[:, 0]], halves[pairs[:, 1]])

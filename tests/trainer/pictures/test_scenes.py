@@ -11,10 +11,17 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
+from trainer.pictures import parting
 from trainer.pictures import scenes as module
-from trainer.pictures.scenes import scenes
+from trainer.pictures.scenes import alike
 
 SIDE = 48
+
+
+def scenes(pictures: list[Tensor]) -> Tensor:
+    """The index of the first picture that shows the scene of each."""
+    numbers = parting.scenes(alike(pictures), len(pictures))
+    return torch.stack([(numbers == each).nonzero()[0, 0] for each in numbers])
 
 
 def photograph(seed: int, height: int = 200, width: int = 200, colours: tuple[int, ...] = ()) -> Tensor:

@@ -172,7 +172,7 @@ def test_a_picture_smaller_than_a_crop_calibrates(folder: Path, sluice_train: Ca
 
 
 @pytest.mark.usefixtures("_tiny")
-def test_scenes_that_several_pictures_show_are_told_and_kept_together_if_wished(
+def test_scenes_that_several_pictures_show_are_told_and_kept_together(
     folder: Path, tmp_path: Path, sluice_train: Callable[..., Result]
 ) -> None:
     for number, item in enumerate(surface(12)):  # frames of the first twelve, a pixel on
@@ -181,20 +181,20 @@ def test_scenes_that_several_pictures_show_are_told_and_kept_together_if_wished(
     result = sluice_train(*given)
     assert result.exit_code == 0, result.output
     assert "scenes: 24 of 45 pictures show in part what others show" in result.output
-    assert "33 scenes in all. p-values are for new pictures of these scenes" in result.output
-    assert "from another experiment (together differ)" in sluice_train(*given, "--together").output
-    kept = sluice_train(*given, "--together", "--fresh")
-    assert kept.exit_code == 0, kept.output
-    assert "33 scenes in all. No flow judges a scene that it was trained on" in kept.output
-    card = Store(tmp_path / "store").load("film", 2).read("README.md").decode()
+    assert "33 scenes in all. Scenes stay together, so p-values are for new scenes too" in result.output
+    card = Store(tmp_path / "store").load("film", 1).read("README.md").decode()
     assert "Scenes: 24 of 45 pictures show in part" in card
-    assert "--together --seed 0" in card
+    assert "from another experiment (scenes differ)" in sluice_train(*given, "--known-scenes").output
+    known = sluice_train(*given, "--known-scenes", "--fresh")
+    assert known.exit_code == 0, known.output
+    assert "33 scenes in all. p-values are for new pictures of these scenes; those of other scenes may" in known.output
+    assert "--known-scenes --seed 0" in Store(tmp_path / "store").load("film", 2).read("README.md").decode()
 
     for number in range(60):
         Image.fromarray(surface(1)[0][number % 6 :, number // 6 :]).save(folder / f"again-{number}.png")
-    refused = sluice_train(*given, "--together", "--no-publish")
-    assert refused.exit_code == 1
-    assert "pictures hang together, each showing a part of another one" in refused.output
+    large = sluice_train(*given, "--no-publish", "--fresh")
+    assert large.exit_code == 0, large.output
+    assert "Scenes stay together, but the largest has 60 pictures and is cut" in large.output
 
 
 @pytest.mark.usefixtures("_tiny")
