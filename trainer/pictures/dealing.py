@@ -45,7 +45,7 @@ def dealt(pairs: Tensor, count: int, seed: int) -> Dealt:
 
 
 def halved(pairs: Tensor, folds: Tensor, generator: torch.Generator) -> Tensor:
-    """The half (n,) of each picture in its fold; those of ``pairs`` (m, 2) in one fold are in one half of it."""
+    """The half (n,) of each picture in its fold; those of ``pairs`` (m, 2) in a fold share a half where they can."""
     halves = torch.empty_like(folds)
     for fold in range(FOLDS):
         within = folds == fold

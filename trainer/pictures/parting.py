@@ -27,14 +27,18 @@ def pieces(pairs: Tensor, count: int, most: int) -> Tensor:
     for one, other in torch.unique(torch.cat([pairs, pairs.flip(1)]), dim=0).tolist():
         neighbours[one].append(other)
     found, number = torch.empty(count, dtype=torch.long), 0
-    waiting = [set(range(count))]
+    left, waiting = set(range(count)), []
+    for start in range(count):
+        if start in left:
+            waiting.append(set(_walk(neighbours, left, start)))
+            left -= waiting[-1]
+    waiting.reverse()
     while waiting:
         part = waiting.pop()
-        if not part:
-            continue
         order = _walk(neighbours, part, _walk(neighbours, part, min(part))[-1])
-        waiting.append(part.difference(order))
-        if len(order) > most:
+        if len(order) < len(part):  # what was cut may not hang together
+            waiting += [part.difference(order), set(order)]
+        elif len(order) > most:
             at = _weakest(neighbours, order)
             waiting += [set(order[:at]), set(order[at:])]
         else:
