@@ -26,8 +26,8 @@ def dealt(pairs: Tensor, count: int, seed: int) -> Dealt:
     """The folds and halves of pictures, at random; those of ``pairs`` (m, 2) show the same scene and stay together.
 
     Without pairs folds differ by one picture at most, and so do halves of a fold. With them sizes differ as those of
-    scenes. A scene with more pictures than a half should have is cut. The two pieces may be in two folds: halves of a
-    fold share as little as they can, since what is usual is told by few pictures, and a flow has seen many.
+    scenes. A scene with more pictures than a half should have is cut, and its pieces are rather in two folds than in
+    two halves of one: what is usual is told by few pictures, and a flow has seen many.
     """
     generator = torch.Generator().manual_seed(seed)
     if not len(pairs):

@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-_SHORTEST = 3
-"""Neither piece of a scene that is cut in two has less than a third of it."""
+_LEAST_SHARE = 3
+"""Neither piece of a scene that is cut in two has less than one of so many of its pictures."""
 
 
 def scenes(pairs: Tensor, count: int) -> Tensor:
@@ -64,5 +64,5 @@ def _weakest(neighbours: list[list[int]], order: list[int]) -> int:
     for at, each in enumerate(order):
         so_far += sum(1 if place[other] > at else -1 for other in neighbours[each] if other in place)
         torn.append(so_far)  # by a cut behind this picture
-    least = max(1, len(order) // _SHORTEST)
+    least = max(1, len(order) // _LEAST_SHARE)
     return min(range(least, len(order) - least + 1), key=lambda at: torn[at - 1])

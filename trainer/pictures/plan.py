@@ -17,7 +17,7 @@ LEAST_PICTURES = 30
 FOLDS = 3
 """Flows, each trained on two thirds of the pictures. More folds would leave less time for each."""
 PARTS = FOLDS * HALVES
-"""Pictures of each are judged by what is usual in another half of the same fold."""
+"""Halves of all folds. A picture is judged by what is usual in the other half of its fold."""
 _CROP = 64
 """The largest side of a crop that is trained on: the net looks 20 pixels far."""
 _STEP = 8
