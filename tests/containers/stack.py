@@ -161,8 +161,9 @@ class Container:
         return run("docker", "exec", self.number, "python3", "-c", code, *arguments)
 
     def processes(self) -> list[dict[str, Any]]:
+        """Process number 1 and what came from it. The health check, and the process that looks, have no parent."""
         found: list[dict[str, Any]] = json.loads(self.python(PROCESSES))
-        return found
+        return [each for each in found if each["pid"] == 1 or int(each["status"]["PPid"]) != 0]
 
     def device(self) -> int:
         """The device process's number. Raises AssertionError while there is none."""
