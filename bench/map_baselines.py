@@ -19,7 +19,10 @@ _MEMORY = 4000
 _COMPONENTS = 8
 _RIDGE = 1e-2
 """Added to variances: one place of a digit's border never varies. Pixels are in [0, 1], so this is a tenth of them."""
-_BATCH = 50
+_PLACES = 2**12
+"""Places whose Gaussians are fitted at once."""
+_PIXELS = 2**18
+"""Pixels whose patches are looked at at once, about: those of colour pictures have 75 values each."""
 
 
 def patches(items: Tensor) -> Tensor:
@@ -42,7 +45,12 @@ class Baseline(ABC):
 
     def score(self, items: Tensor) -> Tensor:
         """The scores (N, H, W) of pictures."""
-        return torch.cat([self.of_patches(patches(part)) for part in torch.split(items, _BATCH)])
+        return torch.cat([self.of_patches(patches(part)) for part in _parts(items)])
+
+
+def _parts(items: Tensor) -> tuple[Tensor, ...]:
+    """Pictures (N, H, W[, C]), few enough at once that their patches fit into memory."""
+    return torch.split(items, max(1, _PIXELS // items[0].shape[:2].numel()))
 
 
 class NearestPatch(Baseline):
@@ -59,11 +67,14 @@ class NearestPatch(Baseline):
 
 class GaussianPatch(Baseline):
     def __init__(self, ordinary: Tensor) -> None:
-        found = patches(ordinary).flatten(1, 2).double()
-        self._mean = found.mean(dim=0)
-        centred = (found - self._mean).movedim(1, 0)
-        covariance = centred.transpose(1, 2) @ centred / len(ordinary)
-        self._precision = torch.linalg.inv(covariance + _RIDGE * torch.eye(covariance.shape[1], dtype=torch.float64))
+        found = patches(ordinary).flatten(1, 2).movedim(1, 0)
+        self._mean = found.double().mean(dim=1)
+        self._precision = found.new_empty(*self._mean.shape, found.shape[2], dtype=torch.float64)
+        ridge = _RIDGE * torch.eye(found.shape[2], dtype=torch.float64)
+        for start in range(0, len(found), _PLACES):  # all covariances at once would take twice the memory
+            part = slice(start, start + _PLACES)
+            centred = found[part].double() - self._mean[part, None]
+            self._precision[part] = torch.linalg.inv(centred.mT @ centred / len(ordinary) + ridge)
 
     def of_patches(self, found: Tensor) -> Tensor:
         centred = found.flatten(1, 2).double() - self._mean
@@ -73,10 +84,11 @@ class GaussianPatch(Baseline):
 
 class ResidualPatch(Baseline):
     def __init__(self, ordinary: Tensor) -> None:
-        every = patches(ordinary).flatten(0, 2).double()
-        self._mean = every.mean(dim=0)
-        covariance = torch.cov((every - self._mean).T)
-        self._kept = torch.linalg.eigh(covariance).eigenvectors[:, -_COMPONENTS:]
+        every = [patches(part).flatten(0, 2) for part in _parts(ordinary)]
+        count = sum(len(part) for part in every)
+        self._mean = sum(part.double().sum(dim=0) for part in every) / count
+        scatter = sum((part.double() - self._mean).T @ (part.double() - self._mean) for part in every)
+        self._kept = torch.linalg.eigh(scatter / (count - 1)).eigenvectors[:, -_COMPONENTS:]
 
     def of_patches(self, found: Tensor) -> Tensor:
         centred = found.double() - self._mean
