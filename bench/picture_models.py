@@ -35,8 +35,6 @@ class PictureModel(NamedTuple):
     readings: list[Tensor]
     """The readings of each picture that calibrates."""
     parts: Dealt
-    pairs: Tensor
-    """(m, 2) the pictures that stay together."""
 
 
 def trained(name: str, pictures: Tensor, steps: int, run_dir: Path, *, known_scenes: bool = False) -> PictureModel:
@@ -60,11 +58,9 @@ def trained(name: str, pictures: Tensor, steps: int, run_dir: Path, *, known_sce
     run.say(f"scenes: {plan.told_of_scenes()}")
     with torch.inference_mode(False), torch.enable_grad():
         directory = RunDirectory(run_dir)
-        augmentation = tried(
-            run, plan, items, parts.folds, seconds=None, seed=0, run_dir=directory, flip=None, turn=None
-        )
+        augmentation = tried(run, plan, items, parts, seconds=None, seed=0, run_dir=directory, flip=None, turn=None)
         plan = replace(plan, augmentation=augmentation)
-        flows = train_folds(run, plan, items, parts.folds, seconds=None, seed=0, run_dir=directory)
+        flows = train_folds(run, plan, items, parts, seconds=None, seed=0, run_dir=directory)
     for each in flows:
         round_weights(each.flow, preset.weights_dtype)
-    return PictureModel(plan, *calibrated(plan, flows, items, parts, 0, run.say), parts, pairs)
+    return PictureModel(plan, *calibrated(plan, flows, items, parts, 0, run.say), parts)

@@ -134,7 +134,7 @@ def _splits(model: PictureModel, sets: Sequence[Tensor]) -> list[tuple[list[floa
     for split in range(_SPLITS):
         generator = torch.Generator().manual_seed(split)
         order = torch.randperm(len(model.readings), generator=generator)
-        folds, pairs = model.parts.folds[order], order.argsort()[model.pairs]
+        folds, pairs = model.parts.folds[order], order.argsort()[model.parts.pairs]
         dealt_anew = PictureCalibration.of_readings(
             calibration.densities,
             [model.readings[index] for index in order],

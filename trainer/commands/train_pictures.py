@@ -109,10 +109,10 @@ def train_pictures(
                     say(line)
             run = Run(plan.preset(PICTURES), chosen, computing, say, stop)
             augmentation = tried(
-                run, plan, items, parts.folds, seconds=left(), seed=seed, run_dir=directory, flip=flip, turn=turn
+                run, plan, items, parts, seconds=left(), seed=seed, run_dir=directory, flip=flip, turn=turn
             )
             plan = dataclasses.replace(plan, augmentation=augmentation)
-            flows = train_folds(run, plan, items, parts.folds, seconds=left(), seed=seed, run_dir=directory)
+            flows = train_folds(run, plan, items, parts, seconds=left(), seed=seed, run_dir=directory)
         quality, at = published(
             plan,
             run.preset,

@@ -1,4 +1,4 @@
-"""How pictures are dealt into folds and halves, so that none is judged by what is known of its own scene."""
+"""How pictures are dealt, so that none is judged by what is known of its own scene, and no flow is chosen by it."""
 
 from __future__ import annotations
 
@@ -20,6 +20,25 @@ class Dealt(NamedTuple):
     """(n,) the flow that is trained without it."""
     halves: Tensor
     """(n,) the half of its fold."""
+    pairs: Tensor
+    """(m, 2) the pictures that stay together."""
+
+    def apart(self, among: Tensor, share: int, seed: int) -> tuple[list[int], list[int]]:
+        """The pictures of ``among`` (n,) bool without about one of ``share``, and these, which are of other scenes.
+
+        At random, two at least. A scene that has more than they should is cut, and a piece of it goes with them.
+        """
+        numbers = among.nonzero().flatten()
+        wanted = max(2, len(numbers) // share)
+        part = pieces(_within(self.pairs, among), len(numbers), wanted)
+        sizes = part.bincount()
+        drawn = torch.randperm(len(sizes), generator=torch.Generator().manual_seed(seed))
+        taken, left = torch.zeros(len(sizes), dtype=torch.bool), wanted
+        for each in drawn.tolist():
+            if sizes[each] <= 2 * left:  # their number comes nearer to what is wanted
+                taken[each], left = True, left - int(sizes[each])
+        order = drawn.argsort()[part].argsort(stable=True)
+        return numbers[order[~taken[part[order]]]].tolist(), numbers[order[taken[part[order]]]].tolist()
 
 
 def dealt(pairs: Tensor, count: int, seed: int) -> Dealt:
@@ -41,7 +60,7 @@ def dealt(pairs: Tensor, count: int, seed: int) -> Dealt:
         folds = torch.empty(count, dtype=torch.long)
         for fold, couple in enumerate(couples):
             folds[torch.isin(parts, torch.tensor(couple))] = fold
-    return Dealt(folds, halved(pairs, folds, generator))
+    return Dealt(folds, halved(pairs, folds, generator), pairs)
 
 
 def halved(pairs: Tensor, folds: Tensor, generator: torch.Generator) -> Tensor:
@@ -49,12 +68,15 @@ def halved(pairs: Tensor, folds: Tensor, generator: torch.Generator) -> Tensor:
     halves = torch.empty_like(folds)
     for fold in range(FOLDS):
         within = folds == fold
-        count = int(within.sum())
-        place = within.cumsum(0) - 1
-        own = place[pairs[within[pairs].all(dim=1)]]
+        own, count = _within(pairs, within), int(within.sum())
         turns = torch.arange(count) % HALVES
         halves[within] = _spread(pieces(own, count, count // HALVES), HALVES, generator) if len(own) else turns
     return halves
+
+
+def _within(pairs: Tensor, among: Tensor) -> Tensor:
+    """The pairs of pictures that are both ``among`` (n,) the wanted ones, by their places among these."""
+    return (among.cumsum(0) - 1)[pairs[among[pairs].all(dim=1)]]
 
 
 def _couples(parts: tuple[int, ...]) -> Iterator[tuple[tuple[int, int], ...]]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from trainer.pictures.crops import Augmentation, large_enough, places, taken
+from trainer.pictures.dealing import Dealt
 from trainer.pictures.plan import FOLDS, PicturePlan
 from trainer.pictures.templates import fitted, template_of, templates_by_half
 from trainer.pictures.training import CropSplits, Run, TrainedFlow, trained
@@ -23,24 +24,22 @@ _CHECKED = 48
 
 
 def trained_on(
-    plan: PicturePlan, pictures: Sequence[Tensor], folds: Tensor, fold: int, seed: int
+    plan: PicturePlan, pictures: Sequence[Tensor], parts: Dealt, fold: int, seed: int
 ) -> tuple[list[Tensor], list[Tensor]]:
     """The pictures that the flow of a fold is trained on, and those that choose its weights. Neither is in the fold.
 
     Pictures that are smaller than a crop are among neither.
     """
-    seen = [picture for picture, own in zip(pictures, folds.tolist(), strict=True) if own != fold]
-    seen = large_enough(seen, plan.crop)
-    draw = torch.randperm(len(seen), generator=torch.Generator().manual_seed(seed + fold)).tolist()
-    held = max(2, len(seen) // _CHOOSING)
-    return [seen[index] for index in draw[held:]], [seen[index] for index in draw[:held]]
+    fits = torch.tensor([bool(large_enough([picture], plan.crop)) for picture in pictures])
+    known, held = parts.apart(fits & (parts.folds != fold), _CHOOSING, seed + fold)
+    return [pictures[index] for index in known], [pictures[index] for index in held]
 
 
 def template_of_fold(
-    plan: PicturePlan, pictures: Sequence[Tensor], folds: Tensor, fold: int, seed: int
+    plan: PicturePlan, pictures: Sequence[Tensor], parts: Dealt, fold: int, seed: int
 ) -> Tensor | None:
     """The template of the flow of a fold, (h, w[, C]) uint8, or None where its nets do not know the place."""
-    return template_of(trained_on(plan, pictures, folds, fold, seed)[0]) if plan.place else None
+    return template_of(trained_on(plan, pictures, parts, fold, seed)[0]) if plan.place else None
 
 
 def crops_of(
@@ -74,7 +73,7 @@ def train_folds(
     run: Run,
     plan: PicturePlan,
     pictures: Sequence[Tensor],
-    folds: Tensor,
+    parts: Dealt,
     *,
     seconds: float | None,
     seed: int,
@@ -93,7 +92,7 @@ def train_folds(
         found.append(
             trained(
                 replace(run, preset=replace(run.preset, model=f"fold {fold + 1} of {FOLDS}")),
-                crops_of(plan, *trained_on(plan, pictures, folds, fold, seed), seed + fold, changes),
+                crops_of(plan, *trained_on(plan, pictures, parts, fold, seed), seed + fold, changes),
                 steps=plan.steps,
                 seconds=left,
                 seed=seed + fold,

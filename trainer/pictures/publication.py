@@ -43,7 +43,7 @@ def calibrated(
     """The calibration by all pictures, each under the flow that was trained without it, and their readings."""
     folds = parts.folds
     densities = [
-        TiledDensity(each.flow, template=template_of_fold(plan, items, folds, fold, seed))
+        TiledDensity(each.flow, template=template_of_fold(plan, items, parts, fold, seed))
         for fold, each in enumerate(flows)
     ]
     say(f"calibration: scoring {len(items):,} pictures, each by the flow that does not know it")

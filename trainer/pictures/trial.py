@@ -13,6 +13,7 @@ from torch import Tensor
 from flows import bits_per_dim
 from flows.architectures.lattice_flow import LatticeFlow
 from trainer.pictures.crops import AS_THEY_ARE, Augmentation, changed, cut, large_enough
+from trainer.pictures.dealing import Dealt
 from trainer.pictures.folds import crops_of, experiment_of, trained_on
 from trainer.pictures.plan import PicturePlan
 from trainer.pictures.training import Run, held_out, trained
@@ -52,7 +53,7 @@ def tried(
     run: Run,
     plan: PicturePlan,
     pictures: Sequence[Tensor],
-    folds: Tensor,
+    parts: Dealt,
     *,
     seconds: float | None,
     seed: int,
@@ -78,7 +79,7 @@ def tried(
         return wanted
     steps = None if plan.steps is None else max(min(LEAST_STEPS, plan.steps), int(plan.steps * SHARE))
     run = replace(run, preset=replace(run.preset, model="trial of mirrored and turned pictures"))
-    known, held = trained_on(plan, pictures, folds, 0, seed)
+    known, held = trained_on(plan, pictures, parts, 0, seed)
     crops = crops_of(plan, known, held, seed, AS_THEY_ARE)
     short = trained(
         run,
@@ -89,7 +90,7 @@ def tried(
         directory=None if run_dir is None else run_dir.below("trial"),
         experiment=experiment_of(run, plan, pictures, seed) | {"trial": steps},
     )
-    unseen = large_enough([pictures[index] for index in (folds == 0).nonzero().flatten().tolist()], plan.crop)
+    unseen = large_enough([pictures[index] for index in (parts.folds == 0).nonzero().flatten().tolist()], plan.crop)
     found = {
         "flip": _difference(short.flow, unseen, plan.crop, seed, [(True, 0)]),
         "turn": _difference(short.flow, unseen, plan.crop, seed, [(False, quarters) for quarters in (1, 2, 3)]),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,3 +73,35 @@ def test_halves_can_be_dealt_anew() -> None:
     assert any(not torch.equal(again[0], other) for other in again)
     for halves in again:
         assert torch.equal(halves[pairs[:, 0]], halves[pairs[:, 1]])
+
+
+@given(st.lists(st.integers(1, 5), min_size=12, max_size=30), st.integers(0, 1000))
+def test_pictures_set_apart_are_of_scenes_of_their_own(sizes: list[int], seed: int) -> None:
+    pairs, count = films(sizes, seed), sum(sizes)
+    parts = dealt(pairs, count, seed)
+    for fold in range(3):
+        among = parts.folds != fold
+        known, held = parts.apart(among, 8, seed)
+        assert sorted(known + held) == among.nonzero().flatten().tolist()
+        wanted = max(2, int(among.sum()) // 8)
+        assert 2 <= len(held) <= 2 * wanted
+        if max(sizes) <= wanted:
+            whole = scenes(pairs, count)
+            assert not set(whole[known].tolist()) & set(whole[held].tolist())
+
+
+def test_an_eighth_of_pictures_of_their_own_is_set_apart_at_random() -> None:
+    parts = dealt(NONE, 60, 0)
+    known, held = parts.apart(parts.folds != 0, 8, 1)
+    assert (len(known), len(held)) == (35, 5)
+    assert parts.apart(parts.folds != 0, 8, 1) == (known, held)
+    assert set(parts.apart(parts.folds != 0, 8, 2)[1]) != set(held)
+
+
+def test_a_piece_of_one_long_film_is_set_apart() -> None:
+    film = torch.stack([torch.arange(59), torch.arange(1, 60)], dim=1)
+    parts = dealt(film, 60, 0)
+    _, held = parts.apart(torch.ones(60, dtype=torch.bool), 8, 0)
+    pieces = 1 + sum(after - before > 1 for before, after in itertools.pairwise(sorted(held)))
+    assert 4 <= len(held) <= 10
+    assert pieces <= 3  # five of seven alone would have neighbours among the others

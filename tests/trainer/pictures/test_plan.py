@@ -65,5 +65,5 @@ def test_a_few_small_pictures_do_not_make_the_crops_small(tmp_path: Path) -> Non
         plan_of(3, 24)
     pictures = [torch.zeros(size[::-1], dtype=torch.uint8) for size in plan_of(2).sizes]
     for fold in range(FOLDS):
-        parted = trained_on(plan_of(2), pictures, dealt(torch.empty(0, 2, dtype=torch.long), 40, 0).folds, fold, 0)
+        parted = trained_on(plan_of(2), pictures, dealt(torch.empty(0, 2, dtype=torch.long), 40, 0), fold, 0)
         assert {tuple(each.shape) for part in parted for each in part} == {(200, 256)}
