@@ -147,9 +147,11 @@ def held_out(flow: LatticeFlow, crops: Tensor, templates: Tensor | None) -> Tens
 def _train(
     state: TrainingState, crops: CropSplits, run: Run, steps: int | None, seconds: float | None, seed: int
 ) -> None:
-    """Train to the end of a number of steps, or of a budget of time. The best weights are in ``state.best`` then.
+    """Train to the end of a number of steps, or of a budget of time, and of ``_MOST_STEPS`` at most.
 
-    These may be the initial ones, which are looked at first. That look counts towards the budget.
+       The rate falls towards whichever end comes first. The best weights are in ``state.best`` then.
+    These may be the
+       initial ones, which are looked at first. That look counts towards the budget.
     """
     device, ranks, preset = state.flow.device, Ranks(state.flow.device), run.preset
     items = crops.train.to(device)
@@ -166,7 +168,7 @@ def _train(
     generator = torch.Generator().manual_seed(seed)
     began = before = perf_counter()
     most = steps or _MOST_STEPS
-    look_every = max(1, most // _CHECKS) if steps else None
+    look_every = max(1, most // _CHECKS)
     number, since, worse = 0, 0, 0
     first = float(held_out(_evaluated(state), validation, usual).mean())
     if math.isfinite(first):
@@ -174,7 +176,7 @@ def _train(
         state.keep_best()
     step.begin(state.progress)
     while True:
-        share = number / most if seconds is None else (perf_counter() - began) / seconds
+        share = max(number / most, 0.0 if seconds is None else (perf_counter() - began) / seconds)
         rows = torch.randint(len(items), (preset.batch_size,), generator=generator).to(device)
         keys = noise_keys(seed, 0, number, preset.batch_size, device)
         step(rows, keys, number, learning_rate(preset, number, share))
@@ -183,7 +185,7 @@ def _train(
             raise StopRequested
         now = perf_counter()
         over = number >= most or (seconds is not None and now - began >= seconds)
-        due = since >= look_every if look_every else now - before >= (seconds or 0.0) / _CHECKS
+        due = since >= look_every or (seconds is not None and now - before >= seconds / _CHECKS)
         if not (over or due):
             continue
         step.report(state.progress)
