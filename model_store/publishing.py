@@ -20,6 +20,7 @@ from torch import Tensor
 
 from flows import Flow
 from flows.anomaly import CrossCalibration, PictureCalibration
+from flows.anomaly.calibration import least_alpha
 from flows.priors import PRIORS
 from model_store import manifest as m
 from model_store import selftest
@@ -290,7 +291,7 @@ def verdicts_of(note: m.CalibrationNote | None) -> str:
     n = note.reference
     lost = [f"{alpha:g}" for alpha in (0.1, 0.05, 0.01) if alpha < 1 / (n + 1)]
     never = f"; an alpha of {' or '.join(lost)} cannot be reached" if lost else ""
-    smallest = f"{1 / (n + 1):.3g}, the smallest usable --alpha"
+    smallest = f"1 / {n + 1:,}; the smallest usable --alpha is {least_alpha(n):g}"
     return f"verdicts: p-values rest on {n:,} items; none is below {smallest}{never}"
 
 

@@ -8,6 +8,7 @@ section 2.2). Tests are combined before this last step, so the combined p-value 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -265,3 +266,13 @@ def precision_of(scores: Tensor) -> Tensor:
     correlations = torch.corrcoef(scores.T).reshape(columns, columns).nan_to_num(0).fill_diagonal_(1)
     precision: Tensor = torch.linalg.inv(correlations + 1e-6 * torch.eye(columns, dtype=scores.dtype))
     return precision
+
+
+def least_alpha(n: int) -> float:
+    """The smallest p-value that n items can give, 1 / (n + 1), rounded up to three digits: an alpha that it reaches.
+
+    >>> flows.anomaly.calibration.least_alpha(60)
+    0.0164
+    """
+    digits = 2 + math.ceil(math.log10(n + 1))
+    return math.ceil(10.0**digits / (n + 1)) / 10.0**digits

@@ -193,7 +193,7 @@ def blurred(values: Tensor, width: float, step: int = 1, *, damped: bool = False
 def _averaged(values: Tensor, width: float, step: int, damped: bool) -> Tensor:
     """Values (..., H, W) averaged over a window down the columns: (..., ceil(H / step), W)."""
     side = values.shape[-2]
-    window = _window(side, width, step, damped).to(values.device, values.dtype)
+    window = _window(side, width, step, damped, values.device).to(values.dtype)
     if len(window) <= _AT_ONCE:
         return window @ values
     parts = []
@@ -208,7 +208,7 @@ def _averaged(values: Tensor, width: float, step: int, damped: bool) -> Tensor:
 
 @lru_cache(maxsize=64)
 @torch.inference_mode(False)
-def _window(side: int, width: float, step: int, damped: bool) -> Tensor:
+def _window(side: int, width: float, step: int, damped: bool, device: torch.device) -> Tensor:
     """(parts, side): row i averages around part i. Dense, since products of matrices are fast; read, never written."""
     reach = math.ceil(_REACH * width)
     places = torch.arange(-reach, side + reach, dtype=torch.float64, device="cpu")
@@ -218,7 +218,7 @@ def _window(side: int, width: float, step: int, damped: bool) -> Tensor:
     weights = (-0.5 * away.square()).exp() * (away.abs() <= _REACH)
     inside = weights[:, reach : reach + side]
     left = inside.sum(dim=1, keepdim=True)
-    return (inside / ((left * weights.sum(dim=1, keepdim=True)).sqrt() if damped else left)).float()
+    return (inside / ((left * weights.sum(dim=1, keepdim=True)).sqrt() if damped else left)).float().to(device)
 
 
 def mean_by_zone(pictures: Sequence[Tensor]) -> Tensor:

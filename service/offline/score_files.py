@@ -220,5 +220,5 @@ def _no_verdict(info: ModelInfo, alpha: float) -> str:
         return "published without calibration, so there are no p-values"
     return (
         f"no verdict at {alpha:g}, since no p-value of {info.calibration.reference:,} calibration items is below "
-        f"{info.calibration.smallest_p_value:.3g}"
+        f"{info.calibration.smallest_p_value:.4g}"
     )

@@ -61,7 +61,7 @@ def test_a_small_table_ends_in_a_model_that_loads(tmp_path: Path, train: Train, 
     result = train("table", write(tmp_path / "small.csv", numbers(rows, columns)))
     model = loaded(result, "small")
     assert ("an alpha of 0.01 cannot be reached" in result.output) == (rows < 99)
-    assert f"none is below {1 / (rows + 1):.3g}" in result.output
+    assert f"none is below 1 / {rows + 1:,};" in result.output
     assert ("Of the alphas 0.1, 0.05 and 0.01, 0.1, 0.05 can" in Path("store/small/1/README.md").read_text()) == (
         rows < 99
     )
