@@ -12,13 +12,11 @@ from torch import Tensor
 from flows.anomaly import PictureCalibration
 from model_store import round_weights
 from trainer.data.picture_folder import FoundPictures
-from trainer.pictures.alignment import place_matters
-from trainer.pictures.dealing import Dealt, dealt
+from trainer.pictures.arrangement import arranged
+from trainer.pictures.dealing import Dealt
 from trainer.pictures.folds import train_folds
-from trainer.pictures.parting import scenes
 from trainer.pictures.plan import PicturePlan, planned
 from trainer.pictures.publication import calibrated
-from trainer.pictures.scenes import alike
 from trainer.pictures.training import Run
 from trainer.pictures.trial import tried
 from trainer.presets.pictures import PICTURES
@@ -43,11 +41,8 @@ def trained(name: str, pictures: Tensor, steps: int, run_dir: Path, *, known_sce
     colours = 3 if pictures.ndim == 4 else 1
     found = FoundPictures(Path(name), (), ((width, height),) * len(pictures), colours, 8, ())
     plan, items = planned(found, size=max(height, width), steps=steps), list(pictures)
-    device, pairs = torch.device("cpu"), alike(items)
-    sizes = tuple(scenes(pairs, len(items)).bincount().tolist())
-    plan = replace(plan, place=place_matters(items), scenes=sizes, known_scenes=known_scenes)
-    pairs = pairs[:0] if known_scenes else pairs
-    preset, parts = plan.preset(PICTURES), dealt(pairs, len(items), 0)
+    plan, parts = arranged(plan, items, 0, known_scenes=known_scenes)
+    preset, device = plan.preset(PICTURES), torch.device("cpu")
     run = Run(
         preset,
         device,

@@ -32,6 +32,7 @@ from trainer.run.settings import Computing, RunSettings
 from trainer.run.start import Start
 from trainer.run.stopping import stop_on_signals
 
+_MOST_MINUTES = 60.0 * 24 * 366
 _EPILOG = """\b
 Examples:
   sluice-train --list
@@ -48,7 +49,7 @@ Examples:
       --no-python sluice-train cifar10-nice --run-dir s3://bucket/r1
 
 Ctrl-C (or SIGTERM) finishes the current step and saves the run. The same command continues from there, with the same
-result as a run without the stop.
+result as a run without the stop. Of `pictures`, the flows that are finished are saved, and the others begin anew.
 
 \b
 Exit codes:
@@ -87,7 +88,7 @@ Exit codes:
 @click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training set, instead of the preset's.")
 @click.option(
     "--minutes",
-    type=click.FloatRange(min=0, min_open=True),
+    type=click.FloatRange(min=0, min_open=True, max=_MOST_MINUTES),
     help="A budget of wall-clock time for the whole run, in place of epochs: the schedule follows it, and the run ends "
     "inside it, with the model published.",
 )
@@ -234,11 +235,18 @@ def main(
             "--epochs": epochs,
             "--batch-size": batch_size,
             "--limit": limit,
-            "--columns": wishes != Wishes(),
+            "--columns": columns,
+            "--drop": drop,
+            "--label": label is not None,
+            "--kind": kinds,
+            "--header": header is not None,
             "--start": start,
+            "--tensorboard": tensorboard,
+            "--no-neighbours": not neighbours,
         }
         if given := [option for option, value in unused.items() if value]:
-            raise click.UsageError(f"{', '.join(given)} is not for pictures; see --minutes, --steps and --size")
+            verb = "is" if len(given) == 1 else "are"
+            raise click.UsageError(f"{', '.join(given)} {verb} not for pictures; see --minutes, --steps and --size")
         train_pictures(
             own_path,
             size=size,

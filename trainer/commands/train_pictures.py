@@ -18,14 +18,11 @@ from model_store import Store
 from trainer.data import OwnData, picture_folder
 from trainer.data.names import readable
 from trainer.errors import TrainerError
-from trainer.pictures.alignment import place_matters
+from trainer.pictures.arrangement import arranged
 from trainer.pictures.budget import kept_seconds, needed_seconds, told_of_kept
-from trainer.pictures.dealing import dealt
 from trainer.pictures.folds import train_folds
-from trainer.pictures.parting import scenes
 from trainer.pictures.plan import FOLDS, PicturePlan, planned
 from trainer.pictures.publication import published
-from trainer.pictures.scenes import alike
 from trainer.pictures.training import Run, StopRequested, TrainedFlow
 from trainer.pictures.trial import tried
 from trainer.presets import Precision
@@ -85,13 +82,9 @@ def train_pictures(
         for line in plan.told():
             say(line)
         items = [torch.from_numpy(each) for each in arrays]
-        plan = dataclasses.replace(plan, place=plan.same_size and place_matters(items))
+        plan, parts = arranged(plan, items, seed, known_scenes=known_scenes)
         say(f"place: {plan.told_of_place()}")
-        pairs = alike(items)
-        sizes = tuple(scenes(pairs, len(items)).bincount().tolist())
-        plan = dataclasses.replace(plan, scenes=sizes, known_scenes=known_scenes)
         say(f"scenes: {plan.told_of_scenes()}")
-        parts = dealt(pairs[:0] if known_scenes else pairs, len(items), seed)
         where = run_dir or Path("runs") / f"{PICTURES.name}-{name or own.name}"
 
         kept = 0.0
@@ -113,20 +106,26 @@ def train_pictures(
             )
             plan = dataclasses.replace(plan, augmentation=augmentation)
             flows = train_folds(run, plan, items, parts, seconds=left(), seed=seed, run_dir=directory)
-        quality, at = published(
-            plan,
-            run.preset,
-            flows,
-            items,
-            parts,
-            store=store,
-            name=name or own.name,
-            seed=seed,
-            provenance=_provenance(plan, flows, folder, seed, computing),
-            say=say,
-        )
+
+            def say_or_stop(text: str) -> None:
+                if stop():
+                    raise StopRequested
+                say(text)
+
+            quality, at = published(
+                plan,
+                run.preset,
+                flows,
+                items,
+                parts,
+                store=store,
+                name=name or own.name,
+                seed=seed,
+                provenance=_provenance(plan, flows, folder, seed, computing),
+                say=say_or_stop,
+            )
     except StopRequested:
-        say("stopped; the folds that are done are saved, and the same command continues after them")
+        say("stopped; flows that are finished are saved, and the same command goes on after them")
         raise SystemExit(128 + (stop.signal or 0)) from None
     except (TrainerError, FlowError, model_store.StoreError) as error:
         raise click.ClickException(readable(str(error))) from error

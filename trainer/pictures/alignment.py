@@ -25,17 +25,18 @@ _GAIN = 0.03
 _ERRORS = 2.0
 
 
-def gain_of_place(pictures: Sequence[Tensor]) -> tuple[float, float]:
+def gain_of_place(pictures: Sequence[Tensor], thirds: Tensor) -> tuple[float, float]:
     """How many bits per pixel the mean of other pictures tells of a picture, and the standard error, by pictures.
 
     Of uint8 pictures (H, W[, C]) of one size. A pixel is told from its eight neighbours some pixels away by a linear
     rule, with and without what the mean of other pictures shows there. The mean is of one third of the pictures, the
-    rule is fitted to the second, and the gain is measured on the last, in Gaussian likelihood.
+    rule is fitted to the second, and the gain is measured on the last, in Gaussian likelihood. ``thirds`` (n,) is 0, 1
+    or 2: pictures of one scene must be in the same, since they show the same at each place whatever others show.
     """
     small = torch.stack([_small(each) for each in pictures])
     gains = []
     for turn in range(3):
-        known, fit, test = (small[(turn + k) % 3 :: 3] for k in range(3))
+        known, fit, test = (small[thirds == (turn + k) % 3] for k in range(3))
         template = known.mean(dim=0, keepdim=True)
         left = []
         for columns in (slice(0, 9), slice(0, None)):
@@ -50,9 +51,12 @@ def gain_of_place(pictures: Sequence[Tensor]) -> tuple[float, float]:
     return float(each.mean()), float(each.std() / len(each) ** 0.5)
 
 
-def place_matters(pictures: Sequence[Tensor]) -> bool:
-    """Whether pictures of one size show the same thing at the same place, so that nets should know the place."""
-    gain, error = gain_of_place(pictures)
+def place_matters(pictures: Sequence[Tensor], thirds: Tensor) -> bool:
+    """Whether pictures of one size show the same thing at the same place, so that nets should know the place.
+
+    ``thirds`` as for ``gain_of_place``.
+    """
+    gain, error = gain_of_place(pictures, thirds)
     return gain > _GAIN and gain > _ERRORS * error
 
 
@@ -78,16 +82,16 @@ def _told_from(pictures: Tensor, template: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack([torch.ones_like(target), *own, *usual], dim=3), target
 
 
-def aligned(pixels: Sequence[Tensor], folds: Tensor) -> bool:
+def aligned(pixels: Sequence[Tensor], folds: Tensor, halves: Tensor) -> bool:
     """Whether a mean of each place leaves less spread than one that only knows the kind of place.
 
     ``pixels`` (n) are log-densities (H, W) of pictures of one size, ``folds`` (n,) which flow gave them. What is usual
-    is read from one half of a fold and measured in the other.
+    is read from one of the ``halves`` (n,) of a fold and measured in the other.
     """
     left = {True: 0.0, False: 0.0}
     for fold in sorted(set(folds.tolist())):
-        own = [pixels[index] for index in (folds == fold).nonzero().flatten().tolist()]
-        for known, others in ((own[0::2], own[1::2]), (own[1::2], own[0::2])):
+        parts = [[pixels[index] for index in ((folds == fold) & (halves == half)).nonzero()] for half in (0, 1)]
+        for known, others in (parts, parts[::-1]):
             for by_place in left:
                 usual = Usual.of(known, (_WIDTH,), aligned=by_place)
                 spread = [blurred(each - usual.mean_at(*each.shape), _WIDTH).square().mean() for each in others]

@@ -23,7 +23,7 @@ _AFTERWARDS = 0.1
 _MOST = 0.5
 """The share that is kept at most: with more hardly anything would be learnt."""
 _SPARE = 1.2
-"""The time that is kept in the time that was measured: other work on the machine may take some later."""
+"""The time that is kept over the time that was measured: other work on the machine may take some later."""
 _JUDGED = 4
 """Readings that a judge is made of to see how long that takes."""
 _MAPS = 4
@@ -42,14 +42,15 @@ def needed_seconds(plan: PicturePlan, preset: Preset, device: torch.device, *, p
     density = TiledDensity(flow.eval().requires_grad_(False))
     width, height = sorted(plan.sizes, key=math.prod)[len(plan.sizes) // 2]
     sides, colours = (min(height, TILE), min(width, TILE)), plan.item_shape[2:]
-    _judging(_seconds(density, (LEAST_SIDE, 2 * LEAST_SIDE, *colours))[1])  # the first one takes longer than others
+    _, found = _seconds(density, (LEAST_SIDE, 2 * LEAST_SIDE, *colours))
+    _judging(found, math.prod(colours))  # the first one takes longer than others
     (first, _), (second, _), (third, found) = (_seconds(density, (*sides, *colours)) for _ in range(3))
     # The first reading of each size under each flow makes the masks of its tiles.
     again = min(second, third)
     each = again + max(first - again, 0.0) * min(1.0, len(set(plan.sizes)) * FOLDS / len(plan.sizes))
     pixels = sum(density.tile_pixels(height, width) for width, height in plan.sizes)
     pixels += publishing * _MAPS * FOLDS * pixels // len(plan.sizes)
-    return _SPARE * (each + _judging(found)) * pixels / density.tile_pixels(*sides)
+    return _SPARE * (each + _judging(found, math.prod(colours))) * pixels / density.tile_pixels(*sides)
 
 
 def _seconds(density: TiledDensity, shape: tuple[int, ...]) -> tuple[float, Tensor]:
@@ -60,17 +61,20 @@ def _seconds(density: TiledDensity, shape: tuple[int, ...]) -> tuple[float, Tens
     return perf_counter() - began, found
 
 
-def _judging(found: Tensor) -> float:
-    """The seconds a picture with these readings takes to be in a judge, and to be judged by another."""
+def _judging(found: Tensor, colours: int) -> float:
+    """The seconds a picture takes to be in a judge, and to be judged by another, given its readings.
+
+    The last ``colours`` of these are the colours.
+    """
     began = perf_counter()
-    judge = Judge.of(0, [found] * _JUDGED, widths_for(min(found.shape[1:])), colours=1, aligned=False)
+    judge = Judge.of(0, [found] * _JUDGED, widths_for(min(found.shape[1:])), colours=colours, aligned=False)
     for _ in range(_JUDGED):
         judge.places(found)
     return (perf_counter() - began) / _JUDGED
 
 
 def kept_seconds(plan: PicturePlan, needed: float, *, trained: bool = False) -> float:
-    """The seconds of the plan's budget that are kept, where calibration needs so many.
+    """The seconds of the plan's budget that are kept for calibration: a tenth, or the ``needed`` if these are more.
 
     Raises DataError where less than half of the budget would be left for training, unless the flows are ``trained``
     already: on a busier machine than before, what was trained must not be refused.

@@ -70,7 +70,8 @@ def halved(pairs: Tensor, folds: Tensor, generator: torch.Generator) -> Tensor:
         within = folds == fold
         own, count = _within(pairs, within), int(within.sum())
         turns = torch.arange(count) % HALVES
-        halves[within] = _spread(pieces(own, count, count // HALVES), HALVES, generator) if len(own) else turns
+        most = max(count // HALVES, len(folds) // PARTS)  # what stayed whole so far does so here, in a small fold too
+        halves[within] = _spread(pieces(own, count, most), HALVES, generator) if len(own) else turns
     return halves
 
 

@@ -60,13 +60,26 @@ def crops_of(
     )
 
 
-def experiment_of(run: Run, plan: PicturePlan, pictures: Sequence[Tensor], seed: int) -> dict[str, object]:
+def experiment_of(
+    run: Run, plan: PicturePlan, pictures: Sequence[Tensor], parts: Dealt, seed: int
+) -> dict[str, object]:
     """What must be the same for a flow that was finished before to be taken."""
-    digest = hashlib.sha256(b"".join(picture.numpy().tobytes() for picture in pictures)).hexdigest()
-    found: dict[str, object] = {"pictures": digest, "seed": seed, "minutes": plan.minutes, "steps": plan.steps}
-    if max(plan.scenes, default=1) > 1:  # folds are other ones than of pictures of their own
-        found["scenes"] = "known" if plan.known_scenes else "together"
+    found: dict[str, object] = {
+        "pictures": _digest(pictures),
+        "seed": seed,
+        "minutes": plan.minutes,
+        "steps": plan.steps,
+    }
+    if max(plan.scenes, default=1) > 1:  # a flow must not judge what it was trained on by another way to deal
+        found["scenes"] = "known" if plan.known_scenes else _digest([parts.folds, parts.pairs])
     return found | {"arguments": dict(run.preset.arguments), "crop": plan.crop, "batch": run.preset.batch_size}
+
+
+def _digest(tensors: Sequence[Tensor]) -> str:
+    digest = hashlib.sha256()
+    for each in tensors:
+        digest.update(each.numpy().tobytes())
+    return digest.hexdigest()
 
 
 def train_folds(
@@ -86,7 +99,7 @@ def train_folds(
     """
     began, found = perf_counter(), []
     changes = plan.augmentation
-    experiment = experiment_of(run, plan, pictures, seed) | {"flip": changes.flip, "turn": changes.turn}
+    experiment = experiment_of(run, plan, pictures, parts, seed) | {"flip": changes.flip, "turn": changes.turn}
     for fold in range(FOLDS):
         left = None if seconds is None else (seconds - (perf_counter() - began)) / (FOLDS - fold)
         found.append(

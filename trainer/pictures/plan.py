@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from flows.anomaly.calibration import least_alpha
 from flows.anomaly.pictures import HALVES
 from pictures import BadPicture, Preparation
 from trainer.data.picture_folder import FoundPictures
@@ -115,8 +116,9 @@ class PicturePlan:
                 "other scenes may alarm more often than alpha says. Pictures of more places are better"
             )
         return (
-            f"{found}. Scenes stay together, so p-values are for new scenes too, and fewer faults alarm than by "
-            "as many pictures of their own (--known-scenes: for these scenes alone)"
+            f"{found}. Scenes stay together, so p-values are for new scenes too, of an alpha of "
+            f"{least_alpha(len(self.scenes)):g} or more, and fewer faults alarm than by as many pictures of their own "
+            "(--known-scenes: for these scenes alone)"
         )
 
     def told(self) -> list[str]:
@@ -140,8 +142,8 @@ class PicturePlan:
             f"working size: {at}" + (f", {self.scaled:,} scaled down (--size)" if self.scaled else ", as they are"),
             f"{FOLDS} flows, each trained on crops of {self.crop}x{self.crop} from two thirds of the pictures",
             *([f"pictures smaller than a crop: {small}; they calibrate, but are not trained on"] if small else []),
-            f"all {n:,} pictures calibrate: no p-value will be below 1 / {n + 1:,} = {1 / (n + 1):.2g}, the smallest "
-            "usable alpha" + ("; an alpha of 0.01 needs at least 99 pictures" if n < 99 else ""),
+            f"all {n:,} pictures calibrate: no p-value will be below 1 / {n + 1:,}; the smallest usable alpha is "
+            f"{least_alpha(n):g}" + ("; an alpha of 0.01 needs at least 99 pictures" if n < 99 else ""),
             f"memory: about {memory / 2**30:.1f} GB; time: {limit} (--minutes)",
         ]
 

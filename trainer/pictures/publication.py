@@ -51,7 +51,7 @@ def calibrated(
         found = [read(densities[fold], item).cpu() for item, fold in zip(items, folds.tolist(), strict=True)]
     pixels = [each[0] for each in found]
     # Of aligned parts the log-density may have lost what a place shows to the template; the other readings have not.
-    chosen = plan.place or (plan.same_size and aligned(pixels, folds))
+    chosen = plan.place or (plan.same_size and aligned(pixels, folds, parts.halves))
     say("maps: each place is compared with " + ("the same place of other pictures" if chosen else "places of any kind"))
     return PictureCalibration.of_readings(densities, found, folds, halves=parts.halves, aligned=chosen), found
 

@@ -88,7 +88,7 @@ def tried(
         seconds=seconds and SHARE * seconds,
         seed=seed,
         directory=None if run_dir is None else run_dir.below("trial"),
-        experiment=experiment_of(run, plan, pictures, seed) | {"trial": steps},
+        experiment=experiment_of(run, plan, pictures, parts, seed) | {"trial": steps},
     )
     unseen = large_enough([pictures[index] for index in (parts.folds == 0).nonzero().flatten().tolist()], plan.crop)
     found = {

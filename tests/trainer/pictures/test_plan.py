@@ -63,7 +63,11 @@ def test_a_few_small_pictures_do_not_make_the_crops_small(tmp_path: Path) -> Non
     assert not any("smaller than a crop" in line for line in [*plan_of(0).told(), *plan_of(3).told()])
     with pytest.raises(DataError, match="multiple of 8 and at most 16"):
         plan_of(3, 24)
-    pictures = [torch.zeros(size[::-1], dtype=torch.uint8) for size in plan_of(2).sizes]
-    for fold in range(FOLDS):
-        parted = trained_on(plan_of(2), pictures, dealt(torch.empty(0, 2, dtype=torch.long), 40, 0), fold, 0)
-        assert {tuple(each.shape) for part in parted for each in part} == {(200, 256)}
+    pictures = [torch.full(size[::-1], index, dtype=torch.uint8) for index, size in enumerate(plan_of(2).sizes)]
+    for pairs in (torch.empty(0, 2, dtype=torch.long), torch.tensor([(index, index + 1) for index in range(4, 38, 2)])):
+        parts = dealt(pairs, 40, 0)
+        for fold in range(FOLDS):
+            known, held = trained_on(plan_of(2), pictures, parts, fold, 0)
+            assert {tuple(each.shape) for each in [*known, *held]} == {(200, 256)}
+            numbers = sorted(int(each[0, 0]) for each in [*known, *held])
+            assert numbers == [index for index in range(2, 40) if parts.folds[index] != fold]

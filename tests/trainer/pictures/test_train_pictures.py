@@ -30,14 +30,14 @@ def test_a_folder_becomes_a_model_that_tells_a_faulty_picture(
     said = result.output
     assert "good: 33 pictures, grey" in said
     assert "broken.png: is not a readable picture" in said
-    assert "no p-value will be below 1 / 34 = 0.029" in said
+    assert "no p-value will be below 1 / 34; the smallest usable alpha is 0.0295" in said
     assert "an alpha of 0.01 needs at least 99 pictures" in said
     assert said.index("memory: about") < said.index("mirrored pictures cost") < said.index("fold 1 of 3: 1 steps")
     assert said.index("trial of mirrored and turned pictures: 1 steps") < said.index("crops: ")
     assert "place: nets do not know it" in said
     assert "scenes: each picture shows something else" in said
     assert "published cloth@1" in said
-    assert "p-values rest on 33 items; none is below 0.0294" in said
+    assert "p-values rest on 33 items; none is below 1 / 34; the smallest usable --alpha is 0.0295" in said
 
     store = Store(tmp_path / "store")
     model = store.load("cloth", 1)
