@@ -16,6 +16,8 @@ MOST_FILE_PIXELS = 2**26
 _GREY = frozenset({"1", "L", "LA", "La"})
 DEEP = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N"})
 """Modes of grey pictures with 16 bits a pixel."""
+_GLARING = 0.01
+"""The share of a deep picture's pixels that may be above the levels in use: a sensor has hot pixels."""
 _ORIENTATION, _LYING = 0x0112, 5
 """The EXIF tag of how a picture is turned, and the value from which on width and height change places."""
 _TURNS = MappingProxyType(
@@ -60,6 +62,7 @@ class Preparation:
     def __call__(self, picture: Image.Image, *, convert: bool = True) -> NDArray[np.uint8]:
         """uint8 pixels (H, W), or (H, W, 3) of a colour model, of a decoded picture. Raises BadPicture.
 
+        A deep picture of more bits than the model's is refused: cut off, it would be white.
         Without ``convert`` a picture in colour is refused by a grey model, and the other way round.
         """
         if not convert and is_grey(picture) != (self.colours == 1):
@@ -155,6 +158,11 @@ def _eight_bits(picture: Image.Image, bits: int) -> Image.Image:
             raise BadPicture("holds negative values")
         if values.max(initial=0) >= 2**16:
             raise BadPicture("holds values above 65535; grey may have 16 bits a pixel")
+        if np.mean(values >= 2**bits) > _GLARING:
+            raise BadPicture(
+                f"has levels above {2**bits - 1}, the highest of the {bits} bits that the model's pictures use; bring "
+                "it to as many bits"
+            )
         return Image.fromarray(np.minimum(values >> (bits - 8), 255).astype(np.uint8))
     if picture.mode not in _GREY and picture.mode not in _COLOUR:
         raise BadPicture(f"has the mode {picture.mode}, which is neither grey nor colour of 8 or 16 bits")

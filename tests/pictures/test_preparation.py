@@ -41,7 +41,11 @@ def test_the_upper_bits_in_use_of_a_deep_picture_are_kept() -> None:
     picture = Image.fromarray(deep)
     assert bits_used(picture) == 12
     assert np.array_equal(Preparation(64, 1, bits=12)(picture), (deep >> 4).astype(np.uint8))
-    assert np.array_equal(GREY(picture), deep.clip(0, 255).astype(np.uint8))  # of 8 bits the picture is too bright
+    with pytest.raises(BadPicture, match="has levels above 255, the highest of the 8 bits"):
+        GREY(picture)
+    hot = deep >> 4
+    hot[3, 3] = 4095
+    assert np.array_equal(GREY(Image.fromarray(hot)), hot.clip(0, 255).astype(np.uint8))
     assert bits_used(Image.fromarray(noise(4, 4))) == 8
     brightest = Image.fromarray(np.full((20, 20), 65535, np.int32))
     assert np.array_equal(Preparation(64, 1, bits=16)(brightest), np.full((20, 20), 255))
