@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
+import os
 import shlex
 from pathlib import Path
 from time import perf_counter
@@ -69,6 +71,7 @@ def train_pictures(
         own = OwnData(folder)
         if store is not None:
             model_store.check_name(name or own.name)
+            _check_writable(store)
         found = picture_folder.look(folder)
         for line in found.told():
             say(line)
@@ -139,6 +142,14 @@ def train_pictures(
     if at:
         click.echo(f"published {at.name}@{at.version} at {at.place}")
         click.echo(at.verdicts)
+
+
+def _check_writable(store: Path | Store) -> None:
+    """Raises OSError now where a folder cannot be written: after the training that would be late."""
+    if isinstance(store, Path):
+        store.mkdir(parents=True, exist_ok=True)
+        if not os.access(store, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(store))
 
 
 def _provenance(

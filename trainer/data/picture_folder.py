@@ -38,6 +38,8 @@ class FoundPictures:
     """Why files were left out, with their names."""
     copies: tuple[str, ...] = ()
     """Pictures that were left out since another has the same pixels, with the names of both. Known after ``read``."""
+    coloured: tuple[str, ...] = ()
+    """The names of pictures in colour."""
 
     @property
     def longest(self) -> int:
@@ -55,6 +57,9 @@ class FoundPictures:
             f"{self.folder.resolve().name}: {len(self.paths):,} pictures, {kind}{depth}: {shown}"
             + (f" and {more} other sizes" if more > 0 else "")
         ]
+        if 0 < (grey := len(self.paths) - len(self.coloured)) < len(self.paths) and self.coloured:
+            few = _listed(self.coloured) if len(self.coloured) <= grey else []
+            lines += [f"{len(self.coloured):,} of them are in colour, so {grey:,} grey ones count as colour too", *few]
         if self.damaged:
             lines += [f"{len(self.damaged)} files are left out:", *_listed(self.damaged)]
         return lines + self.told_of_copies()
@@ -77,26 +82,29 @@ def look(folder: Path) -> FoundPictures:
     good: list[Path] = []
     sizes: list[tuple[int, int]] = []
     damaged: list[str] = []
-    colours, bits = 1, 8
+    coloured: list[str] = []
+    bits = 8
     for path in paths:
         try:
             with _opened(path) as picture:
                 Preparation(max(picture.size), 3, bits_used(picture))(picture)
                 size = turned_size(picture)
-                colours = colours if is_grey(picture) else 3
+                colour = not is_grey(picture)
                 bits = max(bits, bits_used(picture))
         except (BadPicture, DataError) as error:
             damaged.append(f"{path.relative_to(folder)}: {error}")
             continue
         good.append(path)
         sizes.append(size)
+        coloured += [str(path.relative_to(folder))] if colour else []
     if len(damaged) > MOST_DAMAGED * len(paths):
         listed = "\n  ".join(damaged[:_LISTED])
         raise DataError(
             f"{folder}: {len(damaged)} of {len(paths)} files cannot be used, more than a tenth; mend or move them:\n"
             f"  {listed}"
         )
-    return FoundPictures(folder, tuple(good), tuple(sizes), colours, bits, tuple(damaged))
+    colours = 3 if coloured else 1
+    return FoundPictures(folder, tuple(good), tuple(sizes), colours, bits, tuple(damaged), coloured=tuple(coloured))
 
 
 def read(

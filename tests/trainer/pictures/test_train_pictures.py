@@ -306,3 +306,25 @@ def test_flows_of_other_crops_are_not_taken(small: Path, tmp_path: Path, sluice_
     again = sluice_train(*given, "--no-flip", "--no-turn")
     assert again.exit_code == 0, again.output
     assert again.output.count("already trained") == 3
+
+
+@pytest.mark.usefixtures("_tiny")
+def test_a_store_that_cannot_be_written_is_told_before_the_training(
+    folder: Path, sluice_train: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainer.commands.train_pictures.os.access", lambda path, _: not str(path).endswith("store"))
+    result = sluice_train("pictures", "--data", str(folder), "--steps", "2")
+    assert result.exit_code == 1
+    assert "store cannot be written: Permission denied" in result.output.replace("\n", "")
+    assert "steps" not in result.output
+
+
+@pytest.mark.parametrize(
+    "option", [("--label", "x"), ("--kind", "a=category"), ("--tensorboard",), ("--no-neighbours",)]
+)
+def test_what_is_not_for_pictures_is_refused_by_its_own_name(
+    folder: Path, sluice_train: Callable[..., Result], option: tuple[str, ...]
+) -> None:
+    result = sluice_train("pictures", "--data", str(folder), *option)
+    assert result.exit_code == 2
+    assert f"{option[0]} is not for pictures" in result.output
