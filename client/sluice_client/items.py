@@ -258,7 +258,7 @@ def _picture(value: Any, name: str) -> Picture:
         raise UnusableInput(f"{name}: bytes must be those of a PNG or JPEG file")
     stream = io.BytesIO()
     try:
-        value.save(stream, "PNG", compress_level=1)
+        value.save(stream, "PNG", compress_level=1, exif=value.getexif())  # it tells how the picture is turned
     except (OSError, ValueError) as error:
         raise UnusableInput(f"{name}: a picture in mode {value.mode} cannot be sent as PNG: {error}") from error
     return Picture(_PNG, stream.getvalue())

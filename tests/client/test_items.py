@@ -154,3 +154,14 @@ def test_what_cannot_be_sent_is_refused_by_name_before_anything_is_sent(tmp_path
 def test_a_column_of_words_is_named_where_the_model_knows_no_columns(client: Client) -> None:
     with pytest.raises(UnusableInput, match="column 'cut' holds"):
         client.score(pd.DataFrame({"x": [1.0], "cut": ["Ideal"]}), model="points")
+
+
+def test_a_picture_from_a_camera_keeps_how_it_is_turned() -> None:
+    lying, stream = Image.Exif(), io.BytesIO()
+    lying[0x0112] = 6
+    Image.new("L", (30, 20)).save(stream, "JPEG", exif=lying)
+    transport = Scripted(scores(1))
+    client_of(transport).score(Image.open(stream))
+    sent = transport.requests[-1].read()
+    png = sent[sent.index(b"\x89PNG") :]
+    assert Image.open(io.BytesIO(png)).getexif().get(0x0112) == 6
