@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 _LEAST_SHARE = 3
-"""Neither piece of a scene that is cut in two has less than one of so many of its pictures."""
+"""Each piece of a scene that is cut in two has at least 1 in 3 of its pictures."""
 
 
 def scenes(pairs: Tensor, count: int) -> Tensor:
