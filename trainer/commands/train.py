@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import shlex
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from trainer.run.start import Start
 from trainer.run.stopping import stop_on_signals
 
 _MOST_MINUTES = 60.0 * 24 * 366
+"""A year."""
 _EPILOG = """\b
 Examples:
   sluice-train --list
@@ -222,6 +224,8 @@ def main(
         raise click.UsageError("a PRESET is needed; --list shows them")
     if minutes is not None and epochs is not None:
         raise click.UsageError("--minutes and --epochs exclude each other")
+    if minutes is not None and math.isnan(minutes):  # which no range excludes
+        raise click.UsageError("--minutes must be a number")
     wishes = Wishes(names_of(columns), names_of(drop), label, tuple(map(kind_of, kinds)), header)
     if own_path is None and wishes != Wishes():
         raise click.UsageError(

@@ -57,7 +57,8 @@ class FoundPictures:
             f"{self.folder.resolve().name}: {len(self.paths):,} pictures, {kind}{depth}: {shown}"
             + (f" and {more} other sizes" if more > 0 else "")
         ]
-        if 0 < (grey := len(self.paths) - len(self.coloured)) < len(self.paths) and self.coloured:
+        grey = len(self.paths) - len(self.coloured)
+        if self.coloured and grey:
             few = _listed(self.coloured) if len(self.coloured) <= grey else []
             lines += [f"{len(self.coloured):,} of them are in colour, so {grey:,} grey ones count as colour too", *few]
         if self.damaged:

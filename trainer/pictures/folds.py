@@ -70,7 +70,7 @@ def experiment_of(
         "minutes": plan.minutes,
         "steps": plan.steps,
     }
-    if max(plan.scenes, default=1) > 1:  # a flow must not judge what it was trained on by another way to deal
+    if max(plan.scenes, default=1) > 1:  # dealt in another way, a flow would judge what it was trained on
         found["scenes"] = "known" if plan.known_scenes else _digest([parts.folds, parts.pairs])
     return found | {"arguments": dict(run.preset.arguments), "crop": plan.crop, "batch": run.preset.batch_size}
 

@@ -116,7 +116,7 @@ class PicturePlan:
                 "other scenes may alarm more often than alpha says. Pictures of more places are better"
             )
         return (
-            f"{found}. Scenes stay together, so p-values are for new scenes too, of an alpha of "
+            f"{found}. Scenes stay together, so p-values are for new scenes too, at an alpha of "
             f"{least_alpha(len(self.scenes)):g} or more, and fewer faults alarm than by as many pictures of their own "
             "(--known-scenes: for these scenes alone)"
         )

@@ -149,9 +149,8 @@ def _train(
 ) -> None:
     """Train to the end of a number of steps, or of a budget of time, and of ``_MOST_STEPS`` at most.
 
-       The rate falls towards whichever end comes first. The best weights are in ``state.best`` then.
-    These may be the
-       initial ones, which are looked at first. That look counts towards the budget.
+    The rate falls towards whichever end comes first. The best weights are in ``state.best`` then. These may be the
+    initial ones, which are looked at first. That look counts towards the budget.
     """
     device, ranks, preset = state.flow.device, Ranks(state.flow.device), run.preset
     items = crops.train.to(device)

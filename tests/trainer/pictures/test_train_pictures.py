@@ -328,3 +328,10 @@ def test_what_is_not_for_pictures_is_refused_by_its_own_name(
     result = sluice_train("pictures", "--data", str(folder), *option)
     assert result.exit_code == 2
     assert f"{option[0]} is not for pictures" in result.output
+
+
+@pytest.mark.parametrize("minutes", ["nan", "inf", "-1"])
+def test_minutes_that_never_end_are_refused(folder: Path, sluice_train: Callable[..., Result], minutes: str) -> None:
+    result = sluice_train("pictures", "--data", str(folder), "--minutes", minutes)
+    assert result.exit_code == 2
+    assert "--minutes" in result.output
