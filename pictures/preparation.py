@@ -65,9 +65,10 @@ class Preparation:
         A deep picture of more bits than the model's is refused: cut off, it would be white.
         Without ``convert`` a picture in colour is refused by a grey model, and the other way round.
         """
-        if not convert and is_grey(picture) != (self.colours == 1):
-            found, wanted = ("grey", "colour") if self.colours == 3 else ("in colour", "grey")
-            raise BadPicture(f"is {found}, and the model's pictures are {wanted}")
+        if not convert and self.colours == 1 and not is_grey(picture):
+            raise BadPicture("is in colour, and the model's pictures are grey")
+        if not convert and self.colours == 3 and _grey_mode(picture):
+            raise BadPicture("is grey, and the model's pictures are colour")
         levels = _eight_bits(_opaque(turned(picture)), self.bits)
         fitted = levels.convert("L" if self.colours == 1 else "RGB")
         size = self.size_of(fitted.width, fitted.height)
@@ -93,7 +94,15 @@ class Preparation:
 
 
 def is_grey(picture: Image.Image) -> bool:
-    """Whether a picture has no colours by its mode."""
+    """Whether a picture has no colours by its mode, or by those of its palette that it uses."""
+    if picture.mode != "P":
+        return _grey_mode(picture)
+    palette = np.array(picture.getpalette("RGB") or [], dtype=np.uint8).reshape(-1, 3)
+    used = palette[np.flatnonzero(picture.histogram()[: len(palette)])]
+    return bool((used == used[:, :1]).all())
+
+
+def _grey_mode(picture: Image.Image) -> bool:
     return picture.mode in _GREY or picture.mode in DEEP
 
 

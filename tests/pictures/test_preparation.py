@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from pictures import BadPicture, Preparation
-from pictures.preparation import bits_used, turned, turned_size
+from pictures.preparation import bits_used, is_grey, turned, turned_size
 
 GREY, COLOUR = Preparation(64, 1), Preparation(64, 3)
 
@@ -27,6 +27,21 @@ def test_every_mode_becomes_grey_or_colour(mode: str, prepare: Preparation) -> N
     found = prepare(picture)
     assert found.dtype == np.uint8
     assert found.shape == ((20, 30) if prepare is GREY else (20, 30, 3))
+
+
+def test_a_palette_of_greys_is_grey_and_may_be_colour_too() -> None:
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    grey = Image.fromarray(levels // 9).convert("P")  # its 29 levels are the first entries of its palette
+    assert is_grey(grey)
+    np.testing.assert_array_equal(Preparation(16, 1)(grey, convert=False), levels // 9)
+    assert Preparation(16, 3)(grey, convert=False).shape == (16, 16, 3)
+    palette = [grey for level in range(29) for grey in (level, level, level)] + [255, 0, 0]
+    grey.putpalette(palette)  # red is there, but no pixel has it
+    assert is_grey(grey)
+    grey.putpixel((3, 3), 29)
+    assert not is_grey(grey)
+    with pytest.raises(BadPicture, match="in colour"):
+        Preparation(16, 1)(grey, convert=False)
 
 
 def test_pixels_of_the_right_mode_and_size_are_left_alone() -> None:
