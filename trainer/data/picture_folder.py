@@ -60,16 +60,16 @@ class FoundPictures:
         grey = len(self.paths) - len(self.coloured)
         if self.coloured and grey:
             few = _listed(self.coloured) if len(self.coloured) <= grey else []
-            lines += [f"{len(self.coloured):,} of them are in colour, so {grey:,} grey ones count as colour too", *few]
+            lines += [f"in colour: {len(self.coloured):,}; so {grey:,} in grey count as colour too", *few]
         if self.damaged:
-            lines += [f"{len(self.damaged)} files are left out:", *_listed(self.damaged)]
+            lines += [f"files left out: {len(self.damaged):,}", *_listed(self.damaged)]
         return lines + self.told_of_copies()
 
     def told_of_copies(self) -> list[str]:
         """Which pictures were left out as copies, a line each, for people."""
         if not self.copies:
             return []
-        return [f"copies of other pictures are left out, {len(self.copies):,} in all:", *_listed(self.copies)]
+        return [f"copies of other pictures, left out: {len(self.copies):,}", *_listed(self.copies)]
 
 
 def look(folder: Path) -> FoundPictures:

@@ -33,10 +33,12 @@ def fitted(template: Tensor, picture: Tensor) -> Tensor:
 def templates_by_half(pictures: Sequence[Tensor]) -> list[Tensor]:
     """For each picture the template, at its size, of the half of the pictures that it is not in.
 
-    A template that holds the picture itself would tell a net more than that of a new picture will.
+    A template that holds the picture itself would tell a net more than that of a new picture will, and so would one
+    that holds others of its scene. These follow one another in the order of ``Dealt.apart``, so a half is the first.
     """
-    halves = [fitted(template_of(pictures[1 - half :: 2]), pictures[0]) for half in (0, 1)]
-    return [halves[index % 2] for index in range(len(pictures))]
+    middle = (len(pictures) + 1) // 2
+    first, second = (fitted(template_of(half), pictures[0]) for half in (pictures[:middle], pictures[middle:]))
+    return [second] * middle + [first] * (len(pictures) - middle)
 
 
 def _resized(picture: Tensor, size: list[int], mode: str) -> Tensor:

@@ -22,7 +22,7 @@ def test_a_folder_of_colour_and_deep_pictures_is_described(tmp_path: Path) -> No
     Image.new("CMYK", (40, 20)).save(tmp_path / "colour.jpg")
     found = picture_folder.look(tmp_path)
     assert found.colours == 3
-    assert found.told()[1:] == ["1 of them are in colour, so 2 grey ones count as colour too", "  colour.jpg"]
+    assert found.told()[1:] == ["in colour: 1; so 2 in grey count as colour too", "  colour.jpg"]
     with pytest.raises(DataError, match="must be a folder"):
         picture_folder.look(tmp_path / "grey.png")
     (tmp_path / "empty").mkdir()

@@ -41,8 +41,9 @@ def test_changed_pictures_are_ordinary_only_where_that_is_sure() -> None:
 def test_a_template_is_the_mean_of_the_other_half_at_the_size_of_a_picture() -> None:
     dark, light = torch.full((16, 24, 3), 10, dtype=torch.uint8), torch.full((16, 24, 3), 30, dtype=torch.uint8)
     assert torch.equal(template_of([dark, light]), torch.full((16, 24, 3), 20, dtype=torch.uint8))
-    assert torch.equal(templates_by_half([dark, light, dark])[0], light)
-    assert torch.equal(templates_by_half([dark, light, dark])[1], dark)
+    assert torch.equal(templates_by_half([dark, dark, light])[0], light)
+    assert torch.equal(templates_by_half([dark, dark, light])[1], light)
+    assert torch.equal(templates_by_half([dark, dark, light])[2], dark)
     large = torch.full((300, 200), 7, dtype=torch.uint8)
     small = template_of([large])
     assert max(small.shape) == LONGEST

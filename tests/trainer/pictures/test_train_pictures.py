@@ -132,7 +132,7 @@ def test_of_copies_the_first_alone_counts(folder: Path, sluice_train: Callable[.
     result = sluice_train("pictures", "--data", str(folder), *given)
     assert result.exit_code == 0, result.output
     assert "good: 45 pictures" in result.output
-    assert "copies of other pictures are left out, 12 in all:" in result.output
+    assert "copies of other pictures, left out: 12" in result.output
     assert "copy00.png is a copy of a/1.png" in result.output
     assert "and 2 more" in result.output
     assert "all 33 pictures calibrate: no p-value will be below 1 / 34" in result.output
