@@ -206,7 +206,8 @@ def _file_or_numbers(value: Any, name: str) -> Picture | Array:
 
 def _from_path(path: Path) -> Numbers | Pictures:
     if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in _ENDINGS and file.is_file())
+        known = (file for file in path.rglob("*") if file.suffix.lower() in _ENDINGS and file.is_file())
+        files = sorted(file for file in known if not any(part[0] == "." for part in file.relative_to(path).parts))
         if not files:
             raise UnusableInput(f"{path}: holds no file that ends in {', '.join(_ENDINGS)}")
         return Pictures([_file(file) for file in files])

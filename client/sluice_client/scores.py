@@ -21,7 +21,8 @@ class Scores:
     ``columns`` are arrays (N,) by name: `log_likelihood`, `bits_per_dim`, `p_value`, `anomalous`, `discovery`, where
     they were asked for `regions`, `reason`, `contributions`, then `p_value_<test>` and `<test>.<statistic>` for each
     test of a calibrated model. Regions and contributions are lists of dictionaries, an item's each. A figure that the
-    service does not tell is NaN, or None in a column of anything but numbers.
+    service does not tell is NaN, or None in a column of anything but numbers: regions too, where no p-value can be as
+    small as alpha.
     """
 
     def __init__(

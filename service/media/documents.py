@@ -55,9 +55,10 @@ class ItemScore(Struct):
         bool | None, Meta(description="Whether Benjamini and Hochberg's procedure at rate `fdr` flags the item.")
     ] = None
     regions: Annotated[
-        list[Region] | UnsetType,
+        list[Region] | UnsetType | None,
         Meta(
-            description="With `map`: where the picture is strange. Of ordinary pictures at most a share alpha has any."
+            description="With `map`: where the picture is strange. Of ordinary pictures at most a share alpha has any. "
+            "Null where no p-value can be as small, see alpha_reachable."
         ),
     ] = UNSET
     reason: Annotated[str | None, Meta(description="Why a figure is missing.")] = None
@@ -123,7 +124,7 @@ def _block(model: ModelInfo, arrays: Arrays, alpha: float) -> Iterator[ItemScore
             item.discovery = discovery
     if "rarity" in arrays:
         for item, found in zip(items, regions_of(arrays, alpha), strict=True):
-            item.regions = found
+            item.regions = found if alpha_reachable(model, alpha) is not False else None
     yield from items
 
 

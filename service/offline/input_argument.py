@@ -24,6 +24,17 @@ class Input(click.Path):
         return found if isinstance(found, str) else super().convert(value, param, ctx)
 
 
+class LocalPath(click.Path):
+    """A path of this machine. A URL is refused: as a path it would make a folder of that name."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from service.settings import location
+
+        if isinstance(location(value), str):
+            self.fail(f"{value} is a URL; give a path of this machine", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 def paths_of(given: Sequence[Path | str]) -> list[Path]:
     """What is given, where all are paths. Refuses a URL, which only runs into a folder read."""
     for each in given:

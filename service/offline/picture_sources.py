@@ -14,12 +14,12 @@ from service.media.any_pictures import Prepared, filled_up, picture_of_array, pr
 from service.media.pictures import open_picture
 from service.offline import array_files
 from service.offline.sources import ANY_PICTURES, Batch, Place, Source, bytes_of, files_of
-from service.offline.unusable import UnusableFile
+from service.offline.unusable import UnusableFile, in_options
 from service.protocol.errors import Problem
 
 _ROWS, _PIXELS = 32, 2**22
 """Pictures of a batch at most, and about how many pixels."""
-_FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "PPM")
+_FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF", "PPM")
 """Over HTTP the service takes PNG and JPEG alone."""
 _ENDINGS = (*ANY_PICTURES, *array_files.SUFFIXES)
 
@@ -84,7 +84,7 @@ def _batches(
         try:
             picture = read()
         except Problem as problem:
-            picture, fault = unusable, problem.detail
+            picture, fault = unusable, in_options(problem.detail)
         if each and (len(each) == min(rows, _ROWS) or not _fits([*each, picture])):
             yield _batch(places, each, faults)
             each, places, faults = [], [], {}

@@ -17,7 +17,7 @@ from service.commands.style import (
     store_option,
 )
 from service.device_option import device_option
-from service.offline.input_argument import Input, paths_of
+from service.offline.input_argument import Input, LocalPath, paths_of
 from service.offline.output_option import Folder, Output, output_option, refuse_with_folder, refuse_without_folder
 from service.protocol.defaults import ALPHA, LARGEST_SEED, SCORE_SEED
 
@@ -71,10 +71,10 @@ class _Share(click.FloatRange):
 )
 @click.option("--format", "form", type=click.Choice(_FORMATS), help="[default: by the output's ending, else csv]")
 @output_option("A file.")
-@click.option("--histogram", "picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw a PNG here.")
+@click.option("--histogram", "picture", type=LocalPath(dir_okay=False, path_type=Path), help="Draw a PNG here.")
 @click.option(
     "--maps",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=LocalPath(file_okay=False, path_type=Path),
     help="Write into this folder where each picture is strange: a PNG and an npy.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The same as --format jsonl.")

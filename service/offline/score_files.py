@@ -194,7 +194,7 @@ def _write(writer: Writer, scorer: Scorer, found: _Scored, alpha: float) -> None
     batch = found.batch
     listed = [] if found.arrays is None else list(item_scores(scorer.info, found.arrays, alpha))
     for score, regions in zip(listed, found.regions or (), strict=False):
-        score.regions = regions
+        score.regions = regions if alpha_reachable(scorer.info, alpha) is not False else None
     scores = with_contributions(iter(listed), found.told)
     writer.write(
         [

@@ -22,8 +22,8 @@ from service.offline.unusable import UnusableFile, named
 from tables.reading import SUFFIXES, is_table
 
 PICTURES = (".png", ".jpg", ".jpeg")
-ANY_PICTURES = (*PICTURES, ".tif", ".tiff", ".bmp", ".webp", ".pbm", ".pgm", ".ppm", ".pnm")
-"""Those of models that take pictures of any size: what their trainer reads, but for formats of several pictures."""
+ANY_PICTURES = (*PICTURES, ".tif", ".tiff", ".bmp", ".webp", ".gif", ".pbm", ".pgm", ".ppm", ".pnm")
+"""Those of models that take pictures of any size: what their trainer reads. Of several in a file the first counts."""
 ENDINGS = (*PICTURES, *array_files.SUFFIXES, *SUFFIXES)
 
 
@@ -89,12 +89,15 @@ def files_of(given: Path, known: tuple[str, ...]) -> list[Path]:
 def _below(folder: Path | str, known: tuple[str, ...]) -> Iterator[str]:
     """Files of known names in a folder and those below it, in any order. A folder that may not be read is left out.
 
-    A directory tells which of its entries are files. Asking for each of a hundred thousand would take seconds.
+    So are hidden files and folders: systems keep notes and thumbnails there under the names of pictures. A directory
+    tells which of its entries are files. Asking for each of a hundred thousand would take seconds.
     """
     entries: list[os.DirEntry[str]] = []
     with suppress(PermissionError), os.scandir(folder) as found:
         entries += found
     for entry in entries:
+        if entry.name.startswith("."):
+            continue
         if entry.is_dir(follow_symlinks=False):
             yield from _below(entry.path, known)
         elif entry.name.lower().endswith(known) and (

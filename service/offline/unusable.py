@@ -19,7 +19,12 @@ def named(path: Path | str) -> Iterator[None]:
     try:
         yield
     except Problem as problem:
-        raise UnusableFile(f"{path}: {problem.detail}") from problem
+        raise UnusableFile(f"{path}: {in_options(problem.detail)}") from problem
+
+
+def in_options(text: str) -> str:
+    """What the service says of a request, with the option of a command in place of a parameter."""
+    return text.replace("fit=true", "--fit")
 
 
 def missing_extra(purpose: str, package: str, extra: str) -> UnusableFile:

@@ -29,6 +29,7 @@ def test_arrays_lists_pictures_paths_and_bytes_of_the_same_images_get_the_same_s
     paths = [tmp_path / "album" / name for name in ("a.png", "b.PNG", "c.png", "later/a.png")]
     for path, image in zip(paths, pixels, strict=True):
         path.write_bytes(picture(image))
+    (tmp_path / "album/._a.png").write_bytes(b"notes of a system")
     np.save(tmp_path / "batch.npy", pixels)
     for given in (
         list(pixels),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from service.media.items import ItemSpec
 from service.media.npy import Array
 from service.media.pictures import open_picture, split_transparency, to_mask, to_pixels
+from service.offline.unusable import in_options
 from service.protocol.errors import Malformed, Problem
 
 T = TypeVar("T")
@@ -75,7 +76,7 @@ def each_alone(
         try:
             item, mask = decode(thing)
         except Problem as problem:
-            faults[row] = problem.detail
+            faults[row] = in_options(problem.detail)
             continue
         items[row] = item[0]
         if hidden is not None and mask is not None:

@@ -224,6 +224,40 @@ def test_maps_are_not_written_over_or_among_what_is_scored(
     assert {path: path.read_bytes() for path in sorted(tmp_path.rglob("*")) if path.is_file()} == before
 
 
+def test_maps_at_a_url_are_refused(store: Path, folder: Path) -> None:
+    result = score(store, folder, "--model", "surface", "--maps", "s3://bucket/maps")
+    assert result.exit_code == 2
+    assert "Invalid value for '--maps': s3://bucket/maps is a URL" in result.stderr
+
+
+def test_at_an_alpha_that_no_p_value_reaches_there_are_no_regions(store: Path, folder: Path, tmp_path: Path) -> None:
+    wish = (folder, "--model", "surface", "--maps", tmp_path / "maps", "--json", "--alpha", 0.0001)
+    assert all(row["regions"] is None and row["anomalous"] is None for row in lines_of(score(store, *wish)))
+
+
+def test_hidden_files_of_a_folder_are_no_pictures(store: Path, folder: Path) -> None:
+    (folder / "._0.png").write_bytes(b"notes of a system")
+    (folder / ".thumbnails").mkdir()
+    (folder / ".thumbnails/1.png").write_bytes((folder / "1.png").read_bytes())
+    rows = lines_of(score(store, folder, "--model", "surface", "--json"))
+    assert [Path(row["file"]).name for row in rows] == ["0.png", "1.png", "2.png", "3.png"]
+
+
+def test_of_an_animation_the_first_picture_is_scored(store: Path, folder: Path, tmp_path: Path) -> None:
+    first, *others = (Image.open(folder / f"{number}.png") for number in range(3))
+    first.save(tmp_path / "film.gif", save_all=True, append_images=others)
+    (alone,) = lines_of(score(store, folder / "0.png", "--model", "surface", "--json"))
+    (row,) = lines_of(score(store, tmp_path / "film.gif", "--model", "surface", "--json"))
+    assert row["log_likelihood"] == alone["log_likelihood"]
+
+
+def test_a_picture_of_other_colours_names_the_option_that_converts(store: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (24, 24), (200, 30, 40)).save(tmp_path / "red.png")
+    result = score(store, tmp_path / "red.png", "--model", "surface", "--json")
+    assert "--fit converts" in result.output
+    assert "fit=true" not in result.output
+
+
 def test_maps_may_be_written_beside_an_array_and_again(store: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "batch.npy", np.stack([surface(1, seed=27)[0][:20, :20]] * 2))
     for _ in range(2):

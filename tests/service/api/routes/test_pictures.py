@@ -77,6 +77,14 @@ async def test_a_hole_is_anomalous_and_its_region_lies_where_it_is(service: Runn
     assert "regions" in found["items"][0]
 
 
+async def test_at_an_alpha_that_no_p_value_reaches_there_are_no_regions(service: Running) -> None:
+    found = await service.post_json(
+        "/score?map=true&alpha=0.0001", **files([with_hole(surface(1, seed=5, least=28)[0])])
+    )
+    assert found["alpha_reachable"] is False
+    assert found["items"][0]["regions"] is None
+
+
 async def test_of_a_picture_that_is_scaled_down_regions_are_in_its_own_pixels(service: Running) -> None:
     large = np.asarray(Image.fromarray(with_hole(surface(1, seed=5, least=28, most=32)[0])).resize((120, 120), 0))
     found = await service.post_json("/score?map=true&alpha=0.1", content=picture(large), headers=PNG)
