@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,6 +27,17 @@ class Invisible(ValueError):
     """A picture shows a defect at no place, such as a blur where all is smooth."""
 
 
+class Damaged(NamedTuple):
+    """A picture with a defect, or several stacked."""
+
+    picture: Tensor
+    """(H, W[, C]) uint8."""
+    mask: Tensor
+    """(H, W) bool: the pixels that changed visibly."""
+    outline: Tensor
+    """(H, W) bool: all that the defect covers, as a person would draw it, with pixels that happen to look as before."""
+
+
 def damaged(items: Tensor, name: str) -> tuple[Tensor, Tensor]:
     """Items (N, H, W) or (N, H, W, C) uint8 -> copies with the defect ``name``, and masks (N, H, W) bool.
 
@@ -34,15 +46,14 @@ def damaged(items: Tensor, name: str) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(SEED)
     copies, masks = [], []
     for index, item in enumerate(items):
-        other = items[(index + 1) % len(items)]
-        copy, mask = damage(item, other, name, generator)
-        copies.append(copy)
-        masks.append(mask)
+        found = damage(item, items[(index + 1) % len(items)], name, generator)
+        copies.append(found.picture)
+        masks.append(found.mask)
     return torch.stack(copies), torch.stack(masks)
 
 
-def damage(item: Tensor, other: Tensor, name: str, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """One picture with the defect at the first place drawn that changes enough pixels, and its mask."""
+def damage(item: Tensor, other: Tensor, name: str, generator: torch.Generator) -> Damaged:
+    """One picture with the defect at the first place drawn that changes enough pixels. Raises Invisible."""
     region, defect = DEFECTS[name]
     picture, second = (each.float().reshape(*item.shape[:2], -1) / 255 for each in (item, other))
     for _ in range(_TRIES):
@@ -52,7 +63,7 @@ def damage(item: Tensor, other: Tensor, name: str, generator: torch.Generator) -
         difference = (copy.int() - item.int()).abs().reshape(*item.shape[:2], -1).amax(dim=2)
         mask = difference >= VISIBLE
         if int(mask.sum()) >= _LEAST:
-            return copy, mask
+            return Damaged(copy, mask, mask | (soft >= 0.5))
     raise Invisible(f"a picture shows no {name}")
 
 

@@ -30,7 +30,7 @@ from torch import Tensor
 
 import flows
 from bench import page
-from bench.defects import SEED, Invisible, damage
+from bench.defects import SEED, Damaged, Invisible, damage
 from bench.map_baselines import BASELINES
 from bench.parts import PLACE_DEFECTS, faulty_parts, parts
 from bench.picture_models import PictureModel, trained
@@ -101,11 +101,13 @@ def measured(name: str, side: int, steps: int, state: Path) -> dict[str, Any]:
             figures["with_region"] = int((p_values["regions"] <= ALPHA).sum())
             figures["ordinary"], figures["n"] = len(ordinary), calibration.size
         rows = {}
-        for defect, (items, masks) in faulty.items():
+        for defect, (items, masks, outlines) in faulty.items():
             places, scores = maps(items)
             row = {"image": detection(calm_scores, scores).auroc}
             if places is not None:
                 row["pixel"] = detection(places[~masks], places[masks]).auroc
+                row["pixel_outside"] = detection(places[~outlines], places[masks]).auroc
+                row["pixel_outlines"] = detection(places[~outlines], places[outlines]).auroc
                 row["pro"] = overlap(places, masks)
             if method == "Sluice":
                 row["found"] = float((p_values["last"] <= ALPHA).double().mean())
@@ -149,8 +151,8 @@ def _splits(model: PictureModel, sets: Sequence[Tensor]) -> list[tuple[list[floa
     return shares
 
 
-def _faulty(name: str, side: int, pictures: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-    """For each kind of defect, pictures with it and their masks. Foreign pieces are of the next surface.
+def _faulty(name: str, side: int, pictures: Tensor) -> dict[str, Damaged]:
+    """For each kind of defect, N pictures with it. Foreign pieces are of the next surface.
 
     Pictures that cannot show a defect are left out, and a kind that fewer than half of its pictures show.
     """
@@ -165,17 +167,18 @@ def _faulty(name: str, side: int, pictures: Tensor) -> dict[str, tuple[Tensor, T
     for place, defect in enumerate(KINDS):
         generator = torch.Generator().manual_seed(SEED + place)
         items = pictures[place * _FAULTY : (place + 1) * _FAULTY]
-        pairs = []
+        each = []
         for item, piece in zip(items, other, strict=True):
             with suppress(Invisible):
-                pairs.append(damage(item, piece, defect, generator))
-        if len(pairs) < len(items):
-            print(f"{name} {side}: {len(pairs)} of {len(items)} pictures can show a {defect}", flush=True)
-        if 2 * len(pairs) < len(items):
+                each.append(damage(item, piece, defect, generator))
+        if len(each) < len(items):
+            print(f"{name} {side}: {len(each)} of {len(items)} pictures can show a {defect}", flush=True)
+        if 2 * len(each) < len(items):
             continue
-        found[defect] = torch.stack([copy for copy, _ in pairs]), torch.stack([mask for _, mask in pairs])
-    if name == PART:
-        found |= {defect: faulty_parts(side, _FAULTY, 2 + place, defect) for place, defect in enumerate(PLACE_DEFECTS)}
+        found[defect] = Damaged(*(torch.stack(parts) for parts in zip(*each, strict=True)))
+    for place, defect in enumerate(PLACE_DEFECTS if name == PART else ()):
+        faulty, masks = faulty_parts(side, _FAULTY, 2 + place, defect)
+        found[defect] = Damaged(faulty, masks, masks)
     return found
 
 

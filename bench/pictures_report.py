@@ -18,6 +18,13 @@ LONGEST_MAP, MOST_MEMORY = 1.2, 1024.0
 """The time of a map in units of that of the bare likelihood, and mebibytes for 1,024 x 1,024 pixels."""
 
 
+_OTHER_PIXELS = {
+    "pixel_outside": "without those inside a fault that look as before",
+    "pixel_outlines": "with those as parts of the fault",
+}
+"""Figures of pixels that show what masks of changed pixels cost."""
+
+
 def mean(rows: Mapping[str, Mapping[str, float]], figure: str) -> float:
     """The mean of a figure over kinds of defects, NaN where no row has it."""
     return _known_mean([row[figure] for row in rows.values() if figure in row])
@@ -58,11 +65,13 @@ def _goals(found: Mapping[tuple[str, int], dict[str, Any]], memory: float | None
     yield f"| measure | asked | {' | '.join(f'{side} pixels' for side in sides)} |\n|---|---:|{'---:|' * len(sides)}"
 
     def row(words: str, asked: str, measured: Callable[[list[dict[str, Any]]], float], digits: int = 3) -> str:
-        return f"| {words} | {asked} | {' | '.join(f'{measured(each):.{digits}f}' for each in by_side)} |"
+        return f"| {words} | {asked} | {' | '.join(_figure(measured(each), digits) for each in by_side)} |"
 
     yield row("sets", "", len, 0)
     for figure, words in (("image", "AUROC of pictures"), ("pixel", "AUROC of pixels"), ("pro", "PRO at 30 %")):
         yield row(f"{words}, mean", f"at least {GOALS[figure]:.2f}", partial(_mean_of_sets, figure=figure))
+    for figure, words in _OTHER_PIXELS.items():
+        yield row(f"AUROC of pixels, {words}", "", partial(_mean_of_sets, figure=figure))
     yield row(
         f"false alarms of pictures at {ALPHA}, mean of all splits", f"{ALPHA}", partial(_mean_share, key="splits")
     )
@@ -116,4 +125,8 @@ def _known_mean(values: Sequence[float]) -> float:
 
 
 def _cell(values: list[float]) -> str:
-    return " / ".join("-" if np.isnan(value) else f"{value:.3f}" for value in values)
+    return " / ".join(map(_figure, values))
+
+
+def _figure(value: float, digits: int = 3) -> str:
+    return "-" if np.isnan(value) else f"{value:.{digits}f}"

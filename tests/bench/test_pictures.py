@@ -41,7 +41,7 @@ def test_sides_for_which_photographs_have_no_room_are_refused(
 
 
 def test_a_report_has_a_row_for_each_surface_and_defect() -> None:
-    row = {"image": 0.9, "pixel": 0.8, "pro": 0.7, "found": 0.5}
+    row = {"image": 0.9, "pixel": 0.8, "pixel_outside": 0.85, "pro": 0.7, "found": 0.5}
     figures: dict[str, Any] = {
         "methods": {
             "Sluice": {each: dict(row) for each in KINDS},
@@ -67,6 +67,8 @@ def test_a_report_has_a_row_for_each_surface_and_defect() -> None:
     assert "mean of all splits | 0.05 | 0.050 |" in text
     assert "| 0.050, 0.100 | 0.030 |" in text
     assert "| at most 1024 | 900 |" in text
+    assert "inside a fault that look as before |  | 0.850 |" in text
+    assert "as parts of the fault |  | - |" in text
     assert all(f"| {defect} | 0.900 / 0.800 / 0.700 | 0.50 |" in text for defect in KINDS)
     larger = {**figures, "methods": {"Sluice": figures["methods"]["Sluice"]}}
     both = "\n".join(report({("brick", 64): figures, ("brick", 128): larger}, trained=60, steps=9, memory=None))
