@@ -161,7 +161,7 @@ def notes_on(sides: NDArray[np.int64], scale: NDArray[np.float64], model: ModelI
             f"{other.sum()} of {count} pictures have a side outside {known.shortest_side} to {known.longest_side} "
             "pixels, the sizes that p-values rest on"
         )
-    if known.reductions is not None:
+    if known.reductions is not None and known.aligned_size is None:  # aligned parts fill their pictures at any scale
         least, most = known.reductions
         by = scale.max(axis=1)
         elsewhere = (by < least / _SAME_SCALE) | (by > most * _SAME_SCALE)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,8 +18,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from bench.parts import parts
+from flows.anomaly.pictures import read
 from model_store import Store
 from tests.service.pictures import surface, with_hole
+from trainer.pictures import publication
 from trainer.run.state import FILE
 
 
@@ -285,6 +289,27 @@ def test_names_of_files_that_are_not_utf_8_are_published_as_far_as_they_can_be_r
     card = model.read("README.md").decode()
     assert "caf\N{REPLACEMENT CHARACTER}.png" in card
     assert "pictures of th\N{REPLACEMENT CHARACTER}." in card
+
+
+@pytest.mark.usefixtures("_tiny")
+def test_a_stop_during_the_calibration_ends_the_run_and_keeps_its_flows(
+    small: Path, tmp_path: Path, sluice_train: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_and_stop(*arguments: Any) -> torch.Tensor:
+        monkeypatch.setattr(publication, "read", read)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return read(*arguments)
+
+    monkeypatch.setattr(publication, "read", read_and_stop)
+    given = ["pictures", "--data", str(small), "--steps", "1"]
+    stopped = sluice_train(*given)
+    assert stopped.exit_code == 128 + signal.SIGTERM
+    assert "calibration: scoring 30 pictures" in stopped.output
+    assert "stopped; flows that are finished are saved" in stopped.output
+    assert not (tmp_path / "store/small").exists()
+    again = sluice_train(*given)
+    assert again.exit_code == 0, again.output
+    assert again.output.count("already trained") == 4
 
 
 @pytest.mark.usefixtures("_tiny")
