@@ -15,14 +15,15 @@ import model_store
 from flows import FlowError
 from flows.nets.precision import exact_float32
 from tables.loading import Wishes
+from trainer.commands.listing import entry, table
 from trainer.commands.options import Location, data_dir_option, device_option, store_at, store_option
+from trainer.commands.picture_options import picture_options, refuse_for_others, refuse_for_pictures
 from trainer.commands.starts import start_from
 from trainer.commands.table_report import told
 from trainer.commands.tables import Stopped, kind_of, names_of, options_of, sized, trained_and_published
 from trainer.commands.train_pictures import train_pictures
 from trainer.data import OwnData
 from trainer.errors import TrainerError
-from trainer.pictures.plan import LEAST_SIZE
 from trainer.presets import PRESETS, Precision, Preset
 from trainer.presets.pictures import PICTURES
 from trainer.report.evaluation import Quality
@@ -94,38 +95,7 @@ Exit codes:
     help="A budget of wall-clock time for the whole run, in place of epochs: the schedule follows it, and the run ends "
     "inside it, with the model published.",
 )
-@click.option(
-    "--size",
-    type=click.IntRange(min=LEAST_SIZE, max=4096),
-    help="Of `pictures`: pixels of the longer side to work at, at most; larger pictures are scaled down, in "
-    "training and when they are scored.  [default: 256]",
-)
-@click.option(
-    "--steps", type=click.IntRange(min=1), help="Of `pictures`: training steps of each flow, in place of --minutes."
-)
-@click.option(
-    "--flip/--no-flip",
-    default=None,
-    help="Of `pictures`: train on mirrored crops too.  [default: a short training finds out, with few pictures]",
-)
-@click.option(
-    "--turn/--no-turn",
-    default=None,
-    help="Of `pictures`: train on crops turned by quarters too.  [default: a short training finds out, with few "
-    "pictures]",
-)
-@click.option(
-    "--crop",
-    type=click.IntRange(min=8, max=256),
-    help="Of `pictures`: the side of the crops that are trained on, a multiple of 8.  [default: 64, or three quarters "
-    "of the shortest side, the smallest twentieth of the pictures aside]",
-)
-@click.option(
-    "--known-scenes",
-    is_flag=True,
-    help="Of `pictures`: new pictures will show the scenes that these show. Pictures of a scene are then dealt into "
-    "any folds: more faults alarm, but more ordinary pictures of other scenes too.",
-)
+@picture_options
 @click.option("--batch-size", type=click.IntRange(min=1), help="Items in a step, instead of the preset's.")
 @store_option
 @click.option("--name", help="Name to publish under, instead of the preset's or your data's.")
@@ -218,7 +188,7 @@ def main(
     """Train the flow that PRESET describes, evaluate it on the test set and publish it to a model store."""
     console = Console(stderr=as_json)
     if list_presets:
-        click.echo(json.dumps([_entry(preset) for preset in PRESETS.values()], indent=1) if as_json else _table())
+        click.echo(json.dumps(list(map(entry, PRESETS.values())), indent=1) if as_json else table(PRESETS.values()))
         return
     if preset is None:
         raise click.UsageError("a PRESET is needed; --list shows them")
@@ -235,22 +205,21 @@ def main(
         raise click.UsageError("--tensorboard writes into a directory; --run-dir is a URL")
     chosen = PRESETS[preset]
     if preset == PICTURES.name:
-        unused: dict[str, object] = {
-            "--epochs": epochs,
-            "--batch-size": batch_size,
-            "--limit": limit,
-            "--columns": columns,
-            "--drop": drop,
-            "--label": label is not None,
-            "--kind": kinds,
-            "--header": header is not None,
-            "--start": start,
-            "--tensorboard": tensorboard,
-            "--no-neighbours": not neighbours,
-        }
-        if given := [option for option, value in unused.items() if value]:
-            verb = "is" if len(given) == 1 else "are"
-            raise click.UsageError(f"{', '.join(given)} {verb} not for pictures; see --minutes, --steps and --size")
+        refuse_for_pictures(
+            {
+                "--epochs": epochs,
+                "--batch-size": batch_size,
+                "--limit": limit,
+                "--columns": columns,
+                "--drop": drop,
+                "--label": label is not None,
+                "--kind": kinds,
+                "--header": header is not None,
+                "--start": start,
+                "--tensorboard": tensorboard,
+                "--no-neighbours": not neighbours,
+            }
+        )
         train_pictures(
             own_path,
             size=size,
@@ -272,10 +241,16 @@ def main(
             console=console,
         )
         return
-    of_pictures = {"--size": size, "--steps": steps, "--flip": flip, "--turn": turn, "--crop": crop}
-    of_pictures["--known-scenes"] = known_scenes or None
-    if given := [option for option, value in of_pictures.items() if value is not None]:
-        raise click.UsageError(f"{', '.join(given)} {'is' if len(given) == 1 else 'are'} for the preset pictures")
+    refuse_for_others(
+        {
+            "--size": size,
+            "--steps": steps,
+            "--flip": flip,
+            "--turn": turn,
+            "--crop": crop,
+            "--known-scenes": known_scenes or None,
+        }
+    )
     if own_path is not None:
         own = OwnData(own_path, wishes)
         chosen = dataclasses.replace(chosen, data=own, model=own.name)
@@ -367,25 +342,6 @@ def _command(preset: Preset, seed: int, limit: int | None, ranks: Ranks, start: 
     if start is not None:
         words.append(f"--start {start.reference}")
     return " ".join(words)
-
-
-def _entry(preset: Preset) -> dict[str, str | int]:
-    """What the list says of a preset."""
-    return {
-        "preset": preset.name,
-        "data": preset.data.title,
-        "architecture": preset.architecture,
-        "epochs": preset.epochs,
-        "published as": preset.model,
-    }
-
-
-def _table() -> str:
-    """The presets, a line each, however narrow the terminal: no name is cut."""
-    entries = [_entry(preset) for preset in PRESETS.values()]
-    rows = [list(entries[0]), *([str(value) for value in entry.values()] for entry in entries)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(f"{c:{w}}" for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)
 
 
 if __name__ == "__main__":
