@@ -26,7 +26,8 @@ from flows import anomaly
 from flows.nets.precision import multiplies_bfloat16
 from model_store import LoadedModel, Store, default_root
 from service.device.columns import Columns
-from service.device.programs import Program, Score, ScoreWithMap
+from service.device.program import Program
+from service.device.programs import Score, ScoreWithMap
 from trainer.report.detection import detection
 
 ALPHAS = (0.10, 0.05, 0.01)

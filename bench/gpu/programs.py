@@ -17,7 +17,8 @@ from model_store import LoadedModel, Store
 from service.device import proof
 from service.device.columns import Columns
 from service.device.graphs import Graphs
-from service.device.programs import Inpaint, Program
+from service.device.program import Program
+from service.device.programs import Inpaint
 from service.device.runner import Runner
 from service.protocol.defaults import INPAINT_METHOD
 

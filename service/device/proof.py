@@ -18,7 +18,8 @@ from flows import noise
 from flows.inpainting import METHODS
 from model_store import LoadedModel
 from service.device.columns import Columns
-from service.device.programs import Decode, Encode, Inpaint, Program, Sample, Score, ScoreWithMap
+from service.device.program import Program
+from service.device.programs import Decode, Encode, Inpaint, Sample, Score, ScoreWithMap
 from service.device.runner import Runner
 from service.device.sizes import agreeing, gpu_sizes
 from service.protocol.defaults import INPAINT_METHOD

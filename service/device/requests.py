@@ -18,7 +18,8 @@ from service.device.jobs import Job
 from service.device.live_statistics import LiveStatistics
 from service.device.picture_inpaintings import InpaintPictures
 from service.device.picture_scores import ScorePictures
-from service.device.programs import Decode, Encode, Explain, Inpaint, OneTick, Program, Sample, Score, ScoreWithMap
+from service.device.program import OneTick, Program
+from service.device.programs import Decode, Encode, Explain, Inpaint, Sample, Score, ScoreWithMap
 from service.device.progress import Progress, same
 from service.device.registry import Registry, Served
 from service.device.replies import Outbox, Reply

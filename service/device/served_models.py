@@ -19,7 +19,7 @@ from service.device.columns import Columns
 from service.device.device_metrics import DeviceMetrics
 from service.device.jobs import Job
 from service.device.loading import Entry, Loader
-from service.device.programs import Program
+from service.device.program import Program
 from service.device.proof import prove_sizes
 from service.device.registry import Registry
 from service.device.runner import Runner

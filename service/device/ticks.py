@@ -12,7 +12,8 @@ import torch
 from service.device.batch import Batch, Share, join
 from service.device.columns import Columns
 from service.device.jobs import Climbers, Job, Slice
-from service.device.programs import Inpaint, OneTick
+from service.device.program import OneTick
+from service.device.programs import Inpaint
 from service.device.runner import Runner
 
 

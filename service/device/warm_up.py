@@ -11,7 +11,8 @@ from model_store import LoadedModel
 from service.device.columns import Columns, padded_lengths
 from service.device.picture_inpaintings import InpaintPictures
 from service.device.picture_scores import ScorePictures
-from service.device.programs import Inpaint, Program, Sample, Score
+from service.device.program import Program
+from service.device.programs import Inpaint, Sample, Score
 from service.protocol.defaults import INPAINT_METHOD
 
 _SECONDS = 1.0

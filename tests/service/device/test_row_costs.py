@@ -10,7 +10,8 @@ import torch
 from service.device.columns import Columns
 from service.device.picture_inpaintings import InpaintPictures
 from service.device.picture_scores import ScorePictures
-from service.device.programs import Encode, Explain, Program
+from service.device.program import Program
+from service.device.programs import Encode, Explain
 from service.protocol.messages import Arrays, Kind, Options, Submit
 from service.protocol.windows import window_of
 

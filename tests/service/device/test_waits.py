@@ -11,7 +11,8 @@ import torch
 from flows import anomaly
 from flows.inpainting import METHODS, survey_of
 from service.device.columns import Columns
-from service.device.programs import Decode, Encode, Inpaint, OneTick, Sample, Score
+from service.device.program import OneTick
+from service.device.programs import Decode, Encode, Inpaint, Sample, Score
 from tests.flows.cases import FLOWS
 from tests.kernels import GPU, Kernels, fake_gpu, on_fake_gpu
 

@@ -16,7 +16,7 @@ from service.device.account import Account
 from service.device.columns import Columns
 from service.device.device_metrics import DeviceMetrics
 from service.device.jobs import Job, Observer
-from service.device.programs import OneTick, Program
+from service.device.program import OneTick, Program
 from service.device.runner import Runner
 from service.device.scheduler import Scheduler
 from service.device.stopwatch import Stopwatch
