@@ -77,11 +77,20 @@ export function itemSources({ model, add, addTable, clear, signal }) {
 
 function itemsOfNpy(array, model, name) {
   if (isTable(model)) throw new Error(`${name}: rows of ${model.name} come by name, as CSV`);
+  if (model.any_size) return picturesOfNpy(array, model, name);
   const { shape, data } = array, row = model.item_shape.join();
   if (shape.slice(1).join() !== row && shape.join() !== row) throw new Error(`${name} holds items of ${shape.slice(1).join(" × ")}, and ${model.name} takes ${shapeOf(model)}`);
   if (isImage(model) && !(data instanceof Uint8Array)) throw new Error(`${name} holds no 8-bit levels`);
   const kept = isImage(model) ? data : Float32Array.from(data), one = shape.join() === row;
   return rowsOf({ shape: one ? [1, ...shape] : shape, data: kept }).map((item, at) => ({ data: item, name: `${name}, item ${at + 1}` }));
+}
+
+/** One picture (H, W[, 3]) or several of one size, as items { data, shape, name }. */
+function picturesOfNpy({ shape, data }, model, name) {
+  const colours = model.item_shape.slice(2), axes = 2 + colours.length, own = shape.slice(-axes);
+  if (shape.length < axes || shape.length > axes + 1 || own.slice(2).join() !== colours.join()) throw new Error(`${name} holds an array of ${shape.join(" × ")}, and pictures of ${model.name} are ${["height", "width", ...colours].join(" × ")}`);
+  if (!(data instanceof Uint8Array)) throw new Error(`${name} holds no 8-bit levels`);
+  return rowsOf({ shape: [shape.length > axes ? shape[0] : 1, ...own], data }).map((item, at) => ({ data: item, shape: own, name: `${name}, item ${at + 1}` }));
 }
 
 /** Whether items were prepared as MNIST's digits were: scaled, and centred. */

@@ -45,7 +45,8 @@ export function show(panel) {
   }
 
   function choose() {
-    const { picked } = shown, many = picked.length > 1;
+    const { picked } = shown, many = picked.length > 1, whole = model.any_size?.aligned_size;
+    const parts = whole && whole.join() !== model.item_shape.slice(0, 2).join();
     shown.mark?.();
     const act = (text, action, off, hint) => h("button", { type: "button", disabled: off, title: hint, onclick: action }, text);
     const told = picked.length ? `${picked.length} picked:` : "Click items to pick them:";
@@ -53,7 +54,7 @@ export function show(panel) {
       act("Score", () => {
         app.items = picked.map(({ data, name }) => ({ data, name }));
         app.go("score");
-      }, !picked.length),
+      }, !picked.length || parts, parts ? `${model.name} judges pictures of ${model.any_size.aligned_size.join(" × ")} pixels, and these are pieces of them` : undefined),
       act("Inpaint", () => {
         app.hole = picked[0].data;
         app.go("inpaint");

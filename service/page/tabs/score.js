@@ -47,15 +47,18 @@ export function show(panel) {
       return draw();
     }
     app.say("Scoring …");
-    if (model.any_size) app.items = await Promise.all(app.items.map((item) => (item.bitmap ? item : pictureItem(item, model))));
-    const items = app.items.slice(), mapped = model.map ? items.slice(0, MAPPED) : [];
+    const given = app.items.slice(), items = model.any_size ? await Promise.all(given.map((item) => (item.bitmap ? item : pictureItem(item, model)))) : given;
+    // What was added or removed meanwhile stays so: each item that is still there is replaced by what was made of it.
+    const made = new Map(given.map((item, at) => [item, items[at]]));
+    app.items = app.items.map((item) => made.get(item) ?? item);
+    const mapped = model.map ? items.slice(0, MAPPED) : [];
     const all = mapped.length === items.length;
     try {
       found = { items, answer: await send(items, mapped.length && all ? { map: true }
         : model.calibration?.folds ? { contributions: items.length > EXPLAINED ? "anomalous" : "all" } : {}) };
     } catch (error) {
       // An item that is refused has no card to remove it by, and would be refused with every later one.
-      if (REFUSED.has(error.status)) app.items = found ? found.items.slice() : [];
+      if (REFUSED.has(error.status)) app.items = app.items.filter((item) => !items.includes(item) || found?.items.includes(item));
       throw error;
     }
     draw();

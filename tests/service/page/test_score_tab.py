@@ -108,6 +108,27 @@ def test_a_picture_of_another_size_is_sent_as_it_is_and_its_map_covers_it(
         assert not faults(page)
 
 
+def test_an_array_of_pictures_of_any_size_is_scored(server: Server, browser: Browser, tmp_path: Path) -> None:
+    items = np.stack(surface(2, seed=5, least=26, most=27))
+    np.save(tmp_path / "some.npy", items)
+    np.save(tmp_path / "flat.npy", items[0, 0])
+    with opened(browser, f"{server.address}/#score?model=surface") as page:
+        page.set_input_files("main input[type=file]", tmp_path / "some.npy")
+        page.get_by_role("article", name="some.npy, item 2").wait_for()
+        page.set_input_files("main input[type=file]", tmp_path / "flat.npy")
+        page.get_by_text("Flat.npy holds an array of 26, and pictures of surface are height × width").wait_for()
+        assert page.locator("article.verdict").count() == 2
+        assert not faults(page)
+
+
+def test_pieces_of_aligned_parts_are_drawn_and_not_scored(server: Server, browser: Browser) -> None:
+    with opened(browser, f"{server.address}/#sample?model=parts&seed=1") as page:
+        page.locator("main button:has(canvas)").first.click()
+        page.get_by_text("1 picked:").wait_for()
+        assert page.get_by_role("button", name="Score", exact=True).is_disabled()
+        assert page.get_by_role("button", name="Inpaint", exact=True).is_enabled()
+
+
 def test_the_size_of_aligned_parts_is_told(server: Server, browser: Browser) -> None:
     with opened(browser, f"{server.address}/#score?model=parts") as page:
         page.get_by_text(f"{ALIGNED} × {ALIGNED} pixels (height × width), or larger").wait_for()
