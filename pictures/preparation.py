@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from pictures.hidden import filled
 
 LEAST_SIDE = 8
 """Pixels of the shorter side at least."""
@@ -16,8 +19,11 @@ MOST_FILE_PIXELS = 2**26
 _GREY = frozenset({"1", "L", "LA", "La"})
 DEEP = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N"})
 """Modes of grey pictures with 16 bits a pixel."""
+MOST_BITS = 16
 _GLARING = 0.01
 """The share of a deep picture's pixels that may be above the levels in use: a sensor has hot pixels."""
+_HOT = 1e-4
+"""The share of the pixels of all pictures of a training that may be."""
 _ORIENTATION, _LYING = 0x0112, 5
 """The EXIF tag of how a picture is turned, and the value from which on width and height change places."""
 _TURNS = MappingProxyType(
@@ -59,20 +65,25 @@ class Preparation:
     only: tuple[int, int] | None = None
     """Height and width of aligned pictures: another size, once scaled down, is refused."""
 
-    def __call__(self, picture: Image.Image, *, convert: bool = True) -> NDArray[np.uint8]:
+    def __call__(
+        self, picture: Image.Image, *, convert: bool = True, hidden: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.uint8]:
         """uint8 pixels (H, W), or (H, W, 3) of a colour model, of a decoded picture. Raises BadPicture.
 
         A deep picture of more bits than the model's is refused: cut off, it would be white.
-        Without ``convert`` a picture in colour is refused by a grey model, and the other way round.
+        Without ``convert`` a picture in colour is refused by a grey model, and the other way round. What is ``hidden``,
+        (H, W) of the picture once it is turned, changes nothing in the other pixels.
         """
         if not convert and self.colours == 1 and not is_grey(picture):
             raise BadPicture("is in colour, and the model's pictures are grey")
         if not convert and self.colours == 3 and _grey_mode(picture):
             raise BadPicture("is grey, and the model's pictures are colour")
-        levels = _eight_bits(_opaque(turned(picture)), self.bits)
+        levels = _eight_bits(_opaque(turned(picture)), self.bits, hidden)
         fitted = levels.convert("L" if self.colours == 1 else "RGB")
         size = self.size_of(fitted.width, fitted.height)
         if size != fitted.size:
+            if hidden is not None:
+                fitted = filled(fitted, hidden)
             fitted = fitted.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
         return np.array(fitted, dtype=np.uint8)
 
@@ -133,11 +144,27 @@ def _orientation(picture: Image.Image) -> int:
         return 1
 
 
-def bits_used(picture: Image.Image) -> int:
-    """How many bits the brightest pixel of a deep grey picture needs, from 8 to 16; 8 for any other picture."""
+def pixels_by_bits(picture: Image.Image) -> NDArray[np.int64]:
+    """How many pixels (17,) of a deep grey picture need so many bits; of any other picture none is told."""
     if picture.mode not in DEEP:
-        return 8
-    return min(max(int(np.asarray(picture).max(initial=0)).bit_length(), 8), 16)
+        return np.zeros(MOST_BITS + 1, dtype=np.int64)
+    levels = np.asarray(picture).clip(0, 2**MOST_BITS - 1)
+    at_least = [np.count_nonzero(levels >= 2**bits) for bits in range(MOST_BITS)]
+    return -np.diff([levels.size, *at_least, 0])
+
+
+def bits_used(pictures: Sequence[NDArray[np.int64]]) -> int:
+    """How many bits deep grey pictures use, from 8 to 16, given the ``pixels_by_bits`` of each; 8 without any.
+
+    Hot pixels of a sensor do not count: few of all, and few of each picture, may be above.
+    """
+    deep = [each for each in pictures if each.any()]
+    for bits in range(8, MOST_BITS):
+        above = [int(each[bits + 1 :].sum()) for each in deep]
+        few = all(count <= _GLARING * each.sum() for count, each in zip(above, deep, strict=True))
+        if few and sum(above) <= _HOT * sum(int(each.sum()) for each in deep):
+            return bits
+    return MOST_BITS
 
 
 def transparent_places(picture: Image.Image) -> NDArray[np.bool_]:
@@ -149,6 +176,8 @@ def transparent_places(picture: Image.Image) -> NDArray[np.bool_]:
 def _opaque(picture: Image.Image) -> Image.Image:
     if not picture.has_transparency_data:
         return picture
+    if picture.mode == "La":  # which converts to nothing else
+        picture = picture.convert("LA")
     if picture.mode in DEEP:  # of which Pillow's conversions keep levels up to 255 alone
         if transparent_places(picture).any():
             value = picture.info["transparency"]
@@ -160,9 +189,11 @@ def _opaque(picture: Image.Image) -> Image.Image:
     return solid.convert("L" if is_grey(picture) else "RGB")
 
 
-def _eight_bits(picture: Image.Image, bits: int) -> Image.Image:
+def _eight_bits(picture: Image.Image, bits: int, hidden: NDArray[np.bool_] | None) -> Image.Image:
     if picture.mode in DEEP:
         values = np.asarray(picture)
+        if hidden is not None:
+            values = np.where(hidden, 0, values)
         if values.min(initial=0) < 0:
             raise BadPicture("holds negative values")
         if values.max(initial=0) >= 2**16:

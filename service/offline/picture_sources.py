@@ -13,9 +13,9 @@ from pictures.preparation import LEAST_SIDE, MOST_FILE_PIXELS
 from service.media.any_pictures import Prepared, filled_up, picture_of_array, prepared
 from service.media.pictures import open_picture
 from service.offline import array_files
-from service.offline.sources import ANY_PICTURES, Batch, Place, Source, bytes_of, files_of
+from service.offline.sources import ANY_PICTURES, Batch, Place, Source, files_of
 from service.offline.unusable import UnusableFile, in_options
-from service.protocol.errors import Problem
+from service.protocol.errors import Malformed, Problem
 
 _ROWS, _PIXELS = 32, 2**22
 """Pictures of a batch at most, and about how many pixels."""
@@ -42,7 +42,11 @@ def picture_sources(paths: Sequence[Path], preparation: Preparation, fit: bool) 
 
 def _album(paths: Sequence[Path], preparation: Preparation, fit: bool) -> Source:
     def read(path: Path) -> Prepared:
-        picture = open_picture(bytes_of(path), "the file", _FORMATS, MOST_FILE_PIXELS)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise Malformed(f"the file cannot be read: {error.strerror}", "the file") from error
+        picture = open_picture(content, "the file", _FORMATS, MOST_FILE_PIXELS)
         return prepared(picture, preparation, fit, "the picture")
 
     def batches(rows: int) -> Iterator[Batch]:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from pictures import BadPicture, Preparation
-from pictures.preparation import bits_used, is_grey, turned, turned_size
+from pictures.preparation import bits_used, is_grey, pixels_by_bits, turned, turned_size
 
 GREY, COLOUR = Preparation(64, 1), Preparation(64, 3)
 
@@ -54,14 +54,14 @@ def test_the_upper_bits_in_use_of_a_deep_picture_are_kept() -> None:
     deep = noise(20, 30, high=4096)
     deep[0, 0] = 4095
     picture = Image.fromarray(deep)
-    assert bits_used(picture) == 12
+    assert bits_used([pixels_by_bits(picture)]) == 12
     assert np.array_equal(Preparation(64, 1, bits=12)(picture), (deep >> 4).astype(np.uint8))
     with pytest.raises(BadPicture, match="has levels above 255, the highest of the 8 bits"):
         GREY(picture)
     hot = deep >> 4
     hot[3, 3] = 4095
     assert np.array_equal(GREY(Image.fromarray(hot)), hot.clip(0, 255).astype(np.uint8))
-    assert bits_used(Image.fromarray(noise(4, 4))) == 8
+    assert bits_used([pixels_by_bits(Image.fromarray(noise(4, 4)))]) == 8
     brightest = Image.fromarray(np.full((20, 20), 65535, np.int32))
     assert np.array_equal(Preparation(64, 1, bits=16)(brightest), np.full((20, 20), 255))
 
@@ -75,6 +75,29 @@ def test_a_deep_picture_keeps_its_levels_beside_a_transparent_value() -> None:
     assert np.array_equal(Preparation(64, 1, bits=12)(Image.open(stream)), (deep >> 4).astype(np.uint8))
     with pytest.raises(BadPicture, match="transparent where its value is 77"):
         Preparation(64, 1, bits=12)(Image.open(clear))
+
+
+def test_hot_pixels_of_a_sensor_use_no_bits() -> None:
+    counted = []
+    for number in range(20):
+        values = noise(32, 32, high=1024)
+        values[0, 0] = 600
+        if number == 3:
+            values[5, 7] = 65535
+        counted.append(pixels_by_bits(Image.fromarray(values)))
+        assert counted[-1].sum() == 32 * 32
+    assert bits_used(counted) == 10
+    values[:4] = 5000  # a bright part of one picture is no hot pixel
+    assert bits_used([*counted * 20, pixels_by_bits(Image.fromarray(values))]) == 13
+
+
+def test_a_grey_tiff_with_premultiplied_transparency_is_opaque_or_refused() -> None:
+    values = noise(16, 16)
+    opaque = Image.merge("LA", [Image.fromarray(values), Image.new("L", (16, 16), 255)]).convert("La")
+    np.testing.assert_array_equal(GREY(opaque), values)
+    clear = Image.merge("LA", [Image.fromarray(values), Image.new("L", (16, 16), 99)]).convert("La")
+    with pytest.raises(BadPicture, match="transparent in places"):
+        GREY(clear)
 
 
 def test_a_picture_is_turned_as_its_camera_held_it() -> None:

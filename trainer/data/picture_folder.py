@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from pictures import BadPicture, Preparation
-from pictures.preparation import MOST_FILE_PIXELS, bits_used, is_grey, turned_size
+from pictures.preparation import MOST_BITS, MOST_FILE_PIXELS, bits_used, is_grey, pixels_by_bits, turned_size
 from trainer.data.folder import picture_files
 from trainer.errors import DataError
 
@@ -84,14 +84,14 @@ def look(folder: Path) -> FoundPictures:
     sizes: list[tuple[int, int]] = []
     damaged: list[str] = []
     coloured: list[str] = []
-    bits = 8
+    by_bits: list[NDArray[np.int64]] = []
     for path in paths:
         try:
             with _opened(path) as picture:
-                Preparation(max(picture.size), 3, bits_used(picture))(picture)
+                Preparation(max(picture.size), 3, MOST_BITS)(picture)
                 size = turned_size(picture)
                 colour = not is_grey(picture)
-                bits = max(bits, bits_used(picture))
+                by_bits.append(pixels_by_bits(picture))
         except (BadPicture, DataError) as error:
             damaged.append(f"{path.relative_to(folder)}: {error}")
             continue
@@ -105,6 +105,7 @@ def look(folder: Path) -> FoundPictures:
             f"  {listed}"
         )
     colours = 3 if coloured else 1
+    bits = bits_used(by_bits)
     return FoundPictures(folder, tuple(good), tuple(sizes), colours, bits, tuple(damaged), coloured=tuple(coloured))
 
 
@@ -121,13 +122,15 @@ def read(
     copies: list[str] = []
     first: dict[bytes, Path] = {}
     for path, size in zip(found.paths, found.sizes, strict=True):
+        name = path.relative_to(found.folder)
         try:
             with _opened(path) as picture:
                 pixels = preparation(picture)
         except BadPicture as error:
-            say(f"left out: {path.name} {error}")
+            say(f"left out: {name} {error}")
             continue
-        name = path.relative_to(found.folder)
+        except DataError as error:
+            raise DataError(f"{name}: {error}; it was readable a moment ago") from error
         digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
         if digest in first:
             copies.append(f"{name} is a copy of {first[digest]}")

@@ -243,6 +243,22 @@ def test_hidden_files_of_a_folder_are_no_pictures(store: Path, folder: Path) -> 
     assert [Path(row["file"]).name for row in rows] == ["0.png", "1.png", "2.png", "3.png"]
 
 
+def test_a_picture_that_cannot_be_read_is_told_in_its_row(
+    store: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Path.read_bytes
+
+    def gone(path: Path) -> bytes:
+        if path.name == "1.png":
+            raise FileNotFoundError(2, "No such file or directory", str(path))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", gone)
+    rows = lines_of(score(store, folder, "--model", "surface", "--json"))
+    assert [row["log_likelihood"] is None for row in rows] == [False, True, False, False]
+    assert rows[1]["reason"] == "the file cannot be read: No such file or directory"
+
+
 def test_of_an_animation_the_first_picture_is_scored(store: Path, folder: Path, tmp_path: Path) -> None:
     first, *others = (Image.open(folder / f"{number}.png") for number in range(3))
     first.save(tmp_path / "film.gif", save_all=True, append_images=others)

@@ -75,3 +75,12 @@ def test_why_a_file_is_left_out_does_not_tell_where_it_lies(tmp_path: Path) -> N
     found = picture_folder.look(tmp_path)
     assert found.damaged[-1] == "zz.png: is not a readable picture: its content is that of no format that is known"
     assert not any(str(tmp_path) in reason for reason in found.damaged)
+
+
+def test_a_file_that_vanishes_after_the_look_is_named(tmp_path: Path) -> None:
+    for number, item in enumerate(surface(3)):
+        Image.fromarray(item).save(tmp_path / f"{number}.png")
+    found = picture_folder.look(tmp_path)
+    (tmp_path / "1.png").unlink()
+    with pytest.raises(DataError, match=r"1\.png: is not a readable picture: No such file"):
+        picture_folder.read(found, Preparation(64, 1))
