@@ -190,7 +190,7 @@ def inpainting_body(image: Any, mask: Any | None) -> Body:
 
 
 def _as_part(value: Picture | Array) -> Picture:
-    return value if isinstance(value, Picture) else Picture(NPY, to_npy(np.nan_to_num(value)))
+    return value if isinstance(value, Picture) else Picture(NPY, to_npy(value))
 
 
 def _file_or_numbers(value: Any, name: str) -> Picture | Array:

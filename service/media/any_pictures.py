@@ -92,10 +92,12 @@ class Prepared(NamedTuple):
     scale: tuple[float, float]
 
 
-def prepared(picture: Image.Image, preparation: Preparation, fit: bool, field: str) -> Prepared:
-    """One decoded picture. Raises WrongValue where the model cannot take it."""
+def prepared(
+    picture: Image.Image, preparation: Preparation, fit: bool, field: str, hidden: NDArray[np.bool_] | None = None
+) -> Prepared:
+    """One decoded picture, of which some places may be ``hidden``. Raises WrongValue where the model cannot take it."""
     try:
-        pixels = preparation(picture, convert=fit)
+        pixels = preparation(picture, convert=fit, hidden=hidden)
     except BadPicture as error:
         hint = "; fit=true converts" if "the model's pictures are" in str(error) else ""
         raise WrongValue(f"{field} {error}{hint}", field) from error

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pictures.preparation import DEEP, transparent_places
+from pictures.preparation import DEEP, is_grey, transparent_places
 from service.media import effort
 from service.protocol.errors import Malformed, TooLarge, WrongValue
 
@@ -79,11 +79,21 @@ def to_mask(picture: Image.Image, shape: Sequence[int], fit: bool, field: str) -
         if not fit:
             raise WrongValue(f"{field} is {picture.width}x{picture.height}; the model takes {size[0]}x{size[1]}", field)
         picture = picture.resize(size, Image.Resampling.NEAREST)
-    return np.asarray(picture.convert("L")) >= 128
+    return white_places(picture)
 
 
-def split_transparency(picture: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """The opaque picture, and, if it has any transparency, a mask that is white where it is transparent."""
+def white_places(picture: Image.Image) -> NDArray[np.bool_]:
+    """(H, W): where a picture is white, 128 or more of 255, and of 16 bits the same share."""
+    if picture.mode in DEEP:
+        return np.asarray(picture) >= 128 << 8
+    return np.asarray(picture.convert("LA").getchannel("L") if picture.mode == "La" else picture.convert("L")) >= 128
+
+
+def split_transparency(picture: Image.Image, *, grey: bool = False) -> tuple[Image.Image, Image.Image | None]:
+    """The opaque picture, and, if it has any transparency, a mask that is white where it is transparent.
+
+    A palette becomes colour; one of greys becomes grey where that is wanted.
+    """
     if not picture.has_transparency_data:
         return picture, None
     if picture.mode in DEEP:
@@ -92,7 +102,7 @@ def split_transparency(picture: Image.Image) -> tuple[Image.Image, Image.Image |
         return opaque, Image.fromarray(np.where(transparent_places(picture), 255, 0).astype(np.uint8))
     rgba = picture.convert("RGBA")
     mask = rgba.getchannel("A").point(lambda alpha: 255 - alpha)
-    return rgba.convert("L" if picture.mode in ("L", "LA") else "RGB"), mask
+    return rgba.convert("L" if picture.mode in ("1", "L", "LA") or (grey and is_grey(picture)) else "RGB"), mask
 
 
 def to_png(pixels: Pixels) -> bytes:

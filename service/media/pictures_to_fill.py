@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from pictures import Preparation
+from pictures.hidden import shrunk
 from pictures.preparation import LEAST_SIDE, MOST_FILE_PIXELS, turned
 from service.media.any_pictures import prepared
 from service.media.items import Body, ItemSpec, Part, numbers_with_gaps, with_hidden_places
 from service.media.npy import Array, from_npy
-from service.media.pictures import Pixels, open_picture, split_transparency
+from service.media.pictures import Pixels, open_picture, split_transparency, white_places
 from service.media.types import CSV, NPY
 from service.protocol import windows
 from service.protocol.errors import TooLarge, WrongType, WrongValue
@@ -68,7 +68,9 @@ def _checked_shape(array: Array, preparation: Preparation) -> tuple[int, ...]:
         raise WrongValue(f"image must be of shape {wanted}, not {tuple(array.shape)}", "image")
     if min(shape[:2]) < LEAST_SIDE or max(shape[:2]) > preparation.longest:
         raise WrongValue(
-            f"image is {shape[1]}x{shape[0]}; the sides must have {LEAST_SIDE} to {preparation.longest} pixels", "image"
+            f"image is {shape[1]}x{shape[0]}; the sides must have {LEAST_SIDE} to {preparation.longest} pixels; "
+            "only files are scaled down",
+            "image",
         )
     return shape
 
@@ -79,58 +81,55 @@ def _picture_and_mask(body: Body, preparation: Preparation, fit: bool) -> tuple[
         raise WrongValue(f"there is no part {name[:40]!r}; the parts are image and mask", name[:40])
     if "image" not in parts:
         raise WrongValue("the multipart body lacks the file image", "image")
-    if parts["image"].type == NPY:
-        array, own = from_npy(parts["image"].data), None
-        pixels = array.reshape(_checked_shape(array, preparation))
-        size = pixels.shape[1], pixels.shape[0]
-    else:
-        pixels, own, size = _picture(parts["image"], preparation, fit)
-    masks = [] if own is None else [own]
-    if "mask" in parts:
-        masks.append(_mask(parts["mask"], pixels, size))
-    if not masks:
-        raise WrongValue("send a mask, or an image with transparent pixels", "mask")
-    return pixels, masks[0] if len(masks) == 1 else masks[0] | masks[1]
+    image, mask = parts["image"], parts.get("mask")
+    if image.type != NPY:
+        return _scaled(image, mask, preparation, fit)
+    array = from_npy(image.data)
+    pixels = array.reshape(_checked_shape(array, preparation))
+    if mask is None:
+        raise _no_mask()
+    return pixels, _of_colours(_places(mask, pixels.shape[:2], preparation.colours), pixels)
 
 
-def _picture(part: Part, preparation: Preparation, fit: bool) -> tuple[Pixels, Array | None, tuple[int, int]]:
-    """Pixels, where they are transparent, and the width and height of the picture that was sent, turned by its EXIF."""
-    picture = turned(open_picture(part.data, "image", largest=MOST_FILE_PIXELS))
-    size = picture.size
-    if max(size) > preparation.longest and not fit:
+def _scaled(image: Part, mask: Part | None, preparation: Preparation, fit: bool) -> tuple[Pixels, Array]:
+    """Pixels of a file, turned by its EXIF and perhaps scaled down, and where they are transparent or masked."""
+    picture = turned(open_picture(image.data, "image", largest=MOST_FILE_PIXELS))
+    if max(picture.size) > preparation.longest and not fit:
         raise WrongValue(
-            f"image is {size[0]}x{size[1]}; the model works at a longer side of at most {preparation.longest} pixels; "
-            "fit=true scales the image and the mask down",
+            f"image is {picture.width}x{picture.height}; the model works at a longer side of at most "
+            f"{preparation.longest} pixels; fit=true scales the image and the mask down",
             "image",
         )
-    opaque, transparent = split_transparency(picture)
-    pixels = prepared(opaque, preparation, fit, "image").pixels
-    return pixels, None if transparent is None else _scaled(transparent, pixels), size
+    opaque, transparent = split_transparency(picture, grey=preparation.colours == 1)
+    hidden = None if transparent is None else white_places(transparent)
+    if mask is not None:
+        places = _places(mask, (picture.height, picture.width), preparation.colours)
+        hidden = places if hidden is None else places | (hidden if places.ndim == 2 else hidden[..., None])
+    if hidden is None:
+        raise _no_mask()
+    anywhere = hidden.reshape(*hidden.shape[:2], -1).any(axis=2)
+    pixels = prepared(opaque, preparation, fit, "image", np.asarray(anywhere)).pixels
+    return pixels, _of_colours(shrunk(hidden, *pixels.shape[:2]), pixels)
 
 
-def _mask(part: Part, pixels: Pixels, size: tuple[int, int]) -> Array:
-    """Where a mask for pixels (H, W[, 3]) hides them; it must have the ``size`` of the picture that was sent."""
-    if part.type == NPY:
-        places = from_npy(part.data).astype(bool)
-        if places.shape == pixels.shape[:2]:
-            return _of_colours(places, pixels)
-        if places.shape not in (pixels.shape, (1, *pixels.shape)):
-            raise WrongValue(f"mask must be of shape {pixels.shape[:2]}, not {places.shape}", "mask")
-        return places.reshape(pixels.shape)
-    mask = open_picture(part.data, "mask", largest=MOST_FILE_PIXELS)
-    if mask.size != size:
-        raise WrongValue(f"mask is {mask.width}x{mask.height}, and the image {size[0]}x{size[1]}", "mask")
-    return _scaled(mask, pixels)
+def _no_mask() -> WrongValue:
+    return WrongValue("send a mask, or an image with transparent pixels", "mask")
 
 
-def _scaled(mask: Image.Image, pixels: Pixels) -> Array:
-    """Where a mask of any size is white; of a larger one, each pixel that holds any white."""
-    white = mask.convert("L").point(lambda level: 255 * (level >= 128))
-    size = (pixels.shape[1], pixels.shape[0])
-    found = np.asarray(white if white.size == size else white.resize(size, Image.Resampling.BOX)) > 0
-    return _of_colours(found, pixels)
+def _places(mask: Part, size: tuple[int, ...], colours: int) -> NDArray[np.bool_]:
+    """Where a mask hides a picture of the ``size`` (H, W): so shaped, or (H, W, 3) where an array tells each colour."""
+    if mask.type == NPY:
+        places = from_npy(mask.data).astype(bool)
+        whole = size if colours == 1 else (*size, colours)
+        if places.shape not in (size, whole, (1, *whole)):
+            raise WrongValue(f"mask must be of shape {size}, not {places.shape}", "mask")
+        return places.reshape(size if places.shape == size else whole)
+    picture = turned(open_picture(mask.data, "mask", largest=MOST_FILE_PIXELS))
+    if picture.size != size[::-1]:
+        raise WrongValue(f"mask is {picture.width}x{picture.height}, and the image {size[1]}x{size[0]}", "mask")
+    return white_places(picture)
 
 
-def _of_colours(places: Array, pixels: Pixels) -> Array:
+def _of_colours(places: Array, pixels: Array) -> Array:
     """Places (H, W) as those of all colours of pixels (H, W[, 3])."""
-    return places if pixels.ndim == 2 else np.broadcast_to(places[..., None], pixels.shape)
+    return places if places.ndim == pixels.ndim else np.broadcast_to(places[..., None], pixels.shape)

@@ -137,6 +137,12 @@ class ModelInfo(Struct, frozen=True):
         return math.prod(self.item_shape)
 
     @property
+    def judged_shape(self) -> tuple[int, ...]:
+        """The shape of items that a protocol with fixed shapes scores: that of aligned pictures, or the model's own."""
+        size = None if self.pictures is None else self.pictures.aligned_size
+        return self.item_shape if size is None else (*size, *self.item_shape[2:])
+
+    @property
     def bits_per_dim_of(self) -> int | None:
         """The number of pixels that bits per dimension refer to; None for vectors."""
         return self.dimensions if self.is_image else None

@@ -57,6 +57,10 @@ def test_every_way_to_mark_the_unknown_means_the_same(client: Client, tmp_path: 
         (image, (HALF > 0).tolist()),
     ):
         assert np.array_equal(client.inpaint(*given, **options).result(), expected)
+    assert np.array_equal(client.inpaint(gaps, HALF, **options).result(), expected)
+    gaps[0, 0] = np.nan  # which the mask does not hide
+    with pytest.raises(ServiceError, match="item 0 holds a number outside"):
+        client.inpaint(gaps, HALF, **options).result()
     point = client.inpaint([0.5, None], model="points", steps=5).result()
     assert point[0, 0] == np.float32(0.5)
     assert np.isfinite(point).all()

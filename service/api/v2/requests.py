@@ -72,7 +72,11 @@ async def _score(
 ) -> Asked:
     sent = items_sent(inputs, function.signature(), "items")
     query = _query(ScoreParameters, _OPTIONS["score"], parameters, inputs)
-    work = await _of_items(service, function, query, sent, room)
+    work = await _of_items(service, function, query, sent, room, function.model.judged_shape)
+    if function.model.pictures is not None:
+        items = work.arrays["items"]
+        work.arrays["sides"] = np.tile(np.array(items.shape[1:3], dtype=np.int64), (len(items), 1))
+        room.resize(work.cost)
     if query.fdr is not None:
         work.options = Options(fdr=query.fdr)
     return Asked(work, query)
@@ -83,7 +87,7 @@ async def _encode(
 ) -> Asked:
     sent = items_sent(inputs, function.signature(), "items")
     query = _query(ItemParameters, _OPTIONS["encode"], parameters, inputs)
-    return Asked(await _of_items(service, function, query, sent, room), query)
+    return Asked(await _of_items(service, function, query, sent, room, function.model.item_shape), query)
 
 
 async def _decode(
@@ -152,11 +156,16 @@ _MAKERS: Mapping[str, _Maker] = {
 
 
 async def _of_items(
-    service: Service, function: Called, query: ItemParameters, sent: ItemTensors, room: Reservation
+    service: Service,
+    function: Called,
+    query: ItemParameters,
+    sent: ItemTensors,
+    room: Reservation,
+    shape: tuple[int, ...],
 ) -> Submit:
     model = function.model
-    make_room(room, sent.rows(model.item_shape), service.settings.max_items)
-    spec = spec_of(model)
+    make_room(room, sent.rows(shape), service.settings.max_items)
+    spec = spec_of(model)._replace(shape=shape)
     items = await service.compute(lambda: sent.items(spec, query.fit), sent.size)
     seed = SCORE_SEED if query.seed is None else query.seed
     return Submit(id=0, model=model.reference, kind=function.kind, deadline=0.0, arrays={"items": items}, seed=seed)

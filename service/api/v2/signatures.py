@@ -108,17 +108,25 @@ _SEED = _option("seed", "INT64")
 _FIT = _option("fit", "BOOL")
 
 
-def _items(model: ModelInfo, extent: int = ANY, name: str = "items", optional: bool = False) -> TensorInfo:
+def _items(
+    model: ModelInfo,
+    extent: int = ANY,
+    name: str = "items",
+    optional: bool = False,
+    shape: tuple[int, ...] | None = None,
+) -> TensorInfo:
     # The numbers of a table are those of its columns: a time in seconds needs more than float32.
     datatype = "UINT8" if model.is_image else "FP32" if model.table is None else "FP64"
-    return TensorInfo(name, datatype, (extent, *model.item_shape), optional)
+    return TensorInfo(name, datatype, (extent, *(shape or model.item_shape)), optional)
 
 
 def _each(name: str, datatype: str = "FP32", *shape: int, optional: bool = False) -> TensorInfo:
     return TensorInfo(name, datatype, (ANY, *shape), optional)
 
 
-def _taking(model: ModelInfo, name: str, extent: int, options: _Tensors) -> tuple[_Tensors, tuple[str, ...]]:
+def _taking(
+    model: ModelInfo, name: str, extent: int, options: _Tensors, shape: tuple[int, ...] | None = None
+) -> tuple[_Tensors, tuple[str, ...]]:
     """The inputs of a function of items: these under ``name``, or as columns by name, and the options.
 
     A column that is named like an option takes its place; the option then is a parameter only. No column can be sent
@@ -129,7 +137,7 @@ def _taking(model: ModelInfo, name: str, extent: int, options: _Tensors) -> tupl
         columns = ()
     names = tuple(column.name for column in columns)
     rest = tuple(option for option in options if option.name not in names)
-    return (_items(model, extent, name, optional=bool(columns)), *columns, *rest), names
+    return (_items(model, extent, name, bool(columns), shape), *columns, *rest), names
 
 
 def _giving(model: ModelInfo, others: _Tensors) -> tuple[_Tensors, frozenset[str]]:
@@ -152,7 +160,7 @@ def _datatype(column: Column) -> str:
 
 def _score(model: ModelInfo) -> Signature:
     options = (_SEED, _option("alpha", "FP64"), _option("fdr", "FP64"), _FIT)
-    return Signature(*_taking(model, "items", ANY, options), tuple(_scores(model)))
+    return Signature(*_taking(model, "items", ANY, options, model.judged_shape), tuple(_scores(model)))
 
 
 def _scores(model: ModelInfo) -> Iterator[TensorInfo]:
@@ -167,7 +175,7 @@ def _scores(model: ModelInfo) -> Iterator[TensorInfo]:
         yield _each("statistics", "FP64", sum(len(test.statistics) for test in model.tests), optional=True)
         yield _each("discovery", "BOOL", optional=True)
     if model.map is not None:
-        yield _each(MAP, "FP32", *model.item_shape[:2], optional=True)
+        yield _each(MAP, "FP32", *model.judged_shape[:2], optional=True)
 
 
 def _sample(model: ModelInfo) -> Signature:

@@ -124,9 +124,39 @@ async def test_a_larger_picture_is_scaled_down_with_its_mask_only_where_fit_says
     assert found.shape == (1, 30, LONGEST, 3)
     scaled = np.asarray(Image.fromarray(item).resize((LONGEST, 30), Image.Resampling.LANCZOS, reducing_gap=3.0))
     same = (found[0] == scaled).all(axis=2)
-    assert same[10, :20].all()
+    assert same[10, :17].all()
     assert not same[10, 20:25].all(), "a pixel is hidden where any of it was"
-    assert same[11:].all()
+    assert same[14:].all()
+    other = item.copy()
+    other[mask > 0] = 0
+    blank = await completions(service, "steps=2&seed=1&fit=true", **files(other, mask))
+    np.testing.assert_array_equal(found, blank, "what is hidden does not show in the rest")
+
+
+async def test_a_mask_is_turned_as_its_file_says_and_may_be_an_array_of_any_size_of_picture(service: Running) -> None:
+    item = surface(60, 2 * LONGEST)
+    mask = mask_of(item, slice(4, 10), slice(0, 30))
+    expected = await completions(service, "steps=2&seed=1&fit=true", **files(item, mask))
+    stream = io.BytesIO()
+    turned = Image.Exif()
+    turned[0x0112] = 6  # taken with the camera on its side
+    Image.fromarray(mask).transpose(Image.Transpose.ROTATE_90).save(stream, "PNG", exif=turned)
+    for other in (("m.png", stream.getvalue(), "image/png"), ("m.npy", npy(mask > 0), "application/x-npy")):
+        given = {"files": files(item)["files"] | {"mask": other}}
+        np.testing.assert_array_equal(await completions(service, "steps=2&seed=1&fit=true", **given), expected)
+    answer = await service.http.post("/inpaint", files={"image": ("i.npy", npy(item), "application/x-npy")})
+    assert_problem(answer, 422, "image")
+    assert "only files are scaled down" in answer.json()["detail"]
+
+
+async def test_of_16_bits_a_mask_is_white_from_the_same_share_on(service: Running) -> None:
+    item = surface(20, 28)
+    mask = mask_of(item, slice(4, 9), slice(5, 12))
+    expected = await completions(service, "steps=2&seed=1", **files(item, mask))
+    stream = io.BytesIO()
+    Image.fromarray(np.where(mask > 0, 128 << 8, 300).astype(np.uint16)).save(stream, "PNG")
+    deep = {"files": files(item)["files"] | {"mask": ("m.png", stream.getvalue(), "image/png")}}
+    np.testing.assert_array_equal(await completions(service, "steps=2&seed=1", **deep), expected)
 
 
 async def test_what_cannot_be_filled_in_is_refused_by_the_name_of_the_field(service: Running) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.service.api.routes.v2.requests import binary, digits, infer, outputs, request
 from tests.service.helpers import NPY, Running, assert_problem, images, npy, running
+from tests.service.pictures import ALIGNED, publish_pictures, surface
 
 pytestmark = pytest.mark.anyio
 
@@ -70,3 +71,21 @@ async def test_a_width_that_there_is_not_is_refused(service: Running) -> None:
     assert "binary" in assert_problem(answer, 422, "float_datatype")["detail"]
     short = outputs(await infer(service, "digits", digits(1, parameters={"float_datatype": "FP16"})))
     assert short["log_likelihood"].dtype == np.float16
+
+
+async def test_a_model_of_aligned_pictures_scores_those_of_their_size(tmp_path: Path) -> None:
+    publish_pictures(tmp_path, aligned=True)
+    items = np.stack(surface(2, seed=3, least=ALIGNED, most=ALIGNED + 1))
+    async with running(tmp_path, threads=1) as service:
+        told = (await service.http.get("/v2/models/surface")).json()
+        assert told["inputs"][0] == {"name": "items", "datatype": "UINT8", "shape": [-1, ALIGNED, ALIGNED]}
+        sent = request(binary("items", items, "UINT8"), outputs=[{"name": "map"}, {"name": "p_value"}])
+        found = outputs(await infer(service, "surface", sent))
+        assert found["map"].shape == items.shape
+        plain = await service.post_json("/score", content=npy(items), headers=NPY)
+        assert found["p_value"].tolist() == [item["p_value"] for item in plain["items"]]
+        crops = request(binary("items", items[:, :16, :16].copy(), "UINT8"))
+        answer = await infer(service, "surface", crops)
+        assert_problem(answer, 422, "items")
+        assert f"{ALIGNED}, {ALIGNED}" in answer.json()["error"]
+        assert outputs(await infer(service, "surface.encode", crops))["latents"].shape[0] == 2
