@@ -44,7 +44,8 @@ class OneModel(NamedTuple):
 @asynccontextmanager
 async def serving_one(model: LoadedModel, settings: Settings) -> AsyncIterator[OneModel]:
     """A device that serves this one model, as long as the context lasts."""
-    loop, device = in_process(settings, [model])
+    # Where the model is: chosen once more, the device would be told once more.
+    loop, device = in_process(settings.model_copy(update={"device": str(model.flow.device)}), [model])
     await device.start()
     try:
         await device.until(lambda client: client.alive or client.failed)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow
 import pytest
+import torch
 from click.testing import CliRunner, Result
 from PIL import Image
 from pyarrow import parquet
@@ -330,3 +331,10 @@ def test_maps_of_a_model_without_them_are_refused(score: Score, tmp_path: Path) 
     assert result.exit_code == 1
     assert "--maps" in result.stderr
     assert not (tmp_path / "maps").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="only a machine without a GPU is told that it has none")
+def test_that_there_is_no_gpu_is_told_once(score: Score, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    np.save(tmp_path / "levels.npy", images(2))
+    assert score(tmp_path / "levels.npy", "--device", "auto").exit_code == 0
+    assert caplog.messages.count("computing on the CPU: PyTorch finds no GPU") == 1
