@@ -101,6 +101,8 @@ class ServedModels:
         default: str | None = None
         try:
             names = self._store.names()
+            if not names:
+                logger.warning("the store holds no models so far (--store, SLUICE_STORE)")
             default = self._store.default_name() if names else None
         except Exception:
             logger.exception("the store cannot be read")

@@ -64,7 +64,8 @@ export const app = {
 };
 
 function words(error) {
-  const detail = error.message.charAt(0).toUpperCase() + error.message.slice(1);
+  const file = /^\S+\.\w+\b/.test(error.message); // whose name is kept as it is
+  const detail = file ? error.message : error.message.charAt(0).toUpperCase() + error.message.slice(1);
   const field = error.field && !error.message.includes(error.field) ? ` (field: ${error.field})` : "";
   const again = error.retryAfter ? ` Try again in ${error.retryAfter} s.` : "";
   return `${detail}${field}.${again}`;

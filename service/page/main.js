@@ -82,7 +82,8 @@ async function show() {
 
 /** A model that is still being loaded is shown as soon as it serves. */
 function wait(model) {
-  app.say(`${model ?? "The default model"} is still being loaded …`);
+  const none = !app.models.length && !app.loading.length && !app.refused.length;
+  app.say(none ? "This service has no models so far: its store holds none." : `${model ?? "The default model"} is still being loaded …`);
   const mine = turn;
   setTimeout(() => mine === turn && start(), 1000);
 }

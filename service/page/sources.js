@@ -19,14 +19,18 @@ const TABLE = /\.(csv|tsv|txt)$/i;
 export function itemSources({ model, add, addTable, clear, signal }) {
   const flip = h("input", { type: "checkbox", checked: true });
   const take = (files) => app.attempt(async () => {
-    const items = [];
+    const items = [], unusable = [];
     for (const file of files) {
       if (/\.npy$/i.test(file.name)) items.push(...itemsOfNpy(readNpy(await file.arrayBuffer()), model, file.name));
       else if (TABLE.test(file.name) || file.type === "text/csv") return addTable(await file.text(), file.name);
       else if (!isImage(model)) throw new Error(`${model.name} takes ${isTable(model) ? "rows: a CSV" : "numbers: a CSV or npy"} file`);
       else {
         if (model.any_size) {
-          items.push(await pictureItem({ data: file, name: file.name || "pasted" }, model));
+          try {
+            items.push(await pictureItem({ data: file, name: file.name || "pasted" }, model));
+          } catch (error) {
+            unusable.push(error.message);
+          }
           continue;
         }
         const bitmap = await bitmapOf(file), shape = model.item_shape, pixels = scaled(bitmap, bitmap.width, bitmap.height, shape);
@@ -35,7 +39,8 @@ export function itemSources({ model, add, addTable, clear, signal }) {
         items.push({ data: photograph ? inkOf(bitmap, shape) : swap ? invert(pixels) : pixels, name: `${file.name || "pasted"}${changed}` });
       }
     }
-    return add(items);
+    if (items.length) await add(items);
+    if (unusable.length) throw new Error([document.getElementById("problem").textContent, ...unusable].filter(Boolean).join(" "));
   });
   const file = fileButton("Choose files", take, { multiple: "", accept: isImage(model) ? "image/*,.npy" : isTable(model) ? ".csv,.tsv,.txt" : ".csv,.tsv,.txt,.npy" });
   const camera = isImage(model) && matchMedia("(pointer: coarse)").matches ? fileButton("Photograph", take, { accept: "image/*", capture: "environment" }) : null;

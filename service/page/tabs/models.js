@@ -36,16 +36,19 @@ export function show(panel) {
   };
 }
 
+/** On the test set; of models of one's own pictures, on those that calibrate. */
+const measured = ({ quality }) => quality.test ?? quality["held out"];
+
 function drawList(place) {
   const served = app.models.map((one) => h("tr", { "aria-current": one.name === app.model?.name ? "true" : null },
     h("th", { scope: "row" }, h("a", { href: `#models?model=${encodeURIComponent(one.name)}` }, one.name), one.default ? h("small", {}, " default") : ""),
     h("td", { class: "figure" }, one.version), h("td", {}, one.architecture), h("td", { class: "figure" }, shapeOf(one)),
-    h("td", { class: "figure" }, round(one.quality.test?.log_likelihood ?? null, 5)),
-    h("td", { class: "figure" }, round(one.quality.test?.bits_per_dim ?? null, 4))));
+    h("td", { class: "figure" }, round(measured(one)?.log_likelihood ?? null, 5)),
+    h("td", { class: "figure" }, round(measured(one)?.bits_per_dim ?? null, 4))));
   const refused = (app.refused ?? []).map((one) => h("tr", {}, h("th", { scope: "row" }, one.name), h("td", { class: "figure" }, one.version),
     h("td", { colspan: 4 }, h("span", { class: "flagged" }, "▲ refused: "), one.reason)));
   const waiting = (app.loading ?? []).map((name) => h("tr", {}, h("th", { scope: "row" }, name), h("td", { colspan: 5 }, "still being loaded")));
-  place.replaceChildren(h("table", {}, h("thead", {}, h("tr", {}, ["Name", "Version", "Architecture", "Item", "Test log-likelihood", "Bits per dim"].map((text) => h("th", { scope: "col" }, text)))),
+  place.replaceChildren(h("table", {}, h("thead", {}, h("tr", {}, ["Name", "Version", "Architecture", "Item", "Log-likelihood", "Bits per dim"].map((text) => h("th", { scope: "col" }, text)))),
     h("tbody", {}, served, refused, waiting)));
 }
 

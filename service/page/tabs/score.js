@@ -41,10 +41,15 @@ export function show(panel) {
       : postNpy(address, batch(items.map(({ data }) => data), model.item_shape), options);
   };
 
-  const score = latest(() => app.attempt(async () => {
+  const score = latest(() => app.attempt(() => judge()));
+
+  /** Score all items. Those that are refused, by `refused` why, are left out and told. */
+  async function judge(refused = []) {
     if (!app.items.length) {
       found = null;
-      return draw();
+      draw();
+      if (refused.length) throw new Error(refused.join(" ").replace(/\.$/, ""));
+      return;
     }
     app.say("Scoring …");
     const given = app.items.slice(), items = model.any_size ? await Promise.all(given.map((item) => (item.bitmap ? item : pictureItem(item, model)))) : given;
@@ -57,14 +62,18 @@ export function show(panel) {
       found = { items, answer: await send(items, mapped.length && all ? { map: true }
         : model.calibration?.folds ? { contributions: items.length > EXPLAINED ? "anomalous" : "all" } : {}) };
     } catch (error) {
+      if (!REFUSED.has(error.status)) throw error;
       // An item that is refused has no card to remove it by, and would be refused with every later one.
-      if (REFUSED.has(error.status)) app.items = app.items.filter((item) => !items.includes(item) || found?.items.includes(item));
-      throw error;
+      const place = /^items\[(\d+)\]/.exec(error.field ?? ""), one = place && items[Number(place[1])];
+      app.items = app.items.filter((item) => (one ? item !== one : !items.includes(item) || found?.items.includes(item)));
+      if (!one) throw error;
+      return judge([...refused, `${error.message.replace(place[0], one.name)}.`]);
     }
     draw();
     if (mapped.length) await where(mapped, all);
     app.say("");
-  }));
+    if (refused.length) throw new Error(refused.join(" ").replace(/\.$/, ""));
+  }
 
   /** The maps of some items, and their regions where the score did not bring them. */
   async function where(items, told) {
@@ -85,6 +94,7 @@ export function show(panel) {
     head.replaceChildren(!pValues.length ? "" : n === null ? "This model has no calibration, so it gives log-likelihoods and no verdicts."
       : summary(pValues, alpha, n));
     if (found && found.items.length > 1 && n !== null) head.append(h("br"), together(found.answer.group, alpha, n));
+    for (const note of found?.answer.notes ?? []) head.append(h("br"), h("small", {}, `Note: ${note}.`));
     list.replaceChildren(...(found?.items ?? []).map((item, at) => itemCard(item, found.answer.items[at], { model, alpha, shown, remove })));
     maps.hidden = !model.map || !found;
     if (found) sources.tell?.(found, alpha);

@@ -129,6 +129,38 @@ def test_pieces_of_aligned_parts_are_drawn_and_not_scored(server: Server, browse
         assert page.get_by_role("button", name="Inpaint", exact=True).is_enabled()
 
 
+def test_of_several_pictures_those_that_cannot_be_used_are_named_and_the_others_scored(
+    server: Server, browser: Browser, tmp_path: Path
+) -> None:
+    good = surface(2, seed=5, least=28, most=32)
+    Image.fromarray(good[0]).save(tmp_path / "good.png")
+    Image.fromarray(good[0][:3]).save(tmp_path / "narrow.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "good.png").read_bytes()[:60])
+    Image.fromarray(good[1]).resize((120, 120)).save(tmp_path / "large.png")
+    with opened(browser, f"{server.address}/#score?model=surface", status=422) as page:
+        names = ("good.png", "narrow.png", "cut.png", "large.png")
+        page.set_input_files("main input[type=file]", [tmp_path / name for name in names])
+        page.get_by_text("cut.png is no picture that this browser can read").wait_for()
+        told = page.locator("#problem").inner_text()
+        assert told.startswith("narrow.png is ")
+        assert page.get_by_role("article").count() == 2
+        assert "Note: 1 of 2 pictures were scaled down" in page.locator(".summary").inner_text()
+
+
+def test_a_deep_picture_is_shown_as_the_model_sees_it(server: Server, browser: Browser, tmp_path: Path) -> None:
+    deep = np.full((30, 30), 2000, dtype=np.uint16)  # of 12 bits, which the model takes
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    with opened(browser, f"{server.address}/#score?model=surface") as page:
+        page.set_input_files("main input[type=file]", tmp_path / "deep.png")
+        shown = page.locator(".heat canvas").first
+        shown.wait_for()
+        level = shown.evaluate("one => one.getContext('2d').getImageData(9, 9, 1, 1).data[0]")
+        assert 100 < level < 140
+    with opened(browser, f"{server.address}/#inpaint?model=surface") as page:
+        page.set_input_files("main input[type=file]", tmp_path / "deep.png")
+        page.get_by_text("deep.png has 16 bits, of which a browser keeps 8").wait_for()
+
+
 def test_the_size_of_aligned_parts_is_told(server: Server, browser: Browser) -> None:
     with opened(browser, f"{server.address}/#score?model=parts") as page:
         page.get_by_text(f"{ALIGNED} × {ALIGNED} pixels (height × width), or larger").wait_for()

@@ -29,11 +29,14 @@ async def test_a_dead_device_thread_is_told_by_liveness(service: Running, monkey
     assert_problem(await service.http.post("/sample"), 503)
 
 
-async def test_an_empty_store_is_alive_and_not_ready(tmp_path: Path, start: Start) -> None:
+async def test_an_empty_store_is_alive_and_not_ready_and_told(
+    tmp_path: Path, start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
     async with start(tmp_path / "nowhere") as service:
         assert_problem(await service.http.get("/health/ready"), 503)
         assert_problem(await service.http.post("/sample"), 503)
         assert (await service.http.get("/health/live")).status_code == 200
+    assert "the store holds no models so far (--store, SLUICE_STORE)" in caplog.messages
 
 
 async def test_while_models_load_the_service_is_alive_and_not_ready(
