@@ -74,6 +74,8 @@ class Preparation:
         Without ``convert`` a picture in colour is refused by a grey model, and the other way round. What is ``hidden``,
         (H, W) of the picture once it is turned, changes nothing in the other pixels.
         """
+        if picture.mode not in _GREY | _COLOUR | DEEP:
+            raise BadPicture(f"has the mode {picture.mode}, which is neither grey nor colour of 8 or 16 bits")
         if not convert and self.colours == 1 and not is_grey(picture):
             raise BadPicture("is in colour, and the model's pictures are grey")
         if not convert and self.colours == 3 and _grey_mode(picture):
@@ -204,6 +206,4 @@ def _eight_bits(picture: Image.Image, bits: int, hidden: NDArray[np.bool_] | Non
                 "it to as many bits"
             )
         return Image.fromarray(np.minimum(values >> (bits - 8), 255).astype(np.uint8))
-    if picture.mode not in _GREY and picture.mode not in _COLOUR:
-        raise BadPicture(f"has the mode {picture.mode}, which is neither grey nor colour of 8 or 16 bits")
     return picture

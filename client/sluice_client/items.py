@@ -135,7 +135,10 @@ def numbers_of(value: Any, name: str) -> Array:
     try:
         array = np.asarray(value)
     except (TypeError, ValueError) as error:
-        raise UnusableInput(f"{name}: {error}") from error
+        raise UnusableInput(
+            f"{name}: must hold numbers, in lists of equal lengths; pictures of several sizes are sent as images of "
+            "Pillow or as files"
+        ) from error
     if array.dtype.kind == "O":  # such as None, for what is missing
         try:
             array = array.astype(np.float64)

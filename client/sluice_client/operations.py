@@ -131,6 +131,7 @@ def score(
         calibrated=parts[0].calibrated,
         alpha=parts[0].alpha,
         groups=[group for part in parts for group in part.groups],
+        notes=[note for part in parts for note in part.notes],
     )
 
 
@@ -273,6 +274,7 @@ def _scores(answer: Answer) -> Scores:
         calibrated=document["calibrated"],
         alpha=document["alpha"],
         groups=[document["group"]],
+        notes=document.get("notes", ()),
     )
 
 

@@ -33,10 +33,13 @@ class Scores:
         calibrated: bool,
         alpha: float,
         groups: Sequence[Mapping[str, Any]] = (),
+        notes: Sequence[str] = (),
     ) -> None:
         self.model, self.columns, self.calibrated, self.alpha = model, dict(columns), calibrated, alpha
         self.groups = list(groups)
         """The verdict on the items of each request together; one for a batch that needed no second request."""
+        self.notes = list(dict.fromkeys(notes))
+        """What the service says of the items, such as pictures of another scale than those that p-values rest on."""
 
     @property
     def log_likelihood(self) -> Array:
@@ -92,7 +95,7 @@ class Scores:
         ]
         if len(self) > _SHOWN:
             lines.append(f"… {len(self) - _SHOWN:,} more")
-        return "\n".join([self._title(), *lines])
+        return "\n".join([self._title(), *lines, *(f"note: {note}" for note in self.notes)])
 
     def _repr_html_(self) -> str:
         names = self._told()
@@ -102,7 +105,8 @@ class Scores:
             for row in range(min(len(self), _SHOWN))
         )
         more = f"<p>… {len(self) - _SHOWN:,} more</p>" if len(self) > _SHOWN else ""
-        return f"<p>{escape(self._title())}</p><table><tr>{head}</tr>{body}</table>{more}"
+        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
+        return f"<p>{escape(self._title())}</p><table><tr>{head}</tr>{body}</table>{more}{notes}"
 
     def _title(self) -> str:
         title = f"Scores({self.model}, {len(self):,} items"

@@ -163,14 +163,16 @@ def notes_on(sides: NDArray[np.int64], scale: NDArray[np.float64], model: ModelI
             f"{other.sum()} of {count} pictures have a side outside {known.shortest_side} to {known.longest_side} "
             "pixels, the sizes that p-values rest on"
         )
-    if known.reductions is not None and known.aligned_size is None:  # aligned parts fill their pictures at any scale
+    if known.reductions is not None:
         least, most = known.reductions
         by = scale.max(axis=1)
+        # Aligned parts fill their pictures at any scale, but noise and edges are averaged.
+        looks = "larger or smaller" if known.aligned_size is None else "smoother or rougher"
         elsewhere = (by < least / _SAME_SCALE) | (by > most * _SAME_SCALE)
         if elsewhere.any():
             found.append(
                 f"{elsewhere.sum()} of {count} pictures were scaled down {_times(by[elsewhere])}, those that p-values "
-                f"rest on {_times(np.array([least, most]))}: what they show looks larger or smaller to the model"
+                f"rest on {_times(np.array([least, most]))}: what they show looks {looks} to the model"
             )
     return tuple(found)
 

@@ -50,7 +50,7 @@ class _Share(click.FloatRange):
         "sluice score s3://bucket/pictures --model mnist-nice -o s3://bucket/scores",
         "sluice score incoming/ --alpha 0.001 --fail-anomalous > scores.csv || echo 'look at scores.csv'",
     ),
-    exit_codes={_FOUND: "with --fail-anomalous: everything was scored, and an item is anomalous"},
+    exit_codes={_FOUND: "with --fail-anomalous: an item is anomalous; 1 where none is, but one could not be scored"},
 )
 @click.argument("files", nargs=-1, required=True, type=Input())
 @model_option
@@ -131,8 +131,8 @@ def score(
                     f"none of the {found['items']:,} rows could be scored; the reasons are in the output"
                 )
         click.echo(_bulk_summary(found), err=True)
-        if fail_anomalous and found["anomalous"]:
-            raise SystemExit(_FOUND)
+        if fail_anomalous:
+            _fail(found["anomalous"], found["unusable"])
         return
     refuse_without_folder(part_rows=part_rows, devices=devices, engine=engine, workers=workers)
     paths = paths_of(files)
@@ -146,10 +146,18 @@ def score(
             require_verdicts(loaded, alpha)
         form = "jsonl" if as_json else form or _form_of(output)
         wish = Wish(alpha, fdr, fit, seed, form, output, picture, explain or "none", maps)
-        summary, anomalous = asyncio.run(score_files(loaded, paths, settings, wish))
+        summary, anomalous, unscored = asyncio.run(score_files(loaded, paths, settings, wish))
     click.echo(summary, err=True)
-    if fail_anomalous and anomalous:
+    if fail_anomalous:
+        _fail(anomalous, unscored)
+
+
+def _fail(anomalous: int | None, unscored: int) -> None:
+    """End a run that was asked to tell of anomalous items by its exit code."""
+    if anomalous:
         raise SystemExit(_FOUND)
+    if unscored:
+        raise click.ClickException(f"--fail-anomalous: {unscored:,} items could not be scored, so nobody judged them")
 
 
 def _bulk_summary(found: dict[str, Any]) -> str:

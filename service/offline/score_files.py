@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import click
 import numpy as np
+from msgspec import UNSET
 
 from model_store import LoadedModel
 from service.commands.style import bar
@@ -51,8 +52,13 @@ class Wish(NamedTuple):
     maps: Path | None
 
 
-async def score_files(loaded: LoadedModel, files: Sequence[Path], settings: Settings, wish: Wish) -> tuple[str, int]:
-    """Score the files into the output; a summary, and how many items are anomalous. Raises UnusableFile."""
+async def score_files(
+    loaded: LoadedModel, files: Sequence[Path], settings: Settings, wish: Wish
+) -> tuple[str, int, int]:
+    """Score the files into the output; a summary, and how many items are anomalous, and how many were not scored.
+
+    Raises UnusableFile.
+    """
     if wish.picture is not None:
         histogram.require(loaded)
     info = info_of(loaded, ())
@@ -82,7 +88,7 @@ async def score_files(loaded: LoadedModel, files: Sequence[Path], settings: Sett
     anomalous = int((scorer.p_values <= wish.alpha).sum())
     unusable = f"{unscored:,} more without scores, whose reasons are in the output; " if unscored else ""
     summary = _summary(info, together, f"{unusable}{_verdicts(info, anomalous, wish.alpha)}")
-    return "\n".join([summary, *(f"note: {note}" for note in looked_at.notes(info))]), anomalous
+    return "\n".join([summary, *(f"note: {note}" for note in looked_at.notes(info))]), anomalous, unscored
 
 
 def require_verdicts(loaded: LoadedModel, alpha: float) -> None:
@@ -144,7 +150,7 @@ async def _write_all(
     for batch in batches:
         found = await _scored(scorer, folder, batch, wish)
         if wish.fdr is None:
-            _write(writer, scorer, found, wish.alpha)
+            _write(writer, scorer, found, wish.alpha, mapped=folder is not None)
         else:
             waiting.append(found._replace(batch=batch._replace(items=batch.items[:0], sent=None)))
         done += len(batch.places)
@@ -156,7 +162,7 @@ async def _write_all(
         if found.arrays is not None and discoveries is not None:
             stop = first + len(found.batch.places) - len(found.batch.faults)
             found.arrays["discovery"], first = discoveries[first:stop], stop
-        _write(writer, scorer, found, wish.alpha)
+        _write(writer, scorer, found, wish.alpha, mapped=folder is not None)
     return unscored
 
 
@@ -189,7 +195,11 @@ async def _explained(scorer: Scorer, items: Array, scored: Arrays, wish: Wish) -
     return dict(zip(places, found, strict=True))
 
 
-def _write(writer: Writer, scorer: Scorer, found: _Scored, alpha: float) -> None:
+def _unscored(reason: str, mapped: bool) -> ItemScore:
+    return ItemScore(None, None, reason=reason, regions=None if mapped else UNSET)
+
+
+def _write(writer: Writer, scorer: Scorer, found: _Scored, alpha: float, mapped: bool) -> None:
     """Write a row an item; one that cannot be scored has a reason and no figures."""
     batch = found.batch
     listed = [] if found.arrays is None else list(item_scores(scorer.info, found.arrays, alpha))
@@ -198,7 +208,7 @@ def _write(writer: Writer, scorer: Scorer, found: _Scored, alpha: float) -> None
     scores = with_contributions(iter(listed), found.told)
     writer.write(
         [
-            Row(place, ItemScore(None, None, reason=batch.faults[row]) if row in batch.faults else next(scores))
+            Row(place, _unscored(batch.faults[row], mapped) if row in batch.faults else next(scores))
             for row, place in enumerate(batch.places)
         ]
     )

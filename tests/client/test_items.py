@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -166,3 +168,15 @@ def test_a_picture_from_a_camera_keeps_how_it_is_turned() -> None:
     sent = transport.requests[-1].read()
     png = sent[sent.index(b"\x89PNG") :]
     assert Image.open(io.BytesIO(png)).getexif().get(0x0112) == 6
+
+
+def test_notes_of_the_service_come_with_the_scores() -> None:
+    told = json.loads(scores().content) | {"notes": ["1 of 1 pictures were scaled down"]}
+    found = client_of(Scripted(httpx.Response(200, content=json.dumps(told).encode()))).score([[0.5, 1.0]])
+    assert found.notes == ["1 of 1 pictures were scaled down"]
+    assert repr(found).endswith("note: 1 of 1 pictures were scaled down")
+
+
+def test_arrays_of_several_sizes_are_told_what_to_do(client: Client) -> None:
+    with pytest.raises(UnusableInput, match="pictures of several sizes are sent as images of Pillow"):
+        client.score([np.zeros((8, 8)), np.zeros((8, 5))])

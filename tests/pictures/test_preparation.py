@@ -169,6 +169,11 @@ def test_a_picture_without_a_readable_orientation_is_taken_as_it_lies(exif: byte
         assert turned_size(sent) == (30, 20)
 
 
+def test_a_picture_of_real_numbers_is_refused_as_such() -> None:
+    with pytest.raises(BadPicture, match="has the mode F, which is neither"):
+        GREY(Image.new("F", (16, 16)), convert=False)
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_every_orientation_is_turned_once_and_tells_the_size(orientation: int) -> None:
     stream = io.BytesIO()

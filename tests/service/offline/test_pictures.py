@@ -259,6 +259,20 @@ def test_a_picture_that_cannot_be_read_is_told_in_its_row(
     assert rows[1]["reason"] == "the file cannot be read: No such file or directory"
 
 
+def test_a_picture_that_nobody_judged_does_not_pass_as_ordinary(store: Path, folder: Path, tmp_path: Path) -> None:
+    (folder / "3.png").unlink()  # the faulty one
+    wish = ("--model", "surface", "--alpha", 0.05, "--fail-anomalous", "--json")
+    assert score(store, folder, *wish).exit_code == 0
+    (folder / "cut.png").write_bytes((folder / "1.png").read_bytes()[:90])
+    found = score(store, folder, *wish, "--maps", tmp_path / "maps")
+    assert found.exit_code == 1
+    assert "1 items could not be scored, so nobody judged them" in found.stderr
+    rows = [json.loads(line) for line in found.stdout.splitlines()]
+    assert [row["regions"] for row in rows] == [[], [], [], None]
+    Image.fromarray(with_hole(surface(1, seed=21)[0])).save(folder / "hole.png")
+    assert score(store, folder, *wish).exit_code == 3
+
+
 def test_of_an_animation_the_first_picture_is_scored(store: Path, folder: Path, tmp_path: Path) -> None:
     first, *others = (Image.open(folder / f"{number}.png") for number in range(3))
     first.save(tmp_path / "film.gif", save_all=True, append_images=others)
