@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -95,11 +96,12 @@ def _mean_ratio(found: list[dict[str, Any]]) -> float:
 
 
 def _ordinary(found: Mapping[tuple[str, int], dict[str, Any]]) -> Iterator[str]:
-    yield (
-        f"\nOrdinary test pictures at alpha = {ALPHA}. A split deals the calibrating pictures into halves anew. "
+    text = (
+        f"Ordinary test pictures at alpha = {ALPHA}. A split deals the calibrating pictures into halves anew. "
         "Scenes are those that the training pictures were found to show. Known stripes are those that were trained on: "
-        "other ordinary pictures cut from them, mean of the splits:\n"
+        "other ordinary pictures cut from them, mean of the splits:"
     )
+    yield f"\n{fill(text, 128)}\n"
     yield (
         "| surface | size | knows the place | crops | scenes | alarms | with any region | 99 % band | "
         "splits: mean, most | of known stripes | map / bare likelihood | training, CPU minutes |"
