@@ -65,8 +65,8 @@ export function show(panel) {
 
   function tell(metrics) {
     const devices = (metrics.sluice_device_up ?? []).map(({ labels, value }) => `${labels.device} ${value ? "answers" : "is down"}`).join(", ");
-    const failed = total(metrics, "sluice_requests_total", ({ status }) => Number(status) >= 500);
-    facts.replaceChildren(`${total(metrics, "sluice_ready") ? "Ready" : "Not ready"} · ${devices} · ${total(metrics, "sluice_models_loaded")} models · ${whole(total(metrics, "sluice_requests_total"))} requests answered, ${whole(failed)} with a 5xx status`);
+    const failed = total(metrics, "sluice_requests_total", (labels) => work(labels) && Number(labels.status) >= 500);
+    facts.replaceChildren(`${total(metrics, "sluice_ready") ? "Ready" : "Not ready"} · ${devices} · ${total(metrics, "sluice_models_loaded")} models · ${whole(total(metrics, "sluice_requests_total", work))} requests answered, ${whole(failed)} with a 5xx status`);
     const rows = (metrics.sluice_scored_items_total ?? []).map(({ labels, value }) => {
       const mine = ({ model }) => model === labels.model, flagged = total(metrics, "sluice_anomalous_items_total", mine), promised = total(metrics, "sluice_promised_alarms_total", mine);
       return h("tr", {}, h("th", { scope: "row" }, labels.model), h("td", {}, judged(flagged, promised)), h("td", { class: "figure" }, whole(value)), h("td", { class: "figure" }, whole(flagged)),
