@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 _AROUND = 64
-"""Pixels around the hidden part whose looks it takes, and so more than a resampling reaches in what is left of them."""
+"""Pixels around the hidden part that tell what it is filled with: of a vast picture, no more are looked at."""
 
 
 def filled(picture: Image.Image, hidden: NDArray[np.bool_]) -> Image.Image:

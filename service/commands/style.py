@@ -97,13 +97,13 @@ def failures_told() -> Iterator[None]:
         # Imported here: by now whatever can raise these is imported too.
         from model_store import StoreError
         from service.device_names import NoSuchDevice
-        from service.offline.unusable import UnusableFile
+        from service.offline.unusable import UnusableFile, in_options
         from service.protocol.errors import Problem
 
         if isinstance(error, NoSuchDevice | StoreError | UnusableFile):
             raise click.ClickException(str(error)) from error
         if isinstance(error, Problem):
-            raise click.ClickException(error.detail) from error
+            raise click.ClickException(in_options(error.detail)) from error
         raise
 
 

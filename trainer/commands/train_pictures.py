@@ -16,7 +16,6 @@ from rich.console import Console
 
 import model_store
 from flows import FlowError
-from flows.anomaly.calibration import least_alpha
 from model_store import Store
 from trainer.data import OwnData, picture_folder
 from trainer.data.names import readable
@@ -143,8 +142,8 @@ def train_pictures(
     if at:
         click.echo(f"published {at.name}@{at.version} at {at.place}")
         click.echo(at.verdicts)
-        if 1 < len(plan.scenes) < len(plan.sizes) and not plan.known_scenes:
-            click.echo(f"of new scenes they hold at an alpha of {least_alpha(len(plan.scenes)):g} or more")
+        if plan.least_alpha_of_scenes is not None:
+            click.echo(f"for new scenes, at an --alpha of {plan.least_alpha_of_scenes:g} or more")
 
 
 def _check_writable(store: Path | Store) -> None:

@@ -109,17 +109,25 @@ class PicturePlan:
                 f"{found}. p-values are for new pictures of these scenes; those of other scenes may alarm more often "
                 "than alpha says (--known-scenes)"
             )
-        largest = max(self.scenes)
-        if largest > len(self.sizes) // PARTS:
+        if self.least_alpha_of_scenes is None:
             return (
-                f"{found}. Scenes stay together, but the largest has {largest:,} pictures and is cut: pictures of "
-                "other scenes may alarm more often than alpha says. Pictures of more places are better"
+                f"{found}. Scenes stay together, but the largest has {max(self.scenes):,} pictures and is cut: "
+                "pictures of other scenes may alarm more often than alpha says. Pictures of more places are better"
             )
         return (
             f"{found}. Scenes stay together, so p-values are for new scenes too, at an alpha of "
-            f"{least_alpha(len(self.scenes)):g} or more, and fewer faults alarm than by as many pictures of their own "
+            f"{self.least_alpha_of_scenes:g} or more, and fewer faults alarm than by as many pictures of their own "
             "(--known-scenes: for these scenes alone)"
         )
+
+    @property
+    def least_alpha_of_scenes(self) -> float | None:
+        """The smallest alpha at which p-values hold for new scenes, where that is not the one that pictures give.
+
+        None where each picture shows something else, and where p-values are not for new scenes.
+        """
+        whole = 1 < max(self.scenes, default=1) <= len(self.sizes) // PARTS
+        return least_alpha(len(self.scenes)) if whole and not self.known_scenes else None
 
     def told(self) -> list[str]:
         """What will be done, a line each, for people."""

@@ -186,6 +186,7 @@ def test_scenes_that_several_pictures_show_are_told_and_kept_together(
     assert result.exit_code == 0, result.output
     assert "scenes: 24 of 45 pictures show in part what others show" in result.output
     assert "33 scenes in all. Scenes stay together, so p-values are for new scenes too" in result.output
+    assert result.output.endswith("for new scenes, at an --alpha of 0.0295 or more\n")
     card = Store(tmp_path / "store").load("film", 1).read("README.md").decode()
     assert "Scenes: 24 of 45 pictures show in part" in card
     assert "from another experiment (scenes differ)" in sluice_train(*given, "--known-scenes").output
@@ -199,6 +200,7 @@ def test_scenes_that_several_pictures_show_are_told_and_kept_together(
     large = sluice_train(*given, "--no-publish", "--fresh")
     assert large.exit_code == 0, large.output
     assert "Scenes stay together, but the largest has 60 pictures and is cut" in large.output
+    assert "for new scenes" not in large.output
 
 
 @pytest.mark.usefixtures("_tiny")
