@@ -79,7 +79,7 @@ def published(
     main = flows[0].flow
     say("drawing samples and maps for the card")
     drawn = {
-        "loss.png": pictures.curve(flows[0].history, flows[0].best, flows[0].initial),
+        "loss.png": pictures.curve(flows[0].history, flows[0].best, flows[0].initial, of="look"),
         "samples.png": pictures.samples(main, seed, side=_DRAWN),
         "maps.png": picture_card.maps(calibration, *_strangest(calibration, items)),
     }

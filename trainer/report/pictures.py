@@ -50,16 +50,19 @@ def density(flow: Flow, data: Tensor, resolution: int = 200) -> bytes:
     return png_of(figure)
 
 
-def curve(history: Sequence[EpochRecord], best: Validation, initial: Validation | None = None) -> bytes:
+def curve(
+    history: Sequence[EpochRecord], best: Validation, initial: Validation | None = None, *, of: str = "epoch"
+) -> bytes:
     """Mean log-likelihood of the training and validation split against the epoch, with the initial state as epoch 0.
 
-    An initial state that lies far below all epochs is outside of the plot, which would show little else.
+    A training without epochs has looks at the validation split in their place: so the axis is ``of`` looks. An initial
+    state that lies far below all epochs is outside of the plot, which would show little else.
     """
-    figure, axes = axes_of("epoch", "mean log-likelihood in nats")
+    figure, axes = axes_of(of, "mean log-likelihood in nats")
     epochs = [record.epoch for record in history]
     training = [record.train for record in history]
     validated = [*([initial] if initial else []), *history]
-    axes.plot(epochs, training, marker=".", linestyle="--", color=ORANGE, label="training, during the epoch")
+    axes.plot(epochs, training, marker=".", linestyle="--", color=ORANGE, label=f"training, up to the {of}")
     axes.plot(
         [each.epoch for each in validated],
         [each.validation for each in validated],
