@@ -7,6 +7,7 @@ import { share } from "./words.js";
 
 // Five points of matplotlib's "plasma", as in the maps that the service draws: even in brightness from dark to light.
 const COLOURS = [[13, 8, 135], [126, 3, 168], [204, 71, 120], [248, 149, 64], [240, 249, 33]];
+const LONG = 2.5; // how many times wider than high a picture is that gets the whole card, as it would be a strip beside words
 const COMMON = 1, RARE = 5; // from 1 place in 10 to 1 in 100,000
 
 /** Levels 0 to 255 (red, green, blue, opacity) of a place whose rarity is given. */
@@ -20,7 +21,7 @@ export function colourOf(rarity) {
 /** The picture of an item { data, name, rarity } with its map and regions, as far as they are known. */
 export function heatPicture(item, shape, regions, { opacity, boxes }) {
   const [height, width] = item.bitmap ? [item.bitmap.height, item.bitmap.width] : shape, label = { role: "img", "aria-label": item.name };
-  const box = h("div", { class: item.bitmap ? "heat large" : "heat" }, item.bitmap ? canvasOfBitmap(item.bitmap, label) : canvasOf(item.data, shape, label));
+  const box = h("div", { class: !item.bitmap ? "heat" : width > LONG * height ? "heat large long" : "heat large" }, item.bitmap ? canvasOfBitmap(item.bitmap, label) : canvasOf(item.data, shape, label));
   if (item.rarity) {
     const [rows, columns] = item.mapShape ?? shape;
     const over = h("canvas", { width: columns, height: rows, class: "over", "aria-hidden": "true" }), context = over.getContext("2d");
