@@ -151,8 +151,8 @@ def pixels_by_bits(picture: Image.Image) -> NDArray[np.int64]:
     if picture.mode not in DEEP:
         return np.zeros(MOST_BITS + 1, dtype=np.int64)
     levels = np.asarray(picture).clip(0, 2**MOST_BITS - 1)
-    at_least = [np.count_nonzero(levels >= 2**bits) for bits in range(MOST_BITS)]
-    return -np.diff([levels.size, *at_least, 0])
+    _, bits = np.frexp(levels.astype(np.float32))  # exact for 16 bits
+    return np.bincount(bits.flatten(), minlength=MOST_BITS + 1)
 
 
 def bits_used(pictures: Sequence[NDArray[np.int64]]) -> int:

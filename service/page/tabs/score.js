@@ -48,8 +48,7 @@ export function show(panel) {
     if (!app.items.length) {
       found = null;
       draw();
-      if (refused.length) throw new Error(refused.join(" ").replace(/\.$/, ""));
-      return;
+      return tellRefused(refused);
     }
     app.say("Scoring …");
     const given = app.items.slice(), items = model.any_size ? await Promise.all(given.map((item) => (item.bitmap ? item : pictureItem(item, model)))) : given;
@@ -67,12 +66,16 @@ export function show(panel) {
       const place = /^items\[(\d+)\]/.exec(error.field ?? ""), one = place && items[Number(place[1])];
       app.items = app.items.filter((item) => (one ? item !== one : !items.includes(item) || found?.items.includes(item)));
       if (!one) throw error;
-      return judge([...refused, `${error.message.replace(place[0], one.name)}.`]);
+      return judge([...refused, `${error.message.replace(place[0], one.name)}`]);
     }
     draw();
     if (mapped.length) await where(mapped, all);
     app.say("");
-    if (refused.length) throw new Error(refused.join(" ").replace(/\.$/, ""));
+    tellRefused(refused);
+  }
+
+  function tellRefused(refused) {
+    if (refused.length) throw new Error(refused.join(". "));
   }
 
   /** The maps of some items, and their regions where the score did not bring them. */
