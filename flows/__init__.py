@@ -22,6 +22,7 @@ from flows.transforms.mixture import UnitMixture
 from flows.transforms.preprocessing import Centre, Dequantise, Flatten, Logit, Unflatten
 from flows.transforms.scaling import ActNorm, DiagonalScaling
 from flows.transforms.spline_coupling import SplineCoupling
+from flows.transforms.stepped_mixture import SteppedMixture
 from flows.transforms.transform import Compose, Transform
 from flows.transforms.whitening import Standardise, Whitening
 
@@ -62,6 +63,7 @@ __all__ = [
     "StandardLogistic",
     "StandardNormal",
     "Standardise",
+    "SteppedMixture",
     "Transform",
     "Unflatten",
     "UnitMixture",

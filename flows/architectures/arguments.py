@@ -19,6 +19,8 @@ class Argument(ABC):
     """The kind, the range and the default of one argument. The default is that of the builder's signature."""
 
     default: Any
+    shapes: bool = True
+    """Whether weights of a flow of one value do not fit a flow of another."""
 
     @property
     @abstractmethod
@@ -44,6 +46,7 @@ class Flag(Argument):
     """True or false."""
 
     default: bool
+    shapes: bool = True
     expected = "true or false"
 
     def allows(self, value: object) -> bool:

@@ -14,7 +14,8 @@ What it descends from:
   pixels within a sub-lattice depend on each other; here they do not.
 - The density of a pixel, a mixture of logistics with extra mass for black and white: Salimans, Karpathy, Chen & Kingma,
   "PixelCNN++", 2017 (arXiv:1701.05517). There the mixture is integrated over each grey level, and the tails give the
-  end levels their mass; here it stays a density of dequantised pixels, and two flat components carry that mass.
+  end levels their mass; here two flat components carry that mass. Unless ``stepped``, the mixture stays a density of
+  dequantised pixels.
 - The distribution function of such a mixture, followed by a logit, as an invertible map: Ho, Chen, Srinivas, Duan &
   Abbeel, "Flow++", 2019 (arXiv:1902.00275). There its parameters follow from values between two couplings; here they
   always follow from pixels.
@@ -45,6 +46,7 @@ ARGUMENTS: Mapping[str, Argument] = {
     "head_layers": Count(1),
     "quartered": Count(1, most=8, nests=False),
     "interpolate": Flag(False),
+    "stepped": Flag(False, shapes=False),
 }
 
 
@@ -60,6 +62,7 @@ def lattice(
     head_layers: int = 1,
     quartered: int = 1,
     interpolate: bool = False,
+    stepped: bool = False,
 ) -> Flow:
     """A lattice flow of 8-bit images (H, W) or (H, W, C) with sides that are multiples of 4.
 
@@ -71,9 +74,10 @@ def lattice(
     of a joint flow, says that nets can be given what is usual at each place, which tells them the place of aligned
     pictures. ``quartered`` is how often the first lattice is divided, so that few pixels are drawn without a known
     neighbour (see ``groups_by_level``). ``interpolate``, of a joint flow, says that means start from a linear guess
-    from the nearest known pixels (see ``Interpolation``). Raises ArchitectureError for other shapes, for ``template``,
-    ``interpolate`` or more than one of ``head_layers`` without ``joint``, and for more of ``quartered`` than the
-    picture has cells for.
+    from the nearest known pixels (see ``Interpolation``). ``stepped`` says that densities are flat within each grey
+    level, and that nets read grey levels: neither dequantisation nor rounding costs likelihood then. Raises
+    ArchitectureError for other shapes, for ``template``, ``interpolate`` or more than one of ``head_layers`` without
+    ``joint``, and for more of ``quartered`` than the picture has cells for.
 
     >>> flow = flows.lattice((8, 8), width=8, blocks=1, components=2)
     >>> flow.to_items(flow.sample(2)).shape
@@ -99,7 +103,7 @@ def lattice(
     for known, groups in masks_by_level(cells.shape, quartered):
         # The finest level is applied first: the pixels that it reads are still unchanged then.
         level = LatticeLevel(
-            known, groups, width, blocks, components, joint, anywhere, head_layers, template, interpolate
+            known, groups, width, blocks, components, joint, anywhere, head_layers, template, interpolate, stepped
         )
         levels.insert(0, level)
     latent = StandardLogistic((math.prod(item_shape),))

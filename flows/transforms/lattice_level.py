@@ -12,7 +12,8 @@ from torch.nn import functional
 from flows.nets.interpolation import Interpolation, logits
 from flows.nets.lattice_net import CellNet, PixelCode, PlaceNet
 from flows.transforms.lattice_cells import CELL
-from flows.transforms.mixture import UnitMixture
+from flows.transforms.mixture import LEVELS, UnitMixture
+from flows.transforms.stepped_mixture import SteppedMixture
 from flows.transforms.transform import Transform, no_volume_change
 
 CODE = 6
@@ -35,6 +36,9 @@ class LatticeLevel(Transform):
 
     With ``template``, of a joint level, a net may be given what is usual at each place of a picture. With
     ``interpolate``, of a joint level, the means of the mixtures start from ``Interpolation``'s guess.
+
+    With ``stepped`` the densities are flat within each grey level (``SteppedMixture``), and nets read grey levels: what
+    dequantisation adds to a pixel changes no density.
 
     ``known`` (C, H, W) masks the entries of the levels before. ``groups`` (G, C, H, W) masks each group, within one
     channel; a group also knows the groups before it. Both are over cells, as the transform's input (B, C, H, W).
@@ -67,9 +71,10 @@ class LatticeLevel(Transform):
         head_layers: int = 1,
         template: bool = False,
         interpolate: bool = False,
+        stepped: bool = False,
     ) -> None:
         super().__init__()
-        self.components, self.joint, self.template = components, joint, template
+        self.components, self.joint, self.template, self.stepped = components, joint, template, stepped
         self._set_masks(known, groups)
         self.code = PixelCode(CODE)
         start, cells = UnitMixture.start(components, around_zero=interpolate), (1, 1) if anywhere else groups.shape[2:]
@@ -160,7 +165,7 @@ class LatticeLevel(Transform):
                 body = self.net.body(self._inputs(x, places, None), slice(place, place + 1))
                 around = self._around(x, places, None)
             raw = self.net.of_colour(body, self._earlier(x, places, colour), colour)
-            yield UnitMixture(self._moved(raw, x, places, colour, around), self.components)
+            yield self._mixture_of(self._moved(raw, x, places, colour, around))
 
     def mixture(
         self, x: Tensor, index: int | None = None, inside: Tensor | None = None, template: Tensor | None = None
@@ -172,11 +177,10 @@ class LatticeLevel(Transform):
         """
         which = range(len(self.channels)) if index is None else range(index, index + 1)
         if self.joint:
-            return UnitMixture(self._jointly(x, index, inside, template).to(x.dtype), self.components)
-        # Entries that are not known may be latents, which are not pixels and may be large.
-        code = _within(self.code(torch.where(self.known[which[-1]], functional.pixel_shuffle(x, CELL), 0)), inside)
+            return self._mixture_of(self._jointly(x, index, inside, template).to(x.dtype))
+        code = _within(self.code(self._read(x, which[-1])), inside)
         raw: Tensor = self.net(self._seen(code, which), slice(which[0], which[-1] + 1))
-        return UnitMixture(raw.to(x.dtype), self.components)
+        return self._mixture_of(raw.to(x.dtype))
 
     def _jointly(self, x: Tensor, index: int | None, inside: Tensor | None, template: Tensor | None) -> Tensor:
         """The raw parameters of one group's mixtures, or of all groups', by one pass for each place."""
@@ -203,10 +207,20 @@ class LatticeLevel(Transform):
         """What the known pixels around some places let expect: logits (P B, colours, H, W)."""
         if self.interpolation is None:
             return None
-        pixels = torch.where(self.known[places[-1] * self.colours], functional.pixel_shuffle(x, CELL), 0.5)
-        known = _within(logits(pixels), inside)
+        known = _within(logits(self._read(x, places[-1] * self.colours, unknown=0.5)), inside)
         each = [self._shifted(known, place * self.colours) * self._seen_pixels(place) for place in places]
         return self.interpolation.around(torch.cat(each), places)
+
+    def _mixture_of(self, raw: Tensor) -> UnitMixture:
+        return SteppedMixture(raw, self.components) if self.stepped else UnitMixture(raw, self.components)
+
+    def _read(self, x: Tensor, index: int, unknown: float = 0) -> Tensor:
+        """The pixels (B, colours, rows, columns) that a group knows, as nets read them, ``unknown`` elsewhere.
+
+        Entries of x that are not known may be latents, which are not pixels and may be large.
+        """
+        pixels = torch.where(self.known[index], functional.pixel_shuffle(x, CELL), unknown)
+        return _grey_levels(pixels) if self.stepped else pixels
 
     def _seen_pixels(self, place: int) -> Tensor:
         """Which pixels of the cells a place knows: (colours CELL^2, H, W)."""
@@ -228,7 +242,7 @@ class LatticeLevel(Transform):
     def _inputs(self, x: Tensor, places: range, inside: Tensor | None) -> Tensor:
         """What the body of the net sees of some places, (P B, channels, H, W)."""
         n = self.colours
-        code = _within(self.code(torch.where(self.known[places[-1] * n], functional.pixel_shuffle(x, CELL), 0)), inside)
+        code = _within(self.code(self._read(x, places[-1] * n)), inside)
         return self._seen(code, range(places[0] * n, places[-1] * n + 1, n * places.step)).index_select(1, self.useful)
 
     def _earlier(self, x: Tensor, places: range, count: int) -> Tensor:
@@ -246,7 +260,8 @@ class LatticeLevel(Transform):
         """The first colours (P, B, ``count``, H, W) of some places' own pixels, and in which cells these are."""
         n = self.colours
         mask = self.groups[places[0] * n : (places[-1] + 1) * n : n * places.step].unsqueeze(1).unsqueeze(1)
-        return torch.stack([x[:, self.channels[p * n] % CELL**2 :: CELL**2][:, :count] for p in places]), mask
+        own = torch.stack([x[:, self.channels[p * n] % CELL**2 :: CELL**2][:, :count] for p in places])
+        return (_grey_levels(own) if self.stepped else own), mask
 
     def _useful(self) -> Tensor:
         """Which channels of what a place sees can ever be known; the others are zero for all items."""
@@ -281,7 +296,7 @@ class LatticeLevel(Transform):
         """
         n, cells = self.colours, self.groups.shape[1:]
         places = range(start, self.places, stride)
-        mixture = UnitMixture(self._of_places(x, places, None, None, template).to(x.dtype), self.components)
+        mixture = self._mixture_of(self._of_places(x, places, None, None, template).to(x.dtype))
         own = torch.cat([x[:, self.channels[place * n + colour]] for place in places for colour in range(n)])
         mask = self.groups.reshape(-1, n, *cells)[start::stride].flatten(0, 1)
         density = mixture.log_density(own).reshape(len(mask), -1, *cells)
@@ -317,3 +332,9 @@ class LatticeLevel(Transform):
 def _within(code: Tensor, inside: Tensor | None) -> Tensor:
     """Codes (B, C E, rows, columns), zero where ``inside`` (B, rows, columns) is false."""
     return code if inside is None else code * inside.unsqueeze(1)
+
+
+def _grey_levels(pixels: Tensor) -> Tensor:
+    """The middle of the grey level of each pixel in [0, 1]; for gradients, the pixel itself."""
+    middle = ((pixels.detach() * LEVELS).floor().clamp(0, LEVELS - 1) + 0.5) / LEVELS
+    return middle + (pixels - pixels.detach())

@@ -68,7 +68,7 @@ class UnitMixture:
 
     @cached_property
     def _log_span(self) -> Tensor:
-        return _log1mexp(self._rate)
+        return log1mexp(self._rate)
 
     @staticmethod
     def parameters(components: int) -> int:
@@ -109,12 +109,12 @@ class UnitMixture:
         u, above, below = self._sides(u)
         # s(a) - s(b) = s(a) s(-b) (1 - exp(b - a)) for the sigmoid s: so all three values are sums of logarithms.
         density = above + below - self._log_scale - self._log_left - self._log_right - self._log_span
-        under = above - self._log_right + _log1mexp(u * self._rate) - self._log_span
-        over = below - self._log_left + _log1mexp((1 - u) * self._rate) - self._log_span
+        under = above - self._log_right + log1mexp(u * self._rate) - self._log_span
+        over = below - self._log_left + log1mexp((1 - u) * self._rate) - self._log_span
 
-        log_density = self._mix(_step_density(u), _step_density(1 - u), density)
-        log_under = self._mix(_step_share(u), _step_share(u - 1 + 1 / LEVELS), under)
-        log_over = self._mix(_step_share(1 / LEVELS - u), _step_share(1 - u), over)
+        log_density = self._mix(step_density(u), step_density(1 - u), density)
+        log_under = self._mix(step_share(u), step_share(u - 1 + 1 / LEVELS), under)
+        log_over = self._mix(step_share(1 / LEVELS - u), step_share(1 - u), over)
         return log_under - log_over, log_density - log_under - log_over
 
     def log_density(self, u: Tensor) -> Tensor:
@@ -124,7 +124,7 @@ class UnitMixture:
         """
         u, above, below = self._sides(u)
         density = above + below - self._log_scale - self._log_left - self._log_right - self._log_span
-        return self._mix(_step_density(u), _step_density(1 - u), density)
+        return self._mix(step_density(u), step_density(1 - u), density)
 
     def _sides(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """u (B, 1, ...) moved off the ends, and logsigmoid of its distance above and below each mean, in scales."""
@@ -198,13 +198,9 @@ class UnitMixture:
         black, white = torch.where(mirrored.unsqueeze(1), ends.flip(1), ends).unbind(1)
         from_mean = torch.where(mirrored.unsqueeze(1), self._mean - 1, -self._mean)
 
-        def sigmoids(start: Tensor, u: Tensor, scale: float = 1.0) -> Tensor:
-            """The logistics' sigmoids (B, K, P, ...) at points (B or 1, P, ...) times ``scale``, seen from a start."""
-            return torch.addcmul(start.unsqueeze(2), u.unsqueeze(1), self._rate.unsqueeze(2), value=scale).sigmoid_()
-
         # Over the whole interval. The sigmoids at both ends also normalise each truncated logistic.
         start = from_mean * self._rate
-        each = sigmoids(start, ramp.unsqueeze(0))
+        each = self._sigmoids(start, ramp.unsqueeze(0))
         share = weights / (each[:, :, -1] - each[:, :, 0])
         sums = each.mul_(share.unsqueeze(2)).sum(dim=1)
         wanted_in_black = tail.sigmoid() + sums[:, 0]
@@ -212,49 +208,63 @@ class UnitMixture:
         level = (sums[:, 1:-1] < wanted.unsqueeze(1)).sum(dim=1, dtype=z.dtype) / _PARTS
 
         u = torch.add(level.unsqueeze(1), ramp[1:-1], alpha=1 / _PARTS)
-        sums = sigmoids(start, u).mul_(share.unsqueeze(2)).sum(dim=1)
+        sums = self._sigmoids(start, u).mul_(share.unsqueeze(2)).sum(dim=1)
         level = torch.add(level, (sums < wanted.unsqueeze(1)).sum(dim=1, dtype=z.dtype), alpha=1 / LEVELS)
 
-        # Within the level: v from 0 to 1 / LEVELS, in which a step at an end is a line.
+        # Within the level, in which a step at an end is a line.
         is_black = level == 0
         step = torch.where(is_black, black, torch.where(level < 1 - 1 / LEVELS, 0, white))
         wanted = torch.where(is_black, wanted_in_black, wanted)
-        start = (level.unsqueeze(1) + from_mean) * self._rate
-        sums = sigmoids(start, ramp.unsqueeze(0), 1 / LEVELS).mul_(share.unsqueeze(2)).sum(dim=1)
+        v, density = self._within_level((level.unsqueeze(1) + from_mean) * self._rate, share, wanted, step, ramp)
+        u = level + v
+        # With F = sigmoid(z): log F (1 - F) - log F'.
+        log_slope = torch.add(tail, functional.softplus(tail), alpha=-2) - density.log()
+        return torch.where(mirrored, 1 - u, u), log_slope
+
+    def _within_level(
+        self, start: Tensor, share: Tensor, wanted: Tensor, step: Tensor, ramp: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """v (B, ...) from 0 to 1 / LEVELS, above a level's lower edge, below which lies the mass wanted, and F' there.
+
+        ``start`` (B, K, ...) is the edge seen from each logistic, in its scales, ``share`` (B, K, ...) its weight by
+        its span, and ``step`` (B, ...) the mass of an end's step in this level. ``ramp`` (P, ...) rises from 0 to 1.
+        """
+        sums = self._sigmoids(start, ramp.unsqueeze(0), 1 / LEVELS).mul_(share.unsqueeze(2)).sum(dim=1)
         excess = torch.addcmul(sums - wanted.unsqueeze(1), step.unsqueeze(1), ramp)
-        tiny = torch.finfo(z.dtype).tiny
+        tiny = torch.finfo(wanted.dtype).tiny
         # Of the parts below u all is passed, of that with u a share, of those above nothing.
         passed = (excess[:, :-1] / excess.diff(dim=1).clamp_min_(tiny)).clamp_(-1, 0)
         v = passed.sum(dim=1) * (-1 / (LEVELS * _PARTS))
 
         steepness = share * self._rate
-        for newton_step in range(_NEWTON_STEPS[z.dtype] + 1):
+        for newton_step in range(_NEWTON_STEPS[wanted.dtype] + 1):
             each = torch.addcmul(start, v.unsqueeze(1), self._rate).sigmoid_()
             density = torch.ops.aten.sigmoid_backward(steepness, each).sum(dim=1)
             density = torch.add(density, step, alpha=LEVELS).clamp_min_(tiny)
-            if newton_step < _NEWTON_STEPS[z.dtype]:
+            if newton_step < _NEWTON_STEPS[wanted.dtype]:
                 missing = torch.addcmul(wanted - each.mul_(share).sum(dim=1), step, v, value=-LEVELS)
                 v = (v + missing / density).clamp_(0, 1 / LEVELS)
-        u = level + v
-        # With F = sigmoid(z): log F (1 - F) - log F'.
-        log_slope = torch.add(tail, functional.softplus(tail), alpha=-2) - density.log()
-        return torch.where(mirrored, 1 - u, u), log_slope
+        return v, density
+
+    def _sigmoids(self, start: Tensor, u: Tensor, scale: float = 1.0) -> Tensor:
+        """The logistics' sigmoids (B, K, P, ...) at points (B or 1, P, ...) times ``scale``, seen from a start."""
+        return torch.addcmul(start.unsqueeze(2), u.unsqueeze(1), self._rate.unsqueeze(2), value=scale).sigmoid_()
 
     def _mix(self, black: Tensor, white: Tensor, logistics: Tensor) -> Tensor:
         """The logarithm of the weighted sum over components, from logarithms (B, 1 or K, ...)."""
         return torch.logsumexp(self._log_weights + torch.cat([black, white, logistics], dim=1), dim=1)
 
 
-def _step_density(distance: Tensor) -> Tensor:
+def step_density(distance: Tensor) -> Tensor:
     """The log-density of an end's step at a distance from that end; -1e4 stands for zero density."""
     return torch.full_like(distance, math.log(LEVELS)).masked_fill(distance > 1 / LEVELS, -1e4)
 
 
-def _step_share(width: Tensor) -> Tensor:
+def step_share(width: Tensor) -> Tensor:
     """The logarithm of the mass of a step within a part of its width."""
     return (width * LEVELS).clamp(1e-30, 1).log()
 
 
-def _log1mexp(x: Tensor) -> Tensor:
+def log1mexp(x: Tensor) -> Tensor:
     """log(1 - exp(-x)) for x > 0, to full precision at both ends."""
     return (-torch.expm1(-x)).log()

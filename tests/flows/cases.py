@@ -141,6 +141,12 @@ FLOWS: dict[str, FlowCase] = {
         round_trip=1e-3,
         contrast=0.3,
     ),
+    "lattice-stepped": FlowCase(
+        "lattice", (8, 4, 3), {"width": 6, "blocks": 1, "components": 2, "joint": True, "stepped": True}, 1e-3
+    ),
+    "lattice-stepped-apart": FlowCase(
+        "lattice", (4, 8), {"width": 6, "blocks": 1, "components": 3, "stepped": True}, round_trip=1e-3
+    ),
     "nice-zca": FlowCase("nice", (4, 4), {"hidden": [16], "whitening": "zca"}),
     "nice-robust": FlowCase("nice", (4, 4), {"hidden": [16], "whitening": "robust-zca"}),
     "nice-convolutional": FlowCase("nice", (4, 4), {"hidden": [5, 5], "convolutional": True}),

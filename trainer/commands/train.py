@@ -47,9 +47,9 @@ Examples:
   sluice-train pictures --data good-pictures --minutes 15 --name my-part
   sluice-train images-nice --data folder-of-pictures --name my-pictures
   sluice-train cifar10 --minutes 30 --device cuda
-  torchrun --nproc-per-node 8 --no-python sluice-train cifar10-nice
+  torchrun --nproc-per-node 8 --no-python -- sluice-train cifar10-nice
   torchrun --nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint head:29400 --rdzv-id r1 --max-restarts 3 \
-      --no-python sluice-train cifar10-nice --run-dir s3://bucket/r1
+      --no-python -- sluice-train cifar10-nice --run-dir s3://bucket/r1
 
 Ctrl-C (or SIGTERM) finishes the current step and saves the run. The same command continues from there, with the same
 result as a run without the stop. Of `pictures`, the flows that are finished are saved, and the others begin anew.
@@ -103,6 +103,12 @@ Exit codes:
     "--run-dir",
     type=Location(),
     help="Where the run's state is kept: a directory, or a URL such as s3://bucket/run.  [default: runs/PRESET]",
+)
+@click.option(
+    "--rate",
+    metavar="FACTOR",
+    type=click.FloatRange(0, 10, min_open=True),
+    help="Factor on the preset's learning rates; one below 1 suits the weights that a long training left (--start).",
 )
 @click.option(
     "--start",
@@ -171,6 +177,7 @@ def main(
     crop: int | None,
     known_scenes: bool,
     batch_size: int | None,
+    rate: float | None,
     store: Path | str | None,
     name: str | None,
     run_dir: Path | str | None,
@@ -194,8 +201,9 @@ def main(
         raise click.UsageError("a PRESET is needed; --list shows them")
     if minutes is not None and epochs is not None:
         raise click.UsageError("--minutes and --epochs exclude each other")
-    if minutes is not None and math.isnan(minutes):  # which no range excludes
-        raise click.UsageError("--minutes must be a number")
+    for option, given in (("--minutes", minutes), ("--rate", rate)):
+        if given is not None and math.isnan(given):  # which no range excludes
+            raise click.UsageError(f"{option} must be a number")
     wishes = Wishes(names_of(columns), names_of(drop), label, tuple(map(kind_of, kinds)), header)
     if own_path is None and wishes != Wishes():
         raise click.UsageError(
@@ -209,6 +217,7 @@ def main(
             {
                 "--epochs": epochs,
                 "--batch-size": batch_size,
+                "--rate": rate,
                 "--limit": limit,
                 "--columns": columns,
                 "--drop": drop,
@@ -263,6 +272,8 @@ def main(
             epochs=epochs or chosen.epochs,
             minutes=minutes,
             batch_size=batch_size or chosen.batch_size,
+            learning_rate=(rate or 1) * chosen.learning_rate,
+            muon_rate=(rate or 1) * chosen.muon_rate,
             precision=precision or chosen.precision,
         )
         where = run_dir or Path("runs") / (preset if own_path is None else f"{preset}-{name or chosen.data.name}")
@@ -329,13 +340,15 @@ def _command(preset: Preset, seed: int, limit: int | None, ranks: Ranks, start: 
     """The command that repeats a run, without the user's own paths."""
     words = ["sluice-train", preset.name]
     if ranks.count > 1:
-        words.insert(0, f"torchrun --nproc-per-node {ranks.count} --no-python")
+        words.insert(0, f"torchrun --nproc-per-node {ranks.count} --no-python --")
     if isinstance(preset.data, OwnData):
         words.append(f"--data {shlex.quote(preset.data.title)}")
         words += options_of(preset.data.wishes)
     words.append(f"--epochs {preset.epochs}" if preset.minutes is None else f"--minutes {preset.minutes:g}")
     if preset.batch_size != PRESETS[preset.name].batch_size:
         words.append(f"--batch-size {preset.batch_size}")
+    if preset.learning_rate != PRESETS[preset.name].learning_rate:
+        words.append(f"--rate {preset.learning_rate / PRESETS[preset.name].learning_rate:g}")
     words += [f"--seed {seed}", f"--precision {preset.precision}"]
     if limit:
         words.append(f"--limit {limit}")

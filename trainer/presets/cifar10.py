@@ -22,6 +22,7 @@ LATTICE = Preset(
         "head_layers": 2,
         "quartered": 3,
         "interpolate": True,
+        "stepped": True,
     },
     initial_items=100,  # this architecture has no data-dependent parameters
     epochs=60,

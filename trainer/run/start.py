@@ -28,13 +28,14 @@ class Start:
     weights: Mapping[str, Tensor] = field(repr=False)
 
     def fits(self, architecture: str, item_shape: tuple[int, ...], arguments: Mapping[str, Any]) -> None:
-        """Raise TrainerError, which tells what differs, unless the weights are of such a flow."""
+        """Raise TrainerError, which tells what differs, unless the weights fit such a flow."""
         if self.architecture != architecture:
             raise TrainerError(f"--start: {self.reference} is a {self.architecture} flow, not {architecture}")
         if self.item_shape != tuple(item_shape):
             raise TrainerError(f"--start: {self.reference} is of items {self.item_shape}, not {tuple(item_shape)}")
         own, wanted = (_whole(architecture, each) for each in (self.arguments, arguments))
-        if differ := sorted(name for name in own if own[name] != wanted[name]):
+        known = flows.ARCHITECTURES[architecture].arguments
+        if differ := sorted(name for name in own if own[name] != wanted[name] and known[name].shapes):
             raise TrainerError(f"--start: {self.reference} is a flow of other arguments ({', '.join(differ)})")
 
     @torch.no_grad()

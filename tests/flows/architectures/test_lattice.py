@@ -96,6 +96,36 @@ def test_interpolation_expects_the_mean_of_the_nearest_pixels_at_first(
         assert error.max() < 2 / 256
 
 
+@pytest.mark.parametrize("joint", [False, True])
+def test_a_stepped_flow_takes_no_notice_of_what_dequantisation_adds(joint: bool) -> None:
+    flow = disturb(flows.lattice((8, 8, 3), **SMALL, joint=joint, interpolate=joint, stepped=True).double())
+    items = torch.randint(0, 256, (3, 8, 8, 3), generator=torch.Generator().manual_seed(1))
+    first, second = (flow.to_continuous(items, seed) for seed in (0, 1))
+    assert not torch.equal(first, second)
+    assert torch.allclose(flow.log_prob(first), flow.log_prob(second), rtol=1e-9)
+    z, _ = flow.encode(first)
+    assert not torch.allclose(z, flow.encode(second)[0])
+    assert torch.equal(flow.to_items(flow.decode(z)[0]), items.double())
+
+    chosen, uniform = torch.ones(first.shape, dtype=torch.bool), torch.rand(first.shape, dtype=torch.float64)
+    drawn, log_densities = flow.redraw(first, chosen, uniform)  # type: ignore[operator]
+    rounded = flow.to_continuous(flow.to_items(drawn), 7)
+    assert torch.allclose(flow.log_prob(rounded), log_densities.flatten(1).sum(dim=1), rtol=1e-9)
+
+
+def test_the_smoothed_log_likelihood_of_a_stepped_flow_still_points_to_modes() -> None:
+    flow = disturb(flows.lattice((8, 8), **SMALL, joint=True, stepped=True).double()).requires_grad_(False)
+    assert isinstance(flow, LatticeFlow)
+    x = torch.rand(2, 8, 8, dtype=torch.float64, requires_grad=True)
+    log_prob, smoothed = flow.smoothed_log_prob(x, torch.full((2,), 0.05, dtype=torch.float64))
+    assert torch.allclose(log_prob, flow.log_prob(x), rtol=1e-9)
+    (gradient,) = torch.autograd.grad(smoothed.sum(), x)
+    assert bool((gradient != 0).all())
+    with torch.no_grad():
+        ahead = flow.smoothed_log_prob(x + 1e-3 * gradient.sign(), torch.full((2,), 0.05, dtype=torch.float64))[1]
+    assert bool((ahead > smoothed).all())
+
+
 def test_interpolation_needs_a_joint_flow() -> None:
     with pytest.raises(flows.ArchitectureError, match="interpolate: only a joint"):
         flows.lattice((8, 8, 3), **SMALL, interpolate=True)

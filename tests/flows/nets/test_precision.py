@@ -17,6 +17,7 @@ ARCHITECTURES: dict[str, dict[str, object]] = {
     "nice": {"hidden": [40, 40]},
     "lattice": {"width": 8, "blocks": 1, "components": 3},
     "lattice-joint": {"width": 8, "blocks": 1, "components": 3, "joint": True},
+    "lattice-stepped": {"width": 8, "blocks": 1, "components": 3, "joint": True, "stepped": True},
     "realnvp": {"hidden": [8, 8], "levels": 2},
     "glow": {"hidden": [8, 8], "steps": 2, "levels": 2},
 }

@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
+import flows
+from trainer.errors import TrainerError
+from trainer.run.start import Start
+
 Train = Callable[..., Result]
 _GIVEN = ("--limit", "2000", "--epochs", "2")
 
@@ -36,6 +40,34 @@ def test_a_run_goes_on_from_a_published_model(sluice_train: Train, tmp_path: Pat
         for number in (1, 2)
     )
     assert after["log_likelihood"] > before["log_likelihood"]
+
+
+def test_a_start_may_have_other_arguments_that_shape_no_weights() -> None:
+    smooth = flows.lattice((8, 8), width=4, blocks=1, joint=True)
+    start = Start(
+        reference="digits@1",
+        digest="0" * 64,
+        architecture="lattice",
+        item_shape=(8, 8),
+        arguments={"width": 4, "blocks": 1, "joint": True},
+        weights=smooth.state_dict(),
+    )
+    wanted = {"width": 4, "blocks": 1, "joint": True, "stepped": True}
+    start.fits("lattice", (8, 8), wanted)
+    flows.build("lattice", (8, 8), wanted).load_state_dict(dict(start.weights))
+    with pytest.raises(TrainerError, match=r"other arguments \(width\)"):
+        start.fits("lattice", (8, 8), wanted | {"width": 5})
+
+
+def test_a_factor_on_the_rate_is_kept_in_the_command_and_slows_the_run(sluice_train: Train, tmp_path: Path) -> None:
+    whole, slow = (sluice_train("moons-nice", *_GIVEN, "--fresh", *more) for more in ((), ("--rate", "0.01")))
+    assert slow.exit_code == 0, slow.output
+    gains = [float(max(found, key=float)) - float(found[0]) for found in map(validations, (whole, slow))]
+    assert 0 < gains[1] < gains[0] / 3
+    manifest = json.loads((tmp_path / "store/moons-nice/2/manifest.json").read_text())
+    assert " --rate 0.01 " in manifest["provenance"]["command"]
+    for factor in ("0", "-1", "11", "nan"):
+        assert sluice_train("moons-nice", "--rate", factor).exit_code == 2
 
 
 @pytest.mark.parametrize(

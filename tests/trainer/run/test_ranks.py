@@ -1,6 +1,8 @@
 """Two ranks under torchrun arrive at the result of one process, also when one of them is killed."""
 
+import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.distributed.run import parse_args
 
 from tests.trainer.conftest import SUBSET
 from trainer.errors import TrainerError
@@ -93,6 +96,15 @@ def test_only_the_first_rank_writes_files_and_prints(runs: tuple[Run, Run]) -> N
     one, two = runs
     assert two.files == one.files
     assert two.output.count("epoch 1/2") == two.output.count("published digits@1") == 1
+
+
+def test_the_command_of_a_card_can_be_given_to_torchrun_again(runs: tuple[Run, Run], folder: Path) -> None:
+    manifest = json.loads((folder / "two/store/digits/1/manifest.json").read_text())
+    launcher, *command = shlex.split(f"{manifest['provenance']['command']} --start digits@1")
+    assert launcher == "torchrun"
+    read = parse_args(command)  # which takes --start for its own --start-method, unless told where its options end
+    assert (read.nproc_per_node, read.training_script) == ("2", "sluice-train")
+    assert read.training_script_args[-2:] == ["--start", "digits@1"]
 
 
 def test_a_killed_rank_is_started_again_and_the_run_ends_with_the_same_bytes(
