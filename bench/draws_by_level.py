@@ -1,9 +1,10 @@
 """Where samples of a lattice flow lose likelihood: bits per dimension by level, with levels drawn from one on.
 
-    python -m bench.draws_by_level --data-dir DIR [--model mnist] [--version N] [--items 150]
+    python -m bench.draws_by_level --data-dir DIR [--model mnist] [--version N] [--items 150] [--stepped]
 
 Each row takes test items, draws all levels from one on anew, given the true pixels of the levels before, and scores the
-result; a second sum is of the same items rounded to grey levels, with new noise. Prints Markdown.
+result; a second sum is of the same items rounded to grey levels, with new noise. ``--stepped`` takes the model's
+weights for a flow that is flat within grey levels, as it was not trained. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+import flows
 import model_store
 from flows import Flow, LatticeLevel
 from flows.architectures.lattice_flow import LatticeFlow
@@ -43,6 +45,15 @@ def bits_by_level(flow: Flow, x: Tensor, masks: list[Tensor]) -> list[float]:
     return [8 * int(mask.sum()) / flow.dimensions - float((nats * mask).sum()) / len(x) for mask in masks]
 
 
+def stepped(model: model_store.LoadedModel) -> LatticeFlow:
+    """The flow of a model's weights that is flat within grey levels."""
+    made = model.manifest.architecture
+    flow = flows.build(made.name, model.flow.item_shape, {**made.arguments, "stepped": True})
+    flow.load_state_dict(model.flow.state_dict())
+    assert isinstance(flow, LatticeFlow)
+    return flow.eval()
+
+
 def drawn_from(flow: LatticeFlow, x: Tensor, masks: list[Tensor], first: int, seed: int) -> Tensor:
     """Points x (B, *item_shape) with all levels from ``first`` on drawn anew."""
     chosen = torch.stack([torch.zeros_like(masks[0]), *masks[first:]]).any(dim=0).expand(x.shape)
@@ -58,12 +69,16 @@ def main() -> None:
     parser.add_argument("--model", choices=DATA, default="mnist")
     parser.add_argument("--version", type=int, help="the model's version, instead of the latest")
     parser.add_argument("--items", type=int, default=150)
+    parser.add_argument("--stepped", action="store_true", help="with densities that are flat within grey levels")
     options = parser.parse_args()
     store = model_store.Store(options.store)
     version = options.version or max(store.versions(options.model))
-    flow = store.load(options.model, version).flow
+    model = store.load(options.model, version)
+    flow = model.flow
     if not isinstance(flow, LatticeFlow):
         raise SystemExit(f"{options.model}@{version} is no lattice flow")
+    if options.stepped:
+        flow = stepped(model)
     _, test = DATA[options.model].read(options.data_dir)
     x, masks = flow.to_continuous(test[: options.items]), masks_of(flow)
 
