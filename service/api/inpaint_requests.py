@@ -13,16 +13,14 @@ from service.api.answers import Answer, headers_of
 from service.api.bodies import read_body
 from service.api.guard import Exchange
 from service.api.operations import Parameters
-from service.api.parameters import BINARY, Fit, Model, Seed, decoding_size, spec_of
-from service.api.representations import encoded, forms_of
+from service.api.parameters import BINARY, Fit, Model, Seed, decoding_size
 from service.api.schemas import answered
 from service.api.service import Service, bound, draw_seed
-from service.media.animation import animate, frames_of
 from service.media.any_pictures import preparation_of
-from service.media.completions import Completions, completions_of
-from service.media.documents import to_json
-from service.media.items import inpainting_of
+from service.media.completions import Completions
+from service.media.items import ItemSpec, inpainting_of
 from service.media.pictures_to_fill import picture_to_fill
+from service.media.representations import completion_forms, encoded_completions
 from service.media.types import CSV, EVENTS, GIF, JSON, MULTIPART, NPY, PNG, WEBP
 from service.protocol import defaults
 from service.protocol.errors import WrongValue
@@ -93,7 +91,7 @@ async def asked_for(
         room.resize(asked.cost)
         asked.arrays = {"items": filling.item, "hidden": np.ascontiguousarray(filling.hidden)}
         return asked, ()
-    spec = spec_of(model)
+    spec = ItemSpec.of(model)
     item, hidden, notes = await exchange.service.compute(
         lambda: inpainting_of(body, spec, query.fit), decoding_size(body, query.fit)
     )
@@ -128,7 +126,7 @@ def numbered(
 
 def inpainting_forms(model: ModelInfo) -> tuple[str, ...]:
     """Media types in which completions of a model can be sent, the default first."""
-    return (*forms_of(model), *((WEBP, GIF) if model.is_image else ()), EVENTS)
+    return (*completion_forms(model), EVENTS)
 
 
 async def completed_answer(
@@ -138,13 +136,5 @@ async def completed_answer(
     items = completed.arrays["items"]
     # Animations take longer than their number of bytes tells.
     size = items.nbytes if form not in (WEBP, GIF) else 2**20
-    body = await service.compute(lambda: _represented(completed, model, form, notes), size)
+    body = await service.compute(lambda: encoded_completions(completed, model, form, notes), size)
     return Answer(body, form, headers_of(model, completed.about.seed))
-
-
-def _represented(completed: Completed, model: ModelInfo, form: str, notes: Sequence[str]) -> bytes:
-    if form == JSON:
-        return to_json(completions_of(completed, model.table, notes))
-    if form in (WEBP, GIF):
-        return animate(frames_of(completed), form)
-    return encoded(completed.arrays["items"], model, form)

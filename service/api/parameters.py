@@ -12,7 +12,6 @@ from service.api.guard import Exchange
 from service.api.operations import ID, Parameters
 from service.media.any_pictures import SentPictures, pictures_of
 from service.media.items import Body, ItemSpec, Sent, sent_of
-from service.media.table_rows import Table
 from service.media.types import CSV, JPEG, JSON, MULTIPART, NPY, PNG
 from service.protocol.defaults import LARGEST_SEED
 from service.protocol.errors import TooLarge, WrongValue
@@ -64,17 +63,11 @@ def binary(*types: str) -> dict[str, Any]:
     return {"content": {kind: {"schema": BINARY} for kind in types}}
 
 
-def spec_of(model: ModelInfo) -> ItemSpec:
-    """The items of a model, as the decoders need to know them."""
-    table = None if model.table is None else Table(model.table, model.takes_missing)
-    return ItemSpec(model.item_shape, model.is_image, table)
-
-
 async def items_sent(
     exchange: Exchange, model: ModelInfo, room: Reservation, fit: bool, skip_bad: bool = False
 ) -> Sent:
     """The body's items: admitted by a bound on their number first, decoded then."""
-    most, spec = exchange.service.settings.max_items, spec_of(model)
+    most, spec = exchange.service.settings.max_items, ItemSpec.of(model)
     body = await read_body(exchange, ITEM_TYPES, most)
     if body.type in (JSON, CSV):  # only a bound is known: what the queue must hold, not what the request is refused for
         room.resize(min(body.most_items(spec.shape), most))

@@ -14,6 +14,7 @@ from service.media.pictures import open_picture, split_transparency, to_mask, to
 from service.media.table_rows import Table, items_of_array, row_to_complete, rows_of_body
 from service.media.types import CSV, JSON, NPY
 from service.protocol.errors import WrongType, WrongValue
+from service.protocol.model_info import ModelInfo
 
 _BLOCK = 512
 """Items that are checked at once: of a large batch, what is only needed on the way stays small."""
@@ -27,6 +28,12 @@ class ItemSpec(NamedTuple):
     is_image: bool
     table: Table | None = None
     """Of a model whose vectors are rows of a table."""
+
+    @classmethod
+    def of(cls, model: ModelInfo) -> ItemSpec:
+        """The items of a model, as the decoders need to know them."""
+        table = None if model.table is None else Table(model.table, model.takes_missing)
+        return cls(model.item_shape, model.is_image, table)
 
     @property
     def dimensions(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -34,11 +34,12 @@ from service.protocol import defaults
 if TYPE_CHECKING:
     from model_store import LoadedModel
     from service.media.items import Body, Part
+    from service.offline.forms import Wanted
     from service.protocol.messages import Completed, Options
     from service.protocol.model_info import ModelInfo
     from service.settings import Settings
 
-_FORMS = ("png", "npy", "webp", "gif")
+_FORMS = ("png", "npy", "csv", "json", "webp", "gif")
 _MOST = 1024
 
 
@@ -89,8 +90,10 @@ _MOST = 1024
     "--seed", type=click.IntRange(0, defaults.LARGEST_SEED), help="The same seed, the same answer.  [default: drawn]"
 )
 @click.option("--fit", is_flag=True, help="Convert a picture of another size or mode instead of refusing it.")
-@output_option("PNG, .npy, or an animation of the search (.webp, .gif).")
-@click.option("--format", "form", type=click.Choice(_FORMS), help="[default: by the output's ending, else png]")
+@output_option("PNG, .npy, .json, of a table .csv, or an animation of the search (.webp, .gif).")
+@click.option(
+    "--format", "form", type=click.Choice(_FORMS), help="[default: by the output's ending, else as suits the model]"
+)
 @device_option
 @store_option
 @json_option
@@ -115,15 +118,17 @@ def inpaint(
     store: Path | str | None,
     as_json: bool,
 ) -> None:
-    """Fill in what a mask hides in FILE: a PNG, a JPEG, or one item in a .npy file.
+    """Fill in what a mask hides in FILE: a PNG, a JPEG, one item in a .npy file, or one row of a table in a .csv file.
 
-    Without --mask, the transparent part of a picture or NaN in a .npy file is filled in. What was known comes back
-    exactly; several completions are one picture, the likeliest first. With --json the completions go to the standard
-    output as the service would answer them, unless --output names a file. With a folder as --output, FILE holds any
-    number of items: a folder of pictures, .npy, .npz, or a table whose missing cells are filled in; it may be a URL.
+    Without --mask, the transparent part of a picture, NaN in a .npy file or an empty cell is filled in. What was known
+    comes back exactly; several completions are one picture, the likeliest first. With --json the completions go to the
+    standard output as the service would answer them, unless --output names a file. With a folder as --output, FILE
+    holds any number of items: a folder of pictures, .npy, .npz, or a table whose missing cells are filled in; it may be
+    a URL.
     """
     import secrets
 
+    from service.offline.forms import Wanted
     from service.offline.one_model import load_model
     from service.protocol.messages import Options
 
@@ -151,27 +156,27 @@ def inpaint(
         loaded = load_model(model, store, settings)
         body = _body(path, mask)
         options = Options(temperature, method, steps, step_size)
-        info, completed = asyncio.run(_complete(loaded, settings, body, count, drawn, options, fit))
-        _tell(info, completed, output, form, as_json)
+        work = _Work(body, count, drawn, options, fit, Wanted(output, form))
+        _tell(asyncio.run(_complete(loaded, settings, work)), output, as_json)
 
 
 def _body(file: Path, mask: Path | None) -> Body:
     """What a request for the same would bring."""
     from service.media.items import Body
-    from service.media.types import MULTIPART, NPY
+    from service.media.types import CSV, MULTIPART, NPY
 
     image = _part("image", file)
     if mask is None:
-        return Body(NPY if image.type == NPY else MULTIPART, [image])
+        return Body(image.type if image.type in (NPY, CSV) else MULTIPART, [image])
     return Body(MULTIPART, [image, _part("mask", mask)])
 
 
 def _part(name: str, path: Path) -> Part:
     from service.media.items import Part
-    from service.media.types import JPEG, NPY, PNG
+    from service.media.types import CSV, JPEG, NPY, PNG
     from service.offline.unusable import UnusableFile
 
-    endings = {".png": PNG, ".jpg": JPEG, ".jpeg": JPEG, ".npy": NPY}
+    endings = {".png": PNG, ".jpg": JPEG, ".jpeg": JPEG, ".npy": NPY, ".csv": CSV}
     kind = endings.get(path.suffix.lower())
     if kind is None:
         raise UnusableFile(f"{path}: files end in {', '.join(endings)}")
@@ -181,23 +186,45 @@ def _part(name: str, path: Path) -> Part:
         raise UnusableFile(f"{path}: cannot be read: {error.strerror}") from error
 
 
-async def _complete(
-    loaded: LoadedModel, settings: Settings, body: Body, count: int, seed: int, options: Options, fit: bool
-) -> tuple[ModelInfo, Completed]:
+class _Work(NamedTuple):
+    """What is to be filled in, and how."""
+
+    body: Body
+    n: int
+    seed: int
+    options: Options
+    fit: bool
+    wanted: Wanted
+
+
+class _Filled(NamedTuple):
+    """What came of it, and the media type to write it in."""
+
+    info: ModelInfo
+    completed: Completed
+    notes: tuple[str, ...]
+    form: str
+
+
+async def _complete(loaded: LoadedModel, settings: Settings, work: _Work) -> _Filled:
+    """Fill in. A form that the completions do not have is refused before."""
     import numpy as np
 
     from service.media.any_pictures import preparation_of
     from service.media.items import ItemSpec, inpainting_of
     from service.media.pictures_to_fill import picture_to_fill
+    from service.media.representations import completion_forms
     from service.offline.one_model import far_deadline, serving_one
     from service.protocol.messages import Submit
 
     async with serving_one(loaded, settings) as one:
+        form = work.wanted.form_of(one.info, completion_forms(one.info))
         preparation = preparation_of(one.info, judged=False)
+        notes: tuple[str, ...] = ()
         if preparation is None:
-            item, hidden, _ = inpainting_of(body, ItemSpec(one.info.item_shape, one.info.is_image), fit)
+            item, hidden, notes = inpainting_of(work.body, ItemSpec.of(one.info), work.fit)
         else:
-            item, hidden, _ = picture_to_fill(body, preparation, fit, count)
+            item, hidden, _ = picture_to_fill(work.body, preparation, work.fit, work.n)
         arrays = {"items": item, "hidden": np.ascontiguousarray(hidden)}
         stream = one.device.stream(
             lambda number: Submit(
@@ -206,65 +233,42 @@ async def _complete(
                 kind="inpaint",
                 deadline=far_deadline(),
                 arrays=arrays,
-                n=count,
-                seed=seed,
-                options=options,
+                n=work.n,
+                seed=work.seed,
+                options=work.options,
                 watch=True,
             )
         )
-        with bar(options.steps, "inpainting", "steps") as move:
+        with bar(work.options.steps, "inpainting", "steps") as move:
             async for snapshot in stream.snapshots(_PATIENCE):
                 if snapshot is not None:
                     move(snapshot.step)
         completed: Completed = await stream.result()
-        return one.info, completed
+        return _Filled(one.info, completed, notes, form)
 
 
 _PATIENCE = 60.0
 """Seconds without news after which the wait goes on all the same."""
 
 
-def _tell(info: ModelInfo, completed: Completed, output: Path | None, form: str | None, as_json: bool) -> None:
+def _tell(filled: _Filled, output: Path | None, as_json: bool) -> None:
     from service.media.completions import completions_of
+    from service.media.representations import encoded_completions
 
-    document: dict[str, Any] = completions_of(completed)
+    document: dict[str, Any] = completions_of(filled.completed, filled.info.table, filled.notes)
     if as_json and output is None:
         click.echo(json_text(document))
         return
-    write_out(output, _encoded(info, completed, form or _form_of(output, info)))
+    write_out(output, encoded_completions(filled.completed, filled.info, filled.form, filled.notes))
     if as_json:
         items = [{key: value for key, value in item.items() if key != "pixels"} for item in document["items"]]
         click.echo(json_text({**document, "items": items, "output": str(output)}))
         return
+    for note in filled.notes:
+        click.echo(note, err=True)
     best = document["items"][0]
     click.echo(
-        f"{info.reference}: {len(document['items'])} completions, seed {document['seed']}; the best has "
+        f"{filled.info.reference}: {len(document['items'])} completions, seed {document['seed']}; the best has "
         f"{best['log_likelihood']:.6g} nats after {best['steps']} steps",
         err=True,
     )
-
-
-def _form_of(output: Path | None, info: ModelInfo) -> str:
-    ending = output.suffix.lower().removeprefix(".") if output is not None else ""
-    if ending in _FORMS:
-        return ending
-    return "png" if info.is_image or info.item_shape == (2,) else "npy"
-
-
-def _encoded(info: ModelInfo, completed: Completed, form: str) -> bytes:
-    from service.media.animation import animate, frames_of
-    from service.media.grids import grid, scatter
-    from service.media.npy import to_npy
-    from service.media.pictures import to_png
-    from service.media.types import GIF, WEBP
-
-    items = completed.arrays["items"]
-    if form == "npy":
-        return to_npy(items)
-    if form in ("webp", "gif"):
-        if not info.is_image:
-            raise click.UsageError(f"{info.reference} has vectors: an animation needs images")
-        return animate(frames_of(completed), {"webp": WEBP, "gif": GIF}[form])
-    if not info.is_image and info.item_shape != (2,):
-        raise click.UsageError(f"{info.reference} has vectors of {info.item_shape[0]} entries: use --format npy")
-    return to_png(grid(items) if info.is_image else scatter(items))

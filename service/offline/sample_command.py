@@ -33,12 +33,13 @@ from service.protocol.defaults import DRAWN_SEED_BITS, LARGEST_SEED, SAMPLE_N, T
 if TYPE_CHECKING:
     from model_store import LoadedModel
     from service.media.npy import Array
+    from service.offline.forms import Wanted
     from service.protocol.model_info import ModelInfo
     from service.settings import Settings
 
 _MOST = 100_000
 """Items of one file."""
-_FORMS = ("png", "npy")
+_FORMS = ("png", "npy", "csv", "json")
 _LOOK = 0.1
 """Seconds between two looks at how far the device has come."""
 
@@ -62,9 +63,9 @@ _LOOK = 0.1
     show_default=True,
     help="Below 1, samples crowd towards the mode.",
 )
-@output_option("PNG or .npy.")
+@output_option("PNG, .npy, .json, or of a table .csv.")
 @click.option(
-    "--format", "form", type=click.Choice(_FORMS), help="[default: by the output's ending, else png where there is one]"
+    "--format", "form", type=click.Choice(_FORMS), help="[default: by the output's ending, else as suits the model]"
 )
 @device_option
 @store_option
@@ -84,13 +85,17 @@ def sample(
     store: Path | str | None,
     as_json: bool,
 ) -> None:
-    """Draw new items from a model: a PNG grid of images, a scatter of points of the plane, or an array.
+    """Draw new items from a model: a PNG grid of images, a scatter of points of the plane, numbers, or rows of a table.
 
     With --json the items go to the standard output as numbers, with model and seed, unless --output names a file. The
     first 16 of -n 64 are those of -n 16 at the same seed, and those of the service. A folder as --output takes any -n.
     """
     import secrets
 
+    from service.media.documents import to_json
+    from service.media.representations import encoded, listed
+    from service.media.types import JSON
+    from service.offline.forms import Wanted
     from service.offline.one_model import load_model
 
     if isinstance(output, Folder):
@@ -110,12 +115,14 @@ def sample(
     settings = settings_with(device=device)
     wish = _Wish(count, secrets.randbits(DRAWN_SEED_BITS) if seed is None else seed, temperature)
     with failures_told():
-        info, items = asyncio.run(_draw(load_model(model, store, settings), settings, wish))
+        loaded = load_model(model, store, settings)
+        info, items, chosen = asyncio.run(_draw(loaded, settings, wish, Wanted(output, form)))
         told = {"model": info.reference, "seed": wish.seed, "n": count}
         if as_json and output is None:
-            click.echo(json_text({**told, "items": items.tolist()}))
+            click.echo(json_text({**told, "items": listed(items, info)}))
             return
-        write_out(output, _encoded(items, info, form or _form_of(output, info)))
+        whole = {"model": info.reference, "seed": wish.seed, "items": listed(items, info)} if chosen == JSON else None
+        write_out(output, encoded(items, info, chosen) if whole is None else to_json(whole))
     if as_json:
         click.echo(json_text({**told, "output": str(output)}))
     else:
@@ -130,12 +137,15 @@ class _Wish(NamedTuple):
     temperature: float
 
 
-async def _draw(loaded: LoadedModel, settings: Settings, wish: _Wish) -> tuple[ModelInfo, Array]:
+async def _draw(loaded: LoadedModel, settings: Settings, wish: _Wish, wanted: Wanted) -> tuple[ModelInfo, Array, str]:
+    """The items, and the media type to write them in: a form that they do not have is refused before they are drawn."""
+    from service.media.representations import forms_of
     from service.offline.one_model import far_deadline, serving_one
     from service.protocol.client import Found
     from service.protocol.messages import Options, Submit
 
     async with serving_one(loaded, settings) as one:
+        chosen = wanted.form_of(one.info, forms_of(one.info))
         asked = asyncio.ensure_future(
             one.device.ask(
                 lambda number: Submit(
@@ -154,23 +164,4 @@ async def _draw(loaded: LoadedModel, settings: Settings, wish: _Wish) -> tuple[M
                 move(max(wish.n - one.waiting, 0) if one.waiting else 0)
             move(wish.n)
         found: Found = await asked
-        return one.info, found.arrays["items"]
-
-
-def _form_of(output: Path | None, info: ModelInfo) -> str:
-    ending = output.suffix.lower().removeprefix(".") if output is not None else ""
-    if ending in _FORMS:
-        return ending
-    return "png" if info.is_image or info.item_shape == (2,) else "npy"
-
-
-def _encoded(items: Array, info: ModelInfo, form: str) -> bytes:
-    from service.media.grids import grid, scatter
-    from service.media.npy import to_npy
-    from service.media.pictures import to_png
-
-    if form == "npy":
-        return to_npy(items)
-    if not info.is_image and info.item_shape != (2,):
-        raise click.UsageError(f"{info.reference} has vectors of {info.item_shape[0]} entries: use --format npy")
-    return to_png(grid(items) if info.is_image else scatter(items))
+        return one.info, found.arrays["items"], chosen

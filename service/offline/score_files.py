@@ -22,7 +22,6 @@ from service.media.explanations import column_contributions, explained, with_con
 from service.media.items import ItemSpec
 from service.media.npy import Array
 from service.media.regions import Region
-from service.media.table_rows import Table
 from service.offline import histogram
 from service.offline.map_files import MapFolder, refuse_among_inputs
 from service.offline.outputs import Row, Writer, writer_to
@@ -122,10 +121,7 @@ class _LookedAt:
 def _sources_for(info: ModelInfo, files: Sequence[Path], wish: Wish) -> list[Source]:
     if (preparation := preparation_of(info, judged=True)) is not None:
         return picture_sources(files, preparation, wish.fit)
-    table = None if info.table is None else Table(info.table, info.takes_missing)
-    return sources(
-        files, ItemSpec(info.item_shape, info.is_image, table), wish.fit, lambda note: click.echo(note, err=True)
-    )
+    return sources(files, ItemSpec.of(info), wish.fit, lambda note: click.echo(note, err=True))
 
 
 def _batches(found: list[Source], rows: int) -> Iterator[Batch]:

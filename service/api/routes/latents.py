@@ -13,11 +13,11 @@ from service.api.guard import Exchange
 from service.api.negotiation import negotiate
 from service.api.operations import Parameters, operation
 from service.api.parameters import BINARY, ITEMS_BODY, ItemParameters, Model, decoding_size, items_sent, make_room
-from service.api.representations import encoded, forms_of, listed
 from service.api.schemas import answered
 from service.media.documents import to_json
 from service.media.items import latents_of
 from service.media.npy import to_npy
+from service.media.representations import encoded, forms_of, listed
 from service.media.types import JSON, NPY, PNG
 from service.protocol.client import Found
 from service.protocol.defaults import SCORE_SEED

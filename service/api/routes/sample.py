@@ -14,10 +14,10 @@ from service.api.guard import Exchange
 from service.api.negotiation import negotiate
 from service.api.operations import Parameters, operation
 from service.api.parameters import Model, Seed
-from service.api.representations import encoded, forms_of, listed
 from service.api.schemas import answered
 from service.api.service import bound, draw_seed
 from service.media.documents import to_json
+from service.media.representations import encoded, forms_of, listed
 from service.media.types import CSV, JSON, NPY, PNG
 from service.protocol.client import Found
 from service.protocol.defaults import SAMPLE_N, TEMPERATURE

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from service.api.inpaint_requests import InpaintParameters, work_of
 from service.api.operations import Parameters
-from service.api.parameters import ItemParameters, make_room, spec_of
+from service.api.parameters import ItemParameters, make_room
 from service.api.problems import invalid
 from service.api.routes.sample import SampleParameters
 from service.api.routes.score import ScoreParameters
@@ -127,7 +127,7 @@ async def _inpaint(
     if image.rows(model.item_shape) != 1 or (mask is not None and rows_of(mask, model.item_shape) != 1):
         raise WrongValue("one image is inpainted in one request; n asks for several completions", "image")
     room.resize(work.cost)
-    item, hidden = await service.compute(lambda: _with_gaps(image, mask, spec_of(model), query.fit), image.size)
+    item, hidden = await service.compute(lambda: _with_gaps(image, mask, ItemSpec.of(model), query.fit), image.size)
     work.arrays = {"items": item, "hidden": np.ascontiguousarray(hidden)}
     return Asked(work, query)
 
@@ -165,7 +165,7 @@ async def _of_items(
 ) -> Submit:
     model = function.model
     make_room(room, sent.rows(shape), service.settings.max_items)
-    spec = spec_of(model)._replace(shape=shape)
+    spec = ItemSpec.of(model)._replace(shape=shape)
     items = await service.compute(lambda: sent.items(spec, query.fit), sent.size)
     seed = SCORE_SEED if query.seed is None else query.seed
     return Submit(id=0, model=model.reference, kind=function.kind, deadline=0.0, arrays={"items": items}, seed=seed)

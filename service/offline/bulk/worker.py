@@ -15,7 +15,6 @@ import pyarrow as pa
 from service.cpus import usable_cpus
 from service.device import hardware
 from service.media.items import ItemSpec
-from service.media.table_rows import Table
 from service.offline.bulk import picture_readers
 from service.offline.bulk.decoding import Chunk, Decoder
 from service.offline.bulk.folder import OutputFolder
@@ -143,10 +142,8 @@ def open_inputs(
     """The inputs of a job for a model. Items of those that are ``known`` are not counted again. Raises UnusableFile."""
     if info.pictures is not None and job.command == "score":
         raise UnusableFile(f"{info.reference}: scores pictures of any size, into a file; leave the folder of parts out")
-    table = None if info.table is None else Table(info.table, info.takes_missing)
-    spec = ItemSpec(info.item_shape, info.is_image, table)
     mask = None if job.mask is None else Path(job.mask)
-    decoder = Decoder(spec, job.fit, completing=job.command == "inpaint", mask=mask)
+    decoder = Decoder(ItemSpec.of(info), job.fit, completing=job.command == "inpaint", mask=mask)
     return inputs_of([location(file) for file in job.files], decoder, told, known)
 
 

@@ -15,6 +15,7 @@ from PIL import Image
 
 from service.cli import main
 from tests.service.helpers import HALF, images, multipart, picture, running
+from tests.service.tables import publish_homes
 
 Sluice = Callable[..., Result]
 
@@ -101,7 +102,9 @@ def test_an_inpainting_takes_arrays_with_gaps_and_gives_animations(sluice: Sluic
         (["inpaint", "image.png"], 1, "send a mask"),
         (["inpaint", "image.png", "--mask", "large.png"], 1, "mask is 9x9"),
         (["inpaint", "row.npy", "--model", "points", "--method", "magic"], 2, "magic"),
-        (["inpaint", "row.npy", "--model", "points", "-o", "way.gif"], 2, "needs images"),
+        (["inpaint", "row.npy", "--model", "points", "-o", "way.gif"], 2, "written as gif: use .png, .npy or .json"),
+        (["sample", "--model", "points", "-n", "2", "-o", "two.jpg"], 2, "two.jpg: .jpg is no form: use .png, .npy or"),
+        (["sample", "--format", "csv"], 2, "digits@1 cannot be written as csv: use --format png, npy or json"),
     ],
 )
 def test_refusals_name_the_fault(
@@ -131,6 +134,45 @@ def test_vectors_of_many_entries_have_no_picture(tmp_path: Path) -> None:
     refused = runner.invoke(main, ["sample", *store, "--format", "png", "-o", str(tmp_path / "rows.png")])
     assert refused.exit_code == 2
     assert "--format npy" in refused.output
+
+
+@pytest.mark.anyio
+async def test_rows_of_a_table_are_in_the_units_of_its_columns_as_the_service_answers_them(tmp_path: Path) -> None:
+    publish_homes(tmp_path / "store")
+
+    def run(command: str, *arguments: object) -> Result:
+        options = ["--model", "homes", "--store", str(tmp_path / "store"), "--device", "cpu"]
+        return CliRunner().invoke(main, [command, *options, *map(str, arguments)])
+
+    drawing, filling = ("-n", 3, "--seed", 7), ("-n", 2, "--steps", 5, "--seed", 1)
+    np.save(tmp_path / "row.npy", np.array([171.5, np.nan, 1, 19_700.0]))
+    (tmp_path / "row.csv").write_text("height,rooms,colour,sold,garden\n171.5,,red,2023-12-09,9\n")
+    told = await asyncio.to_thread(run, "sample", *drawing, "--json")
+    row, named = [
+        await asyncio.to_thread(run, "inpaint", tmp_path / name, *filling, "--json") for name in ("row.npy", "row.csv")
+    ]
+    for form in ("csv", "npy", "json"):
+        for command, rest in (("sample", drawing), ("inpaint", (tmp_path / "row.npy", *filling))):
+            done = await asyncio.to_thread(run, command, *rest, "-o", tmp_path / f"{command}.{form}")
+            assert done.exit_code == 0, done.output
+    async with running(tmp_path / "store") as service:
+        sample, inpaint = "/sample?model=homes&n=3&seed=7", "/inpaint?model=homes&n=2&steps=5&seed=1"
+        content, headers = (tmp_path / "row.npy").read_bytes(), {"content-type": "application/x-npy"}
+        items = (await service.http.post(sample)).json()["items"]
+        completions = await service.post_json(inpaint, content=content, headers=headers)
+        answers = {}
+        for form, kind in (("csv", "text/csv"), ("npy", "application/x-npy"), ("json", "application/json")):
+            answers[f"sample.{form}"] = (await service.http.post(sample, headers={"accept": kind})).content
+            filled = await service.http.post(inpaint, content=content, headers={**headers, "accept": kind})
+            answers[f"inpaint.{form}"] = filled.content
+    assert json.loads(told.stdout)["items"] == items
+    assert isinstance(items[0]["sold"], str)
+    assert json.loads(row.stdout) == completions
+    assert completions["items"][0]["pixels"]["sold"] == "2023-12-09"
+    assert json.loads(named.stdout)["items"] == completions["items"]
+    assert any("garden" in note for note in json.loads(named.stdout)["notes"])
+    for name, answer in answers.items():
+        assert (tmp_path / name).read_bytes() == answer, name
 
 
 def test_a_bench_tells_each_kind_of_work(sluice: Sluice) -> None:
