@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import logging
+import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from model_store.errors import UnknownModel
-from model_store.files import read_object, replace_durably
+from model_store.files import find_object, read_object, replace_durably
 from model_store.reference import ALIAS, LARGEST_VERSION
+
+logger = logging.getLogger("sluice")
 
 DEFAULT = "default"
 """The alias that a reference without a version means. The same key of ``store.json`` names the default model."""
 
 ALIASES = "aliases.json"
+UNREADABLE = "aliases.json.unreadable"
+"""What was found in place of ``aliases.json`` by somebody who had to write it."""
 
 
 def read_aliases(directory: Path) -> dict[str, int]:
@@ -28,9 +37,44 @@ def read_aliases(directory: Path) -> dict[str, int]:
     }
 
 
-def write_alias(directory: Path, alias: str, version: int) -> None:
-    """Point an alias at a version and keep the others. Raises UnknownModel for a word that cannot be an alias."""
+def check_alias(alias: str) -> None:
+    """Raise UnknownModel for a word that cannot be an alias."""
     if not re.fullmatch(ALIAS, alias):
         raise UnknownModel(f"{alias[:80]!r} cannot be an alias: it starts with a lower-case letter")
-    changed = {**read_aliases(directory), alias: version}
-    replace_durably(directory / ALIASES, (json.dumps(changed, indent=1) + "\n").encode())
+
+
+def write_alias(directory: Path, alias: str, version: int) -> None:
+    """Point an alias at a version; all else in the file stays. Raises UnknownModel for a word that cannot be an alias.
+
+    Writers wait for each other. A file that is no JSON object is kept beside the new one, since somebody wrote it.
+    """
+    check_alias(alias)
+    path = directory / ALIASES
+    with _locked(directory):
+        data = with_alias(directory, alias, version)
+        if not readable(directory):
+            path.replace(directory / UNREADABLE)
+            logger.warning("%s is no JSON object; it is kept as %s", path, UNREADABLE)
+        replace_durably(path, data)
+
+
+def readable(directory: Path) -> bool:
+    """Whether the file of a model's directory is a JSON object, or is not there."""
+    return find_object(directory, ALIASES) is not None or not os.path.lexists(directory / ALIASES)
+
+
+def with_alias(directory: Path, alias: str, version: int) -> bytes:
+    """What the file holds, with an alias pointed at a version; entries that are no alias are kept too."""
+    return (json.dumps({**read_object(directory, ALIASES), alias: version}, indent=1) + "\n").encode()
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Alone among the writers of a model's aliases, on file systems that have locks."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -64,7 +64,7 @@ def calibration_of(flow: Flow, manifest: m.Manifest, data: Mapping[str, bytes]) 
         raise
     except KeyError as error:
         raise DamagedTensors(f"{m.CALIBRATION}: tensor {error.args[0]!r} is missing") from error
-    except ValueError as error:
+    except (ValueError, TypeError, IndexError, RuntimeError) as error:  # of another rank or dtype than Sluice writes
         raise DamagedTensors(f"{m.CALIBRATION}: {error}") from error
 
 

@@ -119,8 +119,13 @@ def read_checked(directory: Path, file: str, entry: FileEntry) -> bytes:
 
 def read_object(directory: Path, file: str) -> dict[str, Any]:
     """A small JSON object in UTF-8. Whatever cannot be read as one counts as an empty object."""
+    return find_object(directory, file) or {}
+
+
+def find_object(directory: Path, file: str) -> dict[str, Any] | None:
+    """A small JSON object in UTF-8; None where there is nothing that can be read as one."""
     try:
         found = json.loads(read_plain(directory, file, LARGEST_JSON).decode("utf-8-sig"))
     except (ValueError, RecursionError):  # DamagedFile, UnicodeDecodeError and JSONDecodeError are ValueErrors
-        return {}
-    return found if isinstance(found, dict) else {}
+        return None
+    return found if isinstance(found, dict) else None

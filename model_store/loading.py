@@ -199,6 +199,8 @@ def _self_test(flow: Flow, manifest: m.Manifest, golden: Mapping[str, Tensor]) -
     shape = (manifest.golden.count, *manifest.item.shape)
     if items is None or answers is None or tuple(items.shape) != shape or tuple(answers.shape) != shape[:1]:
         raise DamagedTensors(f"{m.GOLDEN} does not hold {manifest.golden.count} items and their log-likelihoods")
+    if items.dtype == torch.bool or not answers.is_floating_point():
+        raise DamagedTensors(f"{m.GOLDEN} holds items of {items.dtype} and answers of {answers.dtype}")
     deviation = selftest.measure(flow, items, answers, manifest.golden.seed)
     problem = selftest.complaint(deviation, manifest.golden)
     if problem:

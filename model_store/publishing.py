@@ -9,16 +9,17 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor
 
-from flows import Flow
+from flows import ARCHITECTURES, Flow
 from flows.anomaly import CrossCalibration, PictureCalibration
 from flows.anomaly.calibration import least_alpha
 from flows.priors import PRIORS
@@ -41,6 +42,8 @@ from model_store.weights import flow_from_bytes, flow_to_bytes, to_bytes
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+logger = logging.getLogger("sluice")
+
 _LEAST_TOLERANCE = 1e-3
 """Nats by which a golden log-likelihood may always differ, however few dimensions a flow has."""
 
@@ -58,11 +61,18 @@ class Published(NamedTuple):
     """Whether it was published just now."""
     url: str | None = None
     """Of a store at a URL."""
+    default: int | None = None
+    """The version that the name alone means, where it is another."""
 
     @property
     def place(self) -> str:
         """Where it lies, for people."""
         return self.url or str(self.path)
+
+    @property
+    def told_of_default(self) -> str:
+        """What the name alone means, where it is another version, for people."""
+        return "" if self.default is None else f"{self.name} alone means {self.name}@{self.default}"
 
 
 def publish(store: Path | Store, name: str, publication: Publication) -> Published:
@@ -90,16 +100,25 @@ def publish(store: Path | Store, name: str, publication: Publication) -> Publish
     return _write(store, draft, files)
 
 
-def published_before(store: Path | Store, name: str, flow: Flow, weights_dtype: m.Dtype) -> Published | None:
-    """The newest version of a name that holds exactly these weights, if there is one."""
+def published_before(
+    store: Path | Store,
+    name: str,
+    flow: Flow,
+    weights_dtype: m.Dtype,
+    architecture: str,
+    arguments: Mapping[str, Any],
+) -> Published | None:
+    """The newest version of a name that is exactly this flow, of these weights and arguments, if there is one."""
     shelf = _shelf(store)
     if not is_name(name):
         return None
     digest = hashlib.sha256(flow_to_bytes(flow, weights_dtype)).hexdigest()
+    known = ARCHITECTURES[architecture]
     for version in reversed(shelf.versions(name)):
         with suppress(StoreError):  # a damaged version holds nothing
             manifest = shelf.manifest(name, version)
-            if manifest.files[m.WEIGHTS].sha256 == digest:
+            same = manifest.files[m.WEIGHTS].sha256 == digest and manifest.architecture.name == architecture
+            if same and known.whole(manifest.architecture.arguments) == known.whole(arguments):
                 verdicts = verdicts_of(manifest.calibration)
                 return published_in(shelf, name, version, verdicts, new=False)
     return None
@@ -254,14 +273,20 @@ def _write(store: Path | Store, draft: m.Manifest, files: Mapping[str, bytes]) -
     }
     shelf, whole, key = _shelf(store), draft.model_copy(update={"files": entries}), signing_key()
     version = shelf.add(whole, files, key) if isinstance(shelf, RemoteStore) else _add(shelf.root, whole, files, key)
-    shelf.set_alias(draft.name, DEFAULT, version)
+    try:
+        if shelf.aliases(draft.name).get(DEFAULT, 0) < version:  # of two publishers at once, the later version is it
+            shelf.set_alias(draft.name, DEFAULT, version)
+    except (StoreError, OSError) as error:  # what was published is there all the same
+        logger.warning("%s@%d is published, but it could not be made the default: %s", draft.name, version, error)
     return published_in(shelf, draft.name, version, verdicts_of(draft.calibration))
 
 
 def published_in(store: Store, name: str, version: int, verdicts: str, new: bool = True) -> Published:
     """A version of a store, as publishing gives it."""
     url = f"{store.url}/{name}/{version}" if isinstance(store, RemoteStore) else None
-    return Published(name, version, store.root / name / str(version), verdicts, new, url)
+    default = store.aliases(name).get(DEFAULT)
+    other = None if default == version else default
+    return Published(name, version, store.root / name / str(version), verdicts, new, url, other)
 
 
 def _shelf(store: Path | Store) -> Store:

@@ -13,6 +13,7 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -94,9 +95,10 @@ def receive(
         watch(size, size)
         wanted = name or manifest.name
         for version in reversed(store.versions(wanted)):
-            if store.manifest(wanted, version).files == manifest.files:
-                verdicts = verdicts_of(manifest.calibration)
-                return published_in(store, wanted, version, verdicts, new=False)
+            with suppress(StoreError):  # a damaged version holds nothing
+                if store.manifest(wanted, version).files == manifest.files:
+                    verdicts = verdicts_of(manifest.calibration)
+                    return published_in(store, wanted, version, verdicts, new=False)
         return republish(store, model, wanted)
 
 

@@ -12,6 +12,19 @@ from torch import Tensor
 from flows import Flow, FlowError, build
 from model_store.manifest import Architecture, Dtype, Manifest
 
+_DTYPES = {
+    torch.float64,
+    torch.float32,
+    torch.float16,
+    torch.bfloat16,
+    torch.int64,
+    torch.int32,
+    torch.int16,
+    torch.int8,
+    torch.uint8,
+    torch.bool,
+}
+"""What tensors of a model may be; safetensors has others, for which PyTorch lacks operations."""
 _TORCH: dict[Dtype, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -45,13 +58,16 @@ def to_bytes(tensors: Mapping[str, Tensor]) -> bytes:
 def from_bytes(data: bytes) -> dict[str, Tensor]:
     """The named tensors in a safetensors file.
 
-    Raises DamagedTensors when the bytes are not such a file, or when a floating-point value is not finite.
+    Raises DamagedTensors when the bytes are not such a file, when a tensor is of a dtype that no model needs, or when
+    a floating-point value is not finite.
     """
     try:
         tensors = safetensors.torch.load(data)
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise DamagedTensors("not a readable safetensors file") from error
     for key, tensor in tensors.items():
+        if tensor.dtype not in _DTYPES:
+            raise DamagedTensors(f"tensor {key!r} is {tensor.dtype}, which no model needs")
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             raise DamagedTensors(f"tensor {key!r} holds a value that is not finite")
     return tensors

@@ -21,6 +21,11 @@ class Architecture:
     builder: Callable[..., Flow]
     arguments: Mapping[str, Argument]
 
+    def whole(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """All arguments, the defaults of those that are not given included, as JSON would hold them."""
+        whole = {name: arguments.get(name, argument.default) for name, argument in self.arguments.items()}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in whole.items()}
+
 
 ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
     {

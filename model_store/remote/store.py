@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
 import re
@@ -17,12 +16,12 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 
 from model_store import reference
-from model_store.aliases import ALIASES, read_aliases
+from model_store.aliases import ALIASES, UNREADABLE, check_alias, read_aliases, readable, with_alias
 from model_store.errors import ModelRefused, StoreError, UnknownModel
 from model_store.files import LARGEST_JSON, names_in, replace_durably, versions_in
 from model_store.loading import LoadedModel
 from model_store.manifest import MANIFEST, FileEntry, Manifest
-from model_store.reference import ALIAS, VERSION
+from model_store.reference import VERSION
 from model_store.remote.cache import Cache, DamagedDownload
 from model_store.remote.objects import Missing, Objects, Unreachable
 from model_store.signatures import SIGNATURE, TrustedKeys, signature_of
@@ -37,6 +36,7 @@ T = TypeVar("T")
 
 _CLAIM = "claimed"
 """The object by which a publisher takes the number of a version."""
+_ALIAS_ATTEMPTS = 20
 _DOWNLOADS = 3
 """How often a file whose bytes are not those of the manifest is asked for."""
 _PAUSE = 10.0
@@ -132,18 +132,25 @@ class RemoteStore(Store):
         """Point an alias at a version. Raises UnknownModel, or StoreError where the storage does not take it."""
         if version not in self.versions(name):
             raise UnknownModel(f"{name} has no version {version}")
-        if not re.fullmatch(ALIAS, alias):
-            raise UnknownModel(f"{alias[:80]!r} cannot be an alias: it starts with a lower-case letter")
-        key, done = f"{name}/{ALIASES}", False
-        while not done:
+        check_alias(alias)
+        key, directory = f"{name}/{ALIASES}", self._directory(name)
+        path = directory / ALIASES
+        for attempt in range(_ALIAS_ATTEMPTS):
+            time.sleep(attempt * secrets.randbelow(100) / 1000)  # of several writers, each waits for another time
+            there = True
             try:
                 etag = self._objects.stat(key).etag
-                self._bring(key, self._directory(name) / ALIASES)
-                known = read_aliases(self._directory(name))
+                self._bring(key, path)
             except Missing:
-                etag, known = None, {}
-            data = (json.dumps({**known, alias: version}, indent=1) + "\n").encode()
-            done = self._objects.create(key, data) if not known else self._objects.replace(key, data, etag)
+                there, etag = False, None
+                path.unlink(missing_ok=True)
+            data = with_alias(directory, alias, version)
+            if not readable(directory):
+                self._objects.replace(f"{name}/{UNREADABLE}", path.read_bytes())
+                logger.warning("%s is no JSON object; it is kept as %s", key, UNREADABLE)
+            if self._objects.replace(key, data, etag) if there else self._objects.create(key, data):
+                return
+        raise StoreError(f"{key} could not be written: others change it all the time")
 
     def sign(self, name: str, version: int, key: Ed25519PrivateKey) -> str:
         held = self._fetched(name, version, self.manifest(name, version).files)

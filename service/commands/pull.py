@@ -45,3 +45,5 @@ def pull(source: Path, name: str | None, store: Path | str | None, as_json: bool
         click.echo(json_text({"name": published.name, "version": published.version, "path": published.place}))
     else:
         click.echo(f"{published.name}@{published.version} at {published.place}")
+        if published.told_of_default:
+            click.echo(published.told_of_default, err=True)

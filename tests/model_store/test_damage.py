@@ -67,6 +67,8 @@ def test_a_broken_alias_file_counts_as_no_alias(publish_digits: Publish, store: 
     assert store.resolve("digits") == ("digits", 1)
     store.set_alias("digits", "stable", 1)
     assert store.aliases("digits") == {"stable": 1}
+    kept = store.root / "digits" / "aliases.json.unreadable"
+    assert not kept.exists() or kept.read_bytes() == content, "what somebody wrote is not lost"
 
 
 @pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN.keys())

@@ -17,9 +17,11 @@ from model_store import (
     CalibrationEvidence,
     Publication,
     Published,
+    Report,
     Store,
     StoreError,
     publish,
+    published_before,
     recalibrate,
     round_weights,
 )
@@ -74,6 +76,28 @@ def test_a_calibration_is_published_with_the_model(publish_digits: Publish, stor
     assert loaded.manifest.calibration is not None
     assert loaded.manifest.calibration.source == "400 held-out digits"
     assert (loaded.manifest.calibration.fit, loaded.manifest.calibration.reference) == (100, 400)
+
+
+def test_weights_of_other_arguments_are_not_the_same_flow(tmp_path: Path) -> None:
+    """A lattice flow that is flat within grey levels has the weights of one that is smooth."""
+    smooth = flows.lattice((8, 8), width=4, blocks=1, joint=True)
+    given = {"width": 4, "blocks": 1, "joint": True}
+    publish(
+        tmp_path,
+        "small",
+        Publication(
+            flow=smooth,
+            architecture="lattice",
+            arguments=given,
+            golden_items=torch.zeros(4, 8, 8, dtype=torch.uint8),
+            provenance={},
+            report=Report(quality={"test": {"log_likelihood": 1.0}}, card="# small\n", pictures={}),
+        ),
+    )
+    found = published_before(tmp_path, "small", smooth, "float32", "lattice", given | {"components": 8})
+    assert found is not None
+    assert (found.version, found.new) == (1, False)
+    assert published_before(tmp_path, "small", smooth, "float32", "lattice", given | {"stepped": True}) is None
 
 
 def test_a_recalibrated_version_differs_in_nothing_else(publish_digits: Publish, store: Store, digits: Digits) -> None:

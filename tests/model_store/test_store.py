@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -58,6 +59,50 @@ def test_a_damaged_alias_file_counts_as_no_alias(publish_digits: Publish, store:
     (store.root / "digits" / "aliases.json").write_text(content)
     assert store.aliases("digits") == {}
     assert store.resolve("digits") == ("digits", 1)
+
+
+def test_one_wrong_character_in_the_alias_file_loses_nothing(
+    publish_digits: Publish, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish_digits()
+    written = '{"default": 1, "production": 1,}'
+    (store.root / "digits/aliases.json").write_text(written)
+    publish_digits()
+    assert store.aliases("digits") == {"default": 2}
+    assert (store.root / "digits/aliases.json.unreadable").read_text() == written
+    assert "aliases.json is no JSON object; it is kept as aliases.json.unreadable" in caplog.text
+    (store.root / "digits/aliases.json").write_text('{"default": "newest", "Remark": "kept"}')
+    store.set_alias("digits", "stable", 1)
+    document = json.loads((store.root / "digits/aliases.json").read_text())
+    assert document == {"default": "newest", "Remark": "kept", "stable": 1}
+
+
+def test_writers_at_once_keep_each_others_aliases(publish_digits: Publish, store: Store) -> None:
+    publish_digits()
+
+    def write(writer: str) -> None:
+        for number in range(25):
+            store.set_alias("digits", f"{writer}{number}", 1)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(write, "ab"))
+    assert len(store.aliases("digits")) == 51
+
+
+def test_a_version_that_cannot_become_the_default_is_published_all_the_same(
+    publish_digits: Publish, store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert publish_digits().told_of_default == ""
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "set_alias", fail)
+        published = publish_digits(seed=1)
+    assert store.versions("digits") == [1, 2]
+    assert published.told_of_default == "digits alone means digits@1"
+    assert "digits@2 is published, but it could not be made the default: " in caplog.text
 
 
 def test_an_alias_must_be_a_word_and_point_at_a_version(publish_digits: Publish, store: Store) -> None:

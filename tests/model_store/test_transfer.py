@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
+import re
 import stat
 import zipfile
 from collections.abc import Callable
@@ -13,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load, save
 
 import flows
 from model_store import Published, Store, StoreError, publish_weights, receive, send
@@ -199,6 +202,43 @@ def test_a_model_whose_answers_are_not_its_golden_ones_is_refused(
     with pytest.raises(StoreError, match=r"golden|round trip"):
         receive(other, rezip(tmp_path / "swapped.zip", swapped))
     assert is_as_it_was(other)
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor", "reason"),
+    [
+        ("items", torch.zeros(8, 28, 28, dtype=torch.complex64), "'items' is torch.complex64, which no model needs"),
+        ("more", torch.zeros(2, dtype=torch.float8_e4m3fn), "'more' is torch.float8_e4m3fn, which no model needs"),
+        ("items", torch.zeros(8, 28, 28, dtype=torch.bool), "holds items of torch.bool"),
+        ("log_likelihood", torch.zeros(8, dtype=torch.bool), "answers of torch.bool"),
+    ],
+)
+def test_crafted_golden_tensors_are_refused(
+    sent: dict[str, bytes], other: Store, tmp_path: Path, name: str, tensor: torch.Tensor, reason: str
+) -> None:
+    golden = save({**load(sent["golden.safetensors"]), name: tensor})
+    manifest = json.loads(sent["manifest.json"])
+    manifest["files"]["golden.safetensors"] = {"sha256": hashlib.sha256(golden).hexdigest(), "size": len(golden)}
+    files = {**sent, "golden.safetensors": golden, "manifest.json": json.dumps(manifest).encode()}
+    with pytest.raises(StoreError, match=re.escape(reason)):
+        receive(other, rezip(tmp_path / "crafted.zip", files))
+    assert is_as_it_was(other)
+
+
+def test_a_damaged_version_does_not_keep_a_whole_one_out(
+    publish_digits: Publish, store: Store, other: Store, tmp_path: Path
+) -> None:
+    publish_digits()
+    send(store, "digits", 1, tmp_path / "out")
+    receive(other, tmp_path / "out")
+    (other.root / "digits/1/manifest.json").write_text("{")
+    came = receive(other, tmp_path / "out")
+    assert (came.version, came.new) == (2, True)
+    again = receive(other, tmp_path / "out")
+    assert (again.version, again.new, again.told_of_default) == (2, False, "")
+    publish_digits(seed=3)
+    other.set_alias("digits", "default", 1)
+    assert receive(other, tmp_path / "out").told_of_default == "digits alone means digits@1"
 
 
 def test_links_are_not_followed(sent: dict[str, bytes], other: Store, tmp_path: Path) -> None:

@@ -277,7 +277,11 @@ def main(
             precision=precision or chosen.precision,
         )
         where = run_dir or Path("runs") / (preset if own_path is None else f"{preset}-{name or chosen.data.name}")
-        with stop_on_signals() as stop, joined(choose_device(device)) as ranks, run_directory(where) as directory:
+        with (
+            stop_on_signals() as stop,
+            joined(choose_device(device)) as ranks,
+            run_directory(where, alone=ranks.leads) as directory,
+        ):
             target = store_at(store) if publish and ranks.leads else None
             console.quiet = not ranks.leads
             warning = [f"WARNING: restarts of ranks can hang: give torchrun {UNSHARED}"] if restarts_can_hang() else []
@@ -293,7 +297,7 @@ def main(
                 resume=resume,
                 start=started,
                 tensorboard=tensorboard,
-                command=_command(chosen, seed, limit, ranks, started),
+                command=_command(chosen, seed, limit, ranks, started, rate),
             )
             result = trained_and_published(chosen, settings, ranks, console, stop, target, name, neighbours)
     except Stopped:
@@ -327,6 +331,8 @@ def _tell(quality: Quality, published: model_store.Published | None, as_json: bo
             f"this run is published already, as {published.name}@{published.version} at {published.place}; "
             "--fresh trains it anew"
         )
+    if published and published.told_of_default:
+        click.echo(published.told_of_default)
 
 
 def _target(store: Path | str | None) -> Path | model_store.Store:
@@ -336,7 +342,9 @@ def _target(store: Path | str | None) -> Path | model_store.Store:
         raise click.ClickException(str(error)) from error
 
 
-def _command(preset: Preset, seed: int, limit: int | None, ranks: Ranks, start: Start | None) -> str:
+def _command(
+    preset: Preset, seed: int, limit: int | None, ranks: Ranks, start: Start | None, rate: float | None
+) -> str:
     """The command that repeats a run, without the user's own paths."""
     words = ["sluice-train", preset.name]
     if ranks.count > 1:
@@ -347,8 +355,8 @@ def _command(preset: Preset, seed: int, limit: int | None, ranks: Ranks, start: 
     words.append(f"--epochs {preset.epochs}" if preset.minutes is None else f"--minutes {preset.minutes:g}")
     if preset.batch_size != PRESETS[preset.name].batch_size:
         words.append(f"--batch-size {preset.batch_size}")
-    if preset.learning_rate != PRESETS[preset.name].learning_rate:
-        words.append(f"--rate {preset.learning_rate / PRESETS[preset.name].learning_rate:g}")
+    if rate is not None:
+        words.append(f"--rate {rate!r}")
     words += [f"--seed {seed}", f"--precision {preset.precision}"]
     if limit:
         words.append(f"--limit {limit}")

@@ -71,7 +71,8 @@ def export(
     quality = Quality.of(flow, scores)
     if store is None:
         return quality, None
-    if before := published_before(store, name, flow, preset.weights_dtype):
+    arguments = arguments_for(preset, splits)
+    if before := published_before(store, name, flow, preset.weights_dtype, preset.architecture, arguments):
         return quality, before
     latents = Latents.of(flow, splits.test[:LATENT_ITEMS])
     drawn = {
@@ -97,7 +98,7 @@ def export(
     publication = Publication(
         flow=flow,
         architecture=preset.architecture,
-        arguments=arguments_for(preset, splits),
+        arguments=arguments,
         golden_items=complete(flow, splits.test[:GOLDEN_ITEMS]),
         weights_dtype=preset.weights_dtype,
         provenance=run.provenance(),

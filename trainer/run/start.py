@@ -33,9 +33,9 @@ class Start:
             raise TrainerError(f"--start: {self.reference} is a {self.architecture} flow, not {architecture}")
         if self.item_shape != tuple(item_shape):
             raise TrainerError(f"--start: {self.reference} is of items {self.item_shape}, not {tuple(item_shape)}")
-        own, wanted = (_whole(architecture, each) for each in (self.arguments, arguments))
-        known = flows.ARCHITECTURES[architecture].arguments
-        if differ := sorted(name for name in own if own[name] != wanted[name] and known[name].shapes):
+        known = flows.ARCHITECTURES[architecture]
+        own, wanted = known.whole(self.arguments), known.whole(arguments)
+        if differ := sorted(name for name in own if own[name] != wanted[name] and known.arguments[name].shapes):
             raise TrainerError(f"--start: {self.reference} is a flow of other arguments ({', '.join(differ)})")
 
     @torch.no_grad()
@@ -43,10 +43,3 @@ class Start:
         """Set the weights of a fresh state, and of its moving average, to these."""
         for flow in (state.flow, *([] if state.average is None else [state.average])):
             flow.load_state_dict(dict(self.weights))
-
-
-def _whole(architecture: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """All arguments of a builder, the defaults of those that are not given included."""
-    known = flows.ARCHITECTURES[architecture].arguments
-    whole = {name: arguments.get(name, argument.default) for name, argument in known.items()}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in whole.items()}

@@ -14,6 +14,7 @@ import torch
 
 from model_store import ModelRefused, Store, StoreError, UnknownModel, open_store, receive, signatures
 from model_store.manifest import MANIFEST, WEIGHTS
+from model_store.remote.objects import Objects
 from tests.model_store.remote.s3_server import URL, Answer, Bucket, FaultyDoor, bucket_of, first, s3_server
 from tests.scale.markers import LONG
 from tests.service.helpers import DIGITS, POINTS, publish_small
@@ -242,6 +243,35 @@ def test_an_alias_keeps_those_that_others_set(bucket: Bucket, tmp_path: Path) ->
     assert one.aliases("points") == {"default": 2, "stable": 1, "next": 2}
     with pytest.raises(UnknownModel):
         one.set_alias("points", "stable", 9)
+
+
+@pytest.mark.parametrize("content", [b"{}", b'{"default": 1,}', b"[1]"])
+def test_an_alias_file_that_holds_none_is_written_over_and_what_was_unreadable_is_kept(
+    bucket: Bucket, tmp_path: Path, content: bytes
+) -> None:
+    bucket.put("points/aliases.json", content)
+    store = opened(tmp_path)
+    store.set_alias("points", "stable", 1)
+    assert store.aliases("points") == {"stable": 1}
+    kept = bucket.get("points/aliases.json.unreadable") if content != b"{}" else content
+    assert kept == content
+
+
+def test_an_alias_that_others_always_win_is_given_up(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = opened(tmp_path)
+    tries: list[str] = []
+
+    def lose(_: Objects, key: str, *_others: object) -> bool:
+        tries.append(key)
+        return False
+
+    monkeypatch.setattr(Objects, "replace", lose)
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    with pytest.raises(StoreError, match=r"points/aliases\.json could not be written: others change it all the time"):
+        store.set_alias("points", "stable", 1)
+    assert len(tries) == 20
 
 
 def test_a_version_that_was_removed_is_no_longer_there(bucket: Bucket, tmp_path: Path) -> None:
