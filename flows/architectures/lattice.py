@@ -14,8 +14,8 @@ What it descends from:
   pixels within a sub-lattice depend on each other; here they do not.
 - The density of a pixel, a mixture of logistics with extra mass for black and white: Salimans, Karpathy, Chen & Kingma,
   "PixelCNN++", 2017 (arXiv:1701.05517). There the mixture is integrated over each grey level, and the tails give the
-  end levels their mass; here two flat components carry that mass. Unless ``stepped``, the mixture stays a density of
-  dequantised pixels.
+  end levels their mass; here two flat components carry that mass. With ``stepped`` the mixture is integrated
+  here too, and spread evenly over each level; otherwise it stays smooth within a level.
 - The distribution function of such a mixture, followed by a logit, as an invertible map: Ho, Chen, Srinivas, Duan &
   Abbeel, "Flow++", 2019 (arXiv:1902.00275). There its parameters follow from values between two couplings; here they
   always follow from pixels.

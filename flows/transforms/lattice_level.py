@@ -38,7 +38,8 @@ class LatticeLevel(Transform):
     ``interpolate``, of a joint level, the means of the mixtures start from ``Interpolation``'s guess.
 
     With ``stepped`` the densities are flat within each grey level (``SteppedMixture``), and nets read grey levels: what
-    dequantisation adds to a pixel changes no density.
+    dequantisation adds to a pixel changes no density. For gradients nets read the pixel itself, since a level
+    has none: the gradient of the density is a substitute.
 
     ``known`` (C, H, W) masks the entries of the levels before. ``groups`` (G, C, H, W) masks each group, within one
     channel; a group also knows the groups before it. Both are over cells, as the transform's input (B, C, H, W).

@@ -19,7 +19,8 @@ from torch.nn import functional
 
 LEVELS = 256
 
-# Logistics range from a fraction of a grey level to the whole interval. Narrower ones would fit dequantisation noise.
+# Logistics range from a fraction of a grey level to the whole interval. A smooth density with narrower ones
+# would fit the noise of dequantisation.
 _NARROWEST, _WIDEST = math.log(0.15 / LEVELS), 0.0
 
 _PARTS = 16

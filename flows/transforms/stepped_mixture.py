@@ -18,10 +18,11 @@ _FURTHER_DIGITS = 2.0**24
 class SteppedMixture(UnitMixture):
     """``UnitMixture`` with the mass of each grey level spread evenly over the level; other methods as there.
 
-    These masses are the likelihoods of grey levels that PixelCNN++ (Salimans, Karpathy, Chen & Kingma 2017,
-    arXiv:1701.05517, equation 2) trains by. A density of dequantised pixels that has them is likeliest when it is flat
-    within levels, for then the bound of Theis, van den Oord & Bethge (2016, arXiv:1511.01844, section 3.1) is tight:
-    the noise of dequantisation does not matter, and neither does rounding a draw to its level.
+    As in PixelCNN++ (Salimans, Karpathy, Chen & Kingma 2017, arXiv:1701.05517, equation 2) a level's mass is the
+    mixture integrated over it; black and white are as in ``UnitMixture``. A density of dequantised pixels with given
+    masses is likeliest when it is flat within levels, for then the bound of Theis, van den Oord & Bethge (2016,
+    arXiv:1511.01844, section 3.1) is tight: the noise of dequantisation does not matter, and neither does rounding a
+    draw to its level. With respect to pixels its slope is zero.
 
     >>> mixture = flows.SteppedMixture(torch.randn(2, flows.UnitMixture.parameters(3), 5).double(), components=3)
     >>> level = torch.randint(0, 256, (2, 5))

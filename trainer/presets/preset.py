@@ -91,3 +91,7 @@ class Preset:
     weights_dtype: Literal["float32", "bfloat16"] = "bfloat16"
     """The dtype in which matrices are published."""
     smoke: Smoke | None = None
+
+    def steps_of(self, items: int) -> int:
+        """The steps of an epoch over so many training items."""
+        return self.passes * items // self.batch_size

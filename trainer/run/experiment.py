@@ -42,12 +42,12 @@ def run(
         "seed": settings.seed,
         "limit": settings.limit,
         "precision": settings.computing.precision,
+        "start": settings.start and settings.start.digest,
     }
     if preset.decay_share is not None:  # such a run may be resumed with another length
         del experiment["epochs"], experiment["minutes"]
     if settings.start is not None:
         settings.start.fits(preset.architecture, splits.item_shape, arguments_for(preset, splits))
-        experiment["start"] = settings.start.digest
     ranks.check(preset.batch_size)
     if preset.minutes is not None and ranks.count > 1:
         raise TrainerError("a budget of minutes is for one rank; several ranks train a number of --epochs")
@@ -71,7 +71,7 @@ def run(
             if trouble := directory.keep():
                 say(trouble)
 
-    steps_done = state.progress.epoch * (len(splits.train) // preset.batch_size) + state.progress.step
+    steps_done = state.progress.epoch * preset.steps_of(len(splits.train)) + state.progress.step
     with _displays(preset, settings, state, splits, steps_done, console, ranks) as display:
         hooks = Hooks(
             save=save,

@@ -56,7 +56,7 @@ def length_of(preset: Preset, splits: Splits, flow: Flow) -> Length:
     Of a budget in minutes, the time is taken off that evaluation, calibration and publishing will need. It is estimated
     from the time in which the flow evaluates a few items. Where flows of folds follow, they take their part.
     """
-    steps = preset.passes * len(splits.train) // preset.batch_size
+    steps = preset.steps_of(len(splits.train))
     if preset.minutes is None:
         return Length(preset.epochs, steps)
     budget = 60 * preset.minutes

@@ -58,7 +58,7 @@ def train(
     """
     flow, progress, device = state.flow, state.progress, state.flow.device
     validation, items = ranks.share(splits.validation).to(device), splits.train.to(device)
-    steps = preset.passes * len(items) // preset.batch_size
+    steps = preset.steps_of(len(items))
     if steps == 0:
         count = f"{len(items)} training items"
         raise DataError(f"{preset.data.name}: {count} do not fill a batch of {preset.batch_size}; see --batch-size")

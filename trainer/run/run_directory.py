@@ -7,9 +7,12 @@ is killed in between leaves the state before it.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import logging
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +23,8 @@ from model_store import StoreError
 from model_store.remote.objects import Missing, Objects, Unreachable, is_url
 from trainer.errors import RunStateError
 from trainer.run.state import FILE
+
+logger = logging.getLogger("sluice")
 
 POINTER = "state.json"
 _BEGINS, _ENDS = "state-", ".safetensors"
@@ -204,15 +209,40 @@ class RemoteRunDirectory(RunDirectory):
 
 
 @contextmanager
-def run_directory(where: Path | str) -> Iterator[RunDirectory]:
+def run_directory(where: Path | str, *, alone: bool = True) -> Iterator[RunDirectory]:
     """The run directory at a path or, where it is a text, at a URL, whose copy lasts as long as the context.
 
-    Raises StoreError for a URL that cannot be opened.
+    Raises StoreError for a URL that cannot be opened, and RunStateError where another run uses the path. Of several
+    ranks, which share it, one looks after that: the others are not ``alone``.
     """
     if isinstance(where, Path):
-        yield RunDirectory(where)
+        with _held(where) if alone else nullcontext():
+            yield RunDirectory(where)
         return
     if not is_url(where):
         raise StoreError(f"{where}: is no URL")
     with TemporaryDirectory(prefix="sluice-run-") as scratch:
         yield RemoteRunDirectory(where, Path(scratch))
+
+
+@contextmanager
+def _held(path: Path) -> Iterator[None]:
+    """Keep other runs on this machine out of a directory. Where that cannot be known, they are not kept out."""
+    descriptor = None
+    try:
+        with suppress(OSError):  # saving tells what is wrong with the directory
+            path.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        if descriptor is not None:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise RunStateError(
+                    f"{path}: another run writes its state there; wait for its end, or name another with --run-dir"
+                ) from error
+            except OSError as error:
+                logger.debug("%s cannot be locked: %s", path, error)  # some network file systems have no locks
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)

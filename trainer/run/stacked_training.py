@@ -35,7 +35,7 @@ def train_stacked(flows: Sequence[Flow], splits: Sequence[Splits], preset: Prese
     """
     stacked, device = StackedFlows(flows), flows[0].device
     batches = [_Batches(*each, preset) for each in zip(flows, splits, seeds, strict=True)]
-    steps = min(preset.passes * len(each.splits.train) // preset.batch_size for each in batches)
+    steps = min(preset.steps_of(len(each.splits.train)) for each in batches)
     optimiser = FusedAdamW(_groups(stacked, preset), betas=BETAS, fused=True)
     averages = {name: weights.detach().clone() for name, weights in stacked.weights.items()}
     in_a_row = torch.zeros(len(flows), device=device)

@@ -48,7 +48,7 @@ class TrainingStep:
         self.sum = torch.zeros((), dtype=torch.float64, device=device)
         self.skipped = torch.zeros((), dtype=torch.int64, device=device)
         self.skipped_in_a_row = torch.zeros((), dtype=torch.int64, device=device)
-        self.limit = skipped_at_most(preset.passes * len(items) // preset.batch_size)
+        self.limit = skipped_at_most(preset.steps_of(len(items)))
         self.jitter = Jitter.of(state.flow, items, preset)
         self.run: Callable[[], None] = self.compute
 

@@ -40,6 +40,9 @@ def test_a_run_goes_on_from_a_published_model(sluice_train: Train, tmp_path: Pat
         for number in (1, 2)
     )
     assert after["log_likelihood"] > before["log_likelihood"]
+    without = sluice_train("moons-nice", *_GIVEN)
+    assert without.exit_code == 1, "its card would not tell where the weights came from"
+    assert "from another experiment (start differ)" in " ".join(without.output.split())
 
 
 def test_a_start_may_have_other_arguments_that_shape_no_weights() -> None:

@@ -115,7 +115,9 @@ def test_a_table_is_calibrated_again_by_the_models_columns(tmp_path: Path, train
     assert result.exit_code == 0, result.output
     model = Store(Path("store")).load("mixed", 2)
     assert model.manifest.table == Store(Path("store")).manifest("mixed", 1).table
-    assert "--drop c1" in str(model.manifest.provenance["command"])
+    command = str(model.manifest.provenance["command"])
+    assert "--drop c1" in command
+    assert "--rate" not in command, "the rate follows from the number of rows, not from the user"
     result = CliRunner().invoke(
         calibrate.main, ["mixed", "--store", "store", "--data", str(write(tmp_path / "other.csv", numbers(100, 3)))]
     )

@@ -13,6 +13,7 @@ from PIL import Image
 from tests.trainer.conftest import stop_after
 from trainer.commands.train import main
 from trainer.presets import PRESETS, Preset
+from trainer.run.run_directory import run_directory
 
 Train = Callable[..., Result]
 
@@ -150,6 +151,14 @@ def test_cuda_where_there_is_none_is_an_error(sluice_train: Train) -> None:
     result = sluice_train("moons-nice", "--device", "cuda")
     assert result.exit_code == 1
     assert "no CUDA device" in result.output
+
+
+def test_a_run_directory_belongs_to_one_run_at_a_time(tiny: Preset, sluice_train: Train, tmp_path: Path) -> None:
+    with run_directory(tmp_path / "run"):
+        refused = sluice_train("tiny")
+    assert refused.exit_code == 1
+    assert "another run writes its state there" in " ".join(refused.output.split())
+    assert sluice_train("tiny").exit_code == 0
 
 
 def test_a_finished_run_is_not_published_twice(tiny: Preset, sluice_train: Train, tmp_path: Path) -> None:
