@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -28,11 +29,22 @@ def _reader(name: str) -> Callable[[Answer], Part]:
 
     def read(answer: Answer) -> Part:
         document = answer.json()
-        rows = np.array(document[name])
-        rows = rows.astype(np.uint8 if rows.dtype.kind == "i" else np.float32)
+        rows, _ = rows_of(document[name])
         return rows, document["model"], np.array(document["log_abs_det"], dtype=np.float64)
 
     return read
+
+
+def rows_of(items: Sequence[Any]) -> tuple[Array, tuple[str, ...]]:
+    """Items as JSON has them, as an array, and the column names of a table's rows, which are objects.
+
+    Whole numbers are pixels; numbers of vectors are float32, and cells of a table what JSON makes of them.
+    """
+    columns = tuple(items[0]) if len(items) and isinstance(items[0], dict) else ()
+    if columns:
+        return np.array([[row[name] for name in columns] for row in items], dtype=object), columns
+    rows = np.array(items)
+    return rows.astype(np.uint8 if rows.dtype.kind == "i" else np.float32), ()
 
 
 def together(parts: Sequence[Part]) -> Part:

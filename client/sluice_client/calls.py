@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from sluice_client.errors import DeadlinePassed, ServiceError, UnreadableAnswer
+from sluice_client.errors import DeadlinePassed, ServiceError, SluiceError, UnreadableAnswer
 
 T = TypeVar("T")
 
@@ -79,9 +79,17 @@ Operation = Generator[Sequence[Call[Any]], list[Any], T]
 
 
 def read(call: Call[T], answer: Answer) -> T | ServiceError:
-    """What a call's answer says. Raises ServiceError or DeadlinePassed for a status of 400 and more."""
+    """What a call's answer says.
+
+    Raises ServiceError or DeadlinePassed for a status of 400 and more, and UnreadableAnswer for what is not Sluice's.
+    """
     if answer.status < 400:
-        return call.read(answer)
+        try:
+            return call.read(answer)
+        except SluiceError:
+            raise
+        except (LookupError, TypeError, AttributeError, ValueError) as fault:
+            raise UnreadableAnswer(f"{call.path}: the answer is none of Sluice's: {fault!r}") from fault
     error = error_of(answer)
     if isinstance(error, ServiceError) and error.status in call.expected:
         return error

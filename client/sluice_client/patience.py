@@ -13,6 +13,8 @@ _NOT_DONE = (429, 503)
 """Statuses that say: not carried out, and perhaps later."""
 _SPREAD = 0.1
 """Share of a pause that is added at random, so that many clients do not all come back at once."""
+_LEAST_PAUSE = 0.1
+"""Seconds before a request is sent again where the service asks for none: pauses are what bounds the attempts."""
 _BROKEN_PAUSE = 0.5
 """Seconds before a repeatable request is sent again after its connection broke."""
 _GRACE = 5.0
@@ -67,7 +69,7 @@ class Patience:
         if answer.status not in _NOT_DONE:
             return None
         wait = retry_after(answer.headers)
-        return None if wait is None else self._spend(wait)
+        return None if wait is None else self._spend(max(wait, _LEAST_PAUSE))
 
     def pause_after_breaking(self, call: Call[Any]) -> float | None:
         """The same where the connection broke and nobody knows whether the request was carried out."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sluice_client.arrays import rows_of
 from sluice_client.npy import Array
 from sluice_client.pictures import MOST_SHOWN, coloured, grid, png, scatter, shown, to_image
 
@@ -186,15 +187,9 @@ class Completions(_Pictured):
 
 
 def completions_of(document: dict[str, Any]) -> Completions:
-    """Completions from the service's JSON. Whole numbers are pixels; numbers of vectors are float32."""
+    """Completions from the service's JSON."""
     documents = [{name: value for name, value in item.items() if name != "pixels"} for item in document["items"]]
-    pixels = [item["pixels"] for item in document["items"]]
-    columns = tuple(pixels[0]) if isinstance(pixels[0], dict) else ()
-    if columns:
-        array = np.array([[row[name] for name in columns] for row in pixels], dtype=object)
-    else:
-        array = np.array(pixels)
-        array = array.astype(np.uint8 if array.dtype.kind == "i" else np.float32)
+    array, columns = rows_of([item["pixels"] for item in document["items"]])
     return Completions(
         array=array,
         columns=columns,

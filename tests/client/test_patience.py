@@ -35,6 +35,13 @@ def test_the_pauses_of_a_call_have_a_budget() -> None:
     assert len(patient.requests) == 2
 
 
+def test_a_service_that_asks_for_no_pause_is_not_asked_for_ever() -> None:
+    transport = Scripted(busy(0))
+    with pytest.raises(ServiceError):
+        client_of(transport, retry_for=0.5).score([1.0])
+    assert 2 <= len(transport.requests) <= 6
+
+
 def test_no_pause_outlasts_the_timeout() -> None:
     transport = Scripted(busy(5))
     began = time.monotonic()
@@ -114,6 +121,17 @@ def test_an_answer_that_is_not_of_sluice_is_told_apart() -> None:
     pickled = {"x-sluice-model": "m@1", "x-sluice-seed": "1"}
     with pytest.raises(UnreadableAnswer, match="npy"):
         client_of(Scripted(httpx.Response(200, content=b"\x80\x04", headers=pickled))).sample(1)
+
+
+@pytest.mark.parametrize("content", [b"{}", b"[]", b"7", b'{"items": 3}', b'{"items": [{}]}', b'{"models": [1]}'])
+def test_json_of_another_program_is_told_apart(content: bytes) -> None:
+    reply = httpx.Response(200, content=content, headers={"content-type": "application/json"})
+    with pytest.raises(UnreadableAnswer):
+        client_of(Scripted(reply)).score([1.0])
+    with pytest.raises(UnreadableAnswer):
+        client_of(Scripted(reply)).models()
+    with pytest.raises(UnreadableAnswer):
+        client_of(Scripted(reply)).encode([[1.0]], log_abs_det=True)
 
 
 def test_numbers_are_sent_as_npy_and_never_as_json() -> None:

@@ -47,7 +47,11 @@ def expected(server: Server, rows: list[dict[str, Any]]) -> list[float]:
 def test_every_table_gets_the_scores_of_its_rows(client: Client, server: Server, kind: str) -> None:
     found = client.score(TABLES[kind], model="homes")
     assert found.log_likelihood.tolist() == expected(server, ROWS)
-    assert np.array_equal(client.encode(TABLES[kind], model="homes").array.shape, (2, 4))
+    latents = client.encode(TABLES[kind], model="homes").array
+    assert latents.shape == (2, 4)
+    back = client.decode(latents, model="homes", log_abs_det=True)
+    assert back.log_abs_det is not None
+    assert [list(row) for row in back.array[:, 2:]] == [[row["colour"], row["sold"]] for row in ROWS]
 
 
 def test_a_missing_date_and_truth_values_are_understood(client: Client, server: Server) -> None:
