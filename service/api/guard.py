@@ -54,6 +54,7 @@ class Exchange:
     """One request: its headers, its body, its deadline. ``service`` is what answers it."""
 
     __slots__ = (
+        "_began",
         "_client_left",
         "_held",
         "_length",
@@ -70,6 +71,7 @@ class Exchange:
         self.service, self.scope, self._receive = service, scope, receive
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self._limit = service.settings.max_body_bytes
+        self._began = time.monotonic()
         self._length = self._held = 0
         self._whole = False
         self._client_left = False
@@ -121,7 +123,8 @@ class Exchange:
     def deadline(self, within: float | None = None) -> float:
         """A reading of time.monotonic() at which the request is given up: the service's limit, or the client's wish.
 
-        The wish is the header's, or ``within`` as many seconds as the body asks for, whichever is less.
+        The wish is the header's, or ``within`` as many seconds as the body asks for, whichever is less. It counts from
+        the beginning of the request, whenever it becomes known.
         """
         seconds = self.service.settings.deadline
         asked = self.header(b"x-deadline-ms")
@@ -135,8 +138,9 @@ class Exchange:
         if within is not None:
             seconds = min(seconds, within)
         if seconds < self.service.settings.deadline and self._timeout is not None:
-            self._timeout.reschedule(asyncio.get_running_loop().time() + seconds)
-        return time.monotonic() + seconds
+            passed = time.monotonic() - self._began
+            self._timeout.reschedule(asyncio.get_running_loop().time() + seconds - passed)
+        return self._began + seconds
 
     async def run(self, work: Callable[[], Awaitable[Response]]) -> Response:
         """The answer of some work. Raises ClientLeft or DeadlinePassed when one of these ended it."""

@@ -117,6 +117,7 @@ class DeviceLoop:
     def _turn(self, port: Port) -> None:
         if not self._hear(port, 0.0 if self.scheduler or self._thunks or self.drift.waits else _IDLE):
             self.requests.forget_old_tasks()
+            self.models.registry.forget_retired()
         self._trimmer.look(self._heard)
         while self._thunks:
             self._thunks.popleft()()

@@ -76,7 +76,7 @@ class Registry:
         served = self._served.get(reference)
         if served is not None:
             return served
-        self._forget()
+        self.forget_retired()
         if reference in self._retired:
             return self._retired[reference][1]
         raise Unavailable(f"{reference} is no longer served", "model")
@@ -101,9 +101,10 @@ class Registry:
             reference = old.served.model.reference
             self._served.pop(reference, None)
             self._retired[reference] = time.monotonic() + self._grace, old.served
-        self._forget()
+        self.forget_retired()
 
-    def _forget(self) -> None:
+    def forget_retired(self) -> None:
+        """Let go of what was replaced or unloaded, once its grace is over."""
         now = time.monotonic()
         while self._retired and next(iter(self._retired.values()))[0] < now:
             self._retired.popitem(last=False)

@@ -63,8 +63,8 @@ class ModelDrift(BaseModel):
 async def drift(name: str, service: TheService, request: Request) -> ModelDrift:
     """Whether the items that were scored are drawn as the calibrating ones were; if not, what moved and since when.
 
-    Needs a calibrated model. Items count in blocks of 64. A key sees what all requests have sent together, and what it
-    has sent itself; one of the scope `metrics` or `admin` sees every key's.
+    Needs a calibrated model of items of one size. Items count in blocks of 64. A key sees what all requests have sent
+    together, and what it has sent itself; one of the scope `metrics` or `admin` sees every key's.
     """
     model = await service.model(name)
     told: Told = await service.device.ask(lambda number: Drift(number, model.reference))
@@ -74,7 +74,9 @@ async def drift(name: str, service: TheService, request: Request) -> ModelDrift:
     keys = [_of_key(each, levels, model.table) for each in together(found) if _may_see(key, each.most.key)]
     if not keys:
         nothing = "The model is not calibrated: it gives no p-values that could be watched."
-        if model.calibration is not None:
+        if model.pictures is not None:
+            nothing = "Models that score pictures of any size are not watched."
+        elif model.calibration is not None:
             nothing = "No block of items has been scored yet."
         return ModelDrift(
             model=model.reference,

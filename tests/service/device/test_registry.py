@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -48,6 +52,21 @@ def test_a_replaced_version_can_be_asked_for_during_its_grace(versions: list[Loa
     clock.now += 2
     with pytest.raises(Unavailable):
         table.get("points@1")
+
+
+def test_what_was_replaced_is_let_go_after_its_grace(versions: list[LoadedModel], clock: Clock) -> None:
+    table = Registry(None, GRACE)
+    model = replace(versions[0])
+    seen = weakref.ref(model)
+    table.serve(model, ())
+    del model
+    table.serve(versions[1], ())
+    table.forget_retired()
+    assert seen() is not None
+    clock.now += GRACE + 1
+    table.forget_retired()
+    gc.collect()
+    assert seen() is None, "its weights would stay in memory"
 
 
 def test_an_unloaded_version_too(versions: list[LoadedModel], clock: Clock) -> None:

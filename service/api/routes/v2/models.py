@@ -27,10 +27,12 @@ from service.api.v2.signatures import OTHERS, SCORE, Called, called, name_of
 from service.api.v2.statistics import Totals
 from service.media.documents import to_json
 from service.media.types import JSON
-from service.protocol.errors import Malformed
+from service.protocol.errors import Malformed, TooLarge
 from service.protocol.messages import Kind
 
 PLATFORM = "sluice_flow"
+_LARGEST_INDEX_REQUEST = 4096
+"""Bytes of the body of a request for the index, which says one word."""
 _KINDS: tuple[Kind, ...] = (SCORE, *OTHERS)
 
 router = APIRouter(prefix="/v2", tags=["open inference protocol"], responses=problems())
@@ -114,7 +116,7 @@ class _IndexRequest(Struct):
     "/repository/index",
     responses={
         200: {"content": {JSON: {"schema": {"type": "array", "items": schema_of(IndexedModel)}}}},
-        **problems(400),
+        **problems(400, 413),
     },
     openapi_extra={
         "requestBody": {
@@ -125,7 +127,13 @@ class _IndexRequest(Struct):
 )
 async def index(service: TheService, request: Request) -> Answer:
     """What is served, refused and still to be loaded. With `{"ready": true}` only what is served."""
-    body = await request.body()
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _LARGEST_INDEX_REQUEST:
+            raise TooLarge(
+                f"the body has more than the {_LARGEST_INDEX_REQUEST} bytes that a request for the index needs"
+            )
     try:
         only_ready = bool(body) and msgspec.json.decode(body, type=_IndexRequest).ready
     except msgspec.MsgspecError as error:

@@ -15,6 +15,7 @@ from flows import anomaly, build
 from model_store import CalibrationEvidence, Publication, publish
 from service import keys
 from tests.service.helpers import NPY, Running, assert_problem, npy, ordinary, running, until
+from tests.service.pictures import publish_pictures
 from tests.service.tables import CSV, SCHEMA, homes
 
 pytestmark = pytest.mark.anyio
@@ -90,6 +91,14 @@ async def test_an_uncalibrated_model_says_that_it_has_nothing_to_watch(calibrate
         told = await drift_of(service, "uncalibrated")
         assert "not calibrated" in told["summary"]
         assert_problem(await service.http.get("/models/nobody/drift"), 404, "model")
+
+
+async def test_a_model_of_pictures_of_any_size_says_that_it_is_not_watched(tmp_path: Path) -> None:
+    publish_pictures(tmp_path)
+    async with running(tmp_path) as service:
+        told = await drift_of(service, "surface")
+    assert told["summary"] == "Models that score pictures of any size are not watched."
+    assert told["alarm"] is False
 
 
 async def test_with_a_directory_the_martingales_go_on_after_a_restart(calibrated_store: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import time
@@ -12,7 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from starlette.types import Message
 
+from service.api.guard import Exchange
 from tests.service.api.routes.v2.requests import Request, binary, digits, infer, outputs, request, tensor
 from tests.service.helpers import NPY, Running, Start, assert_problem, images, npy, picture, running
 
@@ -257,6 +260,17 @@ async def test_the_timeout_is_a_deadline_in_microseconds(service: Running) -> No
     assert time.monotonic() - began < 10
     assert (await infer(service, "digits", digits(1, parameters={"timeout": 10**13}))).status_code == 200
     assert (await infer(service, "digits", digits(1, parameters={"timeout": 0}))).status_code == 200
+
+
+async def test_a_deadline_counts_from_the_beginning_whenever_it_is_known(service: Running) -> None:
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    exchange = Exchange(service.service, {"headers": [(b"x-deadline-ms", b"5000")]}, receive)
+    first = exchange.deadline()
+    await asyncio.sleep(0.02)
+    assert exchange.deadline() == first
+    assert exchange.deadline(within=1.0) == pytest.approx(first - 4)
 
 
 async def test_a_full_queue_is_refused_before_the_values_are_decoded(start: Start) -> None:

@@ -315,6 +315,7 @@ def test_the_index_tells_what_was_refused(server: Server, client: Any, store: Pa
     ready = httpx.post(f"{server.address}/v2/repository/index", json={"ready": True}).json()
     assert {entry["state"] for entry in ready} == {"READY"}
     assert httpx.post(f"{server.address}/v2/repository/index", json={"ready": "yes"}).status_code == 400
+    assert httpx.post(f"{server.address}/v2/repository/index", content=b" " * 5000 + b"{}").status_code == 413
 
 
 def test_what_a_successful_call_answers_is_exactly_200(server: Server) -> None:
