@@ -12,7 +12,6 @@ from fastapi.exceptions import RequestValidationError
 from msgspec import UNSET, Struct, UnsetType
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
-from starlette.routing import Route
 
 from service.api.answers import Answer
 from service.media.documents import to_json
@@ -116,19 +115,9 @@ async def _problem(_: Request, error: Exception) -> Answer:
     return problem_answer(problem_of(error))
 
 
-async def _http_exception(request: Request, error: Exception) -> Answer:
+async def _http_exception(_: Request, error: Exception) -> Answer:
     assert isinstance(error, HTTPException)
-    headers = dict(error.headers or {})
-    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        headers["Allow"] = ", ".join(_allowed(request))
-    return _answer(error.status_code, str(error.detail), None, headers)
-
-
-def _allowed(request: Request) -> list[str]:
-    """The methods that any route of this path takes; Starlette's answer names those of the first route alone."""
-    path = request.scope["path"]
-    routes = [route for route in request.app.routes if isinstance(route, Route) and route.path_regex.match(path)]
-    return sorted({method for route in routes for method in route.methods or ()})
+    return _answer(error.status_code, str(error.detail), None, dict(error.headers or {}))
 
 
 async def _validation_error(_: Request, error: Exception) -> Answer:

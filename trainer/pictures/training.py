@@ -59,7 +59,7 @@ class TrainedFlow:
     seconds: float
 
 
-class Halves(nn.Module):
+class DrawnHalves(nn.Module):
     """A flow whose likelihoods are estimated from half of the pixels, another half drawn in each call."""
 
     def __init__(self, flow: LatticeFlow, seed: int) -> None:
@@ -157,9 +157,9 @@ def _train(
     assert isinstance(state.flow, LatticeFlow)
     # A recorded step would see the same half of the pixels every time, and no template.
     recorded = run.computing.graph and device.type == "cuda" and crops.train_templates is None
-    model = state.flow if recorded else Halves(state.flow, seed)
+    model = state.flow if recorded else DrawnHalves(state.flow, seed)
     step = TrainingStep(state, model, items, preset, run.computing.precision, ranks)
-    if isinstance(model, Halves) and crops.train_templates is not None:
+    if isinstance(model, DrawnHalves) and crops.train_templates is not None:
         model.templates, model.rows = crops.train_templates.to(device), step.rows
     step.prepare(recorded, run.say)
     validation = crops.held.to(device)

@@ -13,7 +13,7 @@ from trainer.errors import DataError, Diverged
 from trainer.optimisers import learning_rate
 from trainer.presets import Preset
 from trainer.run.device import device_name
-from trainer.run.halves import Halves
+from trainer.run.half_places import HalfPlaces
 from trainer.run.hooks import Hooks
 from trainer.run.length import length_of
 from trainer.run.likelihoods import log_likelihoods
@@ -63,7 +63,7 @@ def train(
         count = f"{len(items)} training items"
         raise DataError(f"{preset.data.name}: {count} do not fill a batch of {preset.batch_size}; see --batch-size")
     length, lap = length_of(preset, splits, state.evaluated), Lap(began)
-    model = Halves(flow) if preset.half_places else flow
+    model = HalfPlaces(flow) if preset.half_places else flow
     step = TrainingStep(state, ranks.wrap(model), items, preset, computing.precision, ranks)
     if not length.over(progress):
         step.prepare(computing.graph, hooks.say)

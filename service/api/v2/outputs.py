@@ -49,7 +49,7 @@ def choice_of(request: InferRequest, function: Called, asked: Asked) -> Choice:
     signature, calibration, query = function.signature(), function.model.calibration, asked.query
     usual = signature.usual_outputs
     if isinstance(query, ScoreParameters) and calibration is not None:
-        smallest = 1 / (calibration.reference + 1)
+        smallest = calibration.smallest_p_value
         if query.alpha < smallest:
             usual = tuple(name for name in usual if name != "anomalous")
             if any(output.name == "anomalous" for output in request.outputs):

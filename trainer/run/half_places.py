@@ -9,7 +9,7 @@ from flows.architectures.lattice_flow import LatticeFlow
 from trainer.errors import TrainerError
 
 
-class Halves(nn.Module):
+class HalfPlaces(nn.Module):
     """Estimates (B,) of a flow's log-likelihoods, each from other places (``log_prob_from_few_places``).
 
     The choice is fixed: a step depends on no further draw, and a CUDA graph can record it. Raises TrainerError for a

@@ -5,7 +5,7 @@ import torch
 
 import flows
 from trainer.errors import TrainerError
-from trainer.run.halves import Halves
+from trainer.run.half_places import HalfPlaces
 
 
 def test_the_mean_over_all_turns_of_a_batch_is_the_mean_log_likelihood() -> None:
@@ -14,7 +14,7 @@ def test_the_mean_over_all_turns_of_a_batch_is_the_mean_log_likelihood() -> None
     with torch.no_grad():
         for parameter in flow.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
-    x, halves = torch.rand(10, 32, 32, dtype=torch.float64), Halves(flow)
+    x, halves = torch.rand(10, 32, 32, dtype=torch.float64), HalfPlaces(flow)
     with torch.no_grad():
         each = torch.stack([halves(x.roll(turn, dims=0)).roll(-turn, dims=0) for turn in range(10)])
         assert not torch.allclose(each[0], each[5])
@@ -24,4 +24,4 @@ def test_the_mean_over_all_turns_of_a_batch_is_the_mean_log_likelihood() -> None
 def test_flows_without_places_are_refused() -> None:
     for flow in (flows.nice((4, 4), hidden=[8]), flows.lattice((8, 8), width=6, blocks=1, components=2)):
         with pytest.raises(TrainerError, match="half_places"):
-            Halves(flow)
+            HalfPlaces(flow)
