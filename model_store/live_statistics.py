@@ -163,18 +163,18 @@ def live_sample(
     """
     folder = folder_of(directory, name, version)
     read = [(date, read_day(folder, file)) for date, file in dates_of(folder) if since is None or date >= since]
-    days = [(date, day) for date, day in read if day.calibration == calibration and len(day.measures)]
+    of_it = [(date, day) for date, day in read if day.calibration == calibration]
+    days = [(date, day) for date, day in of_it if len(day.measures)]
     if not days:
         return None
     if len({day.measures.shape[1] for _, day in days}) > 1:
         raise DamagedFile(f"the files in {folder} hold different measures")
-    every = [day for _, day in days]
-    measures, members = _joined(every, most)
+    measures, members = _joined([day for _, day in days], most)
     return LiveSample(
         measures,
         members,
-        sum(day.seen for day in every),
-        sum(day.without_measures for day in every),
+        sum(day.seen for _, day in of_it),
+        sum(day.without_measures for _, day in of_it),
         days[0][0],
         days[-1][0],
     )

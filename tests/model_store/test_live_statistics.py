@@ -52,6 +52,14 @@ def test_a_quiet_day_counts_no_more_than_its_items_do(tmp_path: Path) -> None:
     assert len(fewer.measures) == 100
 
 
+def test_items_of_a_day_without_any_measures_are_told(tmp_path: Path) -> None:
+    nothing = replace(day(0, 0.0), seen=7, without_measures=7)
+    keep(tmp_path, **{"2026_11_20": day(40, 0.0), "2026_11_21": nothing})
+    sample = live_sample(tmp_path, "digits", 1, CALIBRATION, most=1000)
+    assert sample is not None
+    assert (sample.seen, sample.without_measures, len(sample.measures)) == (47, 7, 40)
+
+
 def test_days_before_the_first_one_and_other_calibrations_do_not_count(tmp_path: Path) -> None:
     keep(
         tmp_path, **{"2026_11_20": day(40, 0.0), "2026_11_21": day(30, 1.0), "2026_11_22": day(20, 2.0, 500, "b" * 64)}
