@@ -228,7 +228,7 @@ def run_directory(where: Path | str, *, alone: bool = True) -> Iterator[RunDirec
 @contextmanager
 def _held(path: Path) -> Iterator[None]:
     """Keep other runs on this machine out of a directory. Where that cannot be known, they are not kept out."""
-    descriptor = None
+    descriptor, made = None, not path.exists()
     try:
         with suppress(OSError):  # saving tells what is wrong with the directory
             path.mkdir(parents=True, exist_ok=True)
@@ -246,3 +246,6 @@ def _held(path: Path) -> Iterator[None]:
     finally:
         if descriptor is not None:
             os.close(descriptor)
+        if made:
+            with suppress(OSError):  # the run has left something in it
+                path.rmdir()
