@@ -121,8 +121,11 @@ def sample(
         if as_json and output is None:
             click.echo(json_text({**told, "items": listed(items, info)}))
             return
-        whole = {"model": info.reference, "seed": wish.seed, "items": listed(items, info)} if chosen == JSON else None
-        write_out(output, encoded(items, info, chosen) if whole is None else to_json(whole))
+        if chosen == JSON:
+            data = to_json({"model": info.reference, "seed": wish.seed, "items": listed(items, info)})
+        else:
+            data = encoded(items, info, chosen)
+        write_out(output, data)
     if as_json:
         click.echo(json_text({**told, "output": str(output)}))
     else:
