@@ -192,8 +192,7 @@ class UnitMixture:
 
         The smaller of F and 1 - F is compared, since it has all its digits: where z > 0, the interval is mirrored.
         """
-        one = (-1, *[1] * (z.dim() - 1))
-        ramp = torch.linspace(0, 1, _PARTS + 1, dtype=z.dtype, device=z.device).view(one)
+        ramp = _ramp(z)
         mirrored, tail = z > 0, -z.abs()
         ends, weights = self._weights[:, :2], self._weights[:, 2:]
         black, white = torch.where(mirrored.unsqueeze(1), ends.flip(1), ends).unbind(1)
@@ -216,20 +215,19 @@ class UnitMixture:
         is_black = level == 0
         step = torch.where(is_black, black, torch.where(level < 1 - 1 / LEVELS, 0, white))
         wanted = torch.where(is_black, wanted_in_black, wanted)
-        v, density = self._within_level((level.unsqueeze(1) + from_mean) * self._rate, share, wanted, step, ramp)
+        v, density = self._within_level((level.unsqueeze(1) + from_mean) * self._rate, share, wanted, step)
         u = level + v
         # With F = sigmoid(z): log F (1 - F) - log F'.
         log_slope = torch.add(tail, functional.softplus(tail), alpha=-2) - density.log()
         return torch.where(mirrored, 1 - u, u), log_slope
 
-    def _within_level(
-        self, start: Tensor, share: Tensor, wanted: Tensor, step: Tensor, ramp: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def _within_level(self, start: Tensor, share: Tensor, wanted: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
         """v (B, ...) from 0 to 1 / LEVELS, above a level's lower edge, below which lies the mass wanted, and F' there.
 
         ``start`` (B, K, ...) is the edge seen from each logistic, in its scales, ``share`` (B, K, ...) its weight by
-        its span, and ``step`` (B, ...) the mass of an end's step in this level. ``ramp`` (P, ...) rises from 0 to 1.
+        its span, and ``step`` (B, ...) the mass of an end's step in this level.
         """
+        ramp = _ramp(wanted)
         sums = self._sigmoids(start, ramp.unsqueeze(0), 1 / LEVELS).mul_(share.unsqueeze(2)).sum(dim=1)
         excess = torch.addcmul(sums - wanted.unsqueeze(1), step.unsqueeze(1), ramp)
         tiny = torch.finfo(wanted.dtype).tiny
@@ -254,6 +252,12 @@ class UnitMixture:
     def _mix(self, black: Tensor, white: Tensor, logistics: Tensor) -> Tensor:
         """The logarithm of the weighted sum over components, from logarithms (B, 1 or K, ...)."""
         return torch.logsumexp(self._log_weights + torch.cat([black, white, logistics], dim=1), dim=1)
+
+
+def _ramp(like: Tensor) -> Tensor:
+    """The edges (P + 1, 1, ...) of ``_PARTS`` parts of [0, 1], for entries (B, ...)."""
+    edges = torch.linspace(0, 1, _PARTS + 1, dtype=like.dtype, device=like.device)
+    return edges.view(-1, *[1] * (like.dim() - 1))
 
 
 def step_density(distance: Tensor) -> Tensor:

@@ -76,14 +76,7 @@ class SteppedMixture(UnitMixture):
         part = (uniform * _FURTHER_DIGITS).frac().to(low.dtype)
         return low + _inside(part) / LEVELS
 
-    def _within_level(
-        self,
-        start: Tensor,
-        share: Tensor,
-        wanted: Tensor,
-        step: Tensor,
-        ramp: Tensor,  # noqa: ARG002
-    ) -> tuple[Tensor, Tensor]:
+    def _within_level(self, start: Tensor, share: Tensor, wanted: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
         passed = (start.sigmoid() * share).sum(dim=1)
         end = start + self._rate / LEVELS
         each = end.sigmoid() * (-start).sigmoid() * -torch.expm1(-self._rate / LEVELS)
