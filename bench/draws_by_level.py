@@ -33,7 +33,7 @@ def masks_of(flow: LatticeFlow) -> list[Tensor]:
     found = []
     for level in reversed(levels):
         mask = torch.zeros(1, *cells.shape)
-        level.put(mask, torch.ones(len(level.channels), *cells.shape[1:]))
+        level.groups.put(mask, torch.ones(len(level.groups), *cells.shape[1:]))
         found.append(cells.put_back(mask)[0] > 0)
     return found
 

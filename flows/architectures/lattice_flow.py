@@ -14,6 +14,7 @@ from flows.flow import Flow
 from flows.inpainting.sharp_modes import SharpModes
 from flows.priors import StandardLogistic
 from flows.transforms.lattice_cells import CELL, Cells, least_side, masks_by_level
+from flows.transforms.lattice_groups import LevelGroups
 from flows.transforms.lattice_level import LatticeLevel
 from flows.transforms.preprocessing import Dequantise, Flatten
 from flows.transforms.transform import Transform
@@ -60,8 +61,8 @@ class LatticeFlow(Flow, SharpModes):
         for level in levels:
             assert isinstance(level, LatticeLevel)
             y, own = level.to_latent(y)
-            level.put(log_slopes, own)
-            total = total + level.total(own)
+            level.groups.put(log_slopes, own)
+            total = total + level.groups.total(own)
         return flatten(y)[0], total, cells.put_back(log_slopes)
 
     def pixel_log_densities(self, x: Tensor, inside: Tensor | None = None, template: Tensor | None = None) -> Tensor:
@@ -89,10 +90,10 @@ class LatticeFlow(Flow, SharpModes):
         for level in levels:
             assert isinstance(level, LatticeLevel)
             # Every level reads pixels that no level has changed, so all of them can read the same y.
-            z, log_slope = level.mixture(y, inside=inside, template=usual).to_latent(level.own(y))
+            z, log_slope = level.mixture(y, inside=inside, template=usual).to_latent(level.groups.own(y))
             own = self.prior.log_density(z)
-            level.put(found, own + log_slope)
-            level.put(latents, own)
+            level.groups.put(found, own + log_slope)
+            level.groups.put(latents, own)
         highest = self.prior.log_density(y.new_zeros(()))
         by_colour = torch.stack([cells.put_back(found), highest - cells.put_back(latents)], dim=1)
         return by_colour.reshape(*by_colour.shape[:4], -1).sum(dim=4)
@@ -144,10 +145,12 @@ class LatticeFlow(Flow, SharpModes):
         cells, levels = Cells(shape), [step for step in self.transforms if isinstance(step, LatticeLevel)]
         if masks_of is None:
             masks = reversed(list(masks_by_level(cells.shape, self.quartered)))
-            moved: list[Transform] = [level.on_grid(*own) for level, own in zip(levels, masks, strict=True)]
+            moved: list[Transform] = [
+                level.on_grid(LevelGroups(*own)) for level, own in zip(levels, masks, strict=True)
+            ]
         else:
             others = [step for step in masks_of.transforms if isinstance(step, LatticeLevel)]
-            moved = [level.on_grid_of(other) for level, other in zip(levels, others, strict=True)]
+            moved = [level.on_grid(other.groups) for level, other in zip(levels, others, strict=True)]
         prior = StandardLogistic((math.prod(shape),))
         flow = LatticeFlow(shape, [cells, *moved, Flatten(cells.shape)], prior, Dequantise())
         flow.quartered = self.quartered
@@ -162,15 +165,15 @@ class LatticeFlow(Flow, SharpModes):
         for level in levels:
             assert isinstance(level, LatticeLevel)
             # Every level reads pixels that no level has changed, so all of them can read the same y.
-            mixture, own = level.mixture(y), level.own(y)
-            smoothed = smoothed + level.total(mixture.smoothed(own, width.repeat(len(level.channels))))
+            mixture, own = level.mixture(y), level.groups.own(y)
+            smoothed = smoothed + level.groups.total(mixture.smoothed(own, width.repeat(len(level.groups))))
             with torch.no_grad():
                 if joint:  # the same value without the latents; a flow of single colours keeps its last bits
-                    total = total + level.total(mixture.log_density(own))
+                    total = total + level.groups.total(mixture.log_density(own))
                     continue
                 z, log_slope = mixture.to_latent(own)
-                level.put(latents, z)
-                total = total + level.total(log_slope)
+                level.groups.put(latents, z)
+                total = total + level.groups.total(log_slope)
         if joint:
             return total.detach(), smoothed
         return self.prior.log_prob(flatten(latents)[0]) + total.detach(), smoothed

@@ -12,12 +12,10 @@ from torch.nn import functional
 from flows.nets.interpolation import Interpolation, logits
 from flows.nets.lattice_net import CellNet, PixelCode, PlaceNet
 from flows.transforms.lattice_cells import CELL
+from flows.transforms.lattice_groups import CODE, LevelGroups
 from flows.transforms.mixture import LEVELS, UnitMixture
 from flows.transforms.stepped_mixture import SteppedMixture
 from flows.transforms.transform import Transform, no_volume_change
-
-CODE = 6
-"""The number of values that represent a pixel in the input of a net."""
 
 
 class LatticeLevel(Transform):
@@ -41,24 +39,12 @@ class LatticeLevel(Transform):
     dequantisation adds to a pixel changes no density. For gradients nets read the pixel itself, since a level
     has none: the gradient of the density is a substitute.
 
-    ``known`` (C, H, W) masks the entries of the levels before. ``groups`` (G, C, H, W) masks each group, within one
-    channel; a group also knows the groups before it. Both are over cells, as the transform's input (B, C, H, W).
+    ``known`` (C, H, W) and ``groups`` (G, C, H, W) are masks, as ``LevelGroups`` takes them.
 
     >>> flow = flows.lattice((8, 8), width=4, blocks=1, components=2)
     >>> [step for step in flow.transforms if isinstance(step, flows.LatticeLevel)][-1].extra_repr()
     'groups=4, channels=[0], components=2'
     """
-
-    known: Tensor
-    """(G, colours, rows, columns) bool: the pixels that each group knows."""
-    groups: Tensor
-    """(G, H, W) bool: the entries of each group in its channel."""
-    planes: Tensor
-    """The channels (U,) that the groups make up: each group one of them, or several groups one each."""
-    seen: Tensor
-    """(G, C E CELL^2, H, W) bool: the inputs of the net that each group knows."""
-    useful: Tensor
-    """Of a joint level: the channels of a net's input that are ever known."""
 
     def __init__(
         self,
@@ -76,66 +62,64 @@ class LatticeLevel(Transform):
     ) -> None:
         super().__init__()
         self.components, self.joint, self.template, self.stepped = components, joint, template, stepped
-        self._set_masks(known, groups)
+        self.groups = LevelGroups(known, groups)
         self.code = PixelCode(CODE)
         start, cells = UnitMixture.start(components, around_zero=interpolate), (1, 1) if anywhere else groups.shape[2:]
         if joint:
             usual = groups.shape[1] if template else 0
             self.net: CellNet | PlaceNet = PlaceNet(
-                len(self.useful), self.places, cells, width, blocks, start, self.colours, CODE, head_layers, usual
+                len(self.groups.useful),
+                self.places,
+                cells,
+                width,
+                blocks,
+                start,
+                self.colours,
+                CODE,
+                head_layers,
+                usual,
             )
         else:
             self.net = CellNet(CODE * groups.shape[1], len(groups), cells, width, blocks, start)
         self.interpolation = None
         if interpolate:
-            seen = torch.stack([self._seen_pixels(place) for place in range(self.places)])
-            self.interpolation = Interpolation(seen, self.groups[:: self.colours], self.colours)
+            seen = torch.stack([self.groups.seen_pixels(place) for place in range(self.places)])
+            self.interpolation = Interpolation(seen, self.groups.masks[:: self.colours], self.colours)
 
-    def _set_masks(self, known: Tensor, groups: Tensor) -> None:
-        """What follows from the shape. It is not saved, and it exists even on the meta device."""
-        self.channels = [int(group.flatten(1).any(dim=1).nonzero()) for group in groups]
-        self.colours = groups.shape[1] // CELL**2
-        before = torch.stack([torch.stack([known, *groups[:index]]).any(dim=0) for index in range(len(groups))])
-        self.register_buffer("known", functional.pixel_shuffle(before.float(), CELL).bool(), persistent=False)
-        self.register_buffer("groups", groups.any(dim=1), persistent=False)
-        planes = torch.tensor(list(dict.fromkeys(self.channels)), device="cpu")
-        self.register_buffer("planes", planes, persistent=False)
-        coded = self.known.float().repeat_interleave(CODE, dim=1)
-        seen = torch.cat([self._shifted(coded[index : index + 1], index) for index in range(len(groups))])
-        self.register_buffer("seen", seen.bool(), persistent=False)
-        if self.joint:
-            self.register_buffer("useful", self._useful(), persistent=False)
+    @property
+    def colours(self) -> int:
+        """The number of colours of a pixel."""
+        return self.groups.colours
 
-    def on_grid(self, known: Tensor, groups: Tensor) -> LatticeLevel:
+    @property
+    def places(self) -> int:
+        """The number of groups of one colour."""
+        return self.groups.places
+
+    def on_grid(self, groups: LevelGroups) -> LatticeLevel:
         """This level for pictures of another size, with the same nets. Only of a level that works ``anywhere``."""
         other = copy.copy(self)
-        other._buffers = dict(self._buffers)
-        other._set_masks(known, groups)
-        return other.to(self.groups.device)
-
-    def on_grid_of(self, other: LatticeLevel) -> LatticeLevel:
-        """This level for the pictures of the same level of another flow, whose masks it shares."""
-        moved = copy.copy(self)
-        moved._buffers = dict(other._buffers)
-        return moved
+        other._modules = dict(self._modules)
+        other.groups = groups
+        return other
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         y, log_slope = self.to_latent(x)
-        return y, self.total(log_slope)
+        return y, self.groups.total(log_slope)
 
     def to_latent(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """x (B, C, H, W) -> y (B, C, H, W) and the log-slopes (G B, H, W) of the groups' planes (see ``own``)."""
-        z, log_slope = self.mixture(x).to_latent(self.own(x))
+        """x (B, C, H, W) -> y (B, C, H, W) and the log-slopes (G B, H, W) of the groups' planes."""
+        z, log_slope = self.mixture(x).to_latent(self.groups.own(x))
         y = x.clone()
-        self.put(y, z)
+        self.groups.put(y, z)
         return y, log_slope
 
     def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
         x, total = y.clone(), no_volume_change(y)
-        for (index, channel), mixture in zip(enumerate(self.channels), self._one_by_one(x), strict=True):
+        for (index, channel), mixture in zip(enumerate(self.groups.channels), self._one_by_one(x), strict=True):
             pixels, log_slope = mixture.from_latent(y[:, channel])
-            self._put(x, pixels, index)
-            total = total + torch.where(self.groups[index], log_slope, 0).flatten(1).sum(dim=1)
+            self.groups.put_one(x, pixels, index)
+            total = total + torch.where(self.groups.masks[index], log_slope, 0).flatten(1).sum(dim=1)
         return x, total
 
     def redraw(self, x: Tensor, chosen: Tensor, uniform: Tensor, latents: Tensor, log_slopes: Tensor) -> None:
@@ -144,11 +128,11 @@ class LatticeLevel(Transform):
         Writes the latents and log-slopes of all entries of the level, for the new x, into ``latents`` and
         ``log_slopes`` (B, C, H, W).
         """
-        for (index, channel), mixture in zip(enumerate(self.channels), self._one_by_one(x), strict=True):
+        for (index, channel), mixture in zip(enumerate(self.groups.channels), self._one_by_one(x), strict=True):
             pixels = x[:, channel].where(~chosen[:, channel], mixture.draw(uniform[:, channel]))
-            self._put(x, pixels, index)
+            self.groups.put_one(x, pixels, index)
             for target, plane in zip((latents, log_slopes), mixture.to_latent(pixels), strict=True):
-                self._put(target, plane, index)
+                self.groups.put_one(target, plane, index)
 
     def _one_by_one(self, x: Tensor) -> Iterator[UnitMixture]:
         """The mixtures of each group, from what x holds when its turn comes.
@@ -156,7 +140,7 @@ class LatticeLevel(Transform):
         The body of a joint level's net sees nothing of a place's own colours, so one pass of it serves all of them.
         """
         body: Sequence[Tensor] = ()
-        for index in range(len(self.channels)):
+        for index in range(len(self.groups)):
             if not isinstance(self.net, PlaceNet):
                 yield self.mixture(x, index)
                 continue
@@ -176,11 +160,11 @@ class LatticeLevel(Transform):
         Nets see nothing of pixels where ``inside`` (B, rows, columns) is false, as they see nothing beyond a border.
         ``template`` (B, colours, rows, columns), from -1 to 1, is what is usual at each place.
         """
-        which = range(len(self.channels)) if index is None else range(index, index + 1)
+        which = range(len(self.groups)) if index is None else range(index, index + 1)
         if self.joint:
             return self._mixture_of(self._jointly(x, index, inside, template).to(x.dtype))
         code = _within(self.code(self._read(x, which[-1])), inside)
-        raw: Tensor = self.net(self._seen(code, which), slice(which[0], which[-1] + 1))
+        raw: Tensor = self.net(self.groups.seen_of(code, which), slice(which[0], which[-1] + 1))
         return self._mixture_of(raw.to(x.dtype))
 
     def _jointly(self, x: Tensor, index: int | None, inside: Tensor | None, template: Tensor | None) -> Tensor:
@@ -196,7 +180,7 @@ class LatticeLevel(Transform):
         n = self.colours
         seen = self._inputs(x, places, inside)
         earlier = self._earlier(x, places, n - 1 if colour is None else colour)
-        usual = None if template is None else torch.cat([self._shifted(template, place * n) for place in places])
+        usual = None if template is None else torch.cat([self.groups.shifted(template, place * n) for place in places])
         raw: Tensor = self.net(seen, earlier, slice(places[0], places[-1] + 1, places.step), colour, usual)
         raw = self._moved(raw, x, places, colour, self._around(x, places, inside))
         if colour is None and n > 1:
@@ -209,7 +193,7 @@ class LatticeLevel(Transform):
         if self.interpolation is None:
             return None
         known = _within(logits(self._read(x, places[-1] * self.colours, unknown=0.5)), inside)
-        each = [self._shifted(known, place * self.colours) * self._seen_pixels(place) for place in places]
+        each = [self.groups.shifted(known, place * self.colours) * self.groups.seen_pixels(place) for place in places]
         return self.interpolation.around(torch.cat(each), places)
 
     def _mixture_of(self, raw: Tensor) -> UnitMixture:
@@ -220,13 +204,8 @@ class LatticeLevel(Transform):
 
         Entries of x that are not known may be latents, which are not pixels and may be large.
         """
-        pixels = torch.where(self.known[index], functional.pixel_shuffle(x, CELL), unknown)
+        pixels = torch.where(self.groups.known[index], functional.pixel_shuffle(x, CELL), unknown)
         return _grey_levels(pixels) if self.stepped else pixels
-
-    def _seen_pixels(self, place: int) -> Tensor:
-        """Which pixels of the cells a place knows: (colours CELL^2, H, W)."""
-        seen = self.seen[place * self.colours]
-        return seen.reshape(self.colours, CODE, -1, *seen.shape[1:])[:, 0].flatten(0, 1)
 
     def _moved(self, raw: Tensor, x: Tensor, places: range, colour: int | None, around: Tensor | None) -> Tensor:
         """Raw parameters in the dtype of x; where a level interpolates, with their means moved to the guess."""
@@ -244,7 +223,8 @@ class LatticeLevel(Transform):
         """What the body of the net sees of some places, (P B, channels, H, W)."""
         n = self.colours
         code = _within(self.code(self._read(x, places[-1] * n)), inside)
-        return self._seen(code, range(places[0] * n, places[-1] * n + 1, n * places.step)).index_select(1, self.useful)
+        seen = self.groups.seen_of(code, range(places[0] * n, places[-1] * n + 1, n * places.step))
+        return seen.index_select(1, self.groups.useful)
 
     def _earlier(self, x: Tensor, places: range, count: int) -> Tensor:
         """The codes (P B, E ``count``, H, W) of the first colours of some places, which heads see.
@@ -260,74 +240,26 @@ class LatticeLevel(Transform):
     def _own_colours(self, x: Tensor, places: range, count: int) -> tuple[Tensor, Tensor]:
         """The first colours (P, B, ``count``, H, W) of some places' own pixels, and in which cells these are."""
         n = self.colours
-        mask = self.groups[places[0] * n : (places[-1] + 1) * n : n * places.step].unsqueeze(1).unsqueeze(1)
-        own = torch.stack([x[:, self.channels[p * n] % CELL**2 :: CELL**2][:, :count] for p in places])
+        mask = self.groups.masks[places[0] * n : (places[-1] + 1) * n : n * places.step].unsqueeze(1).unsqueeze(1)
+        own = torch.stack([x[:, self.groups.channels[p * n] % CELL**2 :: CELL**2][:, :count] for p in places])
         return (_grey_levels(own) if self.stepped else own), mask
-
-    def _useful(self) -> Tensor:
-        """Which channels of what a place sees can ever be known; the others are zero for all items."""
-        return self.seen[:: self.colours].any(dim=0).flatten(1).any(dim=1).nonzero().squeeze(1)
-
-    def _seen(self, code: Tensor, indices: Sequence[int]) -> Tensor:
-        """Codes (B, C E, rows, columns) -> those that groups know, shifted and in cells: (G B, C E CELL^2, H, W)."""
-        shifted = [self._shifted(code, index) for index in indices]
-        if len(shifted) == 1:
-            return shifted[0] * self.seen[indices[0]]
-        known = self.seen[indices[0] : indices[-1] + 1 : indices[1] - indices[0]]
-        return (torch.stack(shifted) * known.unsqueeze(1)).flatten(0, 1)
-
-    def _shifted(self, code: Tensor, index: int) -> Tensor:
-        """Codes (B, C E, rows, columns) shifted and rotated for a group, in cells: (B, C E CELL^2, H, W)."""
-        colour, offset = divmod(self.channels[index], CELL**2)
-        row, column = divmod(offset, CELL)
-        if colour:
-            code = code.reshape(len(code), self.colours, CODE, *code.shape[2:]).roll(-colour, dims=1).flatten(1, 2)
-        down, right = CELL // 2 - row, CELL // 2 - column
-        return functional.pixel_unshuffle(functional.pad(code, (right, -right, down, -down)), CELL)
-
-    @property
-    def places(self) -> int:
-        """The number of groups of one colour."""
-        return len(self.channels) // self.colours
 
     def partial_log_density(self, x: Tensor, start: int, stride: int = 2, template: Tensor | None = None) -> Tensor:
         """The log-density (B,) of the level's pixels, estimated from every ``stride``-th place from ``start`` on.
 
         Of a joint level. The mean over all starts is the log-density, for 1 / ``stride`` of the work each.
         """
-        n, cells = self.colours, self.groups.shape[1:]
+        n, cells = self.colours, self.groups.masks.shape[1:]
         places = range(start, self.places, stride)
         mixture = self._mixture_of(self._of_places(x, places, None, None, template).to(x.dtype))
-        own = torch.cat([x[:, self.channels[place * n + colour]] for place in places for colour in range(n)])
-        mask = self.groups.reshape(-1, n, *cells)[start::stride].flatten(0, 1)
+        own = torch.cat([x[:, self.groups.channels[place * n + colour]] for place in places for colour in range(n)])
+        mask = self.groups.masks.reshape(-1, n, *cells)[start::stride].flatten(0, 1)
         density = mixture.log_density(own).reshape(len(mask), -1, *cells)
         return stride * torch.where(mask.unsqueeze(1), density, 0).sum(dim=(0, 2, 3))
 
-    def own(self, x: Tensor) -> Tensor:
-        """The channel of each group in x (B, C, H, W), group after group: planes (G B, H, W)."""
-        return torch.cat([x[:, channel] for channel in self.channels])
-
-    def put(self, x: Tensor, planes: Tensor) -> None:
-        """Write the groups' entries of planes (G B, H, W) to x (B, C, H, W)."""
-        each = planes.reshape(len(self.channels), -1, *planes.shape[1:])
-        if len(self.channels) > len(self.planes):  # groups of one channel share out its entries
-            own = torch.where(self.groups.unsqueeze(1), each, 0)
-            each = own.reshape(-1, len(self.planes), *each.shape[1:]).sum(dim=0)
-        x.index_copy_(1, self.planes, each.transpose(0, 1))
-
-    def _put(self, x: Tensor, plane: Tensor, index: int) -> None:
-        """Write one group's entries of a plane (B, H, W) to x."""
-        channel = self.channels[index]
-        x[:, channel] = torch.where(self.groups[index], plane, x[:, channel])
-
-    def total(self, planes: Tensor) -> Tensor:
-        """The sum (B,) over the groups' entries of planes (G B, H, W), for each item."""
-        own = torch.where(self.groups.unsqueeze(1), planes.reshape(len(self.channels), -1, *planes.shape[1:]), 0)
-        return own.sum(dim=(0, 2, 3))
-
     def extra_repr(self) -> str:
-        channels = list(dict.fromkeys(self.channels))
-        return f"groups={len(self.channels)}, channels={channels}, components={self.components}"
+        channels = list(dict.fromkeys(self.groups.channels))
+        return f"groups={len(self.groups)}, channels={channels}, components={self.components}"
 
 
 def _within(code: Tensor, inside: Tensor | None) -> Tensor:

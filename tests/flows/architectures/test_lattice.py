@@ -29,9 +29,9 @@ def small(*shape: int) -> LatticeFlow:
 @pytest.mark.parametrize("shape", [(4, 4), (8, 12), (28, 28), (8, 8, 3)])
 def test_every_pixel_is_in_one_group_that_knows_only_the_groups_before(shape: tuple[int, ...]) -> None:
     levels = [step for step in flows.lattice(shape, **SMALL).transforms if isinstance(step, LatticeLevel)]
-    seen = pixel_unshuffle(torch.zeros_like(levels[0].known[0]), 4)
+    seen = pixel_unshuffle(torch.zeros_like(levels[0].groups.known[0]), 4)
     for level in reversed(levels):
-        for known, group, channel in zip(level.known, level.groups, level.channels, strict=True):
+        for known, group, channel in zip(level.groups.known, level.groups.masks, level.groups.channels, strict=True):
             assert torch.equal(pixel_unshuffle(known, 4), seen)
             assert not seen[channel][group].any()
             seen = seen.clone()
@@ -91,8 +91,8 @@ def test_interpolation_expects_the_mean_of_the_nearest_pixels_at_first(
     for level in levels[:3]:
         assert isinstance(level, LatticeLevel)
         found = level.mixture(x)._mean[:, 1]  # the middle one of three
-        inner = level.own(x)[:, 1:-1, 1:-1]
-        error = (found[:, 1:-1, 1:-1] - inner).abs()[level.groups[:, 1:-1, 1:-1]]
+        inner = level.groups.own(x)[:, 1:-1, 1:-1]
+        error = (found[:, 1:-1, 1:-1] - inner).abs()[level.groups.masks[:, 1:-1, 1:-1]]
         assert error.max() < 2 / 256
 
 
