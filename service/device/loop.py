@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -40,7 +41,7 @@ from service.settings import Settings
 logger = logging.getLogger("sluice")
 
 _IDLE = 5.0
-"""Seconds after which an idle loop looks around: for tasks that are to be forgotten."""
+"""Seconds between two looks around for what is to be forgotten: old tasks, and models that serve no longer."""
 
 
 class DeviceLoop:
@@ -75,7 +76,7 @@ class DeviceLoop:
             settings, self.models.registry, self.scheduler, self.account, self.outbox, self.drift, self.live
         )
         self._claims = Claims()
-        self._trimmer, self._heard = Trimmer(), 0
+        self._trimmer, self._heard, self._looked = Trimmer(), 0, time.monotonic()
         self._thunks: deque[Callable[[], None]] = deque()
         self._port: Port | None = None
         self._stopping = False
@@ -115,9 +116,8 @@ class DeviceLoop:
             self._port.wake()
 
     def _turn(self, port: Port) -> None:
-        if not self._hear(port, 0.0 if self.scheduler or self._thunks or self.drift.waits else _IDLE):
-            self.requests.forget_old_tasks()
-            self.models.registry.forget_retired()
+        self._hear(port, 0.0 if self.scheduler or self._thunks or self.drift.waits else _IDLE)
+        self._look_around()
         self._trimmer.look(self._heard)
         while self._thunks:
             self._thunks.popleft()()
@@ -129,6 +129,14 @@ class DeviceLoop:
         if self.live is not None:
             self.live.work()
 
+    def _look_around(self) -> None:
+        """By the clock, for the keeper's pings come more often than an idle loop would wait."""
+        now = time.monotonic()
+        if now >= self._looked + _IDLE:
+            self._looked = now
+            self.requests.forget_old_tasks()
+            self.models.registry.forget_retired()
+
     def _pause(self, port: Port) -> None:
         """In a pause of a step: take what has come, do one tick of work that needs one, and answer."""
         if self._stopping:
@@ -138,8 +146,8 @@ class DeviceLoop:
             self._conclude(wave)
         self.outbox.flush(port)
 
-    def _hear(self, port: Port, wait: float) -> bool:
-        """Take the messages that are there, or that come within ``wait`` seconds; whether there were any."""
+    def _hear(self, port: Port, wait: float) -> None:
+        """Take the messages that are there, or that come within ``wait`` seconds."""
         messages = port.receive(wait)
         self._heard += len(messages)
         for peer, message in messages:
@@ -152,7 +160,6 @@ class DeviceLoop:
                 if not short:
                     logger.exception("a message failed")
                 self.outbox.fail(peer, _number(message), OutOfMemory() if short else Unexpected())
-        return bool(messages)
 
     def _conclude(self, wave: Wave) -> None:
         """Answer the requests of a wave. What cannot be answered fails alone, and the loop goes on."""

@@ -132,3 +132,21 @@ def test_stopping_fails_what_is_in_flight(digits: LoadedModel) -> None:
         wire.say("a", climb(1))
         until(lambda: loop.account.jobs == 1)
     assert wire.heard("a", m.Failed).kind == "unavailable"
+
+
+def test_old_tasks_and_models_are_let_go_of_while_pings_keep_coming(
+    digits: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.device.loop._IDLE", 0.2)
+    with looping(digits, task_kept=0.0, deadline=0.1) as (loop, wire):
+        wire.say("a", climb(1, task="old", steps=1))
+        wire.heard("a", m.TaskIs)
+        until(lambda: loop.account.jobs == 0)
+        wire.say("a", m.Unload(2, "digits"))
+        wire.heard("a", m.Told)
+
+        def forgotten() -> bool:
+            wire.say("keeper", m.Ping(1))
+            return not loop.requests._tasks._tasks and not loop.models.registry._retired
+
+        until(forgotten)
