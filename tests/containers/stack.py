@@ -19,7 +19,7 @@ GPU_FILES = ("-f", "docker-compose.yml", "-f", "docker-compose.gpu.yml")
 CONFINED = (
     *("--read-only", "--tmpfs", "/tmp:mode=1777,size=1g"),
     *("--cap-drop", "ALL", "--security-opt", "no-new-privileges:true"),
-    *("--memory", "4g", "--pids-limit", "512"),
+    *("--memory", "4g", "--pids-limit", "4096"),
 )
 """What the compose file says of every container, as options of `docker run`."""
 

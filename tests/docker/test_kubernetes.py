@@ -82,7 +82,15 @@ def test_documents_fit_the_schemas_of_kubernetes(rendered: dict[str, list[Docume
     for document in rendered[folder]:
         if document["kind"] not in CUSTOM:
             kubernetes_validate.validate(document, SCHEMA, strict=True)
-        assert document["metadata"].get("namespace") == (None if document["kind"] == "Namespace" else "sluice")
+        wanted = "sluice-kserve" if folder == "kserve" else "sluice"
+        found = document["metadata"]
+        assert found["name" if document["kind"] == "Namespace" else "namespace"] == wanted
+
+
+def test_a_runtime_of_kserve_has_its_namespace_and_its_port(rendered: dict[str, list[Document]]) -> None:
+    assert of_kind(rendered["kserve"], "Namespace")
+    ((_, container),) = containers(rendered["kserve"])
+    assert {"name": "SLUICE_PORT", "value": "8000"} in container["env"], "a Service named sluice would set it to a URL"
 
 
 def test_the_schemas_refuse_what_is_wrong(rendered: dict[str, list[Document]]) -> None:
