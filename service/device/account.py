@@ -36,10 +36,10 @@ class Account:
 class Holding:
     """What one job still holds of the account."""
 
-    __slots__ = ("_account", "_counted", "_left")
+    __slots__ = ("_account", "_left", "counted")
 
     def __init__(self, account: Account, cost: int) -> None:
-        self._account, self._left, self._counted = account, cost, cost > 0
+        self._account, self._left, self.counted = account, cost, cost > 0
 
     def spend(self, item_ticks: int) -> None:
         """The device has worked off this much of it."""
@@ -51,5 +51,5 @@ class Holding:
         """The job is over, whatever it still held. Closing twice changes nothing."""
         if self._left >= 0:
             self._account.waiting -= self._left
-            self._account.jobs -= self._counted
+            self._account.jobs -= self.counted
             self._left = -1

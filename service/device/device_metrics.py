@@ -26,7 +26,7 @@ class DeviceMetrics:
         )
         self._tick_seconds = self._histogram("tick_seconds", "Length of a tick", _SECONDS, "kind")
         self._tick_rows = self._histogram("tick_rows", "Rows of a tick's batch", _ROWS, "kind")
-        self._rows = self._counter("item_ticks", "Rows times ticks", "kind", "model")
+        self._work = self._counter("item_ticks", "Work done, in the unit of the queue", "kind", "model")
         self._ticks = self._counter("model_ticks", "Ticks", "kind", "model")
         self._computing = self._counter("model_tick_seconds", "Seconds in ticks", "kind", "model")
         self._jobs = self._counter("model_jobs", "Jobs whose rows have had their first tick", "kind", "model")
@@ -39,14 +39,14 @@ class DeviceMetrics:
         self._of_ticks = lru_cache(maxsize=256)(self._find_tick_series)
         self._of_waits = lru_cache(maxsize=256)(self._find_wait_series)
 
-    def tick(self, kind: str, model: str, rows: int, seconds: float) -> None:
-        """Count one tick."""
+    def tick(self, kind: str, model: str, rows: int, work: int, seconds: float) -> None:
+        """Count one tick, and its work in item-ticks."""
         tick_seconds, tick_rows, item_ticks, ticks, computing = self._of_ticks(kind, model)
         ticks.inc()
         computing.inc(seconds)
         tick_seconds.observe(seconds)
         tick_rows.observe(rows)
-        item_ticks.inc(rows)
+        item_ticks.inc(work)
 
     def waited(self, kind: str, model: str, seconds: float) -> None:
         """Count one job's time in the queue."""
@@ -71,7 +71,7 @@ class DeviceMetrics:
         return (
             self._tick_seconds.labels(kind),
             self._tick_rows.labels(kind),
-            self._rows.labels(kind, model),
+            self._work.labels(kind, model),
             self._ticks.labels(kind, model),
             self._computing.labels(kind, model),
         )

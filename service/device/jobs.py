@@ -46,7 +46,7 @@ class Job:
 
     ``deadline`` is a reading of time.monotonic(). ``tenant`` is the API key whose job it is, "" where there are none:
     keys get their turns one after another. A job that its client has left is ``drop``-ped: its rows leave at the
-    next tick and its owner hears nothing more.
+    next tick and its owner hears nothing more. ``begun`` says whether any of its rows have had a tick.
     """
 
     __slots__ = (

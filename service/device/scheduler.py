@@ -149,7 +149,7 @@ class Scheduler:
             self._balance.ticked(seconds)
         self._account.measure(sum(costs), seconds)
         self._lengths.took(program.key, pieces, seconds)
-        self._metrics.tick(program.kind, program.model.reference, rows, seconds)
+        self._metrics.tick(program.kind, program.model.reference, rows, sum(costs), seconds)
         for piece, cost in zip(pieces, costs, strict=True):
             piece.job.holding.spend(cost)
         self._enqueue(program.key, outcome.going_on)
@@ -171,8 +171,11 @@ class Scheduler:
     def _note_waits(self, kind: str, pieces: Sequence[Piece]) -> None:
         now = time.monotonic()
         for piece in pieces:
-            if isinstance(piece, Slice) or not piece.started:
-                self._metrics.waited(kind, piece.job.program.model.reference, now - piece.job.submitted)
+            job = piece.job
+            if not job.begun:
+                job.begun = True
+                if job.holding.counted:
+                    self._metrics.waited(kind, job.program.model.reference, now - job.submitted)
 
     def _advance(self, pieces: Sequence[Piece], outcome: Outcome) -> None:
         """One tick for every piece. What cannot be computed fails alone."""

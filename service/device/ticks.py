@@ -118,7 +118,7 @@ def _begin(runner: Runner, program: Inpaint, pieces: Sequence[Climbers]) -> None
     batch = join([piece.share for piece in pieces], runner.sizes(program).fit)
     batch = Batch(runner.start(program, batch.rows), batch.members)
     for piece, span in zip(pieces, _places(pieces), strict=True):
-        piece.share, piece.started, piece.job.begun = Share(batch, span), True, True
+        piece.share, piece.started = Share(batch, span), True
 
 
 def _ending(piece: Climbers, span: range, done: Sequence[bool]) -> Sequence[int]:

@@ -56,6 +56,25 @@ def test_small_jobs_share_the_tick_of_a_large_ones_end(bench: Bench) -> None:
     assert [kinds for _, kinds in bench.ticks] == [[2], [2, 3], [3]]
 
 
+@pytest.mark.parametrize(("kind", "length"), [("short", 1), ("long", 3)])
+def test_a_large_job_waits_once_and_its_work_is_counted_as_it_was_queued(bench: Bench, kind: str, length: int) -> None:
+    job = bench.submit([1] * 40, length, costs=[5] * 40)
+    assert bench.account.waiting == 200 * length
+    bench.run()
+    assert job.values == [2**length] * 40
+    read = bench.metrics.registry.get_sample_value
+    series = {"kind": kind, "model": "toy@1"}
+    assert read("sluice_item_ticks_total", series) == 200 * length
+    assert read("sluice_model_jobs_total", series) == 1
+    assert read("sluice_queue_wait_seconds_count", {"kind": kind}) == 1
+
+
+def test_a_warm_up_is_no_job_that_waited(bench: Bench) -> None:
+    bench.submit([1], costs=[0])
+    bench.run()
+    assert bench.metrics.registry.get_sample_value("sluice_queue_wait_seconds_count", {"kind": "short"}) is None
+
+
 def test_long_and_short_work_alternate(bench: Bench) -> None:
     long = bench.submit([1], length=6)
     bench.tick()

@@ -45,11 +45,12 @@ class Bench:
     """How far the tests' clock goes on in a tick of each kind."""
     now: float = 0.0
     """The tests' clock."""
+    metrics: DeviceMetrics = field(default_factory=DeviceMetrics)
 
     def __post_init__(self) -> None:
         here: Any = SimpleNamespace(computing=lambda program, rows: nullcontext(Stopwatch()))
         self.scheduler = Scheduler(
-            self.account, self.max_rows, DeviceMetrics(), here, Runner(torch.device("cpu"), self.max_rows)
+            self.account, self.max_rows, self.metrics, here, Runner(torch.device("cpu"), self.max_rows)
         )
 
     def submit(
