@@ -101,6 +101,8 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._pass_on, number)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # the terminal closes, and there is no nohup
+            loop.add_signal_handler(signal.SIGHUP, self._pass_on, signal.SIGTERM)
         count = self._settings.api_processes or max(usable_cpus() // _CPUS_A_PROCESS, 1)
         host, port = self._listener.getsockname()[:2]
         logger.info("listening on http://%s:%d with %d api processes", host, port, count)

@@ -16,7 +16,7 @@ from service.device_option import device_option, devices_option
         "SLUICE_DEFAULT_MODEL=moons sluice serve --device cpu",
     ),
     exit_codes={
-        0: "ended by SIGTERM or Ctrl-C, and everything in flight was finished",
+        0: "ended by SIGTERM, SIGHUP or Ctrl-C, and everything in flight was finished",
         1: "the port is taken, a setting or a file of keys is unusable, or a process died three times within a minute",
     },
 )

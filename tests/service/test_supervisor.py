@@ -220,6 +220,16 @@ def loading(server: Server) -> bool:
         return False
 
 
+def test_a_terminal_that_closes_cuts_no_request(store: Path, log: Path, clients: ThreadPoolExecutor) -> None:
+    with serving(store, log, drain_delay=0.2) as server:
+        wait_until(server.ready)
+        slow = clients.submit(lambda: server.post("/inpaint?model=points&steps=2000", json=HALF_POINT))
+        wait_until(lambda: server.metric("sluice_queue_jobs") == 1)
+        server.process.send_signal(signal.SIGHUP)
+        assert slow.result().status_code == 200
+        assert server.exit_code() == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_right_after_the_start_ends_the_service(store: Path, log: Path, number: signal.Signals) -> None:
     with serving(store, log, ready=False, drain_delay=0) as server:
