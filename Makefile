@@ -116,12 +116,14 @@ bench-tables: install
 	$(BIN)/python -m bench.tables --into docs/tables.md
 	$(BIN)/python -m bench.tables.large --minutes 10 --into docs/tables.md
 
-# Inpainting with every model of pictures that ships, and how fast it is: an hour and a half. DATA as below.
+# Inpainting with the models of digits and clothes, and how fast it is: an hour and a half. DATA=DIR is where the
+# original files lie.
+bench-inpainting: DATA_DIR = $(or $(DATA),$(error DATA=DIR names the folder with the original files))
 bench-inpainting: install
-	$(BIN)/python -m bench.inpainting_speed --data-dir $(DATA) --into docs/inpainting.md
-	$(BIN)/python -m bench.inpainting --data-dir $(DATA) --model mnist-nice --into docs/inpainting.md
-	$(BIN)/python -m bench.inpainting --data-dir $(DATA) --model mnist --several 5 --picture docs/inpainting.png --into docs/inpainting.md
-	$(BIN)/python -m bench.inpainting --data-dir $(DATA) --model fashion-mnist --pictures 50 --several 5 --into docs/inpainting.md
+	$(BIN)/python -m bench.inpainting_speed --data-dir $(DATA_DIR) --into docs/inpainting.md
+	$(BIN)/python -m bench.inpainting --data-dir $(DATA_DIR) --model mnist-nice --into docs/inpainting.md
+	$(BIN)/python -m bench.inpainting --data-dir $(DATA_DIR) --model mnist --several 5 --picture docs/inpainting.png --into docs/inpainting.md
+	$(BIN)/python -m bench.inpainting --data-dir $(DATA_DIR) --model fashion-mnist --pictures 50 --several 5 --into docs/inpainting.md
 
 # What maps of where a picture is strange find, and what they cost. Wants a quiet machine for the time.
 .PHONY: bench-maps
