@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from flows.anomaly import PictureCalibration
-from model_store import round_weights
+from model_store import half_dtype, round_weights
 from trainer.data.picture_folder import FoundPictures
 from trainer.pictures.arrangement import arranged
 from trainer.pictures.dealing import Dealt
@@ -56,6 +56,7 @@ def trained(name: str, pictures: Tensor, steps: int, run_dir: Path, *, known_sce
         augmentation = tried(run, plan, items, parts, seconds=None, seed=0, run_dir=directory, flip=None, turn=None)
         plan = replace(plan, augmentation=augmentation)
         flows = train_folds(run, plan, items, parts, seconds=None, seed=0, run_dir=directory)
+    dtype = half_dtype([each.flow for each in flows])
     for each in flows:
-        round_weights(each.flow, preset.weights_dtype)
+        round_weights(each.flow, dtype)
     return PictureModel(plan, *calibrated(plan, flows, items, parts, 0, run.say), parts)

@@ -10,7 +10,7 @@ from model_store.publication import CalibrationEvidence, MapEvidence, Publicatio
 from model_store.publishing import Published, add_map, check_name, publish, published_before, recalibrate
 from model_store.store import Store, default_root
 from model_store.transfer import publish_weights, receive, send
-from model_store.weights import round_weights
+from model_store.weights import half_dtype, round_weights
 
 __all__ = [
     "DRAWS",
@@ -32,6 +32,7 @@ __all__ = [
     "default_root",
     "draws_to_png",
     "fits_a_sheet",
+    "half_dtype",
     "measure_bfloat16",
     "open_store",
     "publish",

@@ -18,7 +18,7 @@ GOLDEN = "golden.safetensors"
 DRAWS = "draws.png"
 CARD = "README.md"
 
-Dtype = Literal["float32", "bfloat16"]
+Dtype = Literal["float32", "float16", "bfloat16"]
 
 
 class _Strict(BaseModel):

@@ -20,11 +20,13 @@ from model_store import (
     Report,
     Store,
     StoreError,
+    half_dtype,
     publish,
     published_before,
     recalibrate,
     round_weights,
 )
+from model_store.manifest import Dtype
 from tests.conftest import Digits
 
 Publish = Callable[..., Published]
@@ -52,16 +54,29 @@ def test_the_loaded_flow_answers_as_the_published_one(publish_digits: Publish, s
     assert not any(p.requires_grad for p in loaded.flow.parameters())
 
 
-def test_bfloat16_weights_halve_the_file_and_serve_what_was_measured(
-    publish_digits: Publish, store: Store, digits: Digits
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_weights_of_16_bits_halve_the_file_and_serve_what_was_measured(
+    publish_digits: Publish, store: Store, digits: Digits, dtype: Dtype
 ) -> None:
-    full, half = publish_digits(), publish_digits(weights_dtype="bfloat16")
+    full, half = publish_digits(), publish_digits(weights_dtype=dtype)
     size = {p.version: (p.path / "model.safetensors").stat().st_size for p in (full, half)}
     assert size[half.version] < 0.6 * size[full.version]
     measured = store.load("digits", 1).flow
-    round_weights(measured, "bfloat16")
+    round_weights(measured, dtype)
     x = measured.to_continuous(digits.test)
     assert torch.equal(store.load("digits", 2).flow.log_prob(x), measured.log_prob(x))
+
+
+@pytest.mark.parametrize(
+    ("largest", "smallest", "wanted"), [(3.0, 1e-3, "float16"), (1e5, 1e-3, "bfloat16"), (1e-7, 1e-9, "bfloat16")]
+)
+def test_matrices_are_halved_in_the_dtype_that_changes_them_least(largest: float, smallest: float, wanted: str) -> None:
+    flow = flows.nice((6,), hidden=[4], couplings=2)
+    matrix = next(each for each in flow.parameters() if each.ndim == 2)
+    with torch.no_grad():
+        matrix.copy_(torch.linspace(smallest, largest, matrix.numel()).view_as(matrix))
+    assert half_dtype([flow]) == wanted
+    assert half_dtype([flows.nice((6,), hidden=[4], couplings=2), flow]) == wanted
 
 
 def test_a_calibration_is_published_with_the_model(publish_digits: Publish, store: Store, digits: Digits) -> None:

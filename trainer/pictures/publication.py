@@ -12,7 +12,17 @@ from flows import bits_per_dim
 from flows.anomaly import PictureCalibration
 from flows.anomaly.pictures import read
 from flows.tiles import TiledDensity
-from model_store import CalibrationEvidence, PicturesNote, Publication, Published, Report, Store, publish, round_weights
+from model_store import (
+    CalibrationEvidence,
+    PicturesNote,
+    Publication,
+    Published,
+    Report,
+    Store,
+    half_dtype,
+    publish,
+    round_weights,
+)
 from trainer.data.names import readable
 from trainer.pictures.alignment import aligned
 from trainer.pictures.crops import cut
@@ -70,8 +80,9 @@ def published(
     say: Callable[[str], None],
 ) -> tuple[Quality, Published | None]:
     """Calibrate and, given a store, publish there under that name. Raises StoreError where the store refuses."""
+    dtype = half_dtype([each.flow for each in flows])
     for each in flows:
-        round_weights(each.flow, preset.weights_dtype)
+        round_weights(each.flow, dtype)
     calibration, found = calibrated(plan, flows, items, parts, seed, say)
     quality = _quality([each[0] for each in found], items)
     if store is None:
@@ -94,11 +105,11 @@ def published(
         architecture=preset.architecture,
         arguments=preset.arguments,
         golden_items=cut([items[index] for index in (parts.folds == 0).nonzero()], plan.crop, _GOLDEN, seed),
-        weights_dtype=preset.weights_dtype,
+        weights_dtype=dtype,
         provenance=provenance,
         report=Report(
             quality={"held out": quality.figures()},
-            card=picture_card.write(plan, preset, flows, quality, calibration, name, provenance, longest),
+            card=picture_card.write(plan, preset, flows, quality, calibration, name, provenance, longest, dtype),
             pictures=drawn,
         ),
         calibration=evidence,

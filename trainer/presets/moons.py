@@ -19,7 +19,7 @@ NICE = Preset(
     batch_size=500,
     learning_rate=5e-3,
     precision="float32",
-    weights_dtype="float32",
+    halved=False,
     smoke=Smoke(below=1.4, limit=20_000, epochs=8, batch_size=250),
 )
 
@@ -35,7 +35,7 @@ REALNVP = Preset(
     learning_rate=5e-3,
     ema_decay=0.999,
     precision="float32",
-    weights_dtype="float32",
+    halved=False,
     smoke=Smoke(below=1.4, limit=10_000, epochs=4, batch_size=250),
 )
 

@@ -42,7 +42,7 @@ TABLE_NICE = Preset(
     ema_decay=0.99,
     patience=15,
     precision="float32",
-    weights_dtype="float32",
+    halved=False,
     smoke=Smoke(below=1.4, limit=20_000, epochs=6, data=MOONS),
 )
 
@@ -60,7 +60,7 @@ TABLE_SPLINE = Preset(
     ema_decay=0.99,
     patience=10,
     precision="float32",
-    weights_dtype="float32",
+    halved=False,
     smoke=Smoke(below=1.3, limit=20_000, epochs=1, data=MOONS),
 )
 

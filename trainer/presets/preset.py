@@ -88,8 +88,8 @@ class Preset:
     """Whether a step sees half of each image's places (``LatticeFlow.half_log_prob``); for joint lattice flows."""
     channels_last: bool = False
     """Whether convolution weights lie in the channels-last memory format."""
-    weights_dtype: Literal["float32", "bfloat16"] = "bfloat16"
-    """The dtype in which matrices are published."""
+    halved: bool = True
+    """Whether matrices are published in 16 bits, instead of float32 (``model_store.half_dtype``)."""
     smoke: Smoke | None = None
 
     def steps_of(self, items: int) -> int:

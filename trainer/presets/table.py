@@ -22,7 +22,7 @@ TABLE = Preset(
     keep_best=False,
     jitter=0.1,
     precision="float32",
-    weights_dtype="float32",
+    halved=False,
     smoke=Smoke(below=1.6, limit=20_000, epochs=1, data=MOONS),
 )
 

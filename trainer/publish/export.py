@@ -16,12 +16,14 @@ from model_store import (
     Published,
     Report,
     Store,
+    half_dtype,
     measure_bfloat16,
     publish,
     published_before,
     round_weights,
     serving,
 )
+from model_store.manifest import Dtype
 from trainer.data import OwnData
 from trainer.publish.calibration import calibration_evidence, source_of
 from trainer.publish.initial_draws import initial_draws
@@ -66,13 +68,14 @@ def export(
     Raises StoreError when the store refuses the model.
     """
     flow, preset, splits = run.flow, run.preset, run.splits
-    round_weights(flow, preset.weights_dtype)
+    dtype: Dtype = half_dtype([flow]) if preset.halved else "float32"
+    round_weights(flow, dtype)
     scores = log_likelihoods(flow, splits.test)
     quality = Quality.of(flow, scores)
     if store is None:
         return quality, None
     arguments = arguments_for(preset, splits)
-    if before := published_before(store, name, flow, preset.weights_dtype, preset.architecture, arguments):
+    if before := published_before(store, name, flow, dtype, preset.architecture, arguments):
         return quality, before
     latents = Latents.of(flow, splits.test[:LATENT_ITEMS])
     drawn = {
@@ -100,7 +103,7 @@ def export(
         architecture=preset.architecture,
         arguments=arguments,
         golden_items=complete(flow, splits.test[:GOLDEN_ITEMS]),
-        weights_dtype=preset.weights_dtype,
+        weights_dtype=dtype,
         provenance=run.provenance(),
         report=Report(
             quality={"test": quality.figures()} | ({"samples": own_samples.quality.figures()} if own_samples else {}),
@@ -109,6 +112,7 @@ def export(
                 quality,
                 latents,
                 name,
+                dtype,
                 pictures=drawn.keys(),
                 calibration=calibration,
                 own_samples=own_samples,

@@ -7,6 +7,7 @@ from string import Template
 
 from flows.anomaly import CrossCalibration
 from model_store import CalibrationEvidence
+from model_store.manifest import Dtype
 from model_store.publication import Figures
 from tables import Schema, kinds
 from trainer.optimisers.schedule import FINAL_SHARE
@@ -116,11 +117,15 @@ def write(
     quality: Quality,
     latents: Latents,
     name: str,
+    dtype: Dtype,
     pictures: Iterable[str],
     calibration: CalibrationEvidence | None = None,
     own_samples: OwnSamples | None = None,
 ) -> str:
-    """The card in Markdown. ``pictures`` are the names of the files that will lie beside it."""
+    """The card in Markdown.
+
+    ``dtype`` is that of stored matrices, ``pictures`` are the names of the files that will lie beside it.
+    """
     flow, preset, splits, pictures = run.flow, run.preset, run.splits, list(pictures)
     log_likelihood, standard_error = quality.nats()
     return _CARD.substitute(
@@ -136,7 +141,7 @@ def write(
         architecture=preset.architecture,
         parameters=f"{sum(parameter.numel() for parameter in flow.parameters()):,}",
         arguments="\n".join(f"- {argument}: `{value}`" for argument, value in preset.arguments.items()),
-        dtype="float32" if preset.weights_dtype == "float32" else "bfloat16 (vectors as float32)",
+        dtype=dtype if dtype == "float32" else f"{dtype} (vectors as float32)",
         command=run.settings.command,
         epochs=len(run.history),
         batch_size=preset.batch_size,

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from flows.anomaly import PictureCalibration
+from model_store.manifest import Dtype
 from trainer.data.names import readable
 from trainer.pictures.plan import FOLDS, PicturePlan
 from trainer.pictures.training import TrainedFlow
@@ -99,8 +100,9 @@ def write(
     name: str,
     provenance: Mapping[str, str | int | float],
     longest: int,
+    dtype: Dtype,
 ) -> str:
-    """The card in Markdown."""
+    """The card in Markdown. ``dtype`` is that of stored matrices."""
     log_likelihood, standard_error = quality.nats()
     n = calibration.size
     text = _CARD.substitute(
@@ -114,7 +116,7 @@ def write(
         architecture=preset.architecture,
         parameters=f"{sum(parameter.numel() for parameter in flows[0].flow.parameters()):,}",
         folds=FOLDS,
-        dtype="bfloat16 (vectors as float32)",
+        dtype=f"{dtype} (vectors as float32)",
         arguments="\n".join(f"- {argument}: `{value}`" for argument, value in preset.arguments.items()),
         command=provenance["command"],
         crop=plan.crop,

@@ -44,6 +44,7 @@ def run(
         "precision": settings.computing.precision,
         "start": settings.start and settings.start.digest,
     }
+    del experiment["halved"]  # says how weights are published, and nothing of the training
     if preset.decay_share is not None:  # such a run may be resumed with another length
         del experiment["epochs"], experiment["minutes"]
     if settings.start is not None:
