@@ -19,6 +19,7 @@ Numbers = npt.NDArray[np.float64]
 _DIGITS_OF_A_DATE = "%Y%m%d"
 """A format of times that look like numbers, and are not taken as numbers."""
 _TRUTH = {"false": 0.0, "true": 1.0}
+_MOST_DECIMALS = 9
 _SHOWN = 40
 """Characters of a cell that an error message repeats."""
 
@@ -78,13 +79,18 @@ def cell_of(column: Column, number: float) -> Any:
         except OverflowError:
             return number
     if column.kind == INTEGER:
-        places = max(0, math.ceil(-math.log10(column.resolution) - 1e-9))
-        return (
-            round(number)
-            if places == 0
-            else round(number, places + 2 if column.resolution * 10**places % 1 else places)
-        )
+        places = _decimals(column)
+        return number if places is None else round(number, places or None)
     return number
+
+
+def _decimals(column: Column) -> int | None:
+    """The decimal places in which every number of a column's grid is written; None where no few are enough."""
+    for places in range(_MOST_DECIMALS + 1):
+        scaled = column.resolution * 10**places, column.offset * 10**places
+        if all(abs(value - round(value)) < 1e-6 for value in scaled):
+            return places
+    return None
 
 
 def time_of(column: Column, cell: str) -> float:
@@ -255,7 +261,7 @@ def simple_cells(cells: Any) -> Any:
     import pyarrow
     from pyarrow import types
 
-    if types.is_null(cells.type):
+    if types.is_null(cells.type) or types.is_large_string(cells.type) or types.is_string_view(cells.type):
         return cells.cast(pyarrow.string())
     if types.is_time(cells.type):
         return cells.cast(pyarrow.time64("us")).cast(pyarrow.time32("s"), safe=False).cast(pyarrow.string())

@@ -23,12 +23,15 @@ _MOST_TITLES = 20
 """Rows above the names that are passed over at most."""
 _SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas"}
 """Where several divide all lines evenly, the first of these wins: commas may be decimal signs."""
+_GROUPINGS = {",": "commas", ".": "points"}
 MISSING = frozenset(("", "na", "n/a", "#n/a", "nan", "-nan", "null", "none", "nil", "missing", "?", "-", "--", "."))
 """Cells, in lower case and without white space around them, that mean that a value is missing."""
 
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", re.IGNORECASE)
+NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", re.IGNORECASE)
+"""No digit can be matched in two ways: a long cell is read once."""
 _DECIMAL_COMMA = re.compile(r"[+-]?(\d{1,3}(\.\d{3})+|\d+)?,\d+([eE][+-]?\d+)?")
 _GROUPED_COMMA = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d+)?")
+_GROUPED_POINT = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+(,\d+)?")
 _YEAR = re.compile(r"(1[6-9]|20|21)\d\d")
 
 
@@ -56,6 +59,7 @@ class Dialect:
             first = f"line {self.skipped} holds the names" if self.has_names else first
             first += "; what stands above is no part of the table"
         comma = ", decimal commas" if self.decimal == "," else ""
+        comma += f", {_GROUPINGS[self.grouping]} between thousands" if self.grouping else ""
         return f"{self.encoding}, separated by {_SEPARATORS[self.separator]}{comma}; {first}"
 
 
@@ -109,7 +113,7 @@ def detect(sample: bytes, names: bool | None = None) -> Dialect:
     text = sample.decode(encoding, errors="ignore" if encoding.startswith("utf") else "strict").lstrip("\ufeff")
     whole = len(sample) < SAMPLE_BYTES
     found = {sign: _records(text, sign, whole) for sign in _SEPARATORS}
-    separator = max(_SEPARATORS, key=lambda sign: _agreement(found[sign][0]))
+    separator = max(_SEPARATORS, key=lambda sign: _evenness(found[sign][0]))
     records, fault = found[separator]
     if fault or not records:
         raise TableError(fault or "is empty")
@@ -150,10 +154,17 @@ def _records(text: str, separator: str, whole: bool) -> tuple[list[_Record], str
     return (found if whole else found[:-1] or found), ""  # the last row may be cut off
 
 
-def _agreement(records: Sequence[_Record]) -> float:
-    """The share of rows that have the commonest number of fields, to a tenth; 0 where that is one field."""
+def _evenness(records: Sequence[_Record]) -> tuple[float, int]:
+    """How evenly a separator divides rows: the share with the commonest number of fields, and how few lead without it.
+
+    The share is to a tenth, and 0 where the number is one field. A sign that every row has by chance, in its text, is
+    not in the line of names.
+    """
     fields, rows_with = _commonest_width([record.cells for record in records])
-    return 0.0 if fields < 2 else round(rows_with / len(records), 1)
+    if fields < 2:
+        return 0.0, 0
+    first = next(place for place, record in enumerate(records) if len(record.cells) == fields)
+    return round(rows_with / len(records), 1), -first
 
 
 def _commonest_width(rows: Sequence[Sequence[str]]) -> tuple[int, int]:
@@ -209,7 +220,9 @@ def _decimal(rows: Sequence[Sequence[str]], separator: str) -> tuple[str, str]:
         return ".", "," if groups else ""
     if not commas:
         return ".", ""
-    return ",", "." if any(re.search(r"\.\d{3},", cell) for cell in cells) else ""
+    with_points = [cell.strip() for row in rows for cell in row if "." in cell]
+    numbers = [cell for cell in with_points if is_number(cell) or _DECIMAL_COMMA.fullmatch(cell)]
+    return ",", "." if numbers and all(map(_GROUPED_POINT.fullmatch, numbers)) else ""
 
 
 def _is_grouped(cell: str) -> bool:
@@ -251,12 +264,12 @@ def _names(first: Sequence[str], has_names: bool) -> tuple[str, ...]:
 
 def unique_names(given: Sequence[str]) -> tuple[str, ...]:
     """Names made different where two are the same, with one for a column that has none."""
-    found: list[str] = []
+    found: dict[str, None] = {}
+    counts: Counter[str] = Counter()
     for place, cell in enumerate(given, start=1):
         name = wanted = cell if cell.strip() else f"column {place}"
-        count = 1
         while name in found:
-            count += 1
-            name = f"{wanted} ({count})"
-        found.append(name)
+            counts[wanted] += 1
+            name = f"{wanted} ({counts[wanted] + 1})"
+        found[name] = None
     return tuple(found)

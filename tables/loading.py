@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -13,13 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from tables import kinds
-from tables.cells import Numbers, floats, is_numeric, numbers_of_texts, quick_numbers, seconds_of, texts_of
+from tables.cells import quick_numbers, texts_of
 from tables.errors import TableError
-from tables.growing import GrowingNumbers
+from tables.gathering import Gathered
 from tables.kinds import Found, LeftOut
 from tables.reading import NotPlainNumbers, TableFile, open_table, release_memory
-from tables.schema import CATEGORY, CONTINUOUS, INTEGER, KINDS, TIME, Kind, Schema, common_names
-from tables.times import times_of
+from tables.schema import CATEGORY, KINDS, MOST_COLUMNS, TIME, Kind, Schema, common_names
 
 
 @dataclass(frozen=True)
@@ -69,6 +67,10 @@ def load_table(path: Path, wishes: Wishes | None = None) -> LoadedTable:
     wishes = wishes or Wishes()
     table = open_table(path, wishes.names)
     taken = _taken(table, wishes)
+    if len(taken) > MOST_COLUMNS:
+        raise TableError(
+            f"{path}: has {len(taken):,} columns; at most {MOST_COLUMNS:,} are taken: --columns names them"
+        )
     try:
         gathered, labels, faults, rows = _gathered(table, taken, wishes, _plain_columns(table, taken, wishes))
     except NotPlainNumbers:  # a word far down in a column of numbers
@@ -111,12 +113,13 @@ def load_table(path: Path, wishes: Wishes | None = None) -> LoadedTable:
 
 def _gathered(
     table: TableFile, taken: Sequence[str], wishes: Wishes, numbers: Collection[str]
-) -> tuple[dict[str, _Gathered], list[Any], dict[int, str], int]:
+) -> tuple[dict[str, Gathered], list[Any], dict[int, str], int]:
     """Every column of ``taken`` as far as one reading tells, the label's cells, the bad rows, and the number of rows.
 
     Columns of ``numbers`` are read as such; raises NotPlainNumbers where one is not.
     """
-    gathered = {name: _Gathered(dict(wishes.kinds).get(name)) for name in taken}
+    wished = dict(wishes.kinds)
+    gathered = {name: Gathered(wished.get(name), table.dialect) for name in taken}
     labels: list[Any] = []
     faults: dict[int, str] = {}
     rows = 0
@@ -124,7 +127,7 @@ def _gathered(
         rows += len(block.rows)
         faults.update(block.faults)
         for name in taken:
-            gathered[name].add(block.cells[name], table)
+            gathered[name].add(block.cells[name])
         if wishes.label:
             labels.append(texts_of(block.cells[wishes.label]).fill_null("").to_numpy(zero_copy_only=False))
     return gathered, labels, faults, rows
@@ -168,111 +171,12 @@ _FIRST_ROWS = 1_000
 """Rows that tell which columns are read as numbers. A cell further down that is none costs a second reading."""
 
 
-class _Gathered:
-    """What blocks have told of one column so far: numbers, or the words that they are written as."""
-
-    def __init__(self, kind: Kind | None) -> None:
-        self.kind = kind
-        self.numbers = GrowingNumbers()
-        self.stray: Counter[str] = Counter()
-        self.is_time = False
-        self.needs_words = kind in (CATEGORY, TIME)
-        self.words: list[Any] = []
-        self.quick = True
-        """Whether all text so far was plain numbers and empty cells."""
-
-    def add(self, cells: Any, table: TableFile) -> None:
-        from pyarrow import types
-
-        if types.is_timestamp(cells.type) or types.is_date(cells.type):
-            self.is_time, self.needs_words = True, False
-            self.numbers.add(seconds_of(cells))
-        elif is_numeric(cells.type):
-            self.needs_words = self.kind == TIME
-            if not self.needs_words:
-                self.numbers.add(floats(cells))
-        elif not self.needs_words:
-            quick = quick_numbers(cells) if self.quick else None
-            if quick is not None:
-                self.numbers.add(quick)
-                return
-            self.quick = False
-            texts = texts_of(cells)
-            numbers, words = numbers_of_texts(texts, table.dialect)
-            self.numbers.add(numbers)
-            if words.any():
-                self.stray.update(texts.filter(_mask(words)).to_pylist())
-            if not kinds.strays(self.stray, self.numbers.present()) and self.kind not in (CONTINUOUS, INTEGER):
-                self.needs_words, self.numbers = True, GrowingNumbers()
-
-    def found(self, name: str, rows: int) -> Found | LeftOut:
-        if self.is_time or not self.needs_words:
-            numbers = self.numbers.taken()
-            return (
-                kinds.time(name, numbers, "") if self.is_time else kinds.numeric(name, numbers, self.kind, self.stray)
-            )
-        return self._of_words(name, rows)
-
-    def _of_words(self, name: str, rows: int) -> Found | LeftOut:
-        import pyarrow
-
-        column = pyarrow.chunked_array(self.words, pyarrow.string())
-        self.words = []
-        encoded = column.combine_chunks().dictionary_encode()
-        words: list[str] = encoded.dictionary.to_pylist()
-        if not words:
-            return LeftOut(name, "every cell is missing")
-        many = len(words) > kinds.most_categories(rows)
-        if self.kind != CATEGORY:
-            times = times_of(words, self.kind == TIME, many)
-            if times is not None:
-                return kinds.time(name, _numbers_of_words(encoded, times.seconds), times.format, times.notes)
-            if self.kind == TIME:
-                return LeftOut(name, _no_times(words))
-        if len(words) > kinds.MOST_CATEGORIES or (many and self.kind != CATEGORY):
-            return kinds.left_out_words(name, words, rows)
-        order = sorted(range(len(words)), key=lambda place: _sort_key(words[place]))
-        codes = np.empty(len(words))
-        codes[order] = np.arange(len(words))
-        numbers = _numbers_of_words(encoded, codes.tolist())
-        return kinds.category(name, numbers, tuple(words[place] for place in order))
-
-
-def _no_times(words: Sequence[str]) -> str:
-    """Why words are no times, with one that does not go with the first."""
-    first = next((word for word in words if times_of([word], True, True) is None), None)
-    if first is not None:
-        return f"holds {first[:40]!r}, which is no time that is understood; write times such as 2024-12-31 23:59"
-    return f"holds times of several formats, such as {words[0]!r} and {words[-1]!r}"
-
-
-def _read_words(table: TableFile, columns: Mapping[str, _Gathered]) -> None:
+def _read_words(table: TableFile, columns: Mapping[str, Gathered]) -> None:
     """Read the file once more for columns that turned out to be words."""
     if columns:
         for block in table.blocks(list(columns)):
             for name, column in columns.items():
                 column.words.append(texts_of(block.cells[name]))
-
-
-def _numbers_of_words(encoded: Any, numbers: Sequence[float | None]) -> Numbers:
-    """The numbers (N,) of a column of words, a dictionary array, from that of each word; NaN where there is none."""
-    table = np.array([*numbers, None], dtype=np.float64)
-    found: Numbers = table[encoded.indices.fill_null(len(numbers)).to_numpy(zero_copy_only=False)]
-    return found
-
-
-def _sort_key(word: str) -> tuple[int, float, str]:
-    """Numbers in their order, then words in theirs."""
-    try:
-        return (0, float(word), word)
-    except ValueError:
-        return (1, 0.0, word.lower())
-
-
-def _mask(flags: npt.NDArray[np.bool_]) -> Any:
-    import pyarrow
-
-    return pyarrow.array(flags)
 
 
 def _fault_notes(faults: Mapping[int, str]) -> list[str]:

@@ -56,11 +56,11 @@ def seconds_of_text(text: str, written: str) -> float:
 
 
 def text_of_seconds(seconds: float, written: str, days: bool) -> str:
-    """A time in ISO 8601: a date where ``days``, a time of day in the format ``written`` where that is one.
+    """A time in ISO 8601, to a microsecond: a date where ``days``, a time of day as ``written`` where that is one.
 
     Raises OverflowError where the calendar ends.
     """
-    moment = EPOCH + timedelta(seconds=round(seconds))
+    moment = EPOCH + timedelta(seconds=round(seconds) if days or is_clock(written) else round(seconds, 6))
     if is_clock(written):
         return moment.strftime(written)
     return moment.date().isoformat() if days else moment.replace(tzinfo=None).isoformat()

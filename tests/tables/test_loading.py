@@ -310,3 +310,42 @@ def test_a_wish_for_times_names_a_cell_that_is_none(tmp_path: Path) -> None:
     path = write(tmp_path / "b.csv", "day,a", [f",{row}" for row in values(1)])
     with pytest.raises(TableError, match="column 'day' every cell is missing"):
         load_table(path, Wishes(kinds=(("day", "time"),)))
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_sensor_that_failed_for_a_while_is_a_column_of_numbers_whenever_that_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: bool
+) -> None:
+    monkeypatch.setattr("tables.reading._BLOCK_BYTES", 2000)
+    cells = [f"{place * 1.37 % 9:.4f}" for place in range(2000)]
+    bad = range(20) if first else range(1980, 2000)
+    for place in bad:
+        cells[place] = f"err{place}"
+    rows = [f"{place * 0.61 % 5:.4f},{cell}" for place, cell in enumerate(cells)]
+    table = load_table(write(tmp_path / "a.csv", "a,b", rows))
+    assert table.schema.names == ("a", "b")
+    assert np.flatnonzero(np.isnan(table.entries[:, 1])).tolist() == list(bad)
+    assert any("20 cells that are no numbers" in note for note in table.notes)
+
+
+def test_a_column_with_a_very_long_name_is_left_out(tmp_path: Path) -> None:
+    rows = [f"{a},{b},{b}" for a, b in zip(PRICES, WEIGHTS, strict=True)]
+    table = load_table(write(tmp_path / "a.csv", f"a,b,{'c' * 300}", rows))
+    assert table.schema.names == ("a", "b")
+    assert "has a name of 300 characters" in table.left_out[0].reason
+
+
+def test_too_many_columns_are_refused_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tables.loading.MOST_COLUMNS", 2)
+    path = write(tmp_path / "a.csv", "a,b,c", [f"{place},{place % 7},{place % 5}" for place in range(50)])
+    with pytest.raises(TableError, match="has 3 columns; at most 2 are taken: --columns"):
+        load_table(path)
+
+
+@pytest.mark.parametrize("kind", ["string_view", "large_string"])
+def test_every_type_of_text_of_parquet_is_text(tmp_path: Path, kind: str) -> None:
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    words = pyarrow.array(["red", "blue"] * 40, getattr(pyarrow, kind)())
+    numbers = [place * 1.37 % 9 for place in range(80)]
+    parquet.write_table(pyarrow.table({"c": words, "x": numbers}), tmp_path / "a.parquet")
+    assert load_table(tmp_path / "a.parquet").schema.columns[0].categories == ("blue", "red")

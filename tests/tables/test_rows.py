@@ -106,6 +106,34 @@ def test_numbers_become_cells_again() -> None:
     assert cell_of(SCHEMA.columns[0], math.nan) is None
 
 
+@pytest.mark.parametrize(
+    ("resolution", "offset", "number", "cell"),
+    [
+        (1.0, 0.0, 7.0, 7),
+        (2.5, 0.0, 7.5, 7.5),
+        (2.5, 0.0, 5.0, 5.0),
+        (1.0, 2.5, 1.5, 1.5),
+        (0.1, 0.35, 0.25000000000000006, 0.25),
+        (0.5, 1.25, 0.75, 0.75),
+        (0.01, 0.0, 1.1500000000000001, 1.15),
+        (5.0, 3.0, 8.0, 8),
+        (1 / 3, 0.0, 2 / 3, 2 / 3),
+    ],
+)
+def test_a_cell_is_written_as_finely_as_its_grid_lies(
+    resolution: float, offset: float, number: float, cell: float
+) -> None:
+    found = cell_of(Column("dose", "integer", offset, resolution, -10.0, 10.0), number)
+    assert found == cell
+    assert type(found) is type(cell)
+
+
+def test_a_time_keeps_its_fractions_of_a_second() -> None:
+    column = Column("at", "time", high=1.0, unit="second")
+    assert cell_of(column, 1.5) == "1970-01-01T00:00:01.500000"
+    assert cell_of(column, 2.0) == "1970-01-01T00:00:02"
+
+
 def test_a_time_may_be_iso_where_a_column_is_written_otherwise() -> None:
     schema = Schema((Column("sold", "time", resolution=1.0, high=19_900.0, unit="day", format="%d.%m.%Y"),))
     rows = rows_of_objects(schema, [{"sold": text} for text in ("02.01.2024", "2024-01-02", "2024-01-02T00:00:00")])
