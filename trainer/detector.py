@@ -184,7 +184,8 @@ class FlowDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         detector.flow_, detector.calibration_ = model.flow, model.calibration
         detector.n_features_in_ = model.flow.dimensions
         detector._arguments = dict(model.manifest.architecture.arguments)
-        detector._golden = model.calibration.kept[:_GOLDEN]
+        kept = model.calibration.kept[:_GOLDEN]  # none without neighbours
+        detector._golden = kept if len(kept) else torch.from_numpy(detector.sample(_GOLDEN)).float()
         detector._set_offset()
         return detector
 

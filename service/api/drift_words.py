@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from service.protocol.drift import ALARM, KeyDrift, ModelDrift, SeriesDrift
 from tables import Schema
-from tables.schema import CATEGORY
+from tables.cells import cell_of
+from tables.schema import CATEGORY, TIME
 
 ALARM_LOG10 = math.log10(ALARM)
 _CLEAR_MOVE = 0.02
@@ -105,7 +106,7 @@ def _value(column: str, entry: float, table: Schema | None) -> str:
     number = entry + found.offset
     if found.kind == CATEGORY and 0 <= round(number) < len(found.categories):
         return f"the category {found.categories[round(number)]!r} or one before it"
-    return f"{number:.6g}"
+    return str(cell_of(found, number)) if found.kind == TIME else f"{number:.6g}"
 
 
 def _divergence(share: float, expected: float) -> float:

@@ -42,7 +42,7 @@ class Scored(NamedTuple):
     p_values: Tensor
     ranks: Tensor
     items: Tensor | None
-    """Rows of a table whose columns are watched."""
+    """Points of rows of a table whose columns are watched, with missing cells drawn."""
 
     def rows(self, start: int, stop: int | None) -> Scored:
         items = None if self.items is None else self.items[start:stop]
@@ -189,8 +189,8 @@ class DriftWatch:
             stop = start + len(job)
             # Requests of nobody warm a model up; those whose clients have left are not answered.
             if job.owner.peer is not None and not job.over:
-                items = job.columns["items"] if table else None
-                found = Scored(columns["p_value"][start:stop], columns["ranks"][start:stop], items)
+                rows = columns["points"][start:stop] if table else None
+                found = Scored(columns["p_value"][start:stop], columns["ranks"][start:stop], rows)
                 watches[ALL].saw(found)
                 mine = self._of_key(model, watches, job.tenant)
                 if mine is not None:

@@ -86,6 +86,8 @@ _TIES_AT_ONCE = 64
 class ColumnSeries:
     """The values of a table's columns among those of the rows that its calibration ``kept`` (M, D).
 
+    What is missing has been drawn given the others, of live rows as of the kept ones (``Flow.to_continuous``): present
+    cells alone would be others than the kept ones, wherever it depends on a row which of its cells are missing.
     ``grid`` knows the steps of columns that have such: values are compared on it.
     """
 
@@ -123,12 +125,12 @@ class ColumnSeries:
         return cls(_names(model, calibration.kept.shape[1]), calibration.kept, model.flow.columns)
 
     def bins(self, items: Tensor, first: int) -> Tensor:
-        """The bins (B, D) of rows, numbered from ``first``; -1 of a missing cell, which belongs to no bin."""
+        """The bins (B, D) of rows without missing cells, numbered from ``first``."""
         values = self._values(items)
         own = noise.uniform(noise.keys(SEED + 1, len(values), first=first), (self._width,))
         beyond = values[:, :, None] > self.edges
         tied = (values[:, :, None] == self.edges) & (own[:, :, None] > self._numbers)
-        return (beyond | tied).sum(dim=2).where(~values.isnan(), -1)
+        return (beyond | tied).sum(dim=2)
 
     def _values(self, rows: Tensor) -> Tensor:
         """Rows (N, D), as float64, in which equal values are equal whatever rounding they went through."""
@@ -140,9 +142,8 @@ class ColumnSeries:
 
 def counted(bins: Tensor) -> Tensor:
     """How many items (S, BINS) of bins (B, S) fell into each."""
-    flat = (bins + 1 + torch.arange(bins.shape[1]) * (BINS + 1)).flatten()
-    found = torch.bincount(flat, minlength=bins.shape[1] * (BINS + 1))
-    return found.view(bins.shape[1], BINS + 1)[:, 1:].double()
+    flat = (bins + torch.arange(bins.shape[1]) * BINS).flatten()
+    return torch.bincount(flat, minlength=bins.shape[1] * BINS).view(bins.shape[1], BINS).double()
 
 
 def _edge(ordered: Tensor, place: int) -> float:

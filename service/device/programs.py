@@ -42,7 +42,7 @@ class Score(OneTick):
     items (B, *S), seed (B,) -> log_likelihood (B,) in nats, and where the model is calibrated p_value (B,),
     test_p_values (B, T), statistics (B, K) of those that mean something on their own, scores (B, G) for the group, and
     by each of M members of the calibration ranks (B, M, 1 + T, 2) for what tells of drift, and measures (B, M, F) for
-    what is kept of live traffic.
+    what is kept of live traffic. Of rows of a table also their points (B, D), with what was missing drawn, for drift.
     """
 
     kind = "score"
@@ -56,12 +56,15 @@ class Score(OneTick):
         x = flow.to_continuous(columns["items"], columns["seed"])
         if calibration is None:
             return Columns({"log_likelihood": flow.log_prob(x).double()})
-        return _assessed(calibration.assess(flow, x))
+        scored = _assessed(calibration.assess(flow, x))
+        if isinstance(calibration, CrossCalibration):
+            scored = Columns({**scored.tensors, "points": x})
+        return scored
 
     def conclude(self, jobs: Sequence[Job], columns: Columns) -> Conclusion:
         """Also the p-value of each request as a group and, where a rate was asked for, which items are discoveries."""
         arrays = {name: tensor.numpy() for name, tensor in columns.tensors.items()}
-        for name in ("ranks", "measures"):  # for the service itself
+        for name in ("ranks", "points", "measures"):  # for the service itself
             arrays.pop(name, None)
         if not any(job.options.scores for job in jobs):
             arrays.pop("scores", None)

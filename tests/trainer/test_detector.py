@@ -69,6 +69,14 @@ def test_a_saved_detector_gives_the_same_answers(detector: FlowDetector, tmp_pat
     assert again.save(tmp_path, "rows").version == 2
 
 
+def test_a_loaded_detector_that_keeps_no_rows_can_be_saved(tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).normal(size=(300, 2))
+    FlowDetector(max_steps=5, neighbours=False).fit(rows).save(tmp_path, "rows")
+    loaded = FlowDetector.load(tmp_path, "rows")
+    assert loaded.save(tmp_path, "rows").version == 2
+    np.testing.assert_array_equal(FlowDetector.load(tmp_path, "rows@2").p_values(rows), loaded.p_values(rows))
+
+
 def test_rows_are_drawn_in_the_units_of_the_table(detector: FlowDetector) -> None:
     drawn = detector.sample(500)
     assert drawn.shape == (500, 3)

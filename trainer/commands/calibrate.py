@@ -101,6 +101,8 @@ def main(
             published = found.published
         else:
             ordinary = held_out_items(loaded, data_dir) if own_path is None else own_items(loaded, own_path)
+            for line in ordinary.told:
+                click.echo(line, err=True)
             published = (with_map if only_map else recalibrated)(root, loaded, ordinary)
     except (TrainerError, model_store.StoreError) as error:
         raise click.ClickException(str(error)) from error

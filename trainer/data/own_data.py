@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +17,7 @@ from tables import Schema
 from tables.errors import TableError
 from tables.loading import LoadedTable, Wishes, load_table
 from tables.reading import SUFFIXES, is_table, open_table
-from tables.rows import rows_of_file
+from tables.rows import BadRow, rows_of_file
 from trainer.data import arrays, folder
 from trainer.data.groups import divided
 from trainer.data.names import readable
@@ -95,15 +96,29 @@ class OwnData:
         )
 
 
-def rows_of_schema(path: Path, schema: Schema) -> tuple[Tensor, Tensor]:
-    """Training and test items from a table whose columns are known; rows that do not fit are left out.
+class FittingRows(NamedTuple):
+    """Rows of a table that fit known columns, as training and test items, and what is to be told of the others."""
+
+    train: Tensor
+    test: Tensor
+    told: tuple[str, ...]
+
+
+def rows_of_schema(path: Path, schema: Schema) -> FittingRows:
+    """Items from a table whose columns are known; rows that do not fit are left out.
 
     Raises DataError when the columns are others, when the file is damaged, or when no row fits.
     """
+    blocks: list[np.ndarray] = []
+    faults: dict[int, BadRow] = {}
+    notes: dict[str, None] = {}
+    count = 0
     try:
-        blocks = [
-            np.delete(rows.numbers, list(rows.faults), axis=0) for _, rows in rows_of_file(schema, open_table(path))
-        ]
+        for places, rows in rows_of_file(schema, open_table(path)):
+            count += len(places)
+            blocks.append(np.delete(rows.numbers, list(rows.faults), axis=0))
+            faults.update({int(places[at]): fault for at, fault in rows.faults.items()})
+            notes.update(dict.fromkeys(rows.notes))
     except TableError as error:
         text = str(error)
         raise DataError(text if text.startswith(str(path)) else f"{path}: {text}") from error
@@ -112,7 +127,13 @@ def rows_of_schema(path: Path, schema: Schema) -> tuple[Tensor, Tensor]:
     if not len(items):
         raise DataError(f"{path}: no row fits the model's columns")
     found = _divided(items)
-    return found.train, found.test
+    left_out = (f"{len(faults):,} of {count:,} rows left out: {_first_of(faults)}",) if faults else ()
+    return FittingRows(found.train, found.test, (*notes, *left_out))
+
+
+def _first_of(faults: Mapping[int, BadRow]) -> str:
+    first = min(faults)
+    return f"row {first + 1} {faults[first]}{', and others' if len(faults) > 1 else ''}"
 
 
 def _from_arrays(found: dict[str, arrays.Array], path: Path) -> Items:

@@ -29,6 +29,8 @@ class OrdinaryItems(NamedTuple):
     fresh: Tensor
     source: str
     """What the manifest says."""
+    told: tuple[str, ...] = ()
+    """What the user should know of items that were left out."""
 
 
 def recalibrated(root: Path | model_store.Store, model: LoadedModel, ordinary: OrdinaryItems) -> model_store.Published:
@@ -42,7 +44,8 @@ def recalibrated(root: Path | model_store.Store, model: LoadedModel, ordinary: O
         bfloat16 = model_store.measure_bfloat16(model.flow, ordinary.held_out[:PRECISION_ITEMS])
     answering = model_store.serving(model.flow, bfloat16)
     by_rows = model.manifest.calibration is not None and model.manifest.calibration.folds is not None
-    evidence = row_evidence(answering, *ordinary) if by_rows else calibration_evidence(answering, *ordinary)
+    measure = row_evidence if by_rows else calibration_evidence
+    evidence = measure(answering, ordinary.held_out, ordinary.fresh, ordinary.source)
     if evidence is None:
         raise DataError(
             f"{len(ordinary.held_out)} ordinary items are too few; at least {3 * anomaly.MINIMUM_ITEMS} are needed, "
@@ -73,13 +76,17 @@ def with_map(root: Path | model_store.Store, model: LoadedModel, ordinary: Ordin
 def own_items(model: LoadedModel, path: Path) -> OrdinaryItems:
     """The user's ordinary items. Raises DataError when they are not of the kind and shape that the model takes."""
     own, schema = data.OwnData(path), model.manifest.table
-    held_out, fresh = own.read(None) if schema is None or not is_table(path) else data.rows_of_schema(path, schema)
+    told: tuple[str, ...] = ()
+    if schema is None or not is_table(path):
+        held_out, fresh = own.read(None)
+    else:
+        held_out, fresh, told = data.rows_of_schema(path, schema)
     if tuple(held_out.shape[1:]) != model.flow.item_shape or held_out.is_floating_point() == model.flow.is_image:
         raise DataError(
             f"{path}: holds {_kind(held_out.shape[1:], not held_out.is_floating_point())}; "
             f"{model.reference} takes {_kind(model.flow.item_shape, model.flow.is_image)}"
         )
-    return OrdinaryItems(held_out, complete(model.flow, fresh), f"{len(held_out):,} items of {own.title}")
+    return OrdinaryItems(held_out, complete(model.flow, fresh), f"{len(held_out):,} items of {own.title}", told)
 
 
 def held_out_items(model: LoadedModel, data_dir: Path | None) -> OrdinaryItems:

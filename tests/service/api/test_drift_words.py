@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from flows.anomaly import LEVELS
@@ -62,6 +64,13 @@ def test_a_category_is_told_by_its_word() -> None:
     [key] = together([drift("column", "colour", tails(0.5, 0.01))])
     [sentence] = moved(key, LEVELS, SCHEMA)
     assert "50.0 % are at most the category 'blue' or one before it" in sentence
+
+
+def test_a_day_is_told_as_a_date() -> None:
+    column = Column("sold", "time", 19_000.0, 1.0, 19_000.0, 19_900.0, unit="day")
+    found = drift("column", "sold", tails(0.5, 0.01))
+    [sentence] = moved(together([found])[0], LEVELS, Schema((column, *SCHEMA.columns)))
+    assert re.search(r"50\.0 % are at most 2022-\d\d-\d\d,", sentence), sentence
 
 
 def test_several_devices_cost_what_looking_at_several_costs() -> None:

@@ -113,6 +113,7 @@ def test_a_table_is_calibrated_again_by_the_models_columns(tmp_path: Path, train
         calibrate.main, ["mixed", "--store", "store", "--data", str(write(tmp_path / "later.csv", later))]
     )
     assert result.exit_code == 0, result.output
+    assert "1 of 1,500 rows left out: row 4 column 'kind' 'unheard of' is not one of" in result.output
     model = Store(Path("store")).load("mixed", 2)
     assert model.manifest.table == Store(Path("store")).manifest("mixed", 1).table
     command = str(model.manifest.provenance["command"])
