@@ -133,12 +133,13 @@ class Inpainting:
             self._send(listener.peer, m.Snapshot(listener.number, *latest))
 
     def _tell_end(self) -> None:
-        listeners, self.listeners = self.listeners, []
-        for listener in listeners:
-            listener.held.pop(listener.number, None)
-            if listener.events:
+        while self.listeners:  # one for which no answer can be made is still there, to hear why
+            listener = self.listeners[0]
+            if listener.events and self._problem is None:
                 self._tell_snapshot(listener)
             self._send(listener.peer, self._end(listener.number))
+            del self.listeners[0]
+            listener.held.pop(listener.number, None)
 
     def _end(self, number: int) -> m.Down:
         if self._problem is not None:

@@ -142,9 +142,9 @@ class DeviceClient(ABC):
                 self._settle(getattr(message, "id", 0), None, problem)
 
     def _missed(self) -> None:
-        """A message of the device could not be read for want of memory.
+        """A message of the device, or one to it, could not be read for want of memory.
 
-        Nobody knows whom it answers: all that wait fail, and the device drops their work. Models are asked for again.
+        Nobody knows whose it was: all that wait fail, and the device drops their work. Models are asked for again.
         """
         waiting, self._waiting = self._waiting, {}
         for number, waiter in waiting.items():
@@ -163,6 +163,8 @@ class DeviceClient(ABC):
             elif isinstance(message, m.Failed):
                 problem = problem_of(message.kind, message.detail, message.field, message.retry_after)
                 self._settle(message.id, None, problem)
+            elif isinstance(message, m.Missed):
+                self._missed()
             elif isinstance(message, m.Snapshot):
                 waiter = self._waiting.get(message.id)
                 if isinstance(waiter, Stream):

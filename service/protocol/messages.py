@@ -288,4 +288,8 @@ class Report(Struct, tag=True, array_like=True):
     seen: int
 
 
-Down = Results | TaskIs | Completed | Snapshot | Told | Failed | Models | Report
+class Missed(Struct, tag=True, array_like=True):
+    """A message could not be read for want of memory; nobody knows which requests it held."""
+
+
+Down = Results | TaskIs | Completed | Snapshot | Told | Failed | Models | Report | Missed

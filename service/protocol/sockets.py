@@ -118,7 +118,12 @@ class SocketPort(Port):
         found: list[tuple[str, m.Up]] = []
         while _readable(self._socket):
             peer = bytes(self._socket.recv()).decode()
-            found += ((peer, message) for message in self._codec.decode(_frames(self._socket)))
+            try:
+                found += ((peer, message) for message in self._codec.decode(_frames(self._socket)))
+            except Exception as error:
+                if not is_shortage(error):
+                    raise
+                self.send(peer, [m.Missed()])
         return found
 
     def send(self, peer: str, messages: Sequence[m.Down]) -> None:

@@ -12,6 +12,7 @@ import torch
 
 from model_store import LoadedModel, Store
 from service.device.loop import DeviceLoop
+from service.device.progress import Progress
 from service.protocol import messages as m
 from tests.service.device.loops import Wire, climb, looping, score, until
 
@@ -150,3 +151,15 @@ def test_old_tasks_and_models_are_let_go_of_while_pings_keep_coming(
             return not loop.requests._tasks._tasks and not loop.models.registry._retired
 
         until(forgotten)
+
+
+def test_an_inpainting_whose_answer_cannot_be_made_is_told_so(
+    running: tuple[DeviceLoop, Wire], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def history(_: Progress) -> m.Arrays:
+        raise MemoryError
+
+    monkeypatch.setattr(Progress, "history", history)
+    _, wire = running
+    wire.say("a", climb(1, steps=2, watch=True))
+    assert "memory" in wire.heard("a", m.Failed).detail

@@ -143,6 +143,32 @@ async def test_an_answer_that_cannot_be_read_for_want_of_memory_is_told_and_the_
         device.stop()
 
 
+async def test_a_question_that_cannot_be_read_for_want_of_memory_fails_and_the_device_goes_on(
+    endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device, received = Device(endpoint), zmq.Socket.recv
+    short = [True]
+
+    def recv(self: Any, *arguments: Any, **options: Any) -> Any:
+        if self.type == zmq.ROUTER and options.get("copy") is False and short:
+            short.clear()
+            raise MemoryError
+        return received(self, *arguments, **options)
+
+    try:
+        async with connected(endpoint) as client, connected(endpoint, "other") as other, asyncio.timeout(30):
+            await client.until(lambda client: client.alive)
+            with monkeypatch.context() as patch:
+                patch.setattr(zmq.Socket, "recv", recv)
+                with pytest.raises(OutOfMemory):
+                    await client.ask(score(np.ones((50_000, 1))))
+            assert not short
+            for each in (client, other):
+                assert (await each.ask(score(np.ones((50_000, 1))))).arrays["items"].sum() == 100_000
+    finally:
+        device.stop()
+
+
 async def test_several_clients_get_their_own_answers(endpoint: str) -> None:
     device = Device(endpoint)
     try:
