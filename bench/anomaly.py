@@ -133,7 +133,7 @@ def found_near(
         return {"verdict": -verdict.p_value, "raw -log p": -found[:, likelihood], **each}
 
     others = scores(ordinary[count:])
-    yield f"\nNear sets (`bench/near_sets.py`), {count:,} pictures each; AUROC by the verdict, by the likelihood and by"
+    yield f"\nNear sets (`bench/near_sets.py`), up to {count:,} pictures each; AUROC by the verdict, the likelihood and"
     yield "each test:\n"
     yield f"| near set | {' | '.join(others)} |\n|---{'|---' * len(others)}|"
     parts = {

@@ -58,7 +58,7 @@ _OTHER = ("cmr10.ttf", "cmmi10.ttf", "STIXGeneralItalic.ttf", "DejaVuSerif.ttf")
 
 
 def near_sets(digits: Tensor, data_dir: Path | None, names: tuple[str, ...], count: int = COUNT) -> dict[str, Tensor]:
-    """The named sets (count, 28, 28) uint8, made of MNIST's test digits (N, 28, 28), the same on every machine.
+    """The named sets (count or fewer, 28, 28) uint8, made of MNIST digits (N, 28, 28), the same on every machine.
 
     A line on stderr names each set whose data are not at hand.
     """
@@ -75,7 +75,7 @@ def near_sets(digits: Tensor, data_dir: Path | None, names: tuple[str, ...], cou
         "letters, serif and italic fonts": lambda g: rendered(_letters(_OTHER, count, g)),
         "stroke removed": lambda g: rendered(_interrupted(_masks(own), g)),
         "stroke added": lambda g: rendered(_with_stroke(_masks(own), g)),
-        "mirrored": lambda _: _mirrored(digits, labels, count),
+        "mirrored": lambda _: _mirrored(own, labels[:count]),
         OTHER_WRITERS: lambda _: rendered(_masks(_emnist(data_dir)[:count])),
         "kmnist, rendered alike": lambda _: rendered(_masks(_kmnist(data_dir)[:count])),
         "digits of 8x8, rendered alike": lambda _: rendered(_small_digits(count)),
@@ -141,9 +141,9 @@ def _joined(pictures: Tensor, labels: Tensor, axis: int, generator: torch.Genera
     return torch.stack([_centred(picture) for picture in joined])
 
 
-def _mirrored(digits: Tensor, labels: Tensor, count: int) -> Tensor:
+def _mirrored(digits: Tensor, labels: Tensor) -> Tensor:
     """Digits mirrored left to right, without 0, 1 and 8, which are much the same in a mirror."""
-    chosen = torch.isin(labels, torch.tensor([0, 1, 8]), invert=True).nonzero()[:count, 0]
+    chosen = torch.isin(labels, torch.tensor([0, 1, 8]), invert=True)
     return torch.stack([_centred(picture) for picture in digits[chosen].flip(2)])
 
 

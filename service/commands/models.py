@@ -28,7 +28,7 @@ _PICTURE = re.compile(r"!\[([^\]]*)\]\(([^)]*)\)")
 @click.group(
     cls=DocumentedGroup,
     invoke_without_command=True,
-    examples=("sluice models", "sluice models --store my-store --json", "sluice models show mnist@6"),
+    examples=("sluice models", "sluice models --store my-store --json", "sluice models show moons@6"),
 )
 @store_option
 @json_option

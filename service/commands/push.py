@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     cls=Documented,
     examples=(
         "sluice push mnist mnist.zip",
-        "sluice push mnist@6 a-repository --layout huggingface",
+        "sluice push moons@6 a-repository --layout huggingface",
     ),
     exit_codes={1: "a file of the model is damaged, or there is something at the target already"},
 )

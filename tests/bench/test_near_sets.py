@@ -34,7 +34,8 @@ def test_sets_are_split_up_front_and_look_as_digits_do(
     assert near_sets.OTHER_WRITERS not in found
     assert any("emnist" in line and "--data-dir" in line for line in lines)
     for name, pictures in found.items():
-        assert pictures.shape == (6, 28, 28), name
+        assert pictures.shape[1:] == (28, 28), name
+        assert 0 < len(pictures) < 6 if name == "mirrored" else len(pictures) == 6, "some are the same in a mirror"
         assert pictures.dtype == torch.uint8
         assert bool((pictures.flatten(1).sum(dim=1) > 0).all()), name
     again = near_sets.near_sets(digits.test, folder, tuple(found), count=6)

@@ -22,7 +22,6 @@ from tests.docs.shell import Shell, shell_in
 pytestmark = pytest.mark.timeout(300)
 
 SUBSTITUTES = {
-    "docs/drift.md": {"/models/mnist/": "/models/mnist-nice/"},
     "docs/maps.md": {"model=mnist&": "model=mnist-nice&", "--model mnist ": "--model mnist-nice "},
     "docs/security.md": {
         "mnist moons@6": "moons",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 
@@ -26,6 +27,12 @@ def test_the_links_of_a_page_lead_somewhere(page: str) -> None:
         if not target.exists() or (link.anchor and target.suffix == ".md" and link.anchor not in _anchors(target)):
             broken.append(f"{link.path}#{link.anchor}".rstrip("#"))
     assert not broken
+
+
+def test_the_files_that_the_map_of_the_house_names_are_there() -> None:
+    named = re.findall(r"`((?:[a-z_]+/)+[a-z_0-9]+\.py)`", (ROOT / "CONTRIBUTING.md").read_text("utf-8"))
+    assert len(named) > 20
+    assert [path for path in named if not (ROOT / path).is_file()] == []
 
 
 def test_anchors_are_those_of_the_usual_forges() -> None:

@@ -81,8 +81,8 @@ $limitations
 _IMAGE_LIMITATIONS = """\
 - A high likelihood does not mean that an item is of the kind trained on: images that are smoother or emptier than the
   training set's can score higher. Use the calibrated verdict rather than the bare number.
-- A flow of this size models pixels better than shapes: many samples are strokes that do not form an item of the set.
-- Items of another size, with inverted ink or centred differently are outside the data that it was trained on."""
+- A flow of this size models pixels better than shapes: many samples show no item of the set.
+- Items of another size, inverted or centred differently are outside the data that it was trained on."""
 
 _VECTOR_LIMITATIONS = """\
 - A flow is continuous, so clusters that are separate in the data stay connected by thin bridges of density.
