@@ -1,21 +1,14 @@
-"""Publishing: files are written into a hidden directory of the store, synced, and renamed to the next version.
-
-The rename makes the version appear as a whole: a reader sees all of its files or none. A store at a URL has no rename;
-its manifest is written last (``remote.store``). Where SLUICE_SIGNING_KEY names a key, the version is signed before.
-"""
+"""Publishing: a flow with its calibrations, report and self-test becomes the next version of a name."""
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import logging
-import re
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -27,22 +20,15 @@ from model_store import manifest as m
 from model_store import selftest
 from model_store.aliases import DEFAULT
 from model_store.calibrations import calibration_to_bytes
-from model_store.drafts import draft_directory, sweep
 from model_store.draws import draws_to_png
 from model_store.errors import FailedSelfTest, StoreError
-from model_store.files import names_in, replace_durably, sync_directory, write_durably
 from model_store.loading import LoadedModel
 from model_store.publication import CalibrationEvidence, MapEvidence, Publication
-from model_store.reference import VERSION, is_name
+from model_store.reference import is_name
 from model_store.remote.store import RemoteStore
-from model_store.signatures import sign, signing_key
 from model_store.store import Store
 from model_store.weights import flow_from_bytes, flow_to_bytes, to_bytes
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-logger = logging.getLogger("sluice")
+from model_store.writing import written
 
 _LEAST_TOLERANCE = 1e-3
 """Nats by which a golden log-likelihood may always differ, however few dimensions a flow has."""
@@ -267,18 +253,8 @@ def _now() -> str:
 
 
 def _write(store: Path | Store, draft: m.Manifest, files: Mapping[str, bytes]) -> Published:
-    """Write the files and the manifest as the next version. On any error no reader sees anything of it."""
-    entries = {
-        file: m.FileEntry(sha256=hashlib.sha256(data).hexdigest(), size=len(data)) for file, data in files.items()
-    }
-    shelf, whole, key = _shelf(store), draft.model_copy(update={"files": entries}), signing_key()
-    version = shelf.add(whole, files, key) if isinstance(shelf, RemoteStore) else _add(shelf.root, whole, files, key)
-    try:
-        if shelf.aliases(draft.name).get(DEFAULT, 0) < version:  # of two publishers at once, the later version is it
-            shelf.set_alias(draft.name, DEFAULT, version)
-    except (StoreError, OSError) as error:  # what was published is there all the same
-        logger.warning("%s@%d is published, but it could not be made the default: %s", draft.name, version, error)
-    return published_in(shelf, draft.name, version, verdicts_of(draft.calibration))
+    shelf = _shelf(store)
+    return published_in(shelf, draft.name, written(shelf, draft, files), verdicts_of(draft.calibration))
 
 
 def published_in(store: Store, name: str, version: int, verdicts: str, new: bool = True) -> Published:
@@ -293,22 +269,6 @@ def _shelf(store: Path | Store) -> Store:
     return store if isinstance(store, Store) else Store(store)
 
 
-def _add(root: Path, draft: m.Manifest, files: Mapping[str, bytes], key: Ed25519PrivateKey | None) -> int:
-    """Write a version into a directory of models; its number."""
-    directory = root / draft.name
-    directory.mkdir(parents=True, exist_ok=True)
-    sweep(directory)
-    with draft_directory(directory) as temporary:
-        temporary.chmod(0o755)  # mkdtemp's 0700 would keep out a service that runs as another user
-        for file, data in files.items():
-            write_durably(temporary / file, data)
-        version = None
-        while version is None:
-            version = _claim(temporary, draft, directory, key)
-        sync_directory(directory)
-    return version
-
-
 def verdicts_of(note: m.CalibrationNote | None) -> str:
     """What p-values rest on and how small they can be, as a sentence for people."""
     if note is None:
@@ -318,22 +278,3 @@ def verdicts_of(note: m.CalibrationNote | None) -> str:
     never = f"; an alpha of {' or '.join(lost)} cannot be reached" if lost else ""
     smallest = f"1 / {n + 1:,}; the smallest usable --alpha is {least_alpha(n):g}"
     return f"verdicts: p-values rest on {n:,} items; none is below {smallest}{never}"
-
-
-def _claim(temporary: Path, draft: m.Manifest, directory: Path, key: Ed25519PrivateKey | None) -> int | None:
-    """Sign and rename to the next free version and return it, or None when another publisher took that number first."""
-    # Numbers of incomplete versions are taken too: a version without its manifest may still have its directory.
-    taken = (int(name) for name in names_in(directory) if re.fullmatch(VERSION, name))
-    version = max(taken, default=0) + 1
-    manifest = draft.model_copy(update={"version": version})
-    data = (manifest.model_dump_json(indent=1, by_alias=True) + "\n").encode()
-    replace_durably(temporary / m.MANIFEST, data)
-    if key is not None:
-        sign(temporary, data, key)
-    try:
-        temporary.rename(directory / str(version))
-    except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-            raise
-        return None
-    return version

@@ -180,7 +180,7 @@ def test_a_publication_that_fails_half_way_leaves_nothing_behind(
     def full_disk(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("model_store.publishing.replace_durably", full_disk)
+    monkeypatch.setattr("model_store.writing.replace_durably", full_disk)
     with pytest.raises(OSError, match="No space"):
         publish_digits()
     assert store.versions("digits") == [1]
