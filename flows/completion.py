@@ -11,6 +11,10 @@ KNOTS = 33
 """Quantiles that are kept of each column."""
 _EDGE = 0.01
 """Probability of the least quantile, and one minus that of the greatest. Beyond them scores go on in straight lines."""
+_NARROWEST = 1e-5
+"""Share of a column's quantiles' range that lies between two of them at least: the same value would be no piece."""
+_FARTHEST = 10.0
+"""Scores of present entries, at most: the correlations carry them into the others."""
 _SHRINKAGE = 4.0
 """Rows' worth of independence that are mixed into the correlations, for tables of few rows."""
 _ROWS = 512
@@ -59,9 +63,9 @@ class Completion(nn.Module):
             found = torch.quantile(present[:_MOST], shares) if len(present) else torch.zeros(KNOTS, dtype=exact.dtype)
             # Quantiles that coincide would have an infinite slope between them.
             spread = float(found[-1] - found[0]) or 1.0
-            columns.append(found + spread * 1e-5 * torch.arange(KNOTS, dtype=exact.dtype))
+            columns.append(found + spread * _NARROWEST * torch.arange(KNOTS, dtype=exact.dtype))
         self.quantiles.copy_(torch.stack(columns).flatten())
-        z, _ = self._to_scores(exact)
+        z = self._to_scores(exact)
         present = ~z.isnan()
         filled = torch.where(present, z, 0.0)
         both = present.double().T @ present.double()
@@ -91,7 +95,7 @@ class Completion(nn.Module):
 
         With z_p the present scores, C the correlations and s a joint draw, z = s + C_p C_pp^-1 (z_p - s_p).
         """
-        z, _ = self._to_scores(x.double())
+        z = self._to_scores(x.double())
         missing = z.isnan()
         present = (~missing).to(z.dtype)
         correlations = self.correlations.reshape(self.dimensions, self.dimensions).double()
@@ -115,25 +119,22 @@ class Completion(nn.Module):
         log_density = log_density + torch.where(missing, slopes.log(), 0.0).sum(dim=1)
         return torch.where(missing, values.to(x.dtype), x), log_density
 
-    def _to_scores(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """x (B, D) -> normal scores (B, D) and their slopes dz/dx; NaN stays NaN."""
+    def _to_scores(self, x: Tensor) -> Tensor:
+        """x (B, D) -> normal scores (B, D); NaN stays NaN."""
         # While fitted, x is on the CPU, where the buffers may not be.
         quantiles = self.quantiles.to(x.device).reshape(self.dimensions, KNOTS).double()
         scores = self.scores.to(x.device).double()
-        place = torch.searchsorted(quantiles, x.nan_to_num().T.contiguous()).T.clamp(1, KNOTS - 1)
-        left, right = (quantiles.expand(len(x), -1, -1).gather(2, at[..., None])[..., 0] for at in (place - 1, place))
-        slope = (scores[place] - scores[place - 1]) / (right - left).clamp_min(1e-300)
-        # Far outside, a straight line: scores may be large there, and so they should.
-        return scores[place - 1] + (x - left) * slope, slope
+        place = torch.searchsorted(quantiles, x.nan_to_num().T.contiguous()).T
+        value, score, slope = _line(quantiles, scores, place)
+        return (score + (x - value) * slope).clamp(-_FARTHEST, _FARTHEST)
 
     def _to_values(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Normal scores (B, D) -> values (B, D), and the slopes dz/dx there."""
         quantiles = self.quantiles.reshape(self.dimensions, KNOTS).double()
         scores = self.scores.double()
-        place = torch.searchsorted(scores, z.contiguous()).clamp(1, KNOTS - 1)
-        left, right = (quantiles.expand(len(z), -1, -1).gather(2, at[..., None])[..., 0] for at in (place - 1, place))
-        slope = (scores[place] - scores[place - 1]) / (right - left).clamp_min(1e-300)
-        return left + (z - scores[place - 1]) / slope, slope
+        place = torch.searchsorted(scores, z.contiguous())
+        value, score, slope = _line(quantiles, scores, place)
+        return value + (z - score) / slope, slope
 
     def extra_repr(self) -> str:
         return f"{self.dimensions}"
@@ -150,3 +151,20 @@ def _scores() -> Tensor:
     shares = torch.linspace(_EDGE, 1 - _EDGE, KNOTS, dtype=torch.float64, device="cpu")
     found: Tensor = torch.special.ndtri(shares)
     return found
+
+
+def _line(quantiles: Tensor, scores: Tensor, place: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """A point (value, score) and the slope dz/dx of the straight line before the knot at ``place``, each (B, D).
+
+    Beyond the outer knots, where ``place`` is 0 or ``KNOTS``, the line is no steeper than the whole: a column of which
+    many entries have its least value is steep there, and an entry just below them would be thousands of scores out.
+    """
+    above = place > KNOTS - 1
+    right = place.clamp(1, KNOTS - 1)
+    low, high = (quantiles.expand(len(place), -1, -1).gather(2, at[..., None])[..., 0] for at in (right - 1, right))
+    span = (quantiles[:, -1] - quantiles[:, 0]).clamp_min(1e-300)
+    # Half of what ``fit`` keeps apart: what float32 then made of it, down to nothing.
+    slope = (scores[right] - scores[right - 1]) / torch.maximum(high - low, _NARROWEST / 2 * span)
+    whole = (scores[-1] - scores[0]) / span
+    slope = torch.where(above | (place < 1), torch.minimum(slope, whole), slope)
+    return torch.where(above, high, low), torch.where(above, scores[right], scores[right - 1]), slope

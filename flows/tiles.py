@@ -1,8 +1,9 @@
 """The density of pictures of any size, tile by tile, in memory that does not grow with the picture.
 
 A picture is covered by tiles that overlap. Every pixel belongs to the core of one tile, and its density is the one that
-the flow gives it there, given the pixels of the tile that come before it. Tiles begin at multiples of 8 pixels, where
-the order of a lattice flow's pixels repeats, so all tiles share one order of the whole picture. The product of the
+the flow gives it there, given the pixels of the tile that come before it. Tiles begin where the order of a lattice
+flow's pixels repeats, at multiples of 8 pixels (16 and 32 with ``quartered`` 2 and 3), so all tiles share one order of
+the whole picture. The product of the
 pixels' densities is therefore a density of the whole picture, and integrates to one.
 """
 
@@ -18,7 +19,7 @@ from torch.nn import functional
 from flows import noise
 from flows.architectures.lattice_flow import LatticeFlow
 from flows.errors import ShapeMismatch
-from flows.transforms.lattice_cells import CELL
+from flows.transforms.lattice_cells import CELL, least_side
 
 TILE, MARGIN = 160, 16
 """Sides of a tile, and the context around its core, in pixels: a net of three blocks looks 16 to 20 pixels far."""
@@ -32,6 +33,7 @@ class TiledDensity:
 
     The flow must work ``anywhere`` (see ``flows.lattice``); its item shape says how many colours there are.
     ``template`` (h, w[, C]) uint8 is the usual picture, for a flow that takes one; it is scaled to a picture's size.
+    Raises ValueError unless ``tile`` less twice the ``margin`` is a multiple of the order's period.
 
     >>> flow = flows.lattice((16, 16), width=4, blocks=1, components=2, joint=True, anywhere=True)
     >>> density = flows.tiles.TiledDensity(flow, tile=32, margin=8)
@@ -43,6 +45,9 @@ class TiledDensity:
     def __init__(
         self, flow: LatticeFlow, tile: int = TILE, margin: int = MARGIN, template: Tensor | None = None
     ) -> None:
+        step, period = tile - 2 * margin, CELL << flow.quartered
+        if step <= 0 or step % period:
+            raise ValueError(f"tiles must begin {period} pixels or a multiple of it apart, not {step}")
         self.flow, self.tile, self.margin = flow, tile, margin
         self.template: Tensor | None = None
         self._fitted: Tensor | None = None
@@ -120,7 +125,8 @@ class TiledDensity:
 
     def _of_tile(self, x: Tensor, template: Tensor | None) -> Tensor:
         height, width = x.shape[:2]
-        down, across = -height % CELL, -width % CELL
+        least = least_side(self.flow.quartered)
+        down, across = (max(side + -side % CELL, least) - side for side in (height, width))
         inside = None
         if down or across:
             beyond = (*([0, 0] * (x.ndim - 2)), 0, across, 0, down)

@@ -50,7 +50,8 @@ def code_length(levels: Tensor) -> CodeLength:
     """
     # index_select reads tables several times faster on a CPU than indexing or gather.
     bin_of, raw_bits = _tables(levels.device)
-    bins = bin_of.index_select(0, _activity_and_residual(levels).flatten().int()).view(len(levels), -1)
+    bins = bin_of.index_select(0, _activity_and_residual(levels).flatten().int())
+    bins = bins.view(len(levels), math.prod(levels.shape[1:]))
     bins += CONTEXTS * _CLASSES * torch.arange(len(levels), device=levels.device)[:, None]
     occurrences = _occurrences(bins.flatten(), len(levels) * CONTEXTS * _CLASSES)
     counts = occurrences.double().reshape(len(levels), -1, _CLASSES)

@@ -27,7 +27,7 @@ _EVERY = 2
 _DEVIATIONS = (-3.0, -2.0, -1.5, -1.0, -0.6, -0.3, 0.0, 0.3, 0.6, 1.0, 1.5, 2.0, 3.0)
 """Where values lie around a conditional mean, in deviations. Every second value of the grid is then enough."""
 ITEMS = 32
-"""Rows of which the columns are varied together: always so many, so that no row's bits depend on the others."""
+"""Rows of which the columns are varied together. The last part has fewer: last bits of a row may depend on how many."""
 
 
 class Contributions(NamedTuple):

@@ -27,7 +27,7 @@ _ITERATIONS = 10
 """Of k-means, which only begins the fit."""
 _FARTHEST = 1e9
 _BATCH = 32
-"""Points that pass at once. Always the same number, so that no point's bits depend on others."""
+"""Points that pass at once. The last part has fewer, which changes last bits: far below what scores are rounded to."""
 
 
 class Mixture:

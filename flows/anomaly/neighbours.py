@@ -8,7 +8,7 @@ from torch import Tensor
 NEIGHBOURS = 5
 """Neighbours whose mean distance is taken. Between 1 and 10 the area under the ROC curve hardly changes."""
 _BATCH = 32
-"""Points that are compared with all rows at once. Always the same number, so that no point's bits depend on others."""
+"""Points that are compared with all rows at once."""
 _FARTHEST = 1e9
 """In standard units. Points farther out get the same distance, which keeps float32 in range."""
 _LEAST_SPREAD = 1e-9

@@ -150,15 +150,20 @@ class PictureCalibration:
         ``halves`` (n,) are the halves of the folds; without them the pictures of a fold take turns. The readings may
         be on the CPU, for less memory of the flows' device, on which the result works.
         """
+        dealt = [
+            torch.arange(int((folds == fold).sum())) % HALVES if halves is None else halves[folds == fold]
+            for fold in range(len(densities))
+        ]
+        if any(len(set(part.tolist())) < HALVES for part in dealt):
+            raise ValueError("every fold needs a picture in each of its halves")
         widths = widths_for(sorted(min(each.shape[1:]) for each in found)[len(found) // 2])
         judges: list[Judge] = []
         colours = math.prod(densities[0].flow.item_shape[2:])
         judged = torch.zeros(len(found), dtype=torch.long)
         scores = torch.zeros(len(found), len(PICTURE_TESTS) + 1, dtype=torch.float64)
         maxima = torch.zeros(len(found), dtype=torch.float64)
-        for fold in range(len(densities)):
+        for fold, part in enumerate(dealt):
             own = (folds == fold).nonzero().flatten()
-            part = torch.arange(len(own)) % HALVES if halves is None else halves[own]
             for half in range(HALVES):
                 known = [found[index] for index in own[part != half].tolist()]
                 judge = Judge.of(fold, known, widths, colours=colours, aligned=aligned)

@@ -15,7 +15,7 @@ def interpolated(x: Tensor, hidden: Tensor, otherwise: Tensor) -> Tensor:
 
     By push and pull over a pyramid: means of the known pixels at ever coarser scales, until every place has one, and
     back, each scale relaxed towards a harmonic function (Gortler, Grzeszczuk, Szeliski & Cohen 1996, "The lumigraph",
-    section 3.4). ``otherwise`` (H, W[, C]) is the value where a picture has no known entry.
+    section 3.4). ``otherwise`` (H, W[, C]) is the value where a colour has no known entry.
 
     >>> from flows.inpainting.interpolation import interpolated
     >>> picture = torch.linspace(0, 1, 8).expand(1, 8, 8)
@@ -26,7 +26,7 @@ def interpolated(x: Tensor, hidden: Tensor, otherwise: Tensor) -> Tensor:
     """
     planes, known = (_planes(each) for each in (torch.where(hidden, 0, x), (~hidden).to(x.dtype)))
     filled = _filled(planes, known)
-    found = torch.where(known.flatten(1).any(dim=1)[:, None, None, None], filled, _planes(otherwise[None]))
+    found = torch.where(known.flatten(2).any(dim=2)[:, :, None, None], filled, _planes(otherwise[None]))
     return torch.where(hidden, found.movedim(1, 3).reshape(x.shape), x)
 
 

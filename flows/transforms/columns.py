@@ -49,7 +49,10 @@ class DequantiseColumns(Transform):
             raise ShapeMismatch(f"expected (B, {len(self.steps)}), got {tuple(x.shape)}")
         if noise is None:
             noise = torch.rand_like(x)
-        return x + self.steps.to(x.dtype) * (noise.to(x.dtype) - 0.5), no_volume_change(x)
+        y = x + self.steps.to(x.dtype) * (noise.to(x.dtype) - 0.5)
+        # Of a large value the sum may round to the border of its step, and the inverse then to the next value.
+        comes_back = self.inverse(y)[0] == self.inverse(x)[0]
+        return torch.where(comes_back, y, x), no_volume_change(x)
 
     def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
         steps = self.steps.to(y.dtype)

@@ -6,6 +6,8 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 import flows
@@ -102,3 +104,24 @@ def test_steps_and_levels_must_fit_the_items() -> None:
     ):
         with pytest.raises(flows.ArchitectureError):
             flows.build("nice", (2,), {"image": False, **arguments})
+
+
+@given(step=st.sampled_from([0.01, 0.25, 1.0, 5.0]), place=st.integers(-(2**22), 2**22), seed=st.integers(0, 2**31))
+def test_a_value_of_a_grid_comes_back_however_large_it_is(step: float, place: int, seed: int) -> None:
+    columns = flows.DequantiseColumns([step])
+    x = columns.inverse(torch.tensor([[step * place]]))[0].expand(200, 1)
+    noise = torch.rand(200, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    assert torch.equal(columns.inverse(columns(x, noise)[0])[0], x)
+
+
+@pytest.mark.parametrize("size", [1.0, 1000.0])
+def test_an_entry_just_beyond_a_value_that_many_rows_have_is_no_far_one(size: float) -> None:
+    """Half of the second column is 0: its lowest quantiles lie close together."""
+    first = torch.randn(2000, 1, generator=torch.Generator().manual_seed(0))
+    completion = Completion(2)
+    completion.fit(torch.cat([2 * first, size + first.clamp_min(0)], dim=1))
+    known = torch.tensor([0.0, -0.01, -0.1, -1.0]) + size
+    x = torch.stack([torch.full((4,), math.nan), known], dim=1)
+    drawn, log_density = completion.draw(x, torch.zeros(4, 2))
+    assert bool((drawn[:, 0].abs() < 10).all()), drawn
+    assert bool(log_density.isfinite().all())

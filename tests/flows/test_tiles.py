@@ -155,3 +155,15 @@ def test_densities_that_share_masks_keep_their_own_nets() -> None:
     shared = [name for name in own[0] if name.endswith(".seen")]
     assert shared
     assert all(own[0][name].data_ptr() == own[1][name].data_ptr() for name in shared)
+
+
+def test_a_picture_smaller_than_a_lattice_of_quarters_is_scored_all_the_same() -> None:
+    flow = flows.lattice((20, 20), width=4, blocks=1, components=2, joint=True, anywhere=True, quartered=3)
+    assert isinstance(flow, LatticeFlow)
+    density = TiledDensity(flow.eval())
+    picture = torch.randint(0, 256, (9, 40), dtype=torch.uint8)
+    found = density.pixel_log_densities(density.to_continuous(picture))
+    assert found.shape == (9, 40)
+    assert bool(found.isfinite().all())
+    with pytest.raises(ValueError, match="begin 32 pixels or a multiple of it apart, not 16"):
+        TiledDensity(density.flow, tile=32, margin=8)

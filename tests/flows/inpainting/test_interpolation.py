@@ -34,3 +34,10 @@ def test_a_picture_without_a_known_pixel_gets_what_is_usual() -> None:
     usual = torch.rand(8, 12, 3)
     found = interpolated(torch.full((1, 8, 12, 3), torch.nan), torch.ones(1, 8, 12, 3, dtype=torch.bool), usual)
     assert torch.equal(found[0], usual)
+
+
+def test_a_colour_without_a_known_entry_gets_what_is_usual_of_it() -> None:
+    hidden = torch.zeros(1, 8, 12, 3, dtype=torch.bool)
+    hidden[..., 2] = True
+    found = interpolated(torch.full((1, 8, 12, 3), 0.8), hidden, torch.full((8, 12, 3), 0.5))
+    assert found[0, 0, 0].tolist() == pytest.approx([0.8, 0.8, 0.5])
