@@ -243,6 +243,12 @@ def _kept(run: FinishedRun) -> str:
     if not run.preset.keep_best:
         return f"The weights of epoch {run.best.epoch}, the last, are kept."
     best, initial = run.best, run.initial
+    start = run.settings.start
+    if start is not None and run.mean is not None:
+        return (
+            f"The mean of the last weights and those of {start.reference} is kept, the best by validation: "
+            f"{run.mean:.2f} nats,\nwhere no epoch has more than {best.validation:.2f}."
+        )
     if best.epoch == 0:
         return (
             f"The initial weights are kept, with {best.validation:.2f} nats on the validation split: no epoch "

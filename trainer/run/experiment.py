@@ -13,6 +13,7 @@ from trainer import data
 from trainer.data import Splits
 from trainer.errors import TrainerError
 from trainer.presets import Preset
+from trainer.run.averaging import average_with_start
 from trainer.run.display import Display, Several, display_on
 from trainer.run.events import events_in
 from trainer.run.finished import FinishedRun
@@ -89,6 +90,7 @@ def run(
             ranks=ranks,
             hooks=hooks,
             began=began,
+            validations_afterwards=int(settings.start is not None),
         )
     if ranks.leads:
         directory.settle()
@@ -96,8 +98,12 @@ def run(
     if not ended or not history:
         return None
     best = (state.progress.best if preset.keep_best else None) or history[-1]
-    state.flow.load_state_dict(state.best)
-    return FinishedRun(state.flow, preset, settings, splits, history, best, state.progress.initial)
+    mean = None
+    if settings.start is not None and preset.keep_best:
+        mean = average_with_start(state, settings.start, splits.validation, ranks, say)
+    if mean is None:
+        state.flow.load_state_dict(state.best)
+    return FinishedRun(state.flow, preset, settings, splits, history, best, state.progress.initial, mean)
 
 
 @contextmanager

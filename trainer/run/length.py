@@ -50,7 +50,7 @@ class Length:
         return progress.epoch >= self.epochs if self.seconds is None else progress.spent >= self.seconds
 
 
-def length_of(preset: Preset, splits: Splits, flow: Flow) -> Length:
+def length_of(preset: Preset, splits: Splits, flow: Flow, validations_afterwards: int = 0) -> Length:
     """How long a run of a preset lasts, on this device.
 
     Of a budget in minutes, the time is taken off that evaluation, calibration and publishing will need. It is estimated
@@ -61,7 +61,8 @@ def length_of(preset: Preset, splits: Splits, flow: Flow) -> Length:
         return Length(preset.epochs, steps)
     budget = 60 * preset.minutes
     seconds_of_an_item = _seconds_of_an_item(flow, splits)
-    afterwards = _PICTURES + seconds_of_an_item * _items_afterwards(flow, splits)
+    items = _items_afterwards(flow, splits) + validations_afterwards * len(splits.validation)
+    afterwards = _PICTURES + seconds_of_an_item * items
     left = budget - min(afterwards, _LARGEST_SHARE * budget)
     validation_seconds = seconds_of_an_item * len(splits.validation)
     return Length(preset.epochs, steps, left / (1 + (preset.further or 0.0)), validation_seconds)

@@ -39,6 +39,7 @@ def train(
     ranks: Ranks,
     hooks: Hooks,
     began: float | None = None,
+    validations_afterwards: int = 0,
 ) -> bool:
     """Maximise the mean log-likelihood of the training set, from the given state to the end of the run.
 
@@ -50,6 +51,7 @@ def train(
     epoch is better. Its time counts towards a budget, and it is left out where it would take a quarter of what is left.
 
     A preset's budget of time counts from ``began``, a value of ``perf_counter``; its last epoch may be a part of one.
+    The budget leaves time for some ``validations_afterwards``.
 
     Each of several ranks takes its share of every batch. They arrive at the weights that one rank would arrive at.
 
@@ -62,7 +64,7 @@ def train(
     if steps == 0:
         count = f"{len(items)} training items"
         raise DataError(f"{preset.data.name}: {count} do not fill a batch of {preset.batch_size}; see --batch-size")
-    length, lap = length_of(preset, splits, state.evaluated), Lap(began)
+    length, lap = length_of(preset, splits, state.evaluated, validations_afterwards), Lap(began)
     model = HalfPlaces(flow) if preset.half_places else flow
     step = TrainingStep(state, ranks.wrap(model), items, preset, computing.precision, ranks)
     if not length.over(progress):
