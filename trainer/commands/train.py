@@ -22,6 +22,7 @@ from trainer.commands.starts import start_from
 from trainer.commands.table_report import told
 from trainer.commands.tables import Stopped, kind_of, names_of, options_of, sized, trained_and_published
 from trainer.commands.train_pictures import train_pictures
+from trainer.commands.writable import check_writable
 from trainer.data import OwnData
 from trainer.errors import TrainerError
 from trainer.presets import PRESETS, Precision, Preset
@@ -283,6 +284,8 @@ def main(
             run_directory(where, alone=ranks.leads) as directory,
         ):
             target = store_at(store) if publish and ranks.leads else None
+            if target is not None:
+                check_writable(target, name or chosen.model)
             console.quiet = not ranks.leads
             warning = [f"WARNING: restarts of ranks can hang: give torchrun {UNSHARED}"] if restarts_can_hang() else []
             for line in [*warning, *told(chosen)]:

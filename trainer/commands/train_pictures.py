@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 import json
-import os
 import shlex
 from pathlib import Path
 from time import perf_counter
@@ -17,6 +15,7 @@ from rich.console import Console
 import model_store
 from flows import FlowError
 from model_store import Store
+from trainer.commands.writable import check_writable
 from trainer.data import OwnData, picture_folder
 from trainer.data.names import readable
 from trainer.errors import TrainerError
@@ -71,7 +70,7 @@ def train_pictures(
         own = OwnData(folder)
         if store is not None:
             model_store.check_name(name or own.name)
-            _check_writable(store)
+            check_writable(store, name or own.name)
         found = picture_folder.look(folder)
         for line in found.told():
             say(line)
@@ -100,7 +99,8 @@ def train_pictures(
                 directory.below(part).forget()
             if plan.minutes is not None:
                 needed = needed_seconds(plan, plan.preset(PICTURES), chosen, publishing=store is not None)
-                kept = kept_seconds(plan, needed, trained=directory.below(f"fold-{FOLDS}").holds_state())
+                trained = any(directory.below(f"fold-{fold + 1}").holds_state() for fold in range(FOLDS))
+                kept = kept_seconds(plan, needed, spent=perf_counter() - began, trained=trained)
                 for line in told_of_kept(plan, kept):
                     say(line)
             run = Run(plan.preset(PICTURES), chosen, computing, say, stop)
@@ -146,14 +146,6 @@ def train_pictures(
             click.echo(f"for new scenes, at an --alpha of {plan.least_alpha_of_scenes:g} or more")
 
 
-def _check_writable(store: Path | Store) -> None:
-    """Raises OSError now where a folder cannot be written: after the training that would be late."""
-    if isinstance(store, Path):
-        store.mkdir(parents=True, exist_ok=True)
-        if not os.access(store, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(store))
-
-
 def _provenance(
     plan: PicturePlan, flows: list[TrainedFlow], folder: Path, seed: int, computing: Computing
 ) -> dict[str, str | int | float]:
@@ -162,6 +154,9 @@ def _provenance(
     words += ["--steps", str(plan.steps)] if plan.steps else ["--minutes", f"{plan.minutes:g}"]
     words += ["--flip" if plan.augmentation.flip else "--no-flip", "--turn" if plan.augmentation.turn else "--no-turn"]
     words += ["--crop", str(plan.crop), *(["--known-scenes"] if plan.known_scenes else [])]
+    if computing.precision != choose_precision(PICTURES.precision, flows[0].flow.device):
+        words += ["--precision", computing.precision]
+    devices = dict.fromkeys(record.device for each in flows for record in each.history if record.device)
     return {
         "command": " ".join([*words, "--seed", str(seed)]),
         "preset": PICTURES.name,
@@ -170,7 +165,7 @@ def _provenance(
         "pictures": len(plan.sizes),
         "steps": sum(each.steps for each in flows),
         "training_seconds": round(sum(each.seconds for each in flows), 1),
-        "device": device_name(flows[0].flow.device),
+        "device": ", ".join(devices) or device_name(flows[0].flow.device),
         "precision": computing.precision,
         "torch": torch.__version__,
         "sluice": own_version(),

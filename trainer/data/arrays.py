@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def read(path: Path) -> dict[str, Array]:
             return {"": loaded}
         with loaded:
             return {name: loaded[name] for name in loaded.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path}: not a readable array: {error}") from error
 
 
@@ -44,6 +45,8 @@ def items(array: Array, where: str) -> Tensor:
         return vectors(Numbers(columns, array.astype(np.float64)), where)
     if array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[3] not in (1, 3)):
         raise DataError(f"{where}: its shape {array.shape} is neither (N, D) nor (N, H, W) nor (N, H, W, 3)")
+    if 0 in array.shape[1:]:
+        raise DataError(f"{where}: its shape {array.shape} holds no pixels")
     if array.dtype.kind not in "iu":
         raise DataError(f"{where}: images must be integers from 0 to 255, not {array.dtype}")
     if array.size and (array.min() < 0 or array.max() > 255):

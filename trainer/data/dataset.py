@@ -15,6 +15,8 @@ from trainer.data.own_data import OwnData
 from trainer.data.toys import Toy
 from trainer.errors import DataError
 
+LEAST_TEST = 2
+"""Test items: the standard error of one alone is not known."""
 HELD_OUT_SHARE = 0.1
 """Share of the training set that is held out to choose the best epoch by: 6,000 of MNIST's 60,000."""
 
@@ -106,8 +108,11 @@ def split(name: str, items: Tensor, test: Tensor, *, seed: int, limit: int | Non
     """Split items that have been read, as ``load`` does. Raises DataError when there are too few."""
     items, test = items[:limit], test[:limit]
     held_out = round(len(items) * HELD_OUT_SHARE)
-    if held_out == 0 or len(test) == 0:
-        raise DataError(f"{name}: {len(items)} training and {len(test)} test items are too few to split")
+    if held_out == 0 or len(test) < LEAST_TEST:
+        raise DataError(
+            f"{name}: {len(items)} training and {len(test)} test items are too few to split; "
+            f"there must be {LEAST_TEST} test items at least"
+        )
     validation, train = divided(items, held_out, seed)
     if len(train) == 0:
         raise DataError(f"{name}: {len(items)} training items are nearly all the same; they cannot be split")

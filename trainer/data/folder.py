@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import os
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +15,7 @@ from torch import Tensor
 from trainer.errors import DataError
 
 SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pbm", ".pgm", ".ppm", ".pnm"}
+    {".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pbm", ".pgm", ".ppm", ".pnm"}
 )
 _GREY = frozenset({"1", "L"})
 _COLOUR = frozenset({"RGB", "P", "CMYK", "YCbCr", "HSV", "LAB"})
@@ -22,13 +25,38 @@ def picture_files(folder: Path) -> list[Path]:
     """The picture files in a folder and its subfolders, sorted. Raises DataError where there are none.
 
     Hidden files and folders are left out: systems keep notes and thumbnails there under the names of pictures. Links to
-    folders are not followed.
+    folders are not followed. A folder that cannot be read is an error too.
     """
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    paths = sorted(path for path in found if not any(part[0] == "." for part in path.relative_to(folder).parts))
+    paths = [path for path in _files(folder) if path.suffix.lower() in SUFFIXES]
     if not paths:
         raise DataError(f"{folder}: holds no pictures ({', '.join(sorted(SUFFIXES))})")
     return paths
+
+
+def told_of_others(folder: Path) -> list[str]:
+    """Which files of a folder are no pictures by their names, a line for people; nothing where all are."""
+    kinds = Counter(path.suffix.lower() or "no ending" for path in _files(folder))
+    others = {kind: count for kind, count in kinds.most_common() if kind not in SUFFIXES}
+    if not others:
+        return []
+    shown = ", ".join(f"{kind} ({count:,})" for kind, count in list(others.items())[:4])
+    return [f"files of other kinds, left out: {sum(others.values()):,}: {shown}"]
+
+
+def _files(folder: Path) -> list[Path]:
+    """All files that are not hidden, sorted."""
+
+    def refuse(error: OSError) -> None:
+        raise DataError(f"{error.filename or folder}: cannot be read: {error.strerror}")
+
+    found: list[Path] = []
+    for where, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if name[0] != "."]
+        found += [Path(where, name) for name in names if name[0] != "."]
+    try:
+        return sorted(path for path in found if path.is_file())
+    except OSError as error:
+        raise DataError(f"{error.filename or folder}: cannot be read: {error.strerror}") from error
 
 
 def read(folder: Path) -> Tensor:
@@ -53,7 +81,7 @@ def read(folder: Path) -> Tensor:
 def _picture(path: Path) -> Image.Image:
     """One picture, in mode L where it is grey, else in mode RGB."""
     try:
-        with Image.open(path) as file:
+        with Image.open(io.BytesIO(path.read_bytes())) as file:  # see ``picture_folder``
             file.load()
             picture = file.copy()
     except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as error:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 
 def readable(text: str) -> str:
-    """The text with U+FFFD for bytes of file names that are not UTF-8, which no file of a model could hold."""
-    return text.encode(errors="surrogateescape").decode(errors="replace")
+    """The text with U+FFFD for what names of files may hold and no terminal should get.
+
+    These are bytes that are not UTF-8, and control characters other than the ends of lines.
+    """
+    text = text.encode(errors="surrogateescape").decode(errors="replace")
+    return "".join("\ufffd" if unicodedata.category(sign) == "Cc" and sign != "\n" else sign for sign in text)

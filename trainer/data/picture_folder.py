@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from pictures import BadPicture, Preparation
 from pictures.preparation import MOST_BITS, MOST_FILE_PIXELS, bits_used, is_grey, pixels_by_bits, turned_size
-from trainer.data.folder import picture_files
+from trainer.data.folder import picture_files, told_of_others
 from trainer.errors import DataError
 
 MOST_DAMAGED = 0.1
@@ -63,6 +64,7 @@ class FoundPictures:
             lines += [f"in colour: {len(self.coloured):,}; so {grey:,} in grey count as colour too", *few]
         if self.damaged:
             lines += [f"files left out: {len(self.damaged):,}", *_listed(self.damaged)]
+        lines += told_of_others(self.folder)
         return lines + self.told_of_copies()
 
     def told_of_copies(self) -> list[str]:
@@ -150,7 +152,8 @@ def _listed(reasons: Sequence[str]) -> list[str]:
 def _opened(path: Path) -> Image.Image:
     """A decoded picture. Raises DataError for a damaged one."""
     try:
-        picture = Image.open(path)
+        # By its bytes: of a path, Pillow 13 maps plain TIFF files into memory and mistakes the sides of turned ones.
+        picture = Image.open(io.BytesIO(path.read_bytes()))
         if picture.width * picture.height > MOST_FILE_PIXELS:
             raise DataError(f"has more than {MOST_FILE_PIXELS:,} pixels")
         picture.load()

@@ -22,6 +22,8 @@ _AFTERWARDS = 0.1
 """The share of a budget that is kept at least."""
 _MOST = 0.5
 """The share that is kept at most: with more hardly anything would be learnt."""
+_READING = 0.1
+"""The share from which on it is told that reading took time."""
 _SPARE = 1.2
 """The time that is kept over the time that was measured: other work on the machine may take some later."""
 _JUDGED = 4
@@ -73,19 +75,20 @@ def _judging(found: Tensor, colours: int) -> float:
     return (perf_counter() - began) / _JUDGED
 
 
-def kept_seconds(plan: PicturePlan, needed: float, *, trained: bool = False) -> float:
+def kept_seconds(plan: PicturePlan, needed: float, *, spent: float = 0.0, trained: bool = False) -> float:
     """The seconds of the plan's budget that are kept for calibration: a tenth, or the ``needed`` if these are more.
 
-    Raises DataError where less than half of the budget would be left for training, unless the flows are ``trained``
-    already: on a busier machine than before, what was trained must not be refused.
+    ``spent`` are seconds that reading took. Raises DataError where less than half of the budget would be left for the
+    training, unless a flow is ``trained`` already: on a busier machine what was trained must not be refused.
     """
     assert plan.minutes is not None
     budget = 60 * plan.minutes
-    if needed > _MOST * budget and not trained:
-        enough = math.ceil(needed / _MOST / 6) / 10
+    if spent + needed > _MOST * budget and not trained:
+        enough = math.ceil((spent + needed) / _MOST / 6) / 10
+        reading = f"reading took {spent:.0f} s, and " if spent > _READING * budget else ""
         raise DataError(
-            f"--minutes {plan.minutes:g}: the calibration by {len(plan.sizes):,} pictures takes about {needed:.0f} s "
-            "here, and less than half of the time would be left for training; give "
+            f"--minutes {plan.minutes:g}: {reading}the calibration by {len(plan.sizes):,} pictures takes about "
+            f"{needed:.0f} s here, and less than half of the time would be left for training; give "
             f"--minutes {enough:g} or more, or a smaller --size (now {plan.preparation.longest})"
         )
     return max(_AFTERWARDS * budget, needed)

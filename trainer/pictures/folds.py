@@ -15,6 +15,7 @@ from trainer.pictures.dealing import Dealt
 from trainer.pictures.plan import FOLDS, PicturePlan
 from trainer.pictures.templates import fitted, template_of, templates_by_half
 from trainer.pictures.training import CropSplits, Run, TrainedFlow, trained
+from trainer.run.device import choose_precision
 from trainer.run.run_directory import RunDirectory
 
 _CHOOSING = 8
@@ -72,6 +73,8 @@ def experiment_of(
     }
     if max(plan.scenes, default=1) > 1:  # dealt in another way, a flow would judge what it was trained on
         found["scenes"] = "known" if plan.known_scenes else _digest([parts.folds, parts.pairs])
+    if run.computing.precision != choose_precision(run.preset.precision, run.device):
+        found["precision"] = run.computing.precision
     return found | {"arguments": dict(run.preset.arguments), "crop": plan.crop, "batch": run.preset.batch_size}
 
 
@@ -97,11 +100,12 @@ def train_folds(
     A fold that was finished in ``run_dir`` before, on the same pictures and with the same wishes, is not trained again.
     Raises StopRequested, or Diverged.
     """
-    began, found = perf_counter(), []
+    spent, found = 0.0, []
     changes = plan.augmentation
     experiment = experiment_of(run, plan, pictures, parts, seed) | {"flip": changes.flip, "turn": changes.turn}
     for fold in range(FOLDS):
-        left = None if seconds is None else (seconds - (perf_counter() - began)) / (FOLDS - fold)
+        began = perf_counter()
+        left = None if seconds is None else (seconds - spent) / (FOLDS - fold)
         found.append(
             trained(
                 replace(run, preset=replace(run.preset, model=f"fold {fold + 1} of {FOLDS}")),
@@ -113,4 +117,6 @@ def train_folds(
                 experiment=experiment | {"fold": fold},
             )
         )
+        # A flow that was finished before took its time then: flows that are judged together learn for as long.
+        spent += max(perf_counter() - began, found[-1].seconds)
     return found

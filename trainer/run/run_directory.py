@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 
 import msgspec
 
@@ -227,11 +227,23 @@ def run_directory(where: Path | str, *, alone: bool = True) -> Iterator[RunDirec
 
 @contextmanager
 def _held(path: Path) -> Iterator[None]:
-    """Keep other runs on this machine out of a directory. Where that cannot be known, they are not kept out."""
+    """Keep other runs on this machine out of a directory. Where that cannot be known, they are not kept out.
+
+    Raises RunStateError where no state could be written, unless there is one: a run that is finished needs no other.
+    """
     descriptor, made = None, not path.exists()
     try:
-        with suppress(OSError):  # saving tells what is wrong with the directory
+        try:
             path.mkdir(parents=True, exist_ok=True)
+            with TemporaryFile(dir=path):
+                pass
+        except OSError as error:
+            if not (path / FILE).exists() and not any(path.glob(f"*/{FILE}")):
+                raise RunStateError(
+                    f"{path}: the state of the run cannot be written there: {error.strerror}; "
+                    "name another with --run-dir"
+                ) from error
+        with suppress(OSError):
             descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         if descriptor is not None:
             try:

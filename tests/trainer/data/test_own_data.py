@@ -264,3 +264,21 @@ def test_other_paths_are_refused(tmp_path: Path) -> None:
     assert "missing" in _error(tmp_path / "nowhere.csv")
     with pytest.raises(DataError, match="--data PATH"):
         OwnData().read(None)
+
+
+def test_items_of_which_one_would_test_are_too_few(tmp_path: Path) -> None:
+    np.save(tmp_path / "rows.npy", ROWS[:14])
+    with pytest.raises(
+        DataError, match="13 training and 1 test items are too few to split; there must be 2 test items"
+    ):
+        load(OwnData(tmp_path / "rows.npy"), None, seed=0)
+    np.save(tmp_path / "rows.npy", ROWS[:15])
+    assert len(load(OwnData(tmp_path / "rows.npy"), None, seed=0).test) == 2
+
+
+@pytest.mark.parametrize("shape", [(3_000_000_000_000, 2), (50, 0, 4)])
+def test_an_array_whose_shape_cannot_be_is_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}}}".encode()
+    header += b" " * (-(len(header) + 11) % 64) + b"\n"
+    (tmp_path / "a.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    assert "not a readable array" in (said := _error(tmp_path / "a.npy")) or "holds no pixels" in said

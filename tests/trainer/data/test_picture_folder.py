@@ -84,3 +84,41 @@ def test_a_file_that_vanishes_after_the_look_is_named(tmp_path: Path) -> None:
     (tmp_path / "1.png").unlink()
     with pytest.raises(DataError, match=r"1\.png: is not a readable picture: No such file"):
         picture_folder.read(found, Preparation(64, 1))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("compression", [None, "tiff_lzw"])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_turned_tiff_is_upright(tmp_path: Path, orientation: int, compression: str | None, bits: int) -> None:
+    stored = np.random.default_rng(0).integers(0, 256, (20, 24)).astype(np.uint8 if bits == 8 else np.uint16)
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    (tmp_path / "good").mkdir()
+    Image.fromarray(stored).save(tmp_path / "good/a.tif", exif=exif, compression=compression)
+    found = picture_folder.look(tmp_path / "good")
+    _, (pixels,) = picture_folder.read(found, Preparation(24, 1))
+    # By the standard of EXIF: mirrored, turned by half, both, transposed, turned right, transposed otherwise, left.
+    upright = [
+        stored, stored[:, ::-1], stored[::-1, ::-1], stored[::-1], stored.T, np.rot90(stored, -1),
+        stored[::-1, ::-1].T, np.rot90(stored),
+    ][orientation - 1]  # fmt: skip
+    assert np.array_equal(pixels, upright.astype(np.uint8))
+
+
+def test_files_of_other_kinds_and_folders_that_cannot_be_read_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.png", "b.JFIF"):
+        Image.new("L", (30, 20)).save(tmp_path / name, format="JPEG" if "J" in name else None)
+    for name in ("c.heic", "d.heic", "notes"):
+        (tmp_path / name).write_text("no picture")
+    found = picture_folder.look(tmp_path)
+    assert [path.name for path in found.paths] == ["a.png", "b.JFIF"]
+    assert found.told()[-1] == "files of other kinds, left out: 3: .heic (2), no ending (1)"
+
+    def scandir(path: str) -> None:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr("os.scandir", scandir)
+    with pytest.raises(DataError, match="cannot be read: Permission denied"):
+        picture_folder.look(tmp_path)

@@ -23,3 +23,6 @@ def test_a_tenth_of_a_budget_is_kept_or_what_the_calibration_needs(tmp_path: Pat
     with pytest.raises(DataError, match=r"--minutes 2: .* takes about 90 s .* give --minutes 3 or more"):
         kept_seconds(plan, 90)
     assert kept_seconds(plan, 90, trained=True) == 90
+    with pytest.raises(DataError, match=r"reading took 50 s, and .* takes about 30 s .* give --minutes 2.7 or more"):
+        kept_seconds(plan, 30, spent=50)
+    assert kept_seconds(plan, 30, spent=20) == 30

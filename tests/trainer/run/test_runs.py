@@ -1,5 +1,6 @@
 """Complete runs through the command: learning, publishing, stopping, resuming."""
 
+import errno
 import json
 import signal
 from collections.abc import Callable
@@ -193,6 +194,32 @@ def _spoil_gradients(monkeypatch: pytest.MonkeyPatch, steps: set[int]) -> None:
         return x * float("nan") if next(calls) in steps else x
 
     monkeypatch.setattr(step, "dequantise", spoiled)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_run_directory_that_cannot_be_written_is_told_before_the_training(
+    sluice_train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(**_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("trainer.run.run_directory.TemporaryFile", full)
+    result = sluice_train("tiny")
+    assert result.exit_code == 1
+    assert "the state of the run cannot be written there" in " ".join(result.output.split())
+    assert "epoch" not in result.output
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_store_that_cannot_be_written_is_told_before_the_training(
+    sluice_train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "store/tiny-digits").mkdir(parents=True)
+    monkeypatch.setattr("os.access", lambda path, _: not str(path).endswith("tiny-digits"))
+    result = sluice_train("tiny")
+    assert result.exit_code == 1
+    assert "tiny-digits cannot be written: Permission denied" in " ".join(result.output.split())
+    assert "epoch" not in result.output
 
 
 def test_a_step_that_is_not_finite_is_skipped_and_counted(
