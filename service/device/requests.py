@@ -53,6 +53,8 @@ class Requests:
         self._tenants = Tenants(account, settings.queue_item_ticks)
         self._tasks = Tasks(settings.max_tasks, settings.task_kept, account.retry_after)
         self._peers: dict[str, Held] = {}
+        self._gone: set[str] = set()
+        """Api processes that have died, of which messages may still come: each has a connection of its own."""
         self._watched: list[Inpainting] = []
 
     @property
@@ -63,6 +65,7 @@ class Requests:
     def greet(self, peer: str) -> None:
         """An api process has connected."""
         self._peers.setdefault(peer, {})
+        self._gone.discard(peer)  # another process with the number of one that died
 
     def forget(self, peer: str) -> None:
         """An api process has died: its work is dropped, and its tasks go on."""
@@ -70,9 +73,12 @@ class Requests:
             self.cancel(peer, number)
         self._peers.pop(peer, None)
         self._outbox.forget(peer)
+        self._gone.add(peer)
 
     def submit(self, peer: str, asked: m.Submit) -> None:
         """Queue the work of a request. Raises Unavailable, Conflict or QueueFull."""
+        if peer in self._gone:
+            return
         self._outbox.saw(peer, asked.id)
         served = self._registry.get(asked.model)
         if asked.kind == "inpaint":

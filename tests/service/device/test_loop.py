@@ -60,6 +60,19 @@ def test_what_a_process_had_asked_for_leaves_with_it(running: tuple[DeviceLoop, 
     until(lambda: loop.account.waiting == 0)
 
 
+def test_what_comes_of_a_process_after_its_death_is_not_computed(running: tuple[DeviceLoop, Wire]) -> None:
+    loop, wire = running
+    wire.say("supervisor", m.Gone("dead"))
+    wire.say("dead", climb(1))
+    wire.say("supervisor", m.Ping(7))
+    wire.heard("supervisor", m.Told, lambda told: told.id == 7)
+    assert loop.account.jobs == 0
+    assert loop.requests.peers == []
+    wire.say("dead", m.Hello())  # a new process has the number of the dead one
+    wire.say("dead", score(2))
+    wire.heard("dead", m.Results)
+
+
 def test_a_process_that_dies_twice_or_never_lived_is_no_error(running: tuple[DeviceLoop, Wire]) -> None:
     _, wire = running
     for _ in range(2):
