@@ -110,9 +110,12 @@ def train_pictures(
             plan = dataclasses.replace(plan, augmentation=augmentation)
             flows = train_folds(run, plan, items, parts, seconds=left(), seed=seed, run_dir=directory)
 
-            def say_or_stop(text: str) -> None:
+            def pause() -> None:
                 if stop():
                     raise StopRequested
+
+            def say_or_stop(text: str) -> None:
+                pause()
                 say(text)
 
             quality, at = published(
@@ -126,6 +129,7 @@ def train_pictures(
                 seed=seed,
                 provenance=_provenance(plan, flows, folder, seed, computing),
                 say=say_or_stop,
+                pause=pause,
             )
     except StopRequested:
         say("stopped; flows that are finished are saved, and the same command goes on after them")

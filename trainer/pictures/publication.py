@@ -49,16 +49,23 @@ def calibrated(
     parts: Dealt,
     seed: int,
     say: Callable[[str], None],
+    pause: Callable[[], None] = lambda: None,
 ) -> tuple[PictureCalibration, list[Tensor]]:
-    """The calibration by all pictures, each under the flow that was trained without it, and their readings."""
+    """The calibration by all pictures, each under the flow that was trained without it, and their readings.
+
+    ``pause`` is called after each picture, and may raise.
+    """
     folds = parts.folds
     densities = [
         TiledDensity(each.flow, template=template_of_fold(plan, items, parts, fold, seed))
         for fold, each in enumerate(flows)
     ]
     say(f"calibration: scoring {len(items):,} pictures, each by the flow that does not know it")
+    found = []
     with torch.no_grad():
-        found = [read(densities[fold], item).cpu() for item, fold in zip(items, folds.tolist(), strict=True)]
+        for item, fold in zip(items, folds.tolist(), strict=True):
+            found.append(read(densities[fold], item).cpu())
+            pause()
     pixels = [each[0] for each in found]
     # Of aligned parts the log-density may have lost what a place shows to the template; the other readings have not.
     chosen = plan.place or (plan.same_size and aligned(pixels, folds, parts.halves))
@@ -78,12 +85,13 @@ def published(
     seed: int,
     provenance: dict[str, str | int | float],
     say: Callable[[str], None],
+    pause: Callable[[], None] = lambda: None,
 ) -> tuple[Quality, Published | None]:
     """Calibrate and, given a store, publish there under that name. Raises StoreError where the store refuses."""
     dtype = half_dtype([each.flow for each in flows])
     for each in flows:
         round_weights(each.flow, dtype)
-    calibration, found = calibrated(plan, flows, items, parts, seed, say)
+    calibration, found = calibrated(plan, flows, items, parts, seed, say, pause)
     quality = _quality([each[0] for each in found], items)
     if store is None:
         return quality, None

@@ -298,10 +298,13 @@ def test_names_of_files_that_are_not_utf_8_are_published_as_far_as_they_can_be_r
 def test_a_stop_during_the_calibration_ends_the_run_and_keeps_its_flows(
     small: Path, tmp_path: Path, sluice_train: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    readings = []
+
     def read_and_stop(*arguments: Any) -> torch.Tensor:
-        monkeypatch.setattr(publication, "read", read)
-        os.kill(os.getpid(), signal.SIGTERM)
-        return read(*arguments)
+        readings.append(read(*arguments))
+        if len(readings) == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return readings[-1]
 
     monkeypatch.setattr(publication, "read", read_and_stop)
     given = ["pictures", "--data", str(small), "--steps", "1"]
@@ -310,6 +313,7 @@ def test_a_stop_during_the_calibration_ends_the_run_and_keeps_its_flows(
     assert "calibration: scoring 30 pictures" in stopped.output
     assert "stopped; flows that are finished are saved" in stopped.output
     assert not (tmp_path / "store/small").exists()
+    assert len(readings) == 1, "at once, not after all pictures"
     again = sluice_train(*given)
     assert again.exit_code == 0, again.output
     assert again.output.count("already trained") == 4
