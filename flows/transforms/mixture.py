@@ -71,6 +71,12 @@ class UnitMixture:
     def _log_span(self) -> Tensor:
         return log1mexp(self._rate)
 
+    @cached_property
+    def _ramp(self) -> Tensor:
+        """The edges (P + 1, 1, ...) of ``_PARTS`` parts of [0, 1], for entries (B, ...)."""
+        edges = torch.linspace(0, 1, _PARTS + 1, dtype=self._mean.dtype, device=self._mean.device)
+        return edges.view(-1, *[1] * (self._mean.dim() - 2))
+
     @staticmethod
     def parameters(components: int) -> int:
         """The number of parameters of one density."""
@@ -192,7 +198,7 @@ class UnitMixture:
 
         The smaller of F and 1 - F is compared, since it has all its digits: where z > 0, the interval is mirrored.
         """
-        ramp = _ramp(z)
+        ramp = self._ramp
         mirrored, tail = z > 0, -z.abs()
         ends, weights = self._weights[:, :2], self._weights[:, 2:]
         black, white = torch.where(mirrored.unsqueeze(1), ends.flip(1), ends).unbind(1)
@@ -227,7 +233,7 @@ class UnitMixture:
         ``start`` (B, K, ...) is the edge seen from each logistic, in its scales, ``share`` (B, K, ...) its weight by
         its span, and ``step`` (B, ...) the mass of an end's step in this level.
         """
-        ramp = _ramp(wanted)
+        ramp = self._ramp
         sums = self._sigmoids(start, ramp.unsqueeze(0), 1 / LEVELS).mul_(share.unsqueeze(2)).sum(dim=1)
         excess = torch.addcmul(sums - wanted.unsqueeze(1), step.unsqueeze(1), ramp)
         tiny = torch.finfo(wanted.dtype).tiny
@@ -252,12 +258,6 @@ class UnitMixture:
     def _mix(self, black: Tensor, white: Tensor, logistics: Tensor) -> Tensor:
         """The logarithm of the weighted sum over components, from logarithms (B, 1 or K, ...)."""
         return torch.logsumexp(self._log_weights + torch.cat([black, white, logistics], dim=1), dim=1)
-
-
-def _ramp(like: Tensor) -> Tensor:
-    """The edges (P + 1, 1, ...) of ``_PARTS`` parts of [0, 1], for entries (B, ...)."""
-    edges = torch.linspace(0, 1, _PARTS + 1, dtype=like.dtype, device=like.device)
-    return edges.view(-1, *[1] * (like.dim() - 1))
 
 
 def step_density(distance: Tensor) -> Tensor:

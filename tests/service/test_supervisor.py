@@ -221,7 +221,9 @@ def loading(server: Server) -> bool:
 
 
 def test_a_terminal_that_closes_cuts_no_request(store: Path, log: Path, clients: ThreadPoolExecutor) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it would be ignored, and so by the service
     with serving(store, log, drain_delay=0.2) as server:
+        signal.signal(signal.SIGHUP, before)
         wait_until(server.ready)
         slow = clients.submit(lambda: server.post("/inpaint?model=points&steps=2000", json=HALF_POINT))
         wait_until(lambda: server.metric("sluice_queue_jobs") == 1)

@@ -64,6 +64,7 @@ DOWN: list[m.Down] = [
     m.Models((INFO, model_info()), (RefusedInfo("bad", 2, "broken", ("default",)),), ("next",), "digits", True),
     m.Report(2**40, None, 3),
     m.Report(0, 1e9, 0),
+    m.Missed(),
 ]
 
 
