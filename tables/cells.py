@@ -87,8 +87,8 @@ def cell_of(column: Column, number: float) -> Any:
 def _decimals(column: Column) -> int | None:
     """The decimal places in which every number of a column's grid is written; None where no few are enough."""
     for places in range(_MOST_DECIMALS + 1):
-        scaled = column.resolution * 10**places, column.offset * 10**places
-        if all(abs(value - round(value)) < 1e-6 for value in scaled):
+        step, offset = column.resolution * 10**places, column.offset * 10**places
+        if round(step) >= 1 and all(abs(value - round(value)) < 1e-6 for value in (step, offset)):
             return places
     return None
 
