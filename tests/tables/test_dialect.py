@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from tables.dialect import NUMBER, detect, unique_names
@@ -38,14 +36,12 @@ def test_a_sign_in_the_text_of_every_row_separates_nothing(sign: str, note: str)
         assert found.names == ("x", "y", "note")
 
 
+@pytest.mark.timeout(60)  # it was quadratic, and took minutes
 def test_a_long_cell_is_read_once() -> None:
-    started = time.process_time()
     assert NUMBER.fullmatch("1" * 100_000 + "x") is None
-    assert time.process_time() - started < 5, "linear; it was quadratic, and would take minutes"
 
 
+@pytest.mark.timeout(60)  # it was cubic, and took hours
 def test_many_names_that_are_the_same_are_told_apart_in_one_pass() -> None:
     assert unique_names(["a", "a", "a (2)", "", "a"]) == ("a", "a (2)", "a (2) (2)", "column 4", "a (3)")
-    started = time.process_time()
     assert len(set(unique_names(["a"] * 20_000))) == 20_000
-    assert time.process_time() - started < 5, "linear; it was cubic"
