@@ -14,7 +14,7 @@ from flows.flow import Flow
 from flows.inpainting.sharp_modes import SharpModes
 from flows.priors import StandardLogistic
 from flows.transforms.lattice_cells import CELL, Cells, least_side, masks_by_level
-from flows.transforms.lattice_groups import LevelGroups
+from flows.transforms.lattice_groups import LevelGroups, sum_of
 from flows.transforms.lattice_level import LatticeLevel
 from flows.transforms.preprocessing import Dequantise, Flatten
 from flows.transforms.transform import Transform
@@ -45,7 +45,7 @@ class LatticeFlow(Flow, SharpModes):
         return any(isinstance(step, LatticeLevel) and step.template for step in self.transforms)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return self._in_parts(super().encode, x)
+        return self._in_parts(self._encode, x)
 
     def decode(self, z: Tensor) -> tuple[Tensor, Tensor]:
         return self._in_parts(super().decode, z)
@@ -53,17 +53,26 @@ class LatticeFlow(Flow, SharpModes):
     def encode_locally(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return self._in_parts(self._encode_locally, x)
 
+    def _encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        z, log_slopes = self._latents(x)
+        return z, sum_of(log_slopes)
+
     def _encode_locally(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        z, log_slopes = self._latents(x)
+        cells, *_ = self.transforms
+        return z, sum_of(log_slopes), cells.put_back(log_slopes)
+
+    def _latents(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The latents (B, D) of x, and the log-slope of each entry in cells (B, C, H, W)."""
         self.check(x)
         cells, *levels, flatten = self.transforms
-        y, total = cells(x)
+        y, _ = cells(x)
         log_slopes = torch.zeros_like(y)
         for level in levels:
             assert isinstance(level, LatticeLevel)
             y, own = level.to_latent(y)
             level.groups.put(log_slopes, own)
-            total = total + level.groups.total(own)
-        return flatten(y)[0], total, cells.put_back(log_slopes)
+        return flatten(y)[0], log_slopes
 
     def pixel_log_densities(self, x: Tensor, inside: Tensor | None = None, template: Tensor | None = None) -> Tensor:
         """x (B, *item_shape), continuous -> the log-density (B, H, W) of each pixel given those before it, in nats.
@@ -159,24 +168,23 @@ class LatticeFlow(Flow, SharpModes):
     def smoothed_log_prob(self, x: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
         self.check(x)
         cells, *levels, flatten = self.transforms
-        y, total = cells(x)
-        latents, smoothed = y.detach().clone(), torch.zeros_like(total)
+        y, _ = cells(x)
+        latents, found, smoothed = y.detach().clone(), torch.zeros_like(y), torch.zeros_like(y)
         joint = all(isinstance(level, LatticeLevel) and level.joint for level in levels)
         for level in levels:
             assert isinstance(level, LatticeLevel)
             # Every level reads pixels that no level has changed, so all of them can read the same y.
             mixture, own = level.mixture(y), level.groups.own(y)
-            smoothed = smoothed + level.groups.total(mixture.smoothed(own, width.repeat(len(level.groups))))
+            level.groups.put(smoothed, mixture.smoothed(own, width.repeat(len(level.groups))))
             with torch.no_grad():
                 if joint:  # the same value without the latents; a flow of single colours keeps its last bits
-                    total = total + level.groups.total(mixture.log_density(own))
+                    level.groups.put(found, mixture.log_density(own))
                     continue
                 z, log_slope = mixture.to_latent(own)
                 level.groups.put(latents, z)
-                total = total + level.groups.total(log_slope)
-        if joint:
-            return total.detach(), smoothed
-        return self.prior.log_prob(flatten(latents)[0]) + total.detach(), smoothed
+                level.groups.put(found, log_slope)
+        total = sum_of(found) if joint else self.prior.log_prob(flatten(latents)[0]) + sum_of(found)
+        return total.detach(), sum_of(smoothed)
 
     def redraw(self, x: Tensor, chosen: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
         return self._in_parts(self._redraw, x, chosen, uniform)

@@ -68,7 +68,7 @@ class LatticeLevel(Transform):
         if joint:
             usual = groups.shape[1] if template else 0
             self.net: CellNet | PlaceNet = PlaceNet(
-                len(self.groups.useful),
+                self.colours * CODE * len(self.groups.useful),
                 self.places,
                 cells,
                 width,
@@ -83,7 +83,7 @@ class LatticeLevel(Transform):
             self.net = CellNet(CODE * groups.shape[1], len(groups), cells, width, blocks, start)
         self.interpolation = None
         if interpolate:
-            seen = torch.stack([self.groups.seen_pixels(place) for place in range(self.places)])
+            seen = self.groups.seen[:: self.colours]
             self.interpolation = Interpolation(seen, self.groups.masks[:: self.colours], self.colours)
 
     @property
@@ -147,10 +147,11 @@ class LatticeLevel(Transform):
             place, colour = divmod(index, self.colours)
             places = range(place, place + 1)
             if colour == 0:
-                body = self.net.body(self._inputs(x, places, None), slice(place, place + 1))
-                around = self._around(x, places, None)
-            raw = self.net.of_colour(body, self._earlier(x, places, colour), colour)
-            yield self._mixture_of(self._moved(raw, x, places, colour, around))
+                seen, around = self._seen(x, places, None)
+                body = self.net.body(seen, slice(place, place + 1))
+            before = self._before(x, places, colour)
+            raw = self.net.of_colour(body, self._codes(before, places), colour)
+            yield self._mixture_of(self._moved(raw.to(x.dtype), before, around, places, colour))
 
     def mixture(
         self, x: Tensor, index: int | None = None, inside: Tensor | None = None, template: Tensor | None = None
@@ -164,7 +165,8 @@ class LatticeLevel(Transform):
         if self.joint:
             return self._mixture_of(self._jointly(x, index, inside, template).to(x.dtype))
         code = _within(self.code(self._read(x, which[-1])), inside)
-        raw: Tensor = self.net(self.groups.seen_of(code, which), slice(which[0], which[-1] + 1))
+        seen = self.groups.seen_of(code, which).flatten(1, 3)
+        raw: Tensor = self.net(seen, slice(which[0], which[-1] + 1))
         return self._mixture_of(raw.to(x.dtype))
 
     def _jointly(self, x: Tensor, index: int | None, inside: Tensor | None, template: Tensor | None) -> Tensor:
@@ -178,71 +180,78 @@ class LatticeLevel(Transform):
     ) -> Tensor:
         """The raw parameters of the mixtures of some places, of one colour or of all."""
         n = self.colours
-        seen = self._inputs(x, places, inside)
-        earlier = self._earlier(x, places, n - 1 if colour is None else colour)
+        seen, around = self._seen(x, places, inside)
+        before = self._before(x, places, n - 1 if colour is None else colour)
         usual = None if template is None else torch.cat([self.groups.shifted(template, place * n) for place in places])
-        raw: Tensor = self.net(seen, earlier, slice(places[0], places[-1] + 1, places.step), colour, usual)
-        raw = self._moved(raw, x, places, colour, self._around(x, places, inside))
+        codes = self._codes(before, places)
+        raw: Tensor = self.net(seen, codes, slice(places[0], places[-1] + 1, places.step), colour, usual)
+        raw = self._moved(raw.to(x.dtype), before, around, places, colour)
         if colour is None and n > 1:
             apart = raw.reshape(len(places), len(x), n, -1, *raw.shape[2:])
             raw = apart.transpose(1, 2).flatten(0, 2)
         return raw
 
-    def _around(self, x: Tensor, places: range, inside: Tensor | None) -> Tensor | None:
-        """What the known pixels around some places let expect: logits (P B, colours, H, W)."""
-        if self.interpolation is None:
-            return None
-        known = _within(logits(self._read(x, places[-1] * self.colours, unknown=0.5)), inside)
-        each = [self.groups.shifted(known, place * self.colours) * self.groups.seen_pixels(place) for place in places]
-        return self.interpolation.around(torch.cat(each), places)
-
     def _mixture_of(self, raw: Tensor) -> UnitMixture:
         return SteppedMixture(raw, self.components) if self.stepped else UnitMixture(raw, self.components)
 
-    def _read(self, x: Tensor, index: int, unknown: float = 0) -> Tensor:
-        """The pixels (B, colours, rows, columns) that a group knows, as nets read them, ``unknown`` elsewhere.
+    def _read(self, x: Tensor, index: int) -> Tensor:
+        """The pixels (B, colours, rows, columns) that a group knows, as nets read them, 0 elsewhere.
 
         Entries of x that are not known may be latents, which are not pixels and may be large.
         """
-        pixels = torch.where(self.groups.known[index], functional.pixel_shuffle(x, CELL), unknown)
+        pixels = torch.where(self.groups.known[index], functional.pixel_shuffle(x, CELL), 0)
         return _grey_levels(pixels) if self.stepped else pixels
 
-    def _moved(self, raw: Tensor, x: Tensor, places: range, colour: int | None, around: Tensor | None) -> Tensor:
-        """Raw parameters in the dtype of x; where a level interpolates, with their means moved to the guess."""
-        raw = raw.to(x.dtype)
-        if self.interpolation is None or around is None:
-            return raw
-        asked = range(self.colours) if colour is None else range(colour, colour + 1)
-        own, mask = self._own_colours(x, places, asked[-1])
-        before = logits(torch.where(mask, own, 0.5)).flatten(0, 1)
-        guess = self.interpolation.guess(around, before, places, asked)
-        each = raw.reshape(len(raw), len(asked), -1, *raw.shape[2:])
-        return UnitMixture.moved(each, guess, self.components).flatten(1, 2)
+    def _seen(self, x: Tensor, places: range, inside: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """What the body of the net sees of some places, (P B, channels, H, W); and what their means are moved to.
 
-    def _inputs(self, x: Tensor, places: range, inside: Tensor | None) -> Tensor:
-        """What the body of the net sees of some places, (P B, channels, H, W)."""
+        The second is what the known pixels around each place let expect, as logits (P B, colours, H, W), where the
+        level interpolates.
+        """
         n = self.colours
-        code = _within(self.code(self._read(x, places[-1] * n)), inside)
-        seen = self.groups.seen_of(code, range(places[0] * n, places[-1] * n + 1, n * places.step))
-        return seen.index_select(1, self.groups.useful)
+        pixels, which = self._read(x, places[-1] * n), range(places[0] * n, places[-1] * n + 1, n * places.step)
+        seen = self.groups.seen_of(_within(self.code(pixels), inside), which)
+        inputs = seen.index_select(3, self.groups.useful).flatten(1, 3)
+        if self.interpolation is None:
+            return inputs, None
+        around = self.groups.seen_of(_within(logits(pixels), inside), which).flatten(1, 3)
+        return inputs, self.interpolation.around(around, places)
 
-    def _earlier(self, x: Tensor, places: range, count: int) -> Tensor:
-        """The codes (P B, E ``count``, H, W) of the first colours of some places, which heads see.
+    def _before(self, x: Tensor, places: range, count: int) -> Tensor:
+        """The first colours (P B, ``count``, H, W) of some places' own pixels, which the colours after them know.
 
-        Those of a place's own group only: elsewhere they may be unknown.
+        They are 0 in cells where a place has none: of another group they may be unknown.
         """
         if not count:
             return x.new_zeros(len(places) * len(x), 0, *x.shape[2:])
-        own, mask = self._own_colours(x, places, count)
-        code: Tensor = self.code(torch.where(mask, own, 0).flatten(0, 1)).unflatten(0, own.shape[:2])
-        return (code * mask).flatten(0, 1)
+        own = torch.where(self._cells(places).unsqueeze(1), self.groups.own_colours(x, places, count), 0)
+        own = own.transpose(1, 2).flatten(0, 1)
+        return _grey_levels(own) if self.stepped else own
 
-    def _own_colours(self, x: Tensor, places: range, count: int) -> tuple[Tensor, Tensor]:
-        """The first colours (P, B, ``count``, H, W) of some places' own pixels, and in which cells these are."""
+    def _codes(self, before: Tensor, places: range) -> Tensor:
+        """The codes (P B, E ``count``, H, W) of colours of some places' own pixels, which heads see."""
+        if not before.shape[1]:
+            return before
+        code: Tensor = self.code(before)
+        code = code.reshape(len(places), -1, *code.shape[1:])
+        return (code * self._cells(places).unsqueeze(1)).flatten(0, 1)
+
+    def _cells(self, places: range) -> Tensor:
+        """In which cells some places have pixels of their own: (P, 1, H, W)."""
         n = self.colours
-        mask = self.groups.masks[places[0] * n : (places[-1] + 1) * n : n * places.step].unsqueeze(1).unsqueeze(1)
-        own = torch.stack([x[:, self.groups.channels[p * n] % CELL**2 :: CELL**2][:, :count] for p in places])
-        return (_grey_levels(own) if self.stepped else own), mask
+        return self.groups.masks[places[0] * n : places[-1] * n + 1 : n * places.step].unsqueeze(1)
+
+    def _moved(self, raw: Tensor, before: Tensor, around: Tensor | None, places: range, colour: int | None) -> Tensor:
+        """Raw parameters; where a level interpolates, with their means moved to the guess.
+
+        ``around`` and ``before`` are of ``_seen`` and ``_before``.
+        """
+        if self.interpolation is None or around is None:
+            return raw
+        asked = range(self.colours) if colour is None else range(colour, colour + 1)
+        guess = self.interpolation.guess(around, logits(before), places, asked)
+        each = raw.reshape(len(raw), len(asked), -1, *raw.shape[2:])
+        return UnitMixture.moved(each, guess, self.components).flatten(1, 2)
 
     def partial_log_density(self, x: Tensor, start: int, stride: int = 2, template: Tensor | None = None) -> Tensor:
         """The log-density (B,) of the level's pixels, estimated from every ``stride``-th place from ``start`` on.
