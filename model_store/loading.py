@@ -20,6 +20,7 @@ from model_store.calibrations import AnyCalibration, calibration_of
 from model_store.draws import draws_from_png
 from model_store.errors import ModelRefused, UnknownModel
 from model_store.files import LARGEST_JSON, DamagedFile, read_checked, read_plain
+from model_store.least_rows import LeastRows
 from model_store.precision import serving
 from model_store.signatures import TrustedKeys
 from model_store.weights import DamagedTensors, flow_from_bytes, from_bytes
@@ -43,11 +44,10 @@ class LoadedModel:
     """What judges items of one shape; None without p-values, and for a model of pictures of any size."""
     deviation: selftest.Deviation
     directory: Path = field(repr=False)
-    least_rows: selftest.LeastRows | None = None
-    """Batches of any multiple of these numbers of rows give a row the same answer to the bit.
-
-    Measured for nets of bfloat16 only; None in float32.
-    """
+    golden_items: Tensor = field(repr=False)
+    """The items (N, *item_shape) of the self-test, on the CPU."""
+    least_rows: LeastRows | None = None
+    """How many rows a batch needs, where whoever loads has tried it (see ``least_rows``)."""
     fallback: str | None = None
     """Why ``serving`` is in float32 although nets of bfloat16 were asked for and published as harmless; else None."""
 
@@ -174,8 +174,6 @@ def load_version(
             survey = inpainting.survey_of(answering, drawn)
     except (DamagedFile, DamagedTensors) as error:
         raise ModelRefused(name, version, str(error)) from error
-    fast = answering is not flow
-    least_rows = selftest.least_rows(answering, golden["items"], manifest.golden.seed) if fast else None
     return LoadedModel(
         name=name,
         version=version,
@@ -186,7 +184,7 @@ def load_version(
         pictures=pictures,
         deviation=deviation,
         directory=directory,
-        least_rows=least_rows,
+        golden_items=golden["items"],
         fallback=fallback,
         map=anomaly_map,
         published_survey=survey,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -70,52 +68,6 @@ def _rounding(flow: Flow, x: Tensor, back: Tensor) -> float:
     signs = noise.uniform(noise.keys(0, len(z), z.device), z.shape[1:]).sub(0.5).sign().to(z.dtype)
     moved, _ = flow.decode(z + signs * _SUMMATION * z.abs().clamp_min(1))
     return _STEEPEST * _largest((moved - back) / _size(x))
-
-
-class LeastRows(NamedTuple):
-    """Batches of any multiple of these numbers of rows give a row the same bits."""
-
-    encoding: int
-    """For the log-density, its gradient and latents."""
-    decoding: int
-    """For what is decoded too. A lattice's inverse has other last bits in a batch of a few rows."""
-
-
-def least_rows(flow: Flow, items: Tensor, seed: int) -> LeastRows:
-    """The least powers of two such that items (N, ...) get the same bits in batches of any multiple of it up to N.
-
-    Matrix products of a few rows, and the last entries of vectorised functions, are computed by other kernels than the
-    rest, so small batches may round differently. With nets of bfloat16 on the CPUs seen so far encoding needs 1 or 2.
-    A number is N where no smaller one gives the same bits.
-    """
-    whole = _answers(flow, flow.to_continuous(items, seed))
-
-    @cache
-    def of_first(count: int) -> tuple[Tensor, ...]:
-        return _answers(flow, flow.to_continuous(items[:count], seed))
-
-    def least(answers: int) -> int:
-        rows = 1
-        while rows < len(items):
-            tried = (zip(of_first(k)[:answers], whole, strict=False) for k in range(rows, len(items), rows))
-            if all(torch.equal(few, many[: len(few)]) for pairs in tried for few, many in pairs):
-                return rows
-            rows *= 2
-        return len(items)
-
-    return LeastRows(encoding=least(len(whole) - 1), decoding=least(len(whole)))
-
-
-@torch.enable_grad()
-def _answers(flow: Flow, x: Tensor) -> tuple[Tensor, ...]:
-    """Everything that the service computes of x (B, ...): log-density, its gradient, latents, decoded latents."""
-    point = x.clone().requires_grad_()
-    z, log_abs_det = flow.encode(point)
-    log_prob = flow.prior.log_prob(z) + log_abs_det
-    (gradient,) = torch.autograd.grad(log_prob.sum(), point)
-    with torch.no_grad():
-        back, _ = flow.decode(z.detach())
-    return log_prob.detach(), gradient, z.detach(), back
 
 
 def of_bfloat16(golden: Golden, note: Bfloat16Note) -> Golden:

@@ -28,6 +28,8 @@ class Method:
     """At temperature 1, how far a row's initial point lies from the mean, as a share of the way to a draw."""
     smooths: bool = False
     """Whether the method follows the gradient of the smoothed log-likelihood on flows with ``SharpModes``."""
+    redraws: bool = False
+    """Whether a step draws entries given the others (``SharpModes.redraw``) in place of taking a gradient."""
 
     def on(self, flow: Flow) -> Method:  # noqa: ARG002
         """The method that does the work on this flow: usually this one."""

@@ -38,6 +38,7 @@ class Redraw(Method):
     """
 
     name = "langevin"
+    redraws = True
     samples = True
 
     def evaluate_start(self, flow: Flow, climb: Climb) -> Climb:

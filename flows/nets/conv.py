@@ -8,6 +8,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from flows.nets.net import ACTIVATIONS, Net, zeroed
+from flows.nets.pointwise import Pointwise
 
 
 class ConvNet(Net):
@@ -24,8 +25,8 @@ class ConvNet(Net):
         super().__init__()
         layers: list[nn.Module] = []
         for index, (fan_in, fan_out) in enumerate(pairwise([inputs, *hidden])):
-            side = 1 if index else 3
-            layers += [nn.Conv2d(fan_in, fan_out, side, padding=side // 2), ACTIVATIONS[activation]()]
+            layer: nn.Module = nn.Conv2d(fan_in, fan_out, 3, padding=1) if index == 0 else Pointwise(fan_in, fan_out)
+            layers += [layer, ACTIVATIONS[activation]()]
         self.layers = nn.Sequential(*layers, zeroed(nn.Conv2d([inputs, *hidden][-1], outputs, 3, padding=1)))
 
     def compute(self, x: Tensor) -> Tensor:

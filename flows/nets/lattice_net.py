@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from flows.nets.net import Net, zeroed
+from flows.nets.pointwise import Pointwise
 
 # Ramps between grey levels. The first two are nearly steps; a finite slope keeps a rounding error small.
 _STEEP = 1 / 8
@@ -36,7 +37,7 @@ class PixelCode(nn.Module):
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        self.curves = nn.Conv2d(1 + len(_RAMPS), size, 1, bias=False)
+        self.curves = Pointwise(1 + len(_RAMPS), size, bias=False)
         # The pixel itself, from -1 to 1, is a ramp as well: then all of them take one pass.
         middle = _LEVELS / 2
         ramps = torch.tensor([(middle, 2 * middle, -1), *((*ramp, 0) for ramp in _RAMPS)], device="cpu")
@@ -67,7 +68,7 @@ class CellNet(Net):
         self.first = nn.Conv2d(channels, width, 3, padding=1)
         self.place = nn.Parameter(torch.zeros(groups, width, *cells))
         self.blocks = nn.Sequential(*(Residual(width) for _ in range(blocks)))
-        self.last = nn.Conv2d(width, len(start), 1)
+        self.last = Pointwise(width, len(start))
         with torch.no_grad():
             self.last.weight.zero_()
             self.last.bias.copy_(start)  # type: ignore[union-attr]
@@ -111,13 +112,13 @@ class PlaceNet(Net):
         self.first = nn.Conv2d(channels, width, 3, padding=1)
         self.place = nn.Parameter(torch.zeros(places, width, *cells))
         self.blocks = nn.Sequential(*(Residual(width) for _ in range(blocks)))
-        self.turn = nn.Conv2d(width, colours * width, 1)
+        self.turn = Pointwise(width, colours * width)
         self.earlier = nn.ModuleList(nn.Conv2d(code * c, width, 3, padding=1) for c in range(1, colours))
         self.mixes = nn.ModuleList(
             nn.Sequential(*(Mix(width) for _ in range(1, head_layers)))
             for _ in range(colours if head_layers > 1 else 0)
         )
-        last = [nn.Conv2d(width, len(start), 1) for _ in range(colours)]
+        last = [Pointwise(width, len(start)) for _ in range(colours)]
         with torch.no_grad():
             for layer in last:
                 layer.weight.zero_()
@@ -125,7 +126,7 @@ class PlaceNet(Net):
         self.last = nn.ModuleList(last)
         self.code = code
         if template:
-            self.template = zeroed(nn.Conv2d(template, width, 1))
+            self.template = zeroed(Pointwise(template, width))
 
     def compute(
         self,
@@ -170,7 +171,7 @@ class Mix(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.mix = nn.Conv2d(width, width, 1)
+        self.mix = Pointwise(width, width)
         with torch.no_grad():
             self.mix.weight.mul_(0.5)  # as in ``Residual``
 
@@ -185,7 +186,7 @@ class Residual(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.look = nn.Conv2d(width, width, 3, padding=1)
-        self.mix = nn.Conv2d(width, width, 1)
+        self.mix = Pointwise(width, width)
         with torch.no_grad():
             self.mix.weight.mul_(0.5)  # at the start the sum of the branches must not dominate the input
 

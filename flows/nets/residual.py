@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from flows.errors import ArchitectureError
 from flows.nets.net import ACTIVATIONS, Net, zeroed
+from flows.nets.pointwise import Pointwise
 
 
 class ResidualNet(Net):
@@ -35,7 +36,7 @@ class ResidualNet(Net):
             NormedConvolution(inputs, width),
             *(ResidualBlock(width, activation) for _ in hidden),
             ACTIVATIONS[activation](),
-            zeroed(nn.Conv2d(width, outputs, 1)),
+            zeroed(Pointwise(width, outputs)),
         )
 
     def compute(self, x: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from queue import SimpleQueue
 import torch
 
 from model_store import LoadedModel, ModelRefused, Store, StoreError, UnknownModel
+from service.device.company import with_least_rows
 from service.device.threads import compute_alone
 from service.protocol.model_info import RefusedInfo
 
@@ -28,7 +29,10 @@ _NICENESS = 10
 
 
 class Loader:
-    """Loads versions in the order asked for. ``done`` and ``work`` are called in a loading thread."""
+    """Loads versions in the order asked for. ``done`` and ``work`` are called in a loading thread.
+
+    ``threads`` are the most that a tick may take.
+    """
 
     def __init__(
         self,
@@ -37,8 +41,10 @@ class Loader:
         warm_up: Callable[[LoadedModel], None],
         *,
         bfloat16: bool,
+        threads: int,
     ) -> None:
         self._store, self._device, self._warm_up, self._bfloat16 = store, device, warm_up, bfloat16
+        self._threads = threads
         self._asked: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._stopping = False
 
@@ -81,6 +87,7 @@ class Loader:
             _, version = self._store.resolve(name)
             aliases = tuple(alias for alias, at in self._store.aliases(name).items() if at == version)
             model = self._store.load(name, version, self._device, bfloat16=self._bfloat16)
+            model = with_least_rows(model, self._threads)
             self._warm_up(model)
         except ModelRefused as error:
             version, reason = error.version or 0, error.reason

@@ -12,6 +12,7 @@ import numpy as np
 
 from flows import Flow, inpainting
 from model_store import LoadedModel
+from model_store.least_rows import LeastRows
 from service.device.columns import DECODED_ROWS_MULTIPLE, ROWS_MULTIPLE, VECTOR_ROWS_MULTIPLE, Columns
 from service.device.jobs import Job
 from service.protocol.errors import Problem, WrongValue
@@ -51,17 +52,23 @@ class Program(ABC):
     def alone(self) -> bool:
         """Whether on a CPU each row is a batch of its own, which one thread computes.
 
-        So it is of a lattice flow's larger pictures, with nets in float32. A batch filled up to 8 or 16 rows would take
-        nearly so many times as long. One thread, since a single row has other last bits in
-        two threads.
+        So it is of a lattice flow's larger pictures, with nets in float32, where rows need company. A batch filled up
+        to 8 or 16 rows would take nearly so many times as long. One thread, since such a row has other last bits in two
+        threads.
         """
         large = math.prod(self.flow.item_shape[:2]) >= _LARGE
         float32 = self.flow is self.model.flow
-        return self.flow.is_image and large and float32 and isinstance(self.flow, inpainting.SharpModes)
+        sharp = isinstance(self.flow, inpainting.SharpModes)
+        return self.flow.is_image and large and float32 and sharp and self.rows_multiple > 1
 
     @property
     def decodes(self) -> bool:
         """Whether a tick takes latents to items."""
+        return False
+
+    @property
+    def draws(self) -> bool:
+        """Whether a tick draws entries given the others, or initial points of an inpainting."""
         return False
 
     model: LoadedModel
@@ -85,10 +92,10 @@ class Program(ABC):
             return VECTOR_ROWS_MULTIPLE
         least = self.model.least_rows if self.flow is self.model.serving else None
         if least is None:
-            return DECODED_ROWS_MULTIPLE if self.decodes else ROWS_MULTIPLE
-        # A flow without sharp modes decodes the initial points of its inpaintings too.
-        decodes = self.decodes or not isinstance(self.flow, inpainting.SharpModes)
-        return least.decoding if decodes else least.encoding
+            least = LeastRows(ROWS_MULTIPLE, ROWS_MULTIPLE, DECODED_ROWS_MULTIPLE)
+        if self.decodes:
+            return least.decoding
+        return least.drawing if self.draws else least.encoding
 
 
 class OneTick(Program):

@@ -201,6 +201,11 @@ class Inpaint(Program):
         return self.method == "latent"
 
     @property
+    def draws(self) -> bool:
+        sharp = isinstance(self.flow, inpainting.SharpModes)
+        return inpainting.METHODS[self.method].on(self.flow).redraws or not sharp
+
+    @property
     def key(self) -> Hashable:
         return self.kind, self.model.reference, self.method
 

@@ -24,6 +24,7 @@ from service.device.proof import prove_sizes
 from service.device.registry import Registry
 from service.device.runner import Runner
 from service.device.scheduler import Scheduler
+from service.device.threads import most_threads
 from service.device.warm_up import warm_up, warm_up_sizes
 from service.opened_store import store_of
 from service.protocol.errors import Problem, Unavailable, Unknown
@@ -59,7 +60,8 @@ class ServedModels:
         self._store = store_of(settings)
         self.registry = Registry(settings.default_model, settings.deadline)
         bfloat16 = hardware.bfloat16_allowed(settings, device)
-        self._loader = Loader(self._store, device, self._warm_up, bfloat16=bfloat16)
+        threads = most_threads(settings.threads)
+        self._loader = Loader(self._store, device, self._warm_up, bfloat16=bfloat16, threads=threads)
         self._stopping = False
 
     def start(self, given: Sequence[LoadedModel] | None) -> None:

@@ -41,6 +41,22 @@ def compute_alone() -> None:
     _Pool().set(1)
 
 
+def most_threads(limit: int | None) -> int:
+    """The most threads of an operation: the CPUs that the process may use, or fewer where ``limit`` says so."""
+    return min(limit or usable_cpus(), usable_cpus())
+
+
+@contextmanager
+def computing_in(threads: int) -> Iterator[None]:
+    """A context in which the calling thread's operations run in this number of threads."""
+    before, pool = torch.get_num_threads(), _Pool()
+    pool.set(threads)
+    try:
+        yield
+    finally:
+        pool.set(before)
+
+
 class _Pool:
     """The number of threads that operations of the calling thread run in.
 
@@ -60,7 +76,7 @@ class Threads:
     """Chooses the number of threads of each tick, at most ``limit``: by default the CPUs that the process may use."""
 
     def __init__(self, limit: int | None) -> None:
-        self.limit = min(limit or usable_cpus(), usable_cpus())
+        self.limit = most_threads(limit)
         self._pressure = Pressure(self.limit)
         self._now = 0
         self._kinds: dict[tuple[Hashable, int], _Kind] = {}

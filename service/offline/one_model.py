@@ -10,9 +10,11 @@ from typing import NamedTuple
 
 from model_store import LoadedModel
 from service.device import hardware
+from service.device.company import with_least_rows
 from service.device.descriptions import info_of
 from service.device.loop import DeviceLoop
 from service.device.main import in_process
+from service.device.threads import most_threads
 from service.opened_store import store_of
 from service.protocol.client import DeviceClient
 from service.protocol.model_info import ModelInfo
@@ -25,7 +27,8 @@ _YEAR = 365 * 86_400.0
 def load_model(reference: str | None, store: Path | str | None, settings: Settings) -> LoadedModel:
     """A model with every check, on the device of the settings. Raises StoreError."""
     shelf, device = store_of(settings, store), hardware.device_of(settings)
-    return shelf.load(*shelf.resolve(reference), device, bfloat16=hardware.bfloat16_allowed(settings, device))
+    model = shelf.load(*shelf.resolve(reference), device, bfloat16=hardware.bfloat16_allowed(settings, device))
+    return with_least_rows(model, most_threads(settings.threads))
 
 
 class OneModel(NamedTuple):

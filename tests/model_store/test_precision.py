@@ -13,7 +13,6 @@ import torch
 import flows
 from model_store import Published, Store, measure_bfloat16, serving
 from model_store.manifest import Bfloat16Note
-from model_store.selftest import least_rows
 from tests.conftest import Digits
 from tests.flows.cases import disturb
 
@@ -51,14 +50,6 @@ def test_nets_of_bfloat16_serve_where_their_change_is_harmless(
     assert store.load("digits", 1).precision == "float32", "bfloat16 was not asked for"
 
 
-def test_loading_finds_the_least_batch_that_gives_the_same_bits(publish_digits: Publish, store: Store) -> None:
-    publish_digits(bfloat16=note(0.0))
-    least = store.load("digits", 1, bfloat16=True).least_rows
-    assert least is not None
-    assert 1 <= least.encoding <= least.decoding <= 8
-    assert store.load("digits", 1).least_rows is None
-
-
 def test_a_flow_that_is_loaded_in_inference_mode_still_gives_gradients(
     publish_digits: Publish, store: Store, digits: Digits
 ) -> None:
@@ -68,29 +59,6 @@ def test_a_flow_that_is_loaded_in_inference_mode_still_gives_gradients(
     x = flow.to_continuous(digits.test[:2]).requires_grad_()
     (gradient,) = torch.autograd.grad(flow.log_prob(x).sum(), x)
     assert bool(gradient.isfinite().all())
-
-
-def test_a_flow_whose_answers_depend_on_the_batch_size_needs_full_batches(digits: Digits) -> None:
-    class DependsOnTheBatch(flows.Flow):
-        def encode(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            z, log_abs_det = super().encode(x)
-            return z + len(x) / 1000, log_abs_det
-
-    flow = flows.nice((28, 28), hidden=[8], couplings=2).requires_grad_(False)
-    flow.__class__ = DependsOnTheBatch
-    assert least_rows(flow, digits.test[:8], 0) == (8, 8)
-
-
-def test_an_inverse_that_depends_on_the_batch_size_does_not_make_scores_wait_for_company(digits: Digits) -> None:
-    class DecodesByTheBatch(flows.Flow):
-        def decode(self, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            x, log_abs_det = super().decode(z)
-            return x + len(z) / 1000, log_abs_det
-
-    flow = flows.nice((28, 28), hidden=[8], couplings=2).double().requires_grad_(False)
-    flow.__class__ = DecodesByTheBatch
-    least = least_rows(flow, digits.test[:8], 0)
-    assert least.encoding < least.decoding == 8
 
 
 def test_a_version_without_the_note_serves_in_float32(publish_digits: Publish, store: Store) -> None:
@@ -115,7 +83,7 @@ def test_nets_of_bfloat16_that_fail_their_self_test_leave_float32_to_serve(
     monkeypatch.setattr("model_store.precision.with_bfloat16_nets", worse)
     loaded = store.load("digits", 1, bfloat16=True)
     assert loaded.serving is loaded.flow
-    assert (loaded.precision, loaded.least_rows) == ("float32", None)
+    assert loaded.precision == "float32"
     assert loaded.fallback is not None
     assert loaded.fallback.startswith("with nets of bfloat16 the golden log-likelihood is off by ")
     assert loaded.fallback in store.verify("digits", 1)[-1]
