@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 
@@ -22,13 +23,20 @@ def with_least_rows(model: LoadedModel, threads: int) -> LoadedModel:
     flow, manifest = model.serving, model.manifest
     if not flow.is_image or flow.device.type != "cpu" or manifest.pictures is not None:
         return model
+    # The threads of operations belong to the thread that asked for them, and end with it. While more of them wait than
+    # there are CPUs, those of a tick go to sleep between two operations: steps took half as long again.
+    with ThreadPoolExecutor(1) as passing:
+        return replace(model, least_rows=passing.submit(_tried, model, threads).result())
+
+
+def _tried(model: LoadedModel, threads: int) -> LeastRows | None:
+    flow, seed = model.serving, model.manifest.golden.seed
     within = [partial(computing_in, number) for number in sorted({1, min(2, threads), threads})]
-    items, seed = model.golden_items, manifest.golden.seed
     if model.precision == "bfloat16":
-        return replace(model, least_rows=least_rows(flow, items, seed, within))
+        return least_rows(flow, model.golden_items, seed, within)
     if not isinstance(flow, SharpModes):
-        return model
-    encoding = least_encoding(flow, items, seed, within)
-    if encoding == len(items):  # in which nothing smaller agrees, and perhaps not even that
+        return None
+    encoding = least_encoding(flow, model.golden_items, seed, within)
+    if encoding == len(model.golden_items):  # in which nothing smaller agrees, and perhaps not even that
         encoding = ROWS_MULTIPLE
-    return replace(model, least_rows=LeastRows(encoding, ROWS_MULTIPLE, DECODED_ROWS_MULTIPLE))
+    return LeastRows(encoding, ROWS_MULTIPLE, DECODED_ROWS_MULTIPLE)

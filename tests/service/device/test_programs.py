@@ -87,9 +87,11 @@ async def test_a_larger_picture_is_drawn_and_filled_in_in_a_batch_of_its_own(lar
     async with running(large_store, threads=1) as service:
         large, small = service.model("large"), service.model("small")
         runner = service.loop.scheduler._runner
-        for program in (Sample(large), Decode(large), Encode(large), Inpaint(large, "ascent")):
+        for program in (Sample(large), Decode(large), Inpaint(large, "langevin")):
             assert runner.sizes(program).fit(1) == runner.sizes(program).most() == 1
-        assert runner.sizes(Score(large)).fit(1) == 8
+        # What encodes need not be: it is tried when the model is loaded.
+        assert runner.sizes(Encode(large)).fit(1) == 1
+        assert runner.sizes(Score(large)).fit(1) in (1, 2, 4, 8)
         assert runner.sizes(Sample(small)).fit(1) == 16
         several = (
             await service.http.post("/sample?model=large&n=3&seed=4", headers={"accept": "application/x-npy"})
