@@ -37,6 +37,6 @@ def _tried(model: LoadedModel, threads: int) -> LeastRows | None:
     if not isinstance(flow, SharpModes):
         return None
     encoding = least_encoding(flow, model.golden_items, seed, within)
-    if encoding == len(model.golden_items):  # in which nothing smaller agrees, and perhaps not even that
+    if encoding == len(model.golden_items):  # no fewer agree, and perhaps not even so many
         encoding = ROWS_MULTIPLE
     return LeastRows(encoding, ROWS_MULTIPLE, DECODED_ROWS_MULTIPLE)
