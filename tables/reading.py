@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import weakref
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Literal, Protocol
+from queue import Empty, SimpleQueue
+from typing import IO, Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +17,16 @@ from tables.cells import is_usable, simple_cells
 from tables.dialect import MISSING, SAMPLE_BYTES, Dialect, detect, unique_names
 from tables.errors import TableError, missing_extra
 
+_Handler = TypeVar("_Handler", bound=Callable[..., Any])
+
 _BLOCK_BYTES = 2**20
 """Bytes of text that are taken apart at once. Larger blocks cost memory and gain no time; a row must fit into one."""
 _SMALL_BLOCK_BYTES = 2**18
 """The same where rows are asked for in small numbers."""
 _BLOCK_ROWS = 65_536
 """Rows of Parquet that are taken at once."""
+_LONGEST_WAIT = 10.0
+"""Seconds that a read ahead which is under way is waited for: of a file that is far away, say."""
 _COMPRESSED = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
 _TEXTS = (".csv", ".tsv")
 _PARQUET = (".parquet", ".pq")
@@ -121,13 +127,7 @@ def _text_blocks(table: TableFile, wanted: tuple[str, ...], size: int, numbers: 
     dialect = table.dialect
     assert dialect is not None
     bad: dict[int, str] = {}
-
-    def on_bad_row(row: Any) -> str:
-        found, expected = row.actual_columns, row.expected_columns
-        bad[int(row.number) - 1 - dialect.skipped] = f"has {found} fields where there are {expected} columns"
-        return "skip"
-
-    with _faults_named(table.path), _no_numbers_told(), _opened(table.path) as stream:
+    with _letting_go() as watched, _faults_named(table.path), _no_numbers_told(), _opened(table.path) as stream:
         reader = csv.open_csv(
             stream,
             read_options=csv.ReadOptions(
@@ -138,7 +138,9 @@ def _text_blocks(table: TableFile, wanted: tuple[str, ...], size: int, numbers: 
                 encoding="utf8" if dialect.encoding.startswith("utf-8") else dialect.encoding,
             ),
             parse_options=csv.ParseOptions(
-                delimiter=dialect.separator, newlines_in_values=True, invalid_row_handler=on_bad_row
+                delimiter=dialect.separator,
+                newlines_in_values=True,
+                invalid_row_handler=watched(_noting(bad, dialect.skipped)),
             ),
             convert_options=csv.ConvertOptions(
                 column_types={name: pyarrow.float64() if name in numbers else pyarrow.string() for name in table.names},
@@ -147,15 +149,51 @@ def _text_blocks(table: TableFile, wanted: tuple[str, ...], size: int, numbers: 
                 strings_can_be_null=False,
             ),
         )
-        place = 0
-        for batch in reader:
-            rows, faults = _places(place, batch.num_rows, bad)
-            place += batch.num_rows + len(faults)
-            yield Block(rows, dict(zip(wanted, batch.columns, strict=True)), faults)
+        try:
+            place = 0
+            for batch in reader:
+                rows, faults = _places(place, batch.num_rows, bad)
+                place += batch.num_rows + len(faults)
+                yield Block(rows, dict(zip(wanted, batch.columns, strict=True)), faults)
+        finally:
+            del reader
         if bad:  # bad rows after the last good one
             yield Block(
                 np.empty(0, dtype=np.int64), {name: pyarrow.array([], pyarrow.string()) for name in wanted}, bad
             )
+
+
+def _noting(bad: dict[int, str], skipped: int) -> Callable[[Any], str]:
+    """What pyarrow calls for a row with another number of fields than the rest: it is put into ``bad``."""
+
+    def note(row: Any) -> str:
+        found, expected = row.actual_columns, row.expected_columns
+        bad[int(row.number) - 1 - skipped] = f"has {found} fields where there are {expected} columns"
+        return "skip"
+
+    return note
+
+
+@contextmanager
+def _letting_go() -> Iterator[Callable[[_Handler], _Handler]]:
+    """Give a function to name a handler by, and wait at the end until pyarrow holds that no more.
+
+    pyarrow reads ahead in threads, and the last of them that is done with a file takes Python's lock to let go of the
+    handler. Where Python is about to end by then, the process aborts.
+    """
+    freed: SimpleQueue[object] = SimpleQueue()
+    watches: list[weakref.ref[Any]] = []
+
+    def watched(handler: _Handler) -> _Handler:
+        watches.append(weakref.ref(handler, freed.put))  # a callback in C: it keeps the lock till all is let go
+        return handler
+
+    try:
+        yield watched
+    finally:
+        with suppress(Empty):
+            for _ in watches:
+                freed.get(timeout=_LONGEST_WAIT)
 
 
 def _places(first: int, count: int, bad: dict[int, str]) -> tuple[npt.NDArray[np.int64], dict[int, str]]:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
+import io
+import time
 from pathlib import Path
+from types import FunctionType
+from typing import IO
 
 import numpy as np
 import pytest
@@ -183,6 +188,37 @@ def test_places_of_bad_rows_are_known_across_blocks(tmp_path: Path, monkeypatch:
     assert sorted([*places, *faults]) == list(range(ROWS))
     assert list(faults) == [row for row in range(ROWS) if row % 7 == 0]
     assert all(values[row] == f"{row}.5" for row in places)
+
+
+def test_no_thread_holds_what_is_python_s_once_a_table_is_left(tmp_path: Path) -> None:
+    from tables import reading
+
+    class Slow(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            if self.tell():  # what pyarrow reads ahead
+                time.sleep(0.2)
+            return super().read(size)
+
+    class File:
+        name = "a.csv"
+
+        def open(self, mode: str) -> IO[bytes]:
+            return Slow(path.read_bytes())
+
+        def read_bytes(self) -> bytes:
+            return path.read_bytes()
+
+    path = write(tmp_path / "a.csv", "a,b", [f"{row}.5,{row}.25" for row in range(30_000)])
+    blocks = reading.open_table(File()).blocks(rows=1)
+    next(blocks)
+    assert handlers_of_bad_rows() == 1
+    del blocks
+    assert handlers_of_bad_rows() == 0
+
+
+def handlers_of_bad_rows() -> int:
+    functions = [each for each in gc.get_objects() if type(each) is FunctionType]
+    return sum(each.__qualname__.startswith("_noting.") for each in functions)
 
 
 def test_a_word_far_below_numbers_is_found_and_the_numbers_stay(
