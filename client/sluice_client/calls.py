@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from sluice_client.errors import DeadlinePassed, ServiceError, SluiceError, UnreadableAnswer
+from sluice_client.errors import DeadlinePassed, HandedIn, ServiceError, SluiceError, UnreadableAnswer
 
 T = TypeVar("T")
 
@@ -69,6 +69,9 @@ class Call(Generic[T]):
     expected: frozenset[int] = frozenset()
     """Statuses of errors that the operation deals with: it is sent the ServiceError in place of what was read."""
 
+    handed_in: HandedIn | None = None
+    """The items that it sends, of a call that sends some."""
+
     @property
     def query(self) -> dict[str, str]:
         """The parameters as they are written."""
@@ -90,18 +93,18 @@ def read(call: Call[T], answer: Answer) -> T | ServiceError:
             raise
         except (LookupError, TypeError, AttributeError, ValueError) as fault:
             raise UnreadableAnswer(f"{call.path}: the answer is none of Sluice's: {fault!r}") from fault
-    error = error_of(answer)
+    error = error_of(answer, call.handed_in)
     if isinstance(error, ServiceError) and error.status in call.expected:
         return error
     raise error
 
 
-def error_of(answer: Answer) -> ServiceError | DeadlinePassed:
-    """The error that an answer of 400 and more describes."""
+def error_of(answer: Answer, handed_in: HandedIn | None = None) -> ServiceError | DeadlinePassed:
+    """The error that an answer of 400 and more describes, to a request that held these items."""
     document = _document(answer)
     if answer.status == 504 and "detail" in document:
         return DeadlinePassed(document["detail"], document)
-    return ServiceError(answer.status, document, retry_after(answer.headers))
+    return ServiceError(answer.status, document, retry_after(answer.headers), handed_in)
 
 
 def problem_error(document: dict[str, Any]) -> ServiceError | DeadlinePassed:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
+
+_NUMBERED = re.compile(r"\w+\[(\d+)\]")
+"""The field of an item, such as ``items[3]``."""
 
 
 class SluiceError(Exception):
@@ -29,13 +35,44 @@ class DeadlinePassed(SluiceError, TimeoutError):
         self.document = document or {}
 
 
-class ServiceError(SluiceError):
-    """The service refused a request, or could not answer it. ``document`` is its problem document (RFC 9457)."""
+@dataclass(frozen=True)
+class HandedIn:
+    """Which of the caller's items a request holds: those from the number ``first`` on, and their files' names."""
 
-    def __init__(self, status: int, document: dict[str, Any], retry_after: float | None = None) -> None:
+    first: int = 0
+    names: Sequence[str] = ()
+
+    def told(self, item: int | None) -> str:
+        """What a message of the service's lacks, so that one knows which item it is about."""
+        if item is None:
+            return f" (items are counted from item {self.first} on)" if self.first else ""
+        place = item - self.first
+        name = self.names[place] if place < len(self.names) else ""
+        if name:
+            return f" (item {item}: {name})"
+        return f" (item {item})" if self.first else ""
+
+
+class ServiceError(SluiceError):
+    """The service refused a request, or could not answer it. ``document`` is its problem document (RFC 9457).
+
+    ``handed_in`` says which of the caller's items the request held: the service counts those of one request.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        document: dict[str, Any],
+        retry_after: float | None = None,
+        handed_in: HandedIn | None = None,
+    ) -> None:
         self.status, self.document, self.retry_after = status, document, retry_after
         self.title: str = document.get("title", "")
         self.detail: str = document.get("detail", self.title)
         self.field: str | None = document.get("field")
         """The parameter or the part of the body at fault."""
-        super().__init__(f"{status} {self.title}: {self.detail}" if self.title else f"{status}: {self.detail}")
+        numbered = _NUMBERED.fullmatch(self.field or "") if handed_in else None
+        self.item: int | None = None if numbered is None or handed_in is None else handed_in.first + int(numbered[1])
+        """The number of the item at fault among all that were handed in, from 0; None where no item is named."""
+        told = handed_in.told(self.item) if handed_in else ""
+        super().__init__((f"{status} {self.title}: " if self.title else f"{status}: ") + self.detail + told)

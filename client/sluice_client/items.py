@@ -24,14 +24,17 @@ _NUMBERS = ".npy"
 
 @dataclass(frozen=True)
 class Picture:
-    """One encoded picture."""
+    """One encoded picture, and the file that it came from."""
 
     type: str
     data: bytes
+    name: str = ""
 
 
 class Numbers:
     """An array (N, ...), or one item."""
+
+    names = ()
 
     def __init__(self, array: Array) -> None:
         self.array = array
@@ -63,6 +66,11 @@ class Pictures:
     def __init__(self, pictures: Sequence[Picture]) -> None:
         self.pictures = pictures
 
+    @property
+    def names(self) -> Sequence[str]:
+        """The file of each picture; empty for what is none."""
+        return [picture.name for picture in self.pictures]
+
     def batch(self, shape: tuple[int, ...] | None) -> Pictures:  # noqa: ARG002
         return self
 
@@ -83,6 +91,8 @@ class Pictures:
 
 class Rows:
     """Rows of a table by name, sent as CSV: for a model that knows its columns and their kinds."""
+
+    names = ()
 
     def __init__(self, table: Table) -> None:
         self.table = table
@@ -230,7 +240,7 @@ def _file(path: Path) -> Picture:
             f"{path}: files end in {', '.join((*_ENDINGS, _NUMBERS))}; read a table with pandas or polars"
         )
     try:
-        return Picture(kind, path.read_bytes())
+        return Picture(kind, path.read_bytes(), str(path))
     except OSError as error:
         raise UnusableInput(f"{path}: cannot be read: {error.strerror}") from error
 

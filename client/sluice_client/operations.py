@@ -7,12 +7,13 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import accumulate
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 from sluice_client.arrays import array_form, filled_up, read_array, stacked, together
 from sluice_client.calls import JSON, NPY, Answer, Call, Operation
-from sluice_client.errors import ServiceError, UnusableInput
+from sluice_client.errors import HandedIn, ServiceError, UnusableInput
 from sluice_client.items import Numbers, Payload, Rows, numbers_of, payload_of
 from sluice_client.models import Limits, Model, Models, limits_of, model_of, models_of
 from sluice_client.npy import from_npy
@@ -205,25 +206,31 @@ def _in_batches(
 
 
 def _sent(
-    parts: Sequence[Payload], call: Callable[[Payload], Call[T]], model: str | None, whole: bool
+    parts: Sequence[Payload], call: Callable[[Payload], Call[T]], model: str | None, whole: bool, first: int = 0
 ) -> Operation[list[T]]:
     """Send parts; one that is refused as too large, such as by a proxy, is sent again in two halves.
 
-    ``whole`` says that each row of a part is known to be an item; an array of numbers may be one item.
+    ``whole`` says that each row of a part is known to be an item; an array of numbers may be one item. ``first`` is the
+    number of the first part's first item among all.
     """
-    calls = [call(part) for part in parts]
+    starts = list(accumulate(map(len, parts), initial=first))[:-1]
     answers = yield [
-        replace(one, expected=_TOO_LARGE) if len(part) > 1 else one for one, part in zip(calls, parts, strict=True)
+        replace(
+            call(part),
+            handed_in=HandedIn(start, part.names),
+            expected=_TOO_LARGE if len(part) > 1 else frozenset(),
+        )
+        for part, start in zip(parts, starts, strict=True)
     ]
     found: list[T] = []
-    for part, answer in zip(parts, answers, strict=True):
+    for part, start, answer in zip(parts, starts, answers, strict=True):
         if isinstance(answer, ServiceError):
             items = part if whole else part.batch((yield from _item_shape(model)))
             if len(items) == 1:
                 raise answer
             middle = len(items) // 2
             halves = [items.part(0, middle), items.part(middle, len(items))]
-            found += yield from _sent(halves, call, model, True)
+            found += yield from _sent(halves, call, model, True, start)
         else:
             found.append(answer)
     return found

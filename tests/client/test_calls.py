@@ -13,7 +13,8 @@ from sluice_client import Client, NotReached, ServiceError
 from sluice_client.npy import from_npy, to_npy
 
 from tests.client.conftest import MAX_ITEMS, MAX_N, TOKEN
-from tests.service.helpers import NPY, images, npy
+from tests.client.transports import Scripted, client_of, problem, scores
+from tests.service.helpers import NPY, images, npy, picture
 from tests.service.servers import Server
 
 
@@ -139,6 +140,31 @@ def test_an_error_carries_the_problem_document(client: Client) -> None:
         client.sample(1, model="a/../b")
 
 
+def test_an_error_names_the_item_and_the_file_that_was_handed_in(client: Client, tmp_path: Path) -> None:
+    points = np.zeros((MAX_ITEMS + 9, 2))
+    points[MAX_ITEMS + 3, 1] = np.inf
+    with pytest.raises(ServiceError, match=rf"\(item {MAX_ITEMS + 3}\)") as refused:
+        client.score(points, model="points")
+    assert (refused.value.item, refused.value.field) == (MAX_ITEMS + 3, "items[3]")
+    with pytest.raises(ServiceError, match=rf"\(item {MAX_ITEMS + 3}\)"):
+        client.decode(points, model="points")
+    for name in "abc":
+        (tmp_path / f"{name}.png").write_bytes(picture(images(1)[0]) if name != "b" else b"\x89PNG cut off")
+    with pytest.raises(ServiceError, match=r"items\[1\] .*\(item 1: .*b\.png\)") as refused:
+        client.score(tmp_path)
+    assert refused.value.item == 1
+    with pytest.raises(ServiceError, match=r"\(item 0: .*b\.png\)"):
+        client.map(tmp_path / "b.png")
+
+
+def test_an_error_of_a_later_request_says_from_where_it_counts() -> None:
+    reply = problem(422, "item 1: column 'x' holds no number", field="x")
+    transport = Scripted(problem(413, "too large"), scores(2), reply)
+    with client_of(transport) as client, pytest.raises(ServiceError, match=r"counted from item 2 on") as refused:
+        client.score([Image.fromarray(image) for image in images(4)])
+    assert (refused.value.item, refused.value.field) == (None, "x")
+
+
 def test_nobody_at_the_address_is_told_at_once() -> None:
     with Client("http://127.0.0.1:9", timeout=5) as client, pytest.raises(NotReached, match=r"127\.0\.0\.1:9"):
         client.models()
@@ -146,8 +172,6 @@ def test_nobody_at_the_address_is_told_at_once() -> None:
 
 @pytest.mark.anyio
 async def test_a_proxy_that_takes_less_than_the_service_gets_smaller_requests() -> None:
-    from tests.client.transports import Scripted, client_of, problem, scores
-
     def small(request: httpx.Request) -> httpx.Response:
         if request.method == "GET":  # what the shape of an item is
             return problem(403, "the key may not read models")
@@ -220,8 +244,8 @@ def test_maps_of_several_requests_are_filled_up_to_the_largest() -> None:
         )
 
     pictures = [Image.new("L", (300, 300), level) for level in range(6)]
-    for picture in pictures:  # noise is not compressed, so that the pictures are too large to be sent at once
-        picture.putdata(np.random.default_rng(0).integers(0, 256, 90_000).tolist())
+    for noisy in pictures:  # noise is not compressed, so that the pictures are too large to be sent at once
+        noisy.putdata(np.random.default_rng(0).integers(0, 256, 90_000).tolist())
     maps = np.asarray(client_of(Scripted(_of_any_size(answer))).map(pictures, model="surface"))
     assert maps.shape == (6, 28, 30)
     assert np.isfinite(maps[:4, :20]).all()
