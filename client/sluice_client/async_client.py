@@ -222,6 +222,8 @@ class AsyncClient:
                 answer = sending.answer_of(await self._http.request(**sending.request_of(call, patience)))
             except httpx.TransportError as error:
                 pause: float | None = sending.pause_after(error, call, patience, self._connection.url)
+            except httpx.DecodingError as error:
+                raise sending.undecodable(error) from error
             else:
                 pause = patience.pause_after(answer)
                 if pause is None:
@@ -239,15 +241,22 @@ class AsyncClient:
                 async with self._http.stream(**sending.stream_of(call, patience)) as response:
                     if response.status_code != 200:
                         await response.aread()
-                        raise error_of(sending.answer_of(response))
-                    async for line in response.aiter_lines():
-                        event = reader.feed(line)
-                        progress = None if event is None else task.learn(event)
-                        if progress is not None:
-                            yield progress
+                        answer = sending.answer_of(response)
+                        pause = patience.pause_after(answer)
+                        if pause is None:
+                            raise error_of(answer)
+                        await asyncio.sleep(pause)
+                        continue
+                    async for text in response.aiter_text():
+                        for event in reader.feed(text):
+                            progress = task.learn(event)
+                            if progress is not None:
+                                yield progress
                         patience.remaining()
                 if task.completions is None:
                     raise httpx.RemoteProtocolError("the stream of events ended before the result")
+            except httpx.DecodingError as error:
+                raise sending.undecodable(error) from error
             except httpx.TransportError as error:
                 await asyncio.sleep(sending.stream_pause_after(error, call, patience, self._connection.url))
 

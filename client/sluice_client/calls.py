@@ -86,7 +86,7 @@ def read(call: Call[T], answer: Answer) -> T | ServiceError:
 
     Raises ServiceError or DeadlinePassed for a status of 400 and more, and UnreadableAnswer for what is not Sluice's.
     """
-    if answer.status < 400:
+    if answer.status < 300:
         try:
             return call.read(answer)
         except SluiceError:
@@ -99,8 +99,11 @@ def read(call: Call[T], answer: Answer) -> T | ServiceError:
     raise error
 
 
-def error_of(answer: Answer, handed_in: HandedIn | None = None) -> ServiceError | DeadlinePassed:
-    """The error that an answer of 400 and more describes, to a request that held these items."""
+def error_of(answer: Answer, handed_in: HandedIn | None = None) -> ServiceError | DeadlinePassed | UnreadableAnswer:
+    """The error that an answer of 300 and more describes, to a request that held these items."""
+    if answer.status < 400:
+        target = answer.headers.get("location", "another address")
+        return UnreadableAnswer(f"the address redirects to {target}: give the service's own as url")
     document = _document(answer)
     if answer.status == 504 and "detail" in document:
         return DeadlinePassed(document["detail"], document)

@@ -231,6 +231,8 @@ class Client:
                 answer = sending.answer_of(self._http.request(**sending.request_of(call, patience)))
             except httpx.TransportError as error:
                 pause: float | None = sending.pause_after(error, call, patience, self._connection.url)
+            except httpx.DecodingError as error:
+                raise sending.undecodable(error) from error
             else:
                 pause = patience.pause_after(answer)
                 if pause is None:
@@ -248,15 +250,22 @@ class Client:
                 with self._http.stream(**sending.stream_of(call, patience)) as response:
                     if response.status_code != 200:
                         response.read()
-                        raise error_of(sending.answer_of(response))
-                    for line in response.iter_lines():
-                        event = reader.feed(line)
-                        progress = None if event is None else task.learn(event)
-                        if progress is not None:
-                            yield progress
+                        answer = sending.answer_of(response)
+                        pause = patience.pause_after(answer)
+                        if pause is None:
+                            raise error_of(answer)
+                        time.sleep(pause)
+                        continue
+                    for text in response.iter_text():
+                        for event in reader.feed(text):
+                            progress = task.learn(event)
+                            if progress is not None:
+                                yield progress
                         patience.remaining()
                 if task.completions is None:
                     raise httpx.RemoteProtocolError("the stream of events ended before the result")
+            except httpx.DecodingError as error:
+                raise sending.undecodable(error) from error
             except httpx.TransportError as error:
                 time.sleep(sending.stream_pause_after(error, call, patience, self._connection.url))
 

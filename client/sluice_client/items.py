@@ -180,10 +180,7 @@ def inpainting_body(image: Any, mask: Any | None) -> Body:
     to be filled in; in one as a picture, what is white.
     """
     if isinstance(image, Mapping):
-        image = {
-            name: [cell] if cell is None or isinstance(cell, str | int | float) else cell
-            for name, cell in image.items()
-        }
+        image = {name: [cell] if np.ndim(cell) == 0 else cell for name, cell in image.items()}
     row = table_of(image)
     if row is not None:
         if len(row) != 1 or mask is not None:

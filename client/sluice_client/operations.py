@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import operator
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -83,6 +84,10 @@ def sample(
     known: Known, n: int, *, model: str | None, seed: int | None, temperature: float | None
 ) -> Operation[Samples]:
     """New items, in several requests where one may not hold so many."""
+    try:
+        n = operator.index(n)
+    except TypeError as error:
+        raise UnusableInput(f"n: must be a whole number, not {n!r}") from error
     most = max(n, 1)
     if n > _CERTAIN_N:
         most = (yield from _limits(known)).max_n
@@ -195,12 +200,12 @@ def _in_batches(
     most, whole = len(payload), latents or not isinstance(payload, Numbers)
     if most > _CERTAIN_ITEMS or payload.nbytes() > _CERTAIN_BYTES:
         limits = yield from _limits(known)
-        if not latents:
-            payload, whole = payload.batch((yield from _item_shape(model))), True
+        if not whole:
+            payload, whole = yield from _as_batch(payload, model)
         each = max(payload.nbytes() // len(payload), 1)
         most = max(min(limits.max_items, (limits.max_body_bytes - _HEAD_BYTES) // each), 1)
     parts = [payload]
-    if most < len(payload):
+    if whole and most < len(payload):
         parts = [payload.part(start, start + most) for start in range(0, len(payload), most)]
     return (yield from _sent(parts, call, model, whole))
 
@@ -225,8 +230,8 @@ def _sent(
     found: list[T] = []
     for part, start, answer in zip(parts, starts, answers, strict=True):
         if isinstance(answer, ServiceError):
-            items = part if whole else part.batch((yield from _item_shape(model)))
-            if len(items) == 1:
+            items, apart = (part, True) if whole else (yield from _as_batch(part, model))
+            if len(items) == 1 or not apart:
                 raise answer
             middle = len(items) // 2
             halves = [items.part(0, middle), items.part(middle, len(items))]
@@ -234,6 +239,15 @@ def _sent(
         else:
             found.append(answer)
     return found
+
+
+def _as_batch(payload: Payload, model: str | None) -> Operation[tuple[Payload, bool]]:
+    """A payload of which each row is an item, and whether that is known.
+
+    It is not where the key may not read the model's shape: an array may be one picture then, which is not to be cut.
+    """
+    shape = yield from _item_shape(model)
+    return payload.batch(shape), shape is not None
 
 
 def _post(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from typing import Any
@@ -28,15 +29,15 @@ LARGEST_MS = 86_400_000
 class Patience:
     """The time that one operation has, for all of its requests together.
 
-    ``timeout`` bounds the whole in seconds; None leaves each request to the service's own limit. ``retry_for`` bounds
-    the pauses: a request is sent again as long as they sum up to no more seconds than this.
+    ``timeout`` bounds the whole in seconds; None and infinity leave each request to the service's own limit.
+    ``retry_for`` bounds the pauses: a request is sent again as long as they sum up to no more seconds than this.
     """
 
     def __init__(self, timeout: float | None, retry_for: float) -> None:
         if timeout is not None and not timeout > 0:
             raise ValueError(f"timeout must be above 0 seconds, not {timeout}")
-        self.timeout = timeout
-        self._ends = None if timeout is None else time.monotonic() + timeout
+        self.timeout = None if timeout == math.inf else timeout
+        self._ends = None if self.timeout is None else time.monotonic() + self.timeout
         self._left = retry_for
 
     def headers(self) -> dict[str, str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sluice_client.calls import Answer, Call
-from sluice_client.errors import NotReached, SluiceError
+from sluice_client.errors import NotReached, SluiceError, UnreadableAnswer
 from sluice_client.patience import Patience
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ URL, KEY = "SLUICE_URL", "SLUICE_API_KEY"
 DEFAULT_URL = "http://127.0.0.1:8000"
 _CONNECT = 10.0
 """Seconds until a connection must stand."""
+_KEPT = 4.0
+"""Seconds that an idle connection is kept: the service keeps it longer, and so do most proxies."""
 STREAM_SILENCE = 60.0
 """Seconds without a byte after which a stream of events counts as broken: the service sends one every 15."""
 
@@ -37,10 +39,13 @@ class Connection:
 
     def options(self) -> dict[str, Any]:
         """Arguments of a client of httpx's."""
+        import httpx
+
         headers = {"User-Agent": f"sluice-client/{_version()}"}
         if self.key:
             headers["Authorization"] = f"Bearer {self.key}"
-        return {"base_url": self.url, "headers": headers, "follow_redirects": False}
+        limits = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=_KEPT)
+        return {"base_url": self.url, "headers": headers, "follow_redirects": False, "limits": limits}
 
     def patience(self, timeout: float | None) -> Patience:
         """The patience of one call, whose own timeout wins over the client's."""
@@ -116,6 +121,11 @@ def stream_pause_after(error: httpx.TransportError, call: Call[Any], patience: P
     if isinstance(error, httpx.TimeoutException):
         error = httpx.ReadError("the stream of events fell silent")
     return pause_after(error, call, patience, address)
+
+
+def undecodable(error: Exception) -> UnreadableAnswer:
+    """The error of an answer whose compression is damaged."""
+    return UnreadableAnswer(f"the answer cannot be unpacked: {error}")
 
 
 def _not_reached(address: str, error: Exception) -> SluiceError:

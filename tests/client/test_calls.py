@@ -4,18 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 from PIL import Image
-from sluice_client import Client, NotReached, ServiceError
+from sluice_client import Client, NotReached, ServiceError, UnusableInput
 from sluice_client.npy import from_npy, to_npy
 
 from tests.client.conftest import MAX_ITEMS, MAX_N, TOKEN
 from tests.client.transports import Scripted, client_of, problem, scores
 from tests.service.helpers import NPY, images, npy, picture
 from tests.service.servers import Server
+
+SURFACE = {
+    "name": "surface",
+    "version": 1,
+    "reference": "surface@1",
+    "default": True,
+    "architecture": "lattice",
+    "item_shape": [16, 16],
+    "item_dtype": "uint8",
+    "quality": {},
+}
+PAIRS = {**SURFACE, "name": "pairs", "reference": "pairs@1", "item_shape": [2], "item_dtype": "float32"}
 
 
 def test_samples_are_those_of_the_service_and_the_first_of_more(client: Client, server: Server) -> None:
@@ -165,6 +178,12 @@ def test_an_error_of_a_later_request_says_from_where_it_counts() -> None:
     assert (refused.value.item, refused.value.field) == (None, "x")
 
 
+@pytest.mark.parametrize("n", [2.5, "4", None])
+def test_a_number_of_samples_that_is_none_is_refused(client: Client, n: Any) -> None:
+    with pytest.raises(UnusableInput, match="n: must be a whole number"):
+        client.sample(n)
+
+
 def test_nobody_at_the_address_is_told_at_once() -> None:
     with Client("http://127.0.0.1:9", timeout=5) as client, pytest.raises(NotReached, match=r"127\.0\.0\.1:9"):
         client.models()
@@ -173,13 +192,13 @@ def test_nobody_at_the_address_is_told_at_once() -> None:
 @pytest.mark.anyio
 async def test_a_proxy_that_takes_less_than_the_service_gets_smaller_requests() -> None:
     def small(request: httpx.Request) -> httpx.Response:
-        if request.method == "GET":  # what the shape of an item is
-            return problem(403, "the key may not read models")
+        if request.method == "GET":
+            return httpx.Response(200, json=PAIRS)
         rows = (len(request.content) - 128) // 16
         return scores(rows) if rows <= 3 else problem(413, "too large")
 
     transport = Scripted(small)
-    found = client_of(transport).score(np.zeros((10, 2)))
+    found = client_of(transport).score(np.zeros((10, 2)), model="pairs")
     assert len(found) == 10
     sizes = [(len(request.content) - 128) // 16 for request in transport.requests if request.method == "POST"]
     assert max(size for size in sizes if size <= 3) == 3
@@ -188,35 +207,34 @@ async def test_a_proxy_that_takes_less_than_the_service_gets_smaller_requests() 
         client_of(Scripted(problem(413, "too large"))).score(np.zeros((1, 2)))
 
 
+def test_an_array_that_may_be_one_picture_is_not_cut() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "GET":  # what the shape of an item is
+            return problem(403, "the key may not read models")
+        return problem(413, "too large") if len(request.content) > 300_000 else scores(1)
+
+    for sides in ((600, 700), (90_000, 10)):  # the second also has more rows than a service takes items
+        transport = Scripted(answer)
+        with pytest.raises(ServiceError, match="too large"):
+            client_of(transport).score(np.zeros(sides, np.uint8))
+        assert [from_npy(each.content).shape for each in transport.requests if each.method == "POST"] == [sides]
+
+
 def _of_any_size(answer: Callable[[httpx.Request], httpx.Response]) -> Callable[[httpx.Request], httpx.Response]:
     """A service with one model of pictures of any size, whose crops are 16x16; its limit is 600,000 bytes."""
-    from tests.client.transports import problem
-
-    model = {
-        "name": "surface",
-        "version": 1,
-        "reference": "surface@1",
-        "default": True,
-        "architecture": "lattice",
-        "item_shape": [16, 16],
-        "item_dtype": "uint8",
-        "quality": {},
-    }
 
     def reply(request: httpx.Request) -> httpx.Response:
         if request.url.path == "/models":
             limits = {"max_items": 4, "max_n": 4, "max_body_bytes": 600_000}
-            return httpx.Response(200, json={"models": [model], "refused": [], "limits": limits})
+            return httpx.Response(200, json={"models": [SURFACE], "refused": [], "limits": limits})
         if request.url.path.startswith("/models/"):
-            return httpx.Response(200, json=model)
+            return httpx.Response(200, json=SURFACE)
         return problem(413, "too large") if len(request.content) > 600_000 else answer(request)
 
     return reply
 
 
 def test_a_picture_in_an_array_is_one_item_and_is_never_cut() -> None:
-    from tests.client.transports import Scripted, client_of, scores
-
     def answer(request: httpx.Request) -> httpx.Response:
         shape = from_npy(request.content).shape
         return scores(shape[0] if len(shape) == 3 else 1)
@@ -231,8 +249,6 @@ def test_a_picture_in_an_array_is_one_item_and_is_never_cut() -> None:
 
 
 def test_maps_of_several_requests_are_filled_up_to_the_largest() -> None:
-    from tests.client.transports import Scripted, client_of
-
     sides = [(20, 30), (28, 24)]
 
     def answer(request: httpx.Request) -> httpx.Response:

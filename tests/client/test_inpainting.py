@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from PIL import Image
 from sluice_client import Client, DeadlinePassed, NotReached, ServiceError, UnusableInput
 
-from tests.client.transports import Scripted, client_of, problem
+from tests.client.transports import Scripted, busy, client_of, problem
 from tests.service.helpers import HALF, images
 from tests.service.servers import Server, wait_until
 
@@ -159,6 +160,46 @@ def test_a_stream_that_ends_early_is_taken_up_again() -> None:
     assert begun.result().documents[0]["steps"] == 9
     with pytest.raises(NotReached):
         client_of(Scripted(_state, cut), retry_for=0.2).inpaint([0.5, np.nan]).result()
+
+
+def test_a_stream_that_is_refused_for_now_is_asked_for_again() -> None:
+    transport = Scripted(_state, busy(0), busy(0, 503), httpx.Response(200, content=_PROGRESS + _RESULT))
+    begun = client_of(transport, retry_for=5).inpaint([0.5, np.nan])
+    assert begun.result().array.tolist() == [[0.5, 1.0]]
+    with pytest.raises(ServiceError):
+        client_of(Scripted(_state, busy(3)), retry_for=1).inpaint([0.5, np.nan]).result()
+
+
+@pytest.mark.parametrize("word", ["a\u2028b", "a\u2029b", "a\x85b", "a\x0bb", "a\x1cb"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_words_hold_what_is_an_end_of_a_line_elsewhere(word: str, end: str) -> None:
+    items = [{"pixels": {"x": word, "y": 1.5}, "log_likelihood": -1.0, "steps": 9, "converged": True}]
+    document = {"model": "m@1", "seed": 1, "method": "ascent", "state": "done", "items": items}
+    stream = f": {end}event: result\ndata: {json.dumps(document, ensure_ascii=False)}\n\n".replace("\n", end).encode()
+    for size in (1, 3, len(stream)):  # characters and ends of lines may be cut anywhere
+        pieces = [stream[start : start + size] for start in range(0, len(stream), size)]
+
+        def answer(request: httpx.Request, pieces: list[bytes] = pieces) -> httpx.Response:
+            return _state(request) if request.method == "PUT" else httpx.Response(200, content=iter(pieces))
+
+        with Client("http://sluice", transport=httpx.MockTransport(answer)) as client:
+            assert client.inpaint({"x": None, "y": 1.5}).result()[0].tolist() == [word, 1.5]
+
+
+@pytest.mark.parametrize(
+    ("cell", "written"),
+    [
+        (np.int64(3), b"3"),
+        (np.float32(0.5), b"0.5"),
+        (datetime.date(2024, 5, 1), b"2024-05-01"),
+        (np.datetime64("2024-05-01"), b"2024-05-01"),
+        (pd.Timestamp("2024-05-01T10:30"), b"2024-05-01 10:30:00"),
+    ],
+)
+def test_a_row_may_hold_any_scalar(cell: object, written: bytes) -> None:
+    transport = Scripted(_state)
+    client_of(transport).inpaint({"a": cell, "b": None})
+    assert transport.requests[0].content == b"a,b\n" + written + b",\n"
 
 
 def test_a_problem_within_the_stream_is_raised() -> None:

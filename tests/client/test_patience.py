@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Callable
 
 import httpx
 import numpy as np
@@ -121,6 +123,38 @@ def test_an_answer_that_is_not_of_sluice_is_told_apart() -> None:
     pickled = {"x-sluice-model": "m@1", "x-sluice-seed": "1"}
     with pytest.raises(UnreadableAnswer, match="npy"):
         client_of(Scripted(httpx.Response(200, content=b"\x80\x04", headers=pickled))).sample(1)
+
+
+def test_an_answer_that_cannot_be_unpacked_is_told() -> None:
+    def damaged(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"content-encoding": "gzip"}, stream=httpx.ByteStream(b"\x1f\x8bno"))
+
+    for ask in (lambda client: client.models(), lambda client: client.sample(1)):
+        with httpx_client(damaged) as client, pytest.raises(UnreadableAnswer, match="cannot be unpacked"):
+            ask(client)
+
+
+def httpx_client(answer: Callable[[httpx.Request], httpx.Response]) -> Client:
+    return Client("http://sluice", transport=httpx.MockTransport(answer))
+
+
+def test_a_redirect_is_no_success() -> None:
+    moved = httpx.Response(308, headers={"location": "https://sluice/"}, content=b"<html>moved</html>")
+    for ask in (
+        lambda client: client.unload("digits"),
+        lambda client: client.card("digits"),
+        lambda client: client.score([1.0]),
+    ):
+        with pytest.raises(UnreadableAnswer, match="redirects to https://sluice/"):
+            ask(client_of(Scripted(moved)))
+
+
+def test_an_infinite_timeout_is_none() -> None:
+    transport = Scripted(scores())
+    with client_of(transport, timeout=math.inf) as client:
+        client.score([1.0, 2.0])
+        client.score([1.0, 2.0], timeout=math.inf)
+    assert not any("x-deadline-ms" in request.headers for request in transport.requests)
 
 
 @pytest.mark.parametrize("content", [b"{}", b"[]", b"7", b'{"items": 3}', b'{"items": [{}]}', b'{"models": [1]}'])
