@@ -28,14 +28,20 @@ class Gathered:
         self.is_time = False
         self.needs_words = kind in (CATEGORY, TIME)
         self.words: list[Any] = []
-        self.quick = True
-        """Whether all text so far was plain numbers and empty cells."""
+        self.quick = dialect is None or dialect.decimal == "."
+        """Whether all text so far was plain numbers, with a decimal point, and empty cells."""
+        self.unfit = ""
+        """Why the cells are not of the kind that was asked for."""
 
     def add(self, cells: Any) -> None:
         from pyarrow import types
 
+        if self.kind == CATEGORY:
+            return  # words are read as they are written, so that those of a file to score are the same
         if types.is_timestamp(cells.type) or types.is_date(cells.type):
             self.is_time, self.needs_words = True, False
+            if self.kind in (CONTINUOUS, INTEGER):
+                self.unfit = "holds points in time, which are no numbers; --kind NAME=time takes them"
             self.numbers.add(seconds_of(cells))
         elif is_numeric(cells.type):
             self.needs_words = self.kind == TIME
@@ -58,6 +64,8 @@ class Gathered:
     def found(self, name: str, rows: int) -> Found | LeftOut:
         if len(name) > LONGEST_NAME:
             return LeftOut(name, f"has a name of {len(name):,} characters; at most {LONGEST_NAME} are taken")
+        if self.unfit:
+            return LeftOut(name, self.unfit)
         if self.is_time or not self.needs_words:
             numbers = self.numbers.taken()
             return (
@@ -83,6 +91,9 @@ class Gathered:
                 return kinds.time(name, _numbers_of_words(encoded, times.seconds), times.format, times.notes)
             if self.kind == TIME:
                 return LeftOut(name, _no_times(words))
+        if self.kind == CATEGORY and len(words) > kinds.MOST_CATEGORIES:
+            told = f"has {len(words):,} different values; a category has at most {kinds.MOST_CATEGORIES}"
+            return LeftOut(name, told)
         if len(words) > kinds.MOST_CATEGORIES or (many and self.kind != CATEGORY):
             return kinds.left_out_words(name, words, rows)
         order = sorted(range(len(words)), key=lambda place: _sort_key(words[place]))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tables.cells import Numbers, cell_of, number_word
+from tables.cells import Numbers, cell_of
 from tables.schema import CATEGORY, CONTINUOUS, INTEGER, MOST_CATEGORIES, TIME, UNITS, Column, Kind
 
 MOST_FOUND_CATEGORIES = 50
@@ -66,13 +66,6 @@ def numeric(name: str, numbers: Numbers, kind: Kind | None, words: Mapping[str, 
     present = numbers
     if not finite.all():
         present, numbers = numbers[finite], np.where(finite, numbers, np.nan)
-    if kind == CATEGORY:
-        values, codes = np.unique(present, return_inverse=True)
-        if len(values) > MOST_CATEGORIES:
-            return LeftOut(name, f"has {len(values):,} different values; a category has at most {MOST_CATEGORIES}")
-        out = np.full(len(numbers), np.nan)
-        out[np.isfinite(numbers)] = codes
-        return category(name, out, tuple(number_word(value) for value in values.tolist()))
     if len(present) == 0:
         return LeftOut(name, "every cell is missing")
     if (present == present[0]).all():

@@ -16,15 +16,17 @@ import numpy.typing as npt
 from tables.cells import is_usable, simple_cells
 from tables.dialect import MISSING, SAMPLE_BYTES, Dialect, detect, unique_names
 from tables.errors import TableError, missing_extra
+from tables.last_row import LastRow
 
 _Handler = TypeVar("_Handler", bound=Callable[..., Any])
 
 _BLOCK_BYTES = 2**20
 """Bytes of text that are taken apart at once. Larger blocks cost memory and gain no time; a row must fit into one."""
-_SMALL_BLOCK_BYTES = 2**18
-"""The same where rows are asked for in small numbers."""
+_END_BYTES = 2**16
 _BLOCK_ROWS = 65_536
 """Rows of Parquet that are taken at once."""
+_LONGEST_MESSAGE = 500
+"""Characters of what pyarrow says of a fault: it repeats cells whole."""
 _LONGEST_WAIT = 10.0
 """Seconds that a read ahead which is under way is waited for: of a file that is far away, say."""
 _COMPRESSED = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
@@ -81,14 +83,14 @@ class TableFile:
     ) -> Iterator[Block]:
         """All rows, with the cells of the columns named, or of all. Raises TableError for damaged files.
 
-        Blocks are large, for speed; with ``rows`` they are small, of at most so many rows of Parquet. Columns of
-        ``numbers`` come as float64 from text, null where missing, in half the time and memory that text takes. Raises
-        NotPlainNumbers where one of their cells is no number with a decimal point.
+        With ``rows`` blocks of Parquet have at most so many. Columns of ``numbers`` come as float64 from text, null
+        where missing, in half the time and memory that text takes. Raises NotPlainNumbers where one of their cells is
+        no number with a decimal point.
         """
         wanted = tuple(self.names if names is None else names)
         if self.dialect is None:
             return _parquet_blocks(self, wanted, rows or _BLOCK_ROWS)
-        return _text_blocks(self, wanted, _BLOCK_BYTES if rows is None else _SMALL_BLOCK_BYTES, numbers)
+        return _text_blocks(self, wanted, numbers)
 
 
 def is_table(path: File) -> bool:
@@ -120,19 +122,20 @@ def open_table(path: File, names: bool | None = None) -> TableFile:
     return TableFile(path, dialect.names, dialect)
 
 
-def _text_blocks(table: TableFile, wanted: tuple[str, ...], size: int, numbers: Collection[str]) -> Iterator[Block]:
+def _text_blocks(table: TableFile, wanted: tuple[str, ...], numbers: Collection[str]) -> Iterator[Block]:
     pyarrow = _pyarrow(table.path)
     from pyarrow import csv
 
     dialect = table.dialect
     assert dialect is not None
     bad: dict[int, str] = {}
+    last = LastRow()
     with _letting_go() as watched, _faults_named(table.path), _no_numbers_told(), _opened(table.path) as stream:
         reader = csv.open_csv(
             stream,
             read_options=csv.ReadOptions(
                 use_threads=False,  # only then are the numbers of bad rows known
-                block_size=size,
+                block_size=_BLOCK_BYTES,
                 column_names=list(table.names),
                 skip_rows=dialect.skipped,
                 encoding="utf8" if dialect.encoding.startswith("utf-8") else dialect.encoding,
@@ -140,11 +143,11 @@ def _text_blocks(table: TableFile, wanted: tuple[str, ...], size: int, numbers: 
             parse_options=csv.ParseOptions(
                 delimiter=dialect.separator,
                 newlines_in_values=True,
-                invalid_row_handler=watched(_noting(bad, dialect.skipped)),
+                invalid_row_handler=watched(_noting(bad, dialect.skipped, last)),
             ),
             convert_options=csv.ConvertOptions(
                 column_types={name: pyarrow.float64() if name in numbers else pyarrow.string() for name in table.names},
-                include_columns=list(wanted),
+                include_columns=list(dict.fromkeys((*wanted, table.names[-1]))),
                 null_values=_NULLS,
                 strings_can_be_null=False,
             ),
@@ -154,21 +157,26 @@ def _text_blocks(table: TableFile, wanted: tuple[str, ...], size: int, numbers: 
             for batch in reader:
                 rows, faults = _places(place, batch.num_rows, bad)
                 place += batch.num_rows + len(faults)
-                yield Block(rows, dict(zip(wanted, batch.columns, strict=True)), faults)
+                if batch.num_rows:
+                    last.good(int(rows[-1]), batch[table.names[-1]][-1].as_py())
+                yield Block(rows, dict(zip(wanted, batch.columns, strict=False)), faults)
         finally:
             del reader
+        last.check(lambda: _end_of(table.path, dialect.encoding))
         if bad:  # bad rows after the last good one
             yield Block(
                 np.empty(0, dtype=np.int64), {name: pyarrow.array([], pyarrow.string()) for name in wanted}, bad
             )
 
 
-def _noting(bad: dict[int, str], skipped: int) -> Callable[[Any], str]:
+def _noting(bad: dict[int, str], skipped: int, last: LastRow) -> Callable[[Any], str]:
     """What pyarrow calls for a row with another number of fields than the rest: it is put into ``bad``."""
 
     def note(row: Any) -> str:
         found, expected = row.actual_columns, row.expected_columns
-        bad[int(row.number) - 1 - skipped] = f"has {found} fields where there are {expected} columns"
+        place = int(row.number) - 1 - skipped
+        bad[place] = f"has {found} fields where there are {expected} columns"
+        last.bad(place, row.text)
         return "skip"
 
     return note
@@ -248,6 +256,15 @@ def _opened(path: File) -> Iterator[IO[bytes]]:
         yield stream
 
 
+def _end_of(path: File, encoding: str) -> str:
+    """The last characters of a text file."""
+    found = b""
+    with _opened(path) as stream:
+        while block := stream.read(_BLOCK_BYTES):
+            found = (found + block)[-_END_BYTES:]
+    return found.decode(encoding, "replace")
+
+
 @contextmanager
 def _no_numbers_told() -> Iterator[None]:
     """Raise NotPlainNumbers where pyarrow finds a cell that is no number."""
@@ -271,7 +288,10 @@ def _faults_named(path: File) -> Iterator[None]:
     except TableError as error:
         raise error if str(error).startswith(str(path)) else TableError(f"{path}: {error}") from error
     except (OSError, UnicodeDecodeError, ArrowException, EOFError) as error:
-        raise TableError(f"{path}: cannot be read as a table: {error}") from error
+        told = str(error)
+        if "straddles two block boundaries" in told:
+            told = f"a row is longer than {_BLOCK_BYTES:,} bytes; is a quotation mark not closed?"
+        raise TableError(f"{path}: cannot be read as a table: {told[:_LONGEST_MESSAGE]}") from error
 
 
 def release_memory() -> None:

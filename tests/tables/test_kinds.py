@@ -6,22 +6,12 @@ import numpy as np
 import pytest
 
 from tables import kinds
-from tables.schema import CATEGORY, CONTINUOUS, INTEGER, Kind
-
-
-def test_numbers_are_a_category_where_the_user_says_so() -> None:
-    found = kinds.numeric("line", np.array([3.0, 1.0, np.nan, 3.0]), CATEGORY)
-    assert isinstance(found, kinds.Found)
-    assert found.column.kind == CATEGORY
-    assert found.numbers[[0, 3]].tolist() == [found.numbers[0]] * 2
-    assert found.numbers[0] != found.numbers[1]
-    assert np.isnan(found.numbers[2])
+from tables.schema import CONTINUOUS, INTEGER, Kind
 
 
 @pytest.mark.parametrize(
     ("numbers", "kind", "reason"),
     [
-        (np.arange(1001.0), CATEGORY, "has 1,001 different values; a category has at most 1000"),
         (np.full(9, np.nan), None, "every cell is missing"),
         (np.full(9, 4.0), None, "is constant (4 in every row)"),
         (np.random.default_rng(0).normal(size=99), INTEGER, "is no column of integers or rounded numbers"),
@@ -53,12 +43,6 @@ def test_a_column_that_tells_nothing_is_left_out_with_its_reason(
 def test_too_many_words_are_left_out(word: str, count: int, rows: int, reason: str) -> None:
     words = [word.format(100 + number) for number in range(count)]
     assert reason in kinds.left_out_words("serial", words, rows).reason
-
-
-def test_large_numbers_of_a_category_stay_different() -> None:
-    found = kinds.numeric("code", np.array([1_234_567.0, 1_234_568.0, 0.5]), CATEGORY)
-    assert isinstance(found, kinds.Found)
-    assert found.column.categories == ("0.5", "1234567", "1234568")
 
 
 @pytest.mark.parametrize(("name", "is_left_out"), [("customerID", True), ("userId", True), ("acid", False)])

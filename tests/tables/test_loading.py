@@ -6,15 +6,21 @@ import gc
 import gzip
 import io
 import time
+from datetime import date, datetime
 from pathlib import Path
 from types import FunctionType
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from tables.errors import TableError
 from tables.loading import LoadedTable, Wishes, load_table
+from tables.reading import open_table
+from tables.rows import rows_of_file
+from tables.schema import Kind
 
 ROWS = 60
 RNG = np.random.default_rng(0)
@@ -227,7 +233,6 @@ def test_a_word_far_below_numbers_is_found_and_the_numbers_stay(
     from tables import reading
 
     monkeypatch.setattr(reading, "_BLOCK_BYTES", 256)
-    monkeypatch.setattr(reading, "_SMALL_BLOCK_BYTES", 256)
     rows = [f"{value},{value * 2}" for value in WEIGHTS]
     plain = load_table(write(tmp_path / "plain.csv", "a,b", rows))
     rows[-1] = f"{WEIGHTS[-1]},broken"
@@ -385,3 +390,88 @@ def test_every_type_of_text_of_parquet_is_text(tmp_path: Path, kind: str) -> Non
     numbers = [place * 1.37 % 9 for place in range(80)]
     parquet.write_table(pyarrow.table({"c": words, "x": numbers}), tmp_path / "a.parquet")
     assert load_table(tmp_path / "a.parquet").schema.columns[0].categories == ("blue", "red")
+
+
+def test_groups_of_digits_are_read_alike_for_training_and_for_scores(tmp_path: Path) -> None:
+    rows = [f"{number % 50},25;{number // 1000}.{number % 1000:03}" for number in range(1000, 9999, 97)]
+    rows[3] = "3,25;957"
+    path = write(tmp_path / "a.csv", "preis;umsatz", rows)
+    table = load_table(path)
+    assert table.schema.numbers(table.entries)[:4, 1].tolist() == [1000, 1097, 1194, 957]
+    ((_, scored),) = rows_of_file(table.schema, open_table(path))
+    assert np.array_equal(scored.numbers, table.schema.numbers(table.entries))
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([bool(row % 3) for row in range(ROWS)]),
+        pa.array([[0.1, 0.2, 0.7][row % 3] for row in range(ROWS)], pa.float32()),
+        pa.array([1.0, 2.0, None] * (ROWS // 3)),
+        pa.array([2**60 + row % 3 for row in range(ROWS)]),
+        pa.array([[1_234_567.0, 1_234_568.0, 0.5][row % 3] for row in range(ROWS)]),
+        pa.array([date(2024, 1, 1 + row % 3) for row in range(ROWS)]),
+        pa.array([datetime(2024, 1, 1 + row % 3, 10, 30) for row in range(ROWS)]),
+    ],
+    ids=lambda cells: str(cells.type),
+)
+def test_what_is_no_text_is_a_category_where_the_user_says_so(tmp_path: Path, column: Any) -> None:
+    parquet.write_table(pa.table({"line": column, "x": WEIGHTS, "y": PRICES}), tmp_path / "a.parquet")
+    table = load_table(tmp_path / "a.parquet", Wishes(kinds=(("line", "category"),)))
+    assert kinds(table)["line"] == "category"
+    ((_, scored),) = rows_of_file(table.schema, open_table(tmp_path / "a.parquet"))
+    assert not scored.faults
+    assert scored.numbers == pytest.approx(table.schema.numbers(table.entries), nan_ok=True)
+    present = [cell for cell in column.to_pylist() if cell is not None]
+    assert len(table.schema.columns[0].categories) == len(set(present))
+
+
+def test_a_category_has_at_most_a_thousand_values(tmp_path: Path) -> None:
+    numbers = np.arange(1001)
+    parquet.write_table(pa.table({"line": numbers, "x": numbers % 7, "y": numbers % 5}), tmp_path / "a.parquet")
+    with pytest.raises(TableError, match="'line' has 1,001 different values; a category has at most 1000"):
+        load_table(tmp_path / "a.parquet", Wishes(kinds=(("line", "category"),)))
+
+
+@pytest.mark.parametrize("kind", ["continuous", "integer"])
+def test_points_in_time_are_no_numbers(tmp_path: Path, kind: Kind) -> None:
+    days = [date(2024, 1, 1 + row % 3) for row in range(ROWS)]
+    parquet.write_table(pa.table({"when": days, "x": WEIGHTS, "y": PRICES}), tmp_path / "a.parquet")
+    with pytest.raises(TableError, match="'when' holds points in time"):
+        load_table(tmp_path / "a.parquet", Wishes(kinds=(("when", kind),)))
+
+
+@pytest.mark.parametrize("end", ["\n", "", "\r\n"])
+@pytest.mark.parametrize("bad", ['0.5,"0.25', '"0.5,0.25', '0.5,"tall'])
+@pytest.mark.parametrize("names", [None, ["a"]])
+def test_a_quotation_mark_that_is_not_closed_is_told(
+    tmp_path: Path, bad: str, end: str, names: list[str] | None
+) -> None:
+    rows = [f"{row}.5,{WEIGHTS[row]}" for row in range(ROWS)]
+    rows[20] = bad
+    path = tmp_path / "a.csv"
+    path.write_bytes(("\n".join(["a,b", *rows]) + "\n").replace("\n", end or "\n").encode()[: None if end else -1])
+    with pytest.raises(TableError, match=r"a\.csv: row 21 has a cell that goes on for 40 lines.*quotation mark"):
+        list(open_table(path, True).blocks(names))
+    with pytest.raises(TableError, match="row 21 has a cell"):
+        load_table(path)
+
+
+@pytest.mark.parametrize(
+    "last", ['0.5,"two\nlines"', '0.5,"two\nli""nes"""', '"two\nlines",0.5', '"a\nb",1,2', '7,5" pipe']
+)
+def test_a_last_row_of_several_lines_is_read(tmp_path: Path, last: str) -> None:
+    path = write(tmp_path / "a.csv", "a,b", [*(f"{row}.5,{WEIGHTS[row]}" for row in range(ROWS)), last])
+    blocks = list(open_table(path, True).blocks())
+    assert sum(len(block.rows) + len(block.faults) for block in blocks) == ROWS + 1
+
+
+def test_a_long_row_is_read_by_all_and_one_that_is_too_long_is_told(tmp_path: Path) -> None:
+    for length, fits in ((900_000, True), (2_500_000, False)):
+        rows = [f"{row}.5,{row}.25" for row in range(9_000)] + ["x" * length + ",0.5"]
+        table = open_table(write(tmp_path / "a.csv", "a,b", rows))
+        if fits:
+            assert sum(len(block.rows) for block in table.blocks(rows=256)) == len(rows)
+        else:
+            with pytest.raises(TableError, match="a row is longer than 1,048,576 bytes"):
+                list(table.blocks(rows=256))

@@ -20,7 +20,7 @@ IMAGES, VECTORS = ItemSpec((8, 8), is_image=True), ItemSpec((40,), is_image=Fals
 
 @pytest.mark.parametrize("name", ["large.npy", "large.npz", "large.csv", "large.parquet"])
 def test_a_large_file_is_never_in_memory_as_a_whole(tmp_path: Path, name: str) -> None:
-    path, spec, count = tmp_path / name, VECTORS, 20_000  # larger than the sample that tells how a CSV is written
+    path, spec, count = tmp_path / name, VECTORS, 40_000  # larger than some blocks of a CSV
     if name.startswith("large.np"):
         spec, values = IMAGES, np.random.default_rng(0).random((count, 8, 8))
         (np.save if name.endswith("npy") else np.savez)(path, values)
