@@ -101,6 +101,9 @@ class Settings(BaseSettings):
     """Of them, from one address."""
     header_timeout: Duration = 10.0
     """Seconds for the head of a request, and for the first byte on a new connection."""
+    keep_alive: Count = 75
+    """Seconds that a connection without a request is kept after an answer: longer than a balancer keeps its own, of
+    which most do for a minute. One that closes just as a request is sent makes the balancer answer 502."""
     body_timeout: Duration = 20.0
     """Seconds without a byte of a body that is awaited."""
     max_body_bytes: Count = 64 * 2**20

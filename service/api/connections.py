@@ -41,12 +41,13 @@ _FILES = 192
 
 
 class Limits(NamedTuple):
-    """Of one api process. ``head`` and ``body`` are seconds: for a whole head, and without a byte of a body."""
+    """Of one api process. Seconds: ``head`` for a whole one, ``body`` without a byte of it, ``kept`` after an answer."""
 
     connections: int
     per_address: int
     head: float
     body: float
+    kept: float
 
 
 def limits_of(settings: Settings) -> Limits:
@@ -62,6 +63,7 @@ def limits_of(settings: Settings) -> Limits:
         settings.max_connections_per_address,
         settings.header_timeout,
         settings.body_timeout,
+        settings.keep_alive,
     )
 
 
@@ -187,7 +189,7 @@ class Connection(HttpToolsProtocol):
         elif self._head_since is not None:
             if now - self._head_since > limits.head:
                 self._refuse(408, f"the head of the request took longer than {limits.head:g} seconds")
-        elif now - self._waiting_since > limits.head:
+        elif now - self._waiting_since > (limits.head if self.cycle is None else limits.kept):
             self.transport.close()
 
     def data_received(self, data: bytes) -> None:

@@ -106,6 +106,7 @@ def serve(listeners: Sequence[int], endpoints: Mapping[str, str]) -> None:
         http=connection_maker(crowd),  # type: ignore[arg-type]
         log_level="error",  # a warning for each request that is not valid HTTP would let any client fill the log
         access_log=False,
+        timeout_keep_alive=settings.keep_alive,
         timeout_graceful_shutdown=int(settings.deadline) + 1,
     )
     with ExitStack() as open_sockets:

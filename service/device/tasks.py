@@ -46,13 +46,18 @@ class Tasks:
         return task.inpainting
 
     def add(self, key: TaskKey, make: Callable[[], Inpainting]) -> Inpainting:
-        """A new task, made once there is room for it. Raises QueueFull when every task still runs."""
-        if len(self._tasks) >= self._most:
+        """A new task, made once there is room for it. Raises QueueFull when every task still runs.
+
+        It takes the place of the one that ended first, which stays where ``make`` refuses the new one.
+        """
+        full, over = len(self._tasks) >= self._most, []
+        if full:
             over = [task for task in self._tasks.values() if task.inpainting.ended]
             if not over:
                 raise QueueFull(self._retry_after())
-            del self._tasks[min(over, key=lambda task: task.ended_at).key.id]
         task = Task(key, make())
+        if full:
+            del self._tasks[min(over, key=lambda task: task.ended_at).key.id]
         self._tasks[key.id] = task
 
         def age() -> None:

@@ -209,7 +209,13 @@ def _refuse(bad: Array, field: str, domain: str, first: int) -> None:
 def _pixels(part: Part, spec: ItemSpec, fit: bool, field: str) -> Any:
     if part.type == NPY:
         raise WrongType("a multipart body holds PNG or JPEG files; send a npy batch as the whole body", field)
-    return to_pixels(open_picture(part.data, field), spec.shape, fit, field)
+    picture = open_picture(part.data, field, shape=_sides(spec, fit))
+    return to_pixels(picture, spec.shape, fit, field)
+
+
+def _sides(spec: ItemSpec, fit: bool) -> tuple[int, ...] | None:
+    """The shape that a picture must have before it is decoded; None where any is taken or none would be."""
+    return None if fit or len(spec.shape) < 2 else spec.shape
 
 
 def _picture_and_mask(body: Body, spec: ItemSpec, fit: bool) -> tuple[Array, Array]:
@@ -232,7 +238,7 @@ def _picture_and_mask(body: Body, spec: ItemSpec, fit: bool) -> tuple[Array, Arr
 def _image(part: Part, spec: ItemSpec, fit: bool) -> tuple[Array, Array | None]:
     if part.type == NPY:
         return from_npy(part.data), None
-    picture, transparent = split_transparency(open_picture(part.data, "image"))
+    picture, transparent = split_transparency(open_picture(part.data, "image", shape=_sides(spec, fit)))
     pixels = to_pixels(picture, spec.shape, fit, "image")
     return pixels, None if transparent is None else to_mask(transparent, spec.shape, fit, "image")
 
@@ -242,7 +248,7 @@ def _mask(part: Part, spec: ItemSpec, fit: bool) -> Array:
         return from_npy(part.data).astype(bool)
     if len(spec.shape) < 2:
         raise WrongValue("the model's items are no pictures; send the mask as npy", "mask")
-    return to_mask(open_picture(part.data, "mask"), spec.shape, fit, "mask")
+    return to_mask(open_picture(part.data, "mask", shape=_sides(spec, fit)), spec.shape, fit, "mask")
 
 
 def _text(shape: tuple[int, ...]) -> str:

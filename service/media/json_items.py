@@ -67,9 +67,19 @@ def item_from_json(data: bytes, shape: tuple[int, ...]) -> tuple[Array, NDArray[
             raise WrongValue("send a mask, or null where the image is unknown", "mask")
         return array, missing
     hidden = _numbers_in(_member(document, "mask"), "mask").astype(bool)
-    if hidden.shape == missing.shape and (missing & ~hidden).any():
+    if _overlap(missing, ~hidden):
         raise WrongValue("image is null at a place that the mask calls known", "image")
     return array, hidden
+
+
+def _overlap(missing: NDArray[np.bool_], known: NDArray[np.bool_]) -> bool:
+    """Whether a missing entry is known by a mask of the same shape, up to a leading 1, or of all colours of a pixel."""
+    shorter, longer = sorted((missing, known), key=lambda each: each.ndim)
+    if longer.ndim == shorter.ndim + 1 and longer.shape == (1, *shorter.shape):
+        longer = longer[0]
+    if missing.ndim == 3 and missing.shape[:2] == known.shape:
+        longer = missing.any(axis=2)
+    return shorter.shape == longer.shape and bool((shorter & longer).any())
 
 
 def row_from_json(data: bytes, field: str) -> Array:

@@ -24,10 +24,17 @@ _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 _MODES = {(): "L", (1,): "L", (3,): "RGB", (4,): "RGBA"}
 
 
-def open_picture(data: bytes, field: str, formats: Sequence[str] = _FORMATS, largest: int = LARGEST) -> Image.Image:
-    """A decoded picture of at most ``largest`` pixels.
+def open_picture(
+    data: bytes,
+    field: str,
+    formats: Sequence[str] = _FORMATS,
+    largest: int = LARGEST,
+    shape: Sequence[int] | None = None,
+) -> Image.Image:
+    """A decoded picture of at most ``largest`` pixels; with ``shape`` (H, W, ...), of that height and width.
 
-    Raises Malformed for anything but a whole picture of these formats, TooLarge for a vast one, and Abandoned where
+    Raises WrongValue for another size, before anything is decoded: a few bytes may hold millions of pixels. Raises
+    Malformed for anything but a whole picture of these formats, TooLarge for a vast one, and Abandoned where
     nobody waits for it any more.
     """
     try:
@@ -43,6 +50,8 @@ def open_picture(data: bytes, field: str, formats: Sequence[str] = _FORMATS, lar
         raise Malformed(f"{field} is not a whole {' or '.join(formats)} picture", field) from error
     if picture.width * picture.height > largest:
         raise TooLarge(f"{field}: the picture has more than {largest} pixels", field)
+    if shape is not None and picture.size != (shape[1], shape[0]):
+        raise _other_size(picture, shape, field)
     effort.spend(picture.width * picture.height, field)
     try:
         picture.load()
@@ -57,12 +66,10 @@ def to_pixels(picture: Image.Image, shape: Sequence[int], fit: bool, field: str)
     """uint8 pixels of the shape (H, W) or (H, W, C). Raises WrongValue for another size or mode, unless ``fit``."""
     mode = _mode(shape, field)
     size = (shape[1], shape[0])
-    if not fit and (picture.size != size or picture.mode != mode):
-        raise WrongValue(
-            f"{field} is {picture.width}x{picture.height} in mode {picture.mode}; the model takes {size[0]}x{size[1]} "
-            f"in mode {mode}; fit=true converts",
-            field,
-        )
+    if not fit and picture.size != size:
+        raise _other_size(picture, shape, field)
+    if not fit and picture.mode != mode:
+        raise WrongValue(f"{field} is in mode {picture.mode}; the model takes mode {mode}; fit=true converts", field)
     if picture.mode.startswith("I"):  # 16 bits a pixel: the upper eight are the picture
         picture = Image.fromarray((np.asarray(picture).astype(np.int32) >> 8).astype(np.uint8))
     if picture.mode != mode:
@@ -77,7 +84,7 @@ def to_mask(picture: Image.Image, shape: Sequence[int], fit: bool, field: str) -
     size = (shape[1], shape[0])
     if picture.size != size:
         if not fit:
-            raise WrongValue(f"{field} is {picture.width}x{picture.height}; the model takes {size[0]}x{size[1]}", field)
+            raise _other_size(picture, shape, field)
         picture = picture.resize(size, Image.Resampling.NEAREST)
     return white_places(picture)
 
@@ -110,6 +117,11 @@ def to_png(pixels: Pixels) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels).save(stream, "PNG")
     return stream.getvalue()
+
+
+def _other_size(picture: Image.Image, shape: Sequence[int], field: str) -> WrongValue:
+    sizes = f"{picture.width}x{picture.height}; the model takes {shape[1]}x{shape[0]}"
+    return WrongValue(f"{field} is {sizes}; fit=true converts", field)
 
 
 def _mode(shape: Sequence[int], field: str) -> str:

@@ -14,6 +14,8 @@ MOST_PIXELS = 256**2
 _BEGIN, _END = 8, 4
 """A window begins at multiples of 8, where the order of a lattice flow's pixels repeats; its sides are cells of 4."""
 _COST = 64**2
+MOST_COST = MOST_PIXELS // _COST
+"""Item-ticks of one step of the largest window."""
 
 Picture = NDArray[np.uint8]
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
 import resource
 import socket
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ LIMITS: dict[str, Any] = {
     "max_connections_per_address": 50,
     "header_timeout": 1.5,
     "body_timeout": 4,
+    "keep_alive": 5,
     "queue_item_ticks": 10**9,
     "max_bytes_in_flight": 4 * 2**20,
     "max_steps": 10**6,
@@ -129,6 +132,23 @@ def test_a_connection_without_a_request_is_closed(server: Server, begin: bytes) 
         answer(one)
 
 
+def test_an_idle_connection_is_kept_after_an_answer_for_a_request_to_come(server: Server) -> None:
+    request = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+    with closing(http.client.HTTPConnection(server.address.removeprefix("http://"), timeout=8)) as one:
+        for pause in (3, 3):  # longer than a new connection may take, together longer than an idle one is kept
+            one.request("GET", "/health/live")
+            assert one.getresponse().read()
+            time.sleep(pause)
+        one.request("GET", "/health/live")
+        assert one.getresponse().status == 200
+    with connected(server) as one:
+        one.sendall(request)
+        one.settimeout(9)
+        time.sleep(1)
+        one.sendall(b"\r\n")  # no request, after which nobody else looks at the clock
+        answer(one)
+
+
 def test_a_body_that_stops_coming_is_408(server: Server) -> None:
     with connected(server) as one:
         one.sendall(HEAD + b"Content-Length: 1000\r\n\r\n" + b"a" * 10)
@@ -219,7 +239,7 @@ def test_there_are_never_more_connections_than_files(
     told: list[tuple[int, int]] = []
     monkeypatch.setattr(resource, "getrlimit", lambda _: (soft, hard))
     monkeypatch.setattr(resource, "setrlimit", lambda _, both: told.append(both))
-    assert limits_of(Settings()) == Limits(connections_, 1024, 10, 20)
+    assert limits_of(Settings()) == Limits(connections_, 1024, 10, 20, 75)
     assert told == ([(hard, hard)] if soft != resource.RLIM_INFINITY else [])
 
 

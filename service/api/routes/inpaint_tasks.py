@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 import time
 from contextlib import suppress
 from urllib.parse import parse_qsl
@@ -26,10 +27,12 @@ from service.api.operations import Parameters, operation
 from service.api.parameters import checked_id
 from service.api.service import Service
 from service.api.task_states import ACCEPTED, TOLD, accepted, told
+from service.media.any_pictures import preparation_of
 from service.media.types import EVENTS
 from service.protocol.errors import Unknown
 from service.protocol.messages import ENDED, Completed, Follow, StopTask, Submit, TaskIs, TaskKey
 from service.protocol.queue import Queue, Reservation
+from service.protocol.windows import MOST_COST
 
 
 @operation("PUT", "/inpaint/{id}", InpaintParameters, responses=TOLD, body=INPAINT_BODY, refusals=(409, 413, 415))
@@ -42,7 +45,9 @@ async def put(exchange: Exchange, query: InpaintParameters) -> Response:
     name = checked_id(exchange.path_id)
     model = await service.model(query.model)
     exchange.deadline()
-    with await _room(service, name, query.n * query.steps) as room:
+    # What a tick of a picture of any size costs is known once it is decoded.
+    heaviest = MOST_COST if preparation_of(model, judged=False) is not None else 1
+    with await _room(service, name, query.n * query.steps * heaviest) as room:
         asked, notes = await asked_for(exchange, query, model, room)
         key = TaskKey(name, _fingerprint(exchange, asked))
         late = time.monotonic() + service.settings.task_deadline
@@ -88,7 +93,7 @@ async def _room(service: Service, name: str, cost: int) -> Reservation:
     if queue.waiting + cost > queue.bound:
         with suppress(Unknown):
             await service.device.ask(lambda number: Follow(number, name, "state"))
-            return Reservation(Queue(cost, ()))
+            return Reservation(Queue(sys.maxsize, ()))
     return queue.reserve()
 
 

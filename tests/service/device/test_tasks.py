@@ -81,6 +81,21 @@ def test_a_refused_task_is_not_begun(clock: Clock) -> None:
     assert begun == []
 
 
+def test_a_refused_task_takes_nobody_s_place(clock: Clock) -> None:
+    kept = Tasks(1, 1000, lambda: 1)
+    ended = add(kept, "ended", ended=True)
+
+    def refuse() -> Any:
+        raise QueueFull(3)
+
+    with pytest.raises(QueueFull):
+        kept.add(TaskKey("refused", ""), refuse)
+    assert kept.get("ended") is ended
+    add(kept, "next")
+    with pytest.raises(Unknown):
+        kept.get("ended")
+
+
 def test_a_result_is_kept_for_a_while_and_what_runs_for_ever(clock: Clock) -> None:
     kept = Tasks(9, 10, lambda: 1)
     runs, ends, over = add(kept, "runs"), add(kept, "ends"), add(kept, "over at once", ended=True)

@@ -169,6 +169,8 @@ def test_a_body_far_longer_than_one_item_is_refused_unread() -> None:
         ([0.5, None], None, [0.5, 0], [False, True]),
         ([3, 1], [0, 255], [3, 1], [False, True]),
         ([None, 1], [True, False], [0, 1], [True, False]),
+        ([[None, 1]], [True, False], [[0, 1]], [True, False]),
+        ([[[1, None, 2]]], [[True]], [[[1, 0, 2]]], [[True]]),
     ],
 )
 def test_an_item_is_hidden_by_null_or_by_a_mask(image: Any, mask: Any, numbers: Any, hidden: Any) -> None:
@@ -178,9 +180,22 @@ def test_an_item_is_hidden_by_null_or_by_a_mask(image: Any, mask: Any, numbers: 
     assert gaps.tolist() == hidden
 
 
+PIXEL = [[[1, 2, None]]]
+"""One pixel of three colours, (1, 1, 3)."""
+
+
 @pytest.mark.parametrize(
     "document",
-    [{"image": [1, 2]}, {"image": [None, 1], "mask": [0, 1]}, {"image": [1, 2], "mask": ["a", 1]}, {"mask": [1]}],
+    [
+        {"image": [1, 2]},
+        {"image": [None, 1], "mask": [0, 1]},
+        {"image": [[None, 1]], "mask": [0, 1]},
+        {"image": [None, 1], "mask": [[0, 1]]},
+        {"image": PIXEL, "mask": [[0]]},
+        {"image": [PIXEL], "mask": [[[0, 1, 0]]]},
+        {"image": [1, 2], "mask": ["a", 1]},
+        {"mask": [1]},
+    ],
 )
 def test_an_item_without_a_clear_mask_is_refused(document: Any) -> None:
     with pytest.raises(WrongValue):
