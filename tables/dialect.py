@@ -148,7 +148,9 @@ def _records(text: str, separator: str, whole: bool) -> tuple[list[_Record], str
                 found.append(_Record(cells, reader.line_num))
             if len(found) > _SAMPLE_ROWS + _MOST_TITLES:
                 return found, ""
-    except csv.Error as error:
+    except csv.Error as error:  # a cell of more than 128 KiB
+        if len(found) > 1:
+            return found, ""  # they tell the dialect; whoever reads on tells a mark that is not closed
         start = found[-1].last_line + 1 if found else 1
         return found, f"line {start}: {error}; is a quotation mark not closed?"
     return (found if whole else found[:-1] or found), ""  # the last row may be cut off

@@ -96,6 +96,11 @@ class Gathered:
             return LeftOut(name, told)
         if len(words) > kinds.MOST_CATEGORIES or (many and self.kind != CATEGORY):
             return kinds.left_out_words(name, words, rows)
+        longest = max(words, key=len)
+        if len(longest) > LONGEST_NAME:
+            lines = longest.count("\n") + 1
+            doubt = f" in {lines:,} lines; is a quotation mark not closed?" if lines > 1 else ""
+            return LeftOut(name, f"holds a text of {len(longest):,} characters, which is no category{doubt}")
         order = sorted(range(len(words)), key=lambda place: _sort_key(words[place]))
         codes = np.empty(len(words))
         codes[order] = np.arange(len(words))

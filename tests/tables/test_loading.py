@@ -475,3 +475,19 @@ def test_a_long_row_is_read_by_all_and_one_that_is_too_long_is_told(tmp_path: Pa
         else:
             with pytest.raises(TableError, match="a row is longer than 1,048,576 bytes"):
                 list(table.blocks(rows=256))
+
+
+@pytest.mark.parametrize("long", ["x" * 200_000, "x" * 5_000])
+def test_a_long_text_is_no_category_and_leaves_the_table_readable(tmp_path: Path, long: str) -> None:
+    rows = [f"{row}.5,{WEIGHTS[row]},ok" for row in range(ROWS)]
+    rows[40] = f"1.5,0.5,{long}"
+    table = load_table(write(tmp_path / "a.csv", "a,b,c", rows))
+    assert list(kinds(table)) == ["a", "b"]
+    assert f"holds a text of {len(long):,} characters, which is no category" in " ".join(table.told())
+
+
+def test_marks_that_close_each_other_far_below_are_told(tmp_path: Path) -> None:
+    rows = [f"{row}.5,{WEIGHTS[row]},ok" for row in range(ROWS)]
+    rows[5], rows[50] = '1.5,0.5,"ok', '1.5,0.5,"ok'
+    told = " ".join(load_table(write(tmp_path / "a.csv", "a,b,c", rows)).told())
+    assert "characters, which is no category in 46 lines; is a quotation mark not closed?" in told
