@@ -74,12 +74,13 @@ def item_from_json(data: bytes, shape: tuple[int, ...]) -> tuple[Array, NDArray[
 
 def _overlap(missing: NDArray[np.bool_], known: NDArray[np.bool_]) -> bool:
     """Whether a missing entry is known by a mask of the same shape, up to a leading 1, or of all colours of a pixel."""
-    shorter, longer = sorted((missing, known), key=lambda each: each.ndim)
-    if longer.ndim == shorter.ndim + 1 and longer.shape == (1, *shorter.shape):
-        longer = longer[0]
+    if missing.shape == (1, *known.shape) or missing.shape[:-1] == (1, *known.shape):
+        missing = missing[0]
+    if known.shape == (1, *missing.shape):
+        known = known[0]
     if missing.ndim == 3 and missing.shape[:2] == known.shape:
-        longer = missing.any(axis=2)
-    return shorter.shape == longer.shape and bool((shorter & longer).any())
+        missing = np.logical_or.reduce(missing, axis=2)
+    return missing.shape == known.shape and bool((missing & known).any())
 
 
 def row_from_json(data: bytes, field: str) -> Array:

@@ -192,6 +192,7 @@ PIXEL = [[[1, 2, None]]]
         {"image": [[None, 1]], "mask": [0, 1]},
         {"image": [None, 1], "mask": [[0, 1]]},
         {"image": PIXEL, "mask": [[0]]},
+        {"image": [PIXEL], "mask": [[0]]},
         {"image": [PIXEL], "mask": [[[0, 1, 0]]]},
         {"image": [1, 2], "mask": ["a", 1]},
         {"mask": [1]},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from functools import partial
 
 import pytest
 from PIL import Image
@@ -25,9 +26,7 @@ def test_a_picture_of_another_size_is_refused_before_it_is_decoded(mode: str) ->
     none = Effort(28 * 28)  # pixels that may be decoded
     with pytest.raises(WrongValue, match="is 3000x3000; the model takes 28x28; fit=true converts"):
         none.spent_by(lambda: items_of(Body(PNG, [Part("body", PNG, vast)]), spec, False, 10))
-    for parts in (
-        [Part("image", PNG, vast), Part("mask", PNG, png(28, 28, "L"))],
-        [Part("image", PNG, png(28, 28, "L")), Part("mask", PNG, vast)],
-    ):
+    for image, mask in ((vast, png(28, 28, "L")), (png(28, 28, "L"), vast)):
+        body = Body(MULTIPART, [Part("image", PNG, image), Part("mask", PNG, mask)])
         with pytest.raises(WrongValue, match="is 3000x3000"):
-            Effort(28 * 28).spent_by(lambda parts=parts: inpainting_of(Body(MULTIPART, parts), spec, False))
+            Effort(28 * 28).spent_by(partial(inpainting_of, body, spec, False))
