@@ -173,6 +173,7 @@ def main() -> None:
     parser.add_argument("--near", action="store_true", help="only the table of near sets, of models of MNIST")
     parser.add_argument("--into", type=Path, help="a page to write the figures into, between its marks")
     options = parser.parse_args()
+    page.refuse_parts(parser, options, "near", "model", "limit")
     store = Store(options.store)
     lines = []
     for name in options.model or store.names():

@@ -9,12 +9,11 @@ a folder as output. Both are processes that start, load and end, and both are ti
 
 from __future__ import annotations
 
-import os
+import json
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +25,14 @@ from bench import page
 
 _COMMAND = "python -m bench.bulk"
 _BATCH = 256
+# What the system tells of a child's memory begins with the most that its parent held. This parent is small.
+_MEASURE = """
+import json, resource, subprocess, sys, time
+began = time.perf_counter()
+status = subprocess.run(sys.argv[1:], stdout=sys.stderr).returncode
+seconds = time.perf_counter() - began
+print(json.dumps([status, seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024]))
+"""
 
 
 class Case(NamedTuple):
@@ -117,15 +124,13 @@ def _cases(folder: Path, rows: int, pictures: int) -> Iterator[Case]:
 
 
 def _timed(*arguments: str) -> Run:
-    began = time.perf_counter()
-    process = subprocess.Popen([sys.executable, *arguments], stderr=subprocess.PIPE)
-    assert process.stderr is not None
-    told = process.stderr.read().decode()
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{' '.join(arguments)} failed:\n{told}")
-    return Run(time.perf_counter() - began, used.ru_maxrss / 1024)
+    """Run Python in a process of its own."""
+    command = [sys.executable, "-I", "-S", "-c", _MEASURE, sys.executable, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    status, seconds, mebibytes = json.loads(done.stdout)
+    if status:
+        raise SystemExit(f"{' '.join(arguments)} failed:\n{done.stderr}")
+    return Run(seconds, mebibytes)
 
 
 def _check(output: Path, count: int) -> None:

@@ -112,6 +112,7 @@ def main() -> None:
     parser.add_argument("--only-ordinary", action="store_true", help="false alarms alone")
     parser.add_argument("--into", type=Path, help="a page to write the figures into, between its marks")
     options = parser.parse_args()
+    page.refuse_parts(parser, options, "only_ordinary")
     lines = []
     torch.set_grad_enabled(False)
     for line in report(options.data_dir, options.streams, options.only_ordinary):

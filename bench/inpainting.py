@@ -12,6 +12,8 @@ is, ``bench.inpainting_speed`` tells.
 from __future__ import annotations
 
 import argparse
+import itertools
+import json
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -144,8 +146,10 @@ class Measurement:
 def report(measured: Measurement, hidden: Mapping[str, Tensor], count: int) -> Iterator[str]:
     """All tables; ``count`` pictures get several completions each."""
     for name, mask in hidden.items():
-        print(f"{time.strftime('%H:%M:%S')} {name}", file=sys.stderr)  # the larger models take an hour
         measured.mask(name, mask)
+        # The larger models take an hour, and a column of the tables can be printed only with the others.
+        column = {title: table[name] for title, table in measured.tables.items()}
+        print(f"{time.strftime('%H:%M:%S')} {name}: {json.dumps(column)}", file=sys.stderr, flush=True)
     for (title, table), digits in zip(measured.tables.items(), (2, 3, 0, 2, 2), strict=True):
         yield from _table(title, table, digits)
     if "ascent" in measured.methods:
@@ -224,15 +228,17 @@ def main() -> None:
     images = test[: options.pictures]
     hidden = masks(len(images), *flow.item_shape)
 
-    lines = [
+    head = [
         f"{model.reference}: {len(images)} test pictures, {options.steps} steps, nets in {model.precision}.",
         f"The classifier knows {agreement(net, test, labels):.2%} of the {len(test):,} test pictures.",
     ]
     measured = Measurement(
         flow, model.survey, train, images, labels[: options.pictures], net, options.steps, options.methods
     )
-    lines += report(measured, hidden, options.several)
-    print("\n".join(lines))
+    lines = []
+    for line in itertools.chain(head, report(measured, hidden, options.several)):
+        print(line, flush=True)  # an error does not lose what was measured before it
+        lines.append(line)
     if options.into:
         page.write_into(options.into, f"make bench-inpainting: {options.model}", "\n".join(lines))
     if options.picture:

@@ -119,6 +119,7 @@ def main() -> None:
     parser.add_argument("--faulty", type=int, default=200, help="pictures of each defect")
     parser.add_argument("--into", type=Path, help="a page to write the figures into, between its marks")
     options = parser.parse_args()
+    page.refuse_parts(parser, options, "model")
     torch.set_num_threads(1)
     store, lines = Store(options.store), []
     for name in options.model or store.names():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 END = "<!-- end of the figures -->"
@@ -10,6 +11,14 @@ END = "<!-- end of the figures -->"
 def begin(command: str) -> str:
     """The mark behind which the figures of a command stand."""
     return f"<!-- figures of {command} -->"
+
+
+def refuse_parts(parser: argparse.ArgumentParser, options: argparse.Namespace, *parts: str) -> None:
+    """End a program that is to write into a page while one of these options leaves out a part of its figures."""
+    for part in parts:
+        if options.into and getattr(options, part):
+            name = part.replace("_", "-")
+            parser.error(f"--into replaces all figures of the page, so it cannot be used with --{name}")
 
 
 def write_into(page: Path, command: str, figures: str) -> None:

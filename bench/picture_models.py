@@ -24,6 +24,34 @@ from trainer.run.device import choose_precision
 from trainer.run.run_directory import RunDirectory
 from trainer.run.settings import Computing
 
+CODE = (
+    "flows/anomaly",
+    "flows/architectures",
+    "flows/completion.py",
+    "flows/flow.py",
+    "flows/nets",
+    "flows/noise.py",
+    "flows/priors.py",
+    "flows/tiles.py",
+    "flows/transforms",
+    "model_store/weights.py",
+    "trainer/data/picture_folder.py",
+    "trainer/optimisers",
+    "trainer/pictures",
+    "trainer/presets/pictures.py",
+    "trainer/presets/preset.py",
+    "trainer/run/device.py",
+    "trainer/run/initial_state.py",
+    "trainer/run/jitter.py",
+    "trainer/run/randomness.py",
+    "trainer/run/ranks.py",
+    "trainer/run/settings.py",
+    "trainer/run/state.py",
+    "trainer/run/step.py",
+    "bench/picture_models.py",
+)
+"""The code that a model depends on."""
+
 
 class PictureModel(NamedTuple):
     """What came of a training."""

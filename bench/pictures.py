@@ -7,7 +7,8 @@ Surfaces are cut from photographs inside scikit-image; test pictures lie between
 defects with masks are put into twelve of them each, and sixty are ordinary. The set "part" is drawn (bench/parts.py)
 and has three kinds of defects more, which only the place tells. Every surface and size is trained as ``sluice-train
 pictures`` trains it, with a number of steps in place of a budget of time. What is done is kept in the state's folder,
-and a run that was stopped goes on from there. Prints Markdown.
+and a run that was stopped goes on from there. Figures that other code measured are kept too: the report counts them.
+Prints Markdown.
 """
 
 from __future__ import annotations
@@ -30,10 +31,11 @@ from torch import Tensor
 
 import flows
 from bench import page
+from bench.code_hash import code_hash, code_of_run, kept_figures, rows_of_other_code
 from bench.defects import SEED, Damaged, Invisible, damage
 from bench.map_baselines import BASELINES
 from bench.parts import PLACE_DEFECTS, faulty_parts, parts
-from bench.picture_models import PictureModel, trained
+from bench.picture_models import CODE, PictureModel, trained
 from bench.pictures_report import ALPHA, mean, report
 from bench.surfaces import WINDOWS, Surface, has_room, surface
 from flows.anomaly import PictureCalibration
@@ -58,21 +60,31 @@ _TIMED = 25
 """Pictures whose map and likelihood are timed."""
 _KNOWN = 100
 """The seed of further ordinary pictures of the places that were trained on."""
+MEASURED = (
+    *CODE,
+    "trainer/report/detection.py",
+    "bench/defects.py",
+    "bench/map_baselines.py",
+    "bench/parts.py",
+    "bench/pictures.py",
+    "bench/surfaces.py",
+)
+"""The code that the figures depend on."""
 
 Maps = Callable[[Tensor], tuple[Tensor | None, Tensor]]
 """Pictures -> the scores (N, H, W) of their places, if there are any, and the scores (N,) of the pictures."""
 
 
-def measured(name: str, side: int, steps: int, state: Path) -> dict[str, Any]:
-    """The figures of one surface at one size, from the state where they are there already."""
+def measured(name: str, side: int, steps: int, state: Path, code: str) -> dict[str, Any]:
+    """The figures of one surface at one size, from the state where they are there already. ``code`` is its hash."""
     file = state / f"{name}-{side}-{steps}.json"
-    if file.exists():
-        found: dict[str, Any] = json.loads(file.read_text())
+    if (found := kept_figures(file, code, f"{name} {side}")) is not None:
         return found
     state.mkdir(parents=True, exist_ok=True)
     cut = _cut(name, side)
     ordinary, faulty = cut.test[:_ORDINARY], _faulty(name, side, cut.test[_ORDINARY:])
     flows = state / f"{name}-{side}-{steps}"
+    begun_by = code_of_run(flows, code)
     anew, began = not flows.exists(), time.process_time()
     model = trained(name, cut.train, steps, flows)
     plan, calibration = model.plan, model.calibration
@@ -87,6 +99,7 @@ def measured(name: str, side: int, steps: int, state: Path) -> dict[str, Any]:
 
     methods: dict[str, Maps] = {"Sluice": sluice, **_peers(cut.train, calibration)}
     figures: dict[str, Any] = {
+        "code": code if begun_by == code else None,
         "train_cpu_seconds": seconds,
         "place": plan.place,
         "crops": plan.augmentation.told,
@@ -279,7 +292,7 @@ def main() -> None:
     if any(side > _LARGEST for side in options.side or ()):
         parser.error(f"--side: more than {_LARGEST}: no two photographs have room for such pictures")
     torch.set_num_threads(1)
-    found, sides = {}, options.side or [_USUAL]
+    found, sides, code = {}, options.side or [_USUAL], code_hash(MEASURED)
     for side in sides:
         for name in options.surface or (*WINDOWS, PART):
             if name != PART and not has_room(name, side):
@@ -287,9 +300,10 @@ def main() -> None:
                 continue
             if options.only_done and not (options.state / f"{name}-{side}-{options.steps}.json").exists():
                 continue
-            found[name, side] = measured(name, side, options.steps, options.state)
+            found[name, side] = measured(name, side, options.steps, options.state, code)
     usual = _USUAL in sides
     lines = list(report(found, _TRAIN, options.steps, _memory() if usual else None))
+    lines += rows_of_other_code(([figures] for figures in found.values()), code)
     print("\n".join(lines))
     if options.into:
         command = "make bench-pictures" if usual else "make bench-pictures, larger pictures"

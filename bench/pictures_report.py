@@ -103,7 +103,8 @@ def _ordinary(found: Mapping[tuple[str, int], dict[str, Any]]) -> Iterator[str]:
     )
     yield f"\n{fill(text, 128)}\n"
     yield (
-        "| surface | size | knows the place | crops | scenes | alarms | with any region | 99 % band | "
+        "| surface | size | knows the place | crops | scenes | alarms | with any region | "
+        "99 % band, were pictures independent | "
         "splits: mean, most | of known stripes | map / bare likelihood | training, CPU minutes |"
     )
     yield "|---|---:|---|---|---:|---:|---:|---|---|---:|---:|---:|"

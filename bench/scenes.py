@@ -3,7 +3,8 @@
     .venv/bin/python -m bench.scenes [--surface NAME ...] [--steps N] [--state DIR] [--into FILE]
 
 A film is made up of a photograph inside scikit-image: 20 places that do not overlap, each seen three times, some pixels
-further and with noise of its own. Other places are the new pictures, ordinary and with a fault each. Prints Markdown.
+further and with noise of its own. Other places are the new pictures, ordinary and with a fault each. What is done is
+kept in the state's folder. Figures that other code measured are kept too: a line counts them. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ import torch
 from torch import Tensor
 
 from bench import bands, page
+from bench.code_hash import code_hash, code_of_run, kept_figures, rows_of_other_code
 from bench.defects import SEED, Invisible, damage
-from bench.picture_models import trained
+from bench.picture_models import CODE, trained
 from bench.surfaces import WINDOWS
 from flows.nets.precision import exact_float32
 
@@ -33,6 +35,8 @@ _NOISE = 2.0
 _KINDS = ("stain", "scratch", "hole", "blur", "grain")
 _ALPHA = 0.05
 _SURFACES = ("brick", "grass", "gravel", "immunohistochemistry")
+MEASURED = (*CODE, "bench/defects.py", "bench/scenes.py", "bench/surfaces.py")
+"""The code that the figures depend on."""
 
 
 def films(name: str) -> tuple[Tensor, Tensor]:
@@ -59,14 +63,14 @@ def films(name: str) -> tuple[Tensor, Tensor]:
     return torch.stack(known), torch.stack([frame(*place) for place in places[_SCENES : _SCENES + _NEW]])
 
 
-def measured(name: str, steps: int, known_scenes: bool, state: Path) -> dict[str, Any]:
-    """The figures of one surface, from the state where they are there already."""
+def measured(name: str, steps: int, known_scenes: bool, state: Path, code: str) -> dict[str, Any]:
+    """The figures of one surface, from the state where they are there already. ``code`` is its hash."""
     run = state / f"scenes-{name}-{steps}{'-known' if known_scenes else ''}"
     file = run.with_suffix(".json")
-    if file.exists():
-        found: dict[str, Any] = json.loads(file.read_text())
+    if (found := kept_figures(file, code, run.name)) is not None:
         return found
     state.mkdir(parents=True, exist_ok=True)
+    begun_by = code_of_run(run, code)
     known, new = films(name)
     model = trained(name, known, steps, run, known_scenes=known_scenes)
     plan, calibration = model.plan, model.calibration
@@ -80,6 +84,7 @@ def measured(name: str, steps: int, known_scenes: bool, state: Path) -> dict[str
         return float(np.mean([float(calibration.assess(item).verdict.p_value[0]) <= _ALPHA for item in items]))
 
     figures = {
+        "code": code if begun_by == code else None,
         "scenes": len(plan.scenes),
         "n": len(known),
         "new": len(new),
@@ -97,7 +102,8 @@ def table(found: dict[str, tuple[dict[str, Any], dict[str, Any]]], steps: int) -
         "pictures of new scenes, and of such pictures with a fault:\n"
     )
     yield (
-        "| surface | scenes found | 99 % band | alarms | with `--known-scenes` | faults found | with `--known-scenes` |"
+        "| surface | scenes found | 99 % band, were pictures independent | alarms | with `--known-scenes` | "
+        "faults found | with `--known-scenes` |"
     )
     yield "|---|---:|---|---:|---:|---:|---:|"
     for name, (kept, apart) in found.items():
@@ -118,14 +124,15 @@ def main() -> None:
     parser.add_argument("--into", type=Path, help="a page to write the figures into, between its marks")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    code = code_hash(MEASURED)
     found = {
         name: (
-            measured(name, options.steps, False, options.state),
-            measured(name, options.steps, True, options.state),
+            measured(name, options.steps, False, options.state, code),
+            measured(name, options.steps, True, options.state, code),
         )
         for name in options.surface or _SURFACES
     }
-    lines = "\n".join(table(found, options.steps))
+    lines = "\n".join([*table(found, options.steps), *rows_of_other_code(found.values(), code)])
     print(lines)
     if options.into:
         page.write_into(options.into, "python -m bench.scenes", lines)

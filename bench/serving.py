@@ -9,10 +9,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO
 from urllib.parse import urlsplit
 
@@ -25,18 +26,21 @@ _POLL = 0.02
 _CALM = 0.5
 """Seconds in which it takes less than a tenth of a core."""
 _LOG_LINES = 30
+NO_KEY: Mapping[str, str] = MappingProxyType({})
+"""The headers of requests to a service without keys."""
 
 
 @contextmanager
-def served(store: Path, *, groups: Sequence[Path] = (), **settings: str) -> Iterator[tuple[int, str]]:
+def served(store: Path, *, groups: Sequence[Path] = (), key: str = "", **settings: str) -> Iterator[tuple[int, str]]:
     """Yield the process id and the address of `sluice serve` over a store, once it is ready and at rest.
 
     The process id is that of the root of the server's process tree. ``groups`` are directories of control groups that
-    the server runs in. ``settings`` become SLUICE_ variables: their names are given in lower case.
+    the server runs in. ``key`` is one of the scope `read`, where the server has keys. ``settings`` become SLUICE_
+    variables: their names are given in lower case.
     """
     with started(store, groups=groups, **settings) as (process, address):
         wait_until_ready(process, address)
-        wait_until_all_loaded(process, address)
+        wait_until_all_loaded(process, address, {"X-API-Key": key} if key else NO_KEY)
         wait_until_calm(process)
         yield process.pid, address
 
@@ -84,10 +88,10 @@ def wait_until_ready(process: subprocess.Popen[bytes], address: str) -> None:
             return
 
 
-def wait_until_all_loaded(process: subprocess.Popen[bytes], address: str) -> None:
+def wait_until_all_loaded(process: subprocess.Popen[bytes], address: str, headers: Mapping[str, str] = NO_KEY) -> None:
     """Return as soon as no model is being loaded: that takes a whole core. Raises NotReady and ServerEnded."""
     for _ in attempts(process):
-        status, body = get(address, "/models")
+        status, body = get(address, "/models", headers=headers)
         if status == 200 and not json.loads(body)["loading"]:
             return
 
@@ -131,10 +135,10 @@ def attempts(process: subprocess.Popen[bytes]) -> Iterator[None]:
     raise NotReady(f"the service was not ready within {PATIENCE:.0f} s")
 
 
-def get(address: str, path: str, timeout: float = 5.0) -> tuple[int, bytes]:
+def get(address: str, path: str, timeout: float = 5.0, headers: Mapping[str, str] = NO_KEY) -> tuple[int, bytes]:
     """Status and body of one GET on a connection of its own. Raises OSError and HTTPException."""
     with closing(connect(address, timeout)) as connection:
-        connection.request("GET", path)
+        connection.request("GET", path, headers=dict(headers))
         answer = connection.getresponse()
         return answer.status, answer.read()
 

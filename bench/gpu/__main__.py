@@ -80,7 +80,9 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="a file for the figures, written after each section")
     parser.add_argument("--into", type=Path, help="a page to write the figures into, between its marks")
     parser.add_argument("--small", action="store_true", help="little of everything, to see that it works")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    page.refuse_parts(parser, options, "only", "small")
+    return options
 
 
 if __name__ == "__main__":

@@ -62,8 +62,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--patience", type=float, default=240.0, help="seconds that these may take")
     parser.add_argument("--into", type=Path, help="a page to write the figures into, between its marks")
     options = parser.parse_args()
-    if options.into and options.only:
-        parser.error("--into replaces all figures of the page, so it cannot be used with --only")
+    page.refuse_parts(parser, options, "only")
     return options
 
 

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 from bench.serving import served
-from bench.side_by_side import payloads
+from bench.side_by_side import metrics, payloads
 from bench.side_by_side.contenders import score_request
 from bench.side_by_side.in_process import BATCH
 from bench.side_by_side.load import Load, Request, drive
@@ -35,6 +36,14 @@ _ELSEWHERE = "127.0.0.2"
 Drive = Callable[[str, Request, int, float], Load]
 
 
+class Turn(NamedTuple):
+    """The steady client's load alone and beside the flood, and whether the flood got any work done."""
+
+    alone: Load
+    beside: Load
+    flooded: bool
+
+
 def rows(model: PublishedModel, seconds: float, rounds: int) -> Iterator[Row]:
     """Floods of single pictures, of batches, and of the largest inpaintings: of a key, and of an address."""
     digits = model.digits
@@ -47,15 +56,19 @@ def rows(model: PublishedModel, seconds: float, rounds: int) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "keys.json"
         steady, flood = (create_key(file, name, ["infer"]) for name in ("steady", "flood"))
-        with served(model.store, drain_delay="0", keys_file=str(file)) as (_, address):
+        watch = create_key(file, "watch", ["metrics", "read"])
+        with served(model.store, key=watch, drain_delay="0", keys_file=str(file)) as (_, address):
+            queued = partial(metrics.queued, address, {"X-API-Key": watch})
             for what, request in floods.items():
-                turn = partial(_turn, address, drive, with_key(asked, steady), with_key(request, flood), seconds)
+                keyed = with_key(asked, steady), with_key(request, flood)
+                turn = partial(_turn, address, drive, *keyed, seconds, queued)
                 yield _row("key", what, [turn() for _ in range(rounds + 1)][1:])
     if sys.platform != "linux":  # elsewhere the machine has one address of its own
         return
     with served(model.store, drain_delay="0") as (_, address):
         for what, request in floods.items():
-            turn = partial(_turn, address, partial(drive_from, _ELSEWHERE), asked, request, seconds)
+            steadily = partial(drive_from, _ELSEWHERE)
+            turn = partial(_turn, address, steadily, asked, request, seconds, partial(metrics.queued, address))
             yield _row("address", what, [turn() for _ in range(rounds + 1)][1:])
 
 
@@ -64,29 +77,34 @@ def with_key(request: Request, key: str) -> Request:
     return replace(request, headers={**request.headers, "X-API-Key": key})
 
 
-def _turn(address: str, steadily: Drive, steady: Request, flood: Request, seconds: float) -> tuple[Load, Load]:
-    """The steady client's load alone, and beside the flood."""
+def _turn(
+    address: str, steadily: Drive, steady: Request, flood: Request, seconds: float, queued: Callable[[], float]
+) -> Turn:
+    """One turn. Raises what the flood raises: without it the steady client was alone."""
     alone = steadily(address, steady, _STEADY_CONNECTIONS, seconds)
-    flooding = threading.Thread(target=drive, args=(address, flood, _FLOOD_CONNECTIONS, seconds + 2 * _BEFORE))
-    flooding.start()
-    try:
-        flooding.join(_BEFORE)
+    with ThreadPoolExecutor(1) as pool:
+        flooding = pool.submit(drive, address, flood, _FLOOD_CONNECTIONS, seconds + 2 * _BEFORE)
+        wait([flooding], _BEFORE)
+        # The largest inpaintings outlast the flood: no answer comes, and their places in the queue show that they run.
+        runs = queued() > 0
         beside = steadily(address, steady, _STEADY_CONNECTIONS, seconds)
-    finally:
-        flooding.join()
-    return alone, beside
+        load = flooding.result()
+    return Turn(alone, beside, runs or load.requests > load.refused)
 
 
-def _row(client: str, what: str, found: list[tuple[Load, Load]]) -> Row:
-    failures = sum(load.failures for loads in found for load in loads)
-    if all(load.requests for loads in found for load in loads):
-        alone, beside = (median(load.p99_ms for load in column) for column in zip(*found, strict=True))
+def _row(client: str, what: str, found: list[Turn]) -> Row:
+    failures = sum(load.failures for turn in found for load in (turn.alone, turn.beside))
+    if all(load.requests for turn in found for load in (turn.alone, turn.beside)):
+        alone, beside = median(turn.alone.p99_ms for turn in found), median(turn.beside.p99_ms for turn in found)
         reached = f"{beside / alone:.1f} times: {beside:.1f} ms, alone {alone:.1f} ms"
         holds = beside <= _TIMES * alone and not failures
     else:  # the p99 of nothing is no latency
         reached, holds = "no request was answered while it was measured", False
     if failures:
         reached += f", {failures} requests failed"
+    if not all(turn.flooded for turn in found):
+        reached += ", a flood got no good answer"
+        holds = False
     return Row(
         f"p99 of one {client}'s single pictures, {_STEADY_CONNECTIONS} connections, beside another {client}'s {what}, "
         f"{_FLOOD_CONNECTIONS} connections",

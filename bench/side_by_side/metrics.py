@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
-from bench.serving import get
+from bench.serving import NO_KEY, get
 
 
 class Ticks(NamedTuple):
@@ -22,9 +23,9 @@ def ticks(address: str, kind: str) -> Ticks:
     return Ticks(*(value(found, f"sluice_{name}", f'kind="{kind}"') for name in series))
 
 
-def queued(address: str) -> float:
-    """Requests that hold a place in the queue."""
-    return value(_exposition(address), "sluice_queue_jobs")
+def queued(address: str, headers: Mapping[str, str] = NO_KEY) -> float:
+    """Requests that hold a place in the queue. ``headers`` show the key, where the server has keys."""
+    return value(_exposition(address, headers), "sluice_queue_jobs")
 
 
 def value(exposition: str, name: str, label: str = "") -> float:
@@ -37,8 +38,8 @@ def value(exposition: str, name: str, label: str = "") -> float:
     return total
 
 
-def _exposition(address: str) -> str:
-    status, body = get(address, "/metrics", timeout=30)
+def _exposition(address: str, headers: Mapping[str, str] = NO_KEY) -> str:
+    status, body = get(address, "/metrics", timeout=30, headers=headers)
     if status != 200:
         raise RuntimeError(f"GET /metrics answered {status}")
     return body.decode()

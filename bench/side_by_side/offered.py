@@ -79,7 +79,11 @@ async def _offer(addresses: list[str], request: Request, when: list[float], seco
         under_way.add(task)
         task.add_done_callback(under_way.discard)
     if under_way:
-        await asyncio.wait(under_way, timeout=_PATIENCE)
+        _, pending = await asyncio.wait(under_way, timeout=_PATIENCE)
+        found.other += len(pending)
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
     for connections in servers:
         connections.close()
     return found

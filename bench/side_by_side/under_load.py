@@ -6,6 +6,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from urllib.parse import urlsplit
 
@@ -28,6 +29,8 @@ _TIMES = 4
 _GOODPUT = 0.95
 _REFUSAL = 0.010
 """Seconds within which a refusal is to be answered."""
+_BURST = 5.0
+"""Seconds of load in whose middle memory is read."""
 _MEMORY = 400 * 10**6
 _GROWTH = 10 * 10**6
 """Bytes that may be growth: allocators vary by a few megabytes, and a leak of 100 bytes a request is twice this."""
@@ -109,15 +112,18 @@ def overload(model: PublishedModel, address: str, seconds: float) -> Iterator[Ro
 
 
 def memory(model: PublishedModel, root: int, address: str, requests: int, patience: float) -> Iterator[Row]:
-    """The most memory that all processes of the server have over many requests, and how much it grows."""
+    """The most memory that all processes of the server have while many requests are made, and how much it grows."""
     request = score_request(model.digits[0])
     done, began = 0, time.monotonic()
     sizes: list[tuple[int, processes.Memory]] = []
-    while done < requests and time.monotonic() - began < patience:
-        load = drive(address, request, 32, 5)
-        done += load.requests
-        sizes.append((done, processes.memory(processes.tree(root))))
-        print(f"{done:,} requests, {sizes[-1][1].whole / 1e6:.0f} MB", file=sys.stderr, flush=True)
+    with ThreadPoolExecutor(1) as pool:
+        while done < requests and time.monotonic() - began < patience:
+            loading = pool.submit(drive, address, request, 32, _BURST)
+            time.sleep(_BURST / 2)
+            size = processes.memory(processes.tree(root))
+            done += loading.result().requests
+            sizes.append((done, size))
+            print(f"{done:,} requests, {size.whole / 1e6:.0f} MB", file=sys.stderr, flush=True)
     weights = model.weights.stat().st_size
     most = max((size for _, size in sizes), key=lambda size: size.whole)
     beyond = most.whole - weights

@@ -11,7 +11,6 @@ given again; figures of other code are measured anew.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import math
 import multiprocessing
@@ -25,31 +24,55 @@ from typing import Any
 import numpy as np
 
 from bench import page
-from bench.tables.figures import report
+from bench.code_hash import code_hash
+from bench.tables import peers_code
+from bench.tables.figures import NOTHING, report
 from bench.tables.jobs import SPLITS, done, jobs_of
 
 _HERE = Path(__file__).parent
 _ENVIRONMENT = _HERE.parent / ".envs" / "tables"
 _PEERS_SPLITS = 4
-_MEASURED = (
+MEASURED = (
     "flows/anomaly",
+    "flows/architectures/__init__.py",
+    "flows/architectures/arguments.py",
     "flows/architectures/table.py",
     "flows/completion.py",
     "flows/flow.py",
+    "flows/nets/mlp.py",
+    "flows/nets/net.py",
+    "flows/noise.py",
+    "flows/priors.py",
     "flows/stacked.py",
     "flows/transforms",
+    "tables/kinds.py",
+    "trainer/data/dataset.py",
+    "trainer/data/groups.py",
+    "trainer/data/own_data.py",
     "trainer/detector.py",
     "trainer/optimisers",
+    "trainer/presets/preset.py",
     "trainer/presets/table.py",
     "trainer/publish/folds.py",
     "trainer/publish/row_calibration.py",
+    "trainer/run/device.py",
+    "trainer/run/display.py",
+    "trainer/run/half_places.py",
+    "trainer/run/hooks.py",
     "trainer/run/initial_state.py",
     "trainer/run/jitter.py",
+    "trainer/run/length.py",
+    "trainer/run/likelihoods.py",
     "trainer/run/loop.py",
     "trainer/run/randomness.py",
+    "trainer/run/ranks.py",
+    "trainer/run/settings.py",
     "trainer/run/stacked_training.py",
+    "trainer/run/state.py",
     "trainer/run/step.py",
+    "bench/tables/jobs.py",
     "bench/tables/ours.py",
+    "bench/tables/real_tables.py",
     "bench/tables/splits.py",
 )
 """The code that the figures depend on."""
@@ -67,25 +90,18 @@ def environment() -> Path:
     return python
 
 
-def code() -> str:
-    """What tells the code apart whose figures these are."""
-    found = hashlib.sha256()
-    for place in _MEASURED:
-        path = _HERE.parents[1] / place
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            found.update(file.read_bytes())
-    return found.hexdigest()[:16]
+def lines_of(path: Path, code: str, before: str | None = None) -> list[dict[str, Any]]:
+    """The lines of a file of results that this code measured, the latest of each kind.
 
-
-def lines_of(path: Path, code: str | None = None) -> list[dict[str, Any]]:
-    """The lines of a file of results, the latest of each kind; with ``code``, those that this code measured."""
+    Lines that name no code are of the code ``before``.
+    """
     if not path.is_file():
         return []
     lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     found = {
         (line["table"], line.get("seed"), line.get("missing")): line
         for line in lines
-        if code in (None, line.get("code"))
+        if line.get("code", before) == code
     }
     return list(found.values())
 
@@ -94,24 +110,28 @@ def peers_of(folder: Path, chosen: list[str]) -> list[dict[str, Any]]:
     """The figures of the peers, which are measured where they are missing."""
     command = [str(environment()), "-m", "bench.tables.peers", str(folder), "--splits", str(_PEERS_SPLITS)]
     subprocess.run([*command, *(word for name in chosen for word in ("--table", name))], check=True)
-    return [line for line in lines_of(folder / "peers.jsonl") if not chosen or line["table"] in chosen]
+    lines = lines_of(folder / "peers.jsonl", peers_code.present(), peers_code.BEFORE)
+    return [line for line in lines if not chosen or line["table"] in chosen]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--splits", type=int, default=SPLITS, help="of each table that is not the largest")
     parser.add_argument(
-        "--minutes", type=float, help="begin nothing more after so many; the figures are of what is done"
+        "--minutes",
+        type=float,
+        help="begin nothing more after so many, without those of the peers; the figures are of what is done",
     )
     parser.add_argument("--table", action="append", default=[], help="a table; by default all")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     parser.add_argument("--results", type=Path, default=Path("build/tables"), help="the folder of what is measured")
     parser.add_argument("--into", type=Path, help="a page to write the figures into, between its marks")
     options = parser.parse_args()
+    page.refuse_parts(parser, options, "table")
     options.results.mkdir(parents=True, exist_ok=True)
-    until = time.time() + 60 * options.minutes if options.minutes else math.inf
-    mine, kept = code(), options.results / "ours.jsonl"
+    mine, kept = code_hash(MEASURED), options.results / "ours.jsonl"
     peers = peers_of(options.results, options.table)
+    until = time.time() + 60 * options.minutes if options.minutes else math.inf
     rows = dict(np.load(options.results / "tables.npz"))
     names = list({line["table"]: None for line in peers})
     have = {(line["table"], line["seed"], line.get("missing")) for line in lines_of(kept, mine)}
@@ -129,7 +149,7 @@ def main() -> None:
     measured_lines = [line for line in lines_of(kept, mine) if line["table"] in names]
     figures = "\n".join(report(measured_lines, peers))
     print(figures)
-    if options.into:
+    if options.into and figures != NOTHING:
         page.write_into(options.into, "make bench-tables", figures)
 
 

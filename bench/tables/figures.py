@@ -11,13 +11,17 @@ import numpy.typing as npt
 from bench.bands import Band
 
 Line = Mapping[str, Any]
+NOTHING = "nothing measured yet"
 ALPHAS = (0.10, 0.05, 0.01)
 _SIMULATIONS = 20_000
 
 
 def report(ours: Sequence[Line], peers: Sequence[Line]) -> Iterator[str]:
-    """The page's tables, in Markdown."""
+    """The page's tables, in Markdown; only ``NOTHING`` where no split was measured by both."""
     whole = [line for line in ours if "missing" not in line]
+    if not {(line["table"], line["seed"]) for line in whole} & {(line["table"], line["seed"]) for line in peers}:
+        yield NOTHING
+        return
     yield from detection(whole, peers)
     yield from false_alarms(whole)
     yield from gaps([line for line in ours if "missing" in line], whole)

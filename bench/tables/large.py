@@ -80,7 +80,8 @@ def read(path: Path) -> dict[str, Any]:
 def trained(path: Path, rows: int, minutes: float | None = None) -> dict[str, Any]:
     """Seconds and quality of ``sluice-train table --data FILE`` on a file, in a folder that is then thrown away."""
     with tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder:
-        options = ["table", "--data", str(path), "--store", f"{folder}/models", "--name", "large"]
+        # The child runs in another folder, where a relative path leads nowhere.
+        options = ["table", "--data", str(path.resolve()), "--store", f"{folder}/models", "--name", "large"]
         options += ["--minutes", f"{minutes:g}"] if minutes else []
         began, before = time.perf_counter(), os.times()
         subprocess.run([sys.executable, "-c", _TRAIN, *options], check=True, cwd=folder, env=_alone(),
@@ -145,9 +146,11 @@ def main() -> None:
         wanted.append(("train", options.reading, options.minutes))
     for kind, rows, minutes in (each for each in wanted if each not in have):
         path = options.results / f"large-{rows}.csv"
-        written(path, rows)
-        lines.append(read(path) if kind == "read" else trained(path, rows, minutes))
-        path.unlink()
+        try:
+            written(path, rows)
+            lines.append(read(path) if kind == "read" else trained(path, rows, minutes))
+        finally:
+            path.unlink(missing_ok=True)
         kept.write_text(json.dumps(lines, indent=1), "utf-8")
         print(json.dumps(lines[-1]), file=sys.stderr, flush=True)
     figures = "\n".join(report(lines))

@@ -2,8 +2,8 @@
 
     PYTHON -m bench.tables.peers FOLDER --splits N [--table NAME ...]
 
-Writes the tables to FOLDER/tables.npz, and to FOLDER/peers.jsonl a line for each table and split. Lines that are there
-already are not measured again.
+Writes the tables to FOLDER/tables.npz, and to FOLDER/peers.jsonl a line for each table and split. Lines of this code
+that are there already are not measured again.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from bench.tables import peers_code
 from bench.tables.real_tables import NAMES, real_tables
 from bench.tables.splits import Rows, auroc, split
 
@@ -103,10 +104,11 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     kept = options.folder / "peers.jsonl"
     before = [json.loads(line) for line in kept.read_text("utf-8").splitlines()] if kept.is_file() else []
-    have = {(line["table"], line["seed"]) for line in before}
+    code = peers_code.present()
+    have = {(line["table"], line["seed"]) for line in before if line.get("code", peers_code.BEFORE) == code}
     with kept.open("a", encoding="utf-8") as lines:
         for found in measured(options.splits, tuple(options.table or NAMES), options.folder, have):
-            lines.write(json.dumps(found) + "\n")
+            lines.write(json.dumps({**found, "code": code}) + "\n")
             lines.flush()
 
 

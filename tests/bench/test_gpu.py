@@ -65,6 +65,13 @@ def test_a_section_that_fails_does_not_lose_the_others(tmp_path: Path, monkeypat
     assert figures["ceilings"]
 
 
+@pytest.mark.parametrize("part", [["--only", "ceilings"], ["--small"]])
+def test_a_part_of_the_figures_does_not_replace_a_page(part: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        bench.main(["--device", "cpu", *part, "--into", "gpu.md"])
+    assert f"cannot be used with {part[0]}" in capsys.readouterr().err
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu_nothing_is_measured_and_no_page_is_written(tmp_path: Path) -> None:
     page = tmp_path / "gpu.md"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from bench.side_by_side import offered
 from bench.side_by_side.load import Request
 from bench.side_by_side.offered import Offered, offer, status_and_length
 
@@ -73,6 +75,13 @@ def test_a_connection_that_the_server_has_closed_meanwhile_is_not_used_again(
     monkeypatch.setattr(Answers, "timeout", 0.02)  # of a connection without a request
     found = offer(address, Request("/", b"an item"), 10, 0.6)
     assert (found.sent, len(found.good), len(found.refused), found.other) == (6, 2, 2, 2)
+
+
+def test_requests_without_an_answer_at_the_end_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(offered, "_PATIENCE", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        found = offer(f"http://127.0.0.1:{silent.getsockname()[1]}", Request("/"), 100, 0.05)
+    assert (found.sent, found.other) == (5, 5)
 
 
 def test_answers_after_the_end_are_no_goodput() -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bench.tables import large
+from bench.tables import large, peers_code
 from bench.tables.__main__ import lines_of
-from bench.tables.figures import pooled_band, report
+from bench.tables.figures import NOTHING, pooled_band, report
 from bench.tables.jobs import jobs_of
 from bench.tables.large import report as large_report
 from bench.tables.splits import auroc, nearest_with_medians, split, swapped, with_gaps
@@ -90,9 +91,37 @@ def test_splits_come_in_turns_and_the_largest_tables_get_two() -> None:
 
 def test_figures_of_other_code_are_left_out(tmp_path: Path) -> None:
     path = tmp_path / "ours.jsonl"
-    assert lines_of(path) == []
+    assert lines_of(path, "2") == []
     path.write_text('{"table": "a", "code": "1"}\n{"table": "b", "code": "2"}\n{"table": "b", "code": "2", "n": 1}\n')
     assert lines_of(path, "2") == [{"table": "b", "code": "2", "n": 1}]
+
+
+def test_lines_from_before_there_were_hashes_are_of_the_code_of_then(tmp_path: Path) -> None:
+    path = tmp_path / "peers.jsonl"
+    path.write_text('{"table": "a", "n": 1}\n{"table": "b", "n": 1}\n{"table": "b", "n": 2, "code": "new"}\n')
+    assert [line["n"] for line in lines_of(path, peers_code.BEFORE, peers_code.BEFORE)] == [1, 1]
+    assert [line["n"] for line in lines_of(path, "new", peers_code.BEFORE)] == [2]
+
+
+def test_a_report_of_nothing_says_so() -> None:
+    peer = {"table": "iris", "seed": 0, "auroc": {"kNN": 0.8}}
+    assert list(report([], [peer])) == [NOTHING]
+    assert list(report([line("iris", 0)], [])) == [NOTHING]
+
+
+def test_a_table_given_by_a_relative_path_is_trained_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(large, "_TRAIN", _TRAINER)
+    monkeypatch.chdir(tmp_path)
+    Path("made-up.csv").write_text("c0\n1\n")
+    assert large.trained(Path("made-up.csv"), 1)["log_likelihood"] == len("c0\n1\n")
+
+
+def test_a_made_up_table_is_removed_when_its_measurement_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(large, "_TRAIN", "raise SystemExit(1)")
+    monkeypatch.setattr("sys.argv", ["large", "--rows", "20", "--reading", "0", "--results", str(tmp_path)])
+    with pytest.raises(subprocess.CalledProcessError):
+        large.main()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_speed_and_memory_of_reading_and_seconds_of_training_are_told() -> None:
@@ -114,6 +143,15 @@ def test_a_table_that_is_made_up_is_read_in_a_process_of_its_own(
 
 
 _KINDS = ("ordinary", "anomalous")
+_TRAINER = """
+import json, pathlib, sys
+folder = pathlib.Path(sys.argv[sys.argv.index("--store") + 1], "large", "1")
+folder.mkdir(parents=True)
+size = len(pathlib.Path(sys.argv[sys.argv.index("--data") + 1]).read_text())
+quality = {"test": {"log_likelihood": size, "standard_error": 0}}
+(folder / "manifest.json").write_text(json.dumps({"quality": quality}))
+"""
+"""In place of the trainer: what it says of the model is the size of the file."""
 
 
 def test_the_pooled_band_of_one_large_split_is_nearly_binomial() -> None:

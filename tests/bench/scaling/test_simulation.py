@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ pytest.importorskip("simpy", reason="simpy comes with the extra dev")
 
 from bench.scaling import costs, plan
 from bench.scaling.costs import Costs
-from bench.scaling.simulation import Ask, Moments, Replica, poisson, simulate
+from bench.scaling.simulation import Ask, Moments, Outcome, Replica, poisson, simulate
 
 FREE = Costs(0.0, 0.0, 0.0, 0.0, {"score": {1: 0.01, 2: 0.01}, "inpaint": {1: 0.01, 2: 0.01}}, max_rows=1)
 """Ticks of one row and 10 ms, and nothing else takes time."""
@@ -125,6 +126,20 @@ def test_a_lost_zone_is_carried_where_there_was_room() -> None:
     assert rows[0][3] == "0.0%"
     times = [float(row[2].removesuffix(" ms")) for row in rows]
     assert times[0] < times[-1]
+
+
+def test_the_second_after_a_lost_zone_is_one_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[Outcome] = []
+
+    def keep(*arguments: Any, **named: Any) -> Outcome:
+        found.append(simulate(*arguments, **named))
+        return found[-1]
+
+    monkeypatch.setattr(plan, "simulate", keep)
+    rows = list(plan.lost_zone(FREE, plan.Mix(), 0.2, 4))
+    for row, outcome in zip(rows, found[-len(rows) :], strict=True):
+        assert 1.0 <= min(outcome.moments) <= max(outcome.moments) < 2.0
+        assert row[2] == f"{outcome.quantile(0.99) * 1e3:.0f} ms"
 
 
 def test_costs_are_read_from_the_page_and_from_a_file(tmp_path: Path) -> None:
