@@ -18,7 +18,7 @@ from sluice_client.npy import Array, to_npy
 from sluice_client.tables import Table, table_of
 
 _PNG, _JPEG = "image/png", "image/jpeg"
-_ENDINGS = {".png": _PNG, ".jpg": _JPEG, ".jpeg": _JPEG}
+_ENDINGS = {".png": _PNG, ".jpg": _JPEG, ".jpeg": _JPEG, ".jfif": _JPEG}
 _NUMBERS = ".npy"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,10 +15,14 @@ import numpy as np
 
 from service.media.items import ItemSpec, checked
 from service.media.npy import Array, Header, read_header
+from service.offline.printable import printable
 from service.offline.remote_files import File, RemoteFile, size_of
 from service.offline.unusable import UnusableFile, named
 
 SUFFIXES = (".npy", ".npz")
+_UNREADABLE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error, RuntimeError)
+"""What a damaged file raises. A KeyError is of a member that is gone. A RuntimeError is of one that is encrypted, or
+packed in a way that zipfile does not know."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,7 @@ class Stored:
     """One array of a file; ``member`` is which, where the file holds several."""
 
     name: str
+    """For people: see ``printable``."""
     path: File
     member: str | None
     header: Header
@@ -75,10 +81,10 @@ class Stored:
 
 @contextmanager
 def readable(name: str) -> Iterator[None]:
-    """Turns what numpy and the operating system raise into an UnusableFile that names the file."""
+    """Turns what numpy, zipfile and the operating system raise into an UnusableFile that names the file."""
     try:
         yield
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         raise UnusableFile(f"{name}: cannot be read: {error}") from error
 
 
@@ -104,11 +110,8 @@ def _stream(file: File) -> IO[bytes]:
 
 def stored_in(path: File) -> list[Stored]:
     """Every array of a .npy or .npz file. Raises UnusableFile."""
-    try:
-        with named(str(path)):
-            return [_alone(path)] if path.suffix.lower() == ".npy" else _together(path)
-    except (OSError, EOFError, zipfile.BadZipFile) as error:
-        raise UnusableFile(f"{path}: cannot be read: {error}") from error
+    with readable(str(path)), named(str(path)):
+        return [_alone(path)] if path.suffix.lower() == ".npy" else _together(path)
 
 
 def _alone(path: File) -> Stored:
@@ -117,7 +120,7 @@ def _alone(path: File) -> Stored:
     held = size_of(path) - start
     if held != header.nbytes:
         raise UnusableFile(f"{path}: its header claims {header.nbytes} bytes of numbers; it holds {held}")
-    return Stored(str(path), path, None, header, start)
+    return Stored(printable(path), path, None, header, start)
 
 
 def _together(path: File) -> list[Stored]:
@@ -125,7 +128,8 @@ def _together(path: File) -> list[Stored]:
     with _stream(path) as file, zipfile.ZipFile(file) as archive:
         for member in (name for name in archive.namelist() if name.endswith(".npy")):
             with named(f"{path}:{member}"), archive.open(member) as stream:
-                found.append(Stored(f"{path}:{member.removesuffix('.npy')}", path, member, read_header(stream)))
+                name = printable(f"{path}:{member.removesuffix('.npy')}")
+                found.append(Stored(name, path, member, read_header(stream)))
     if not found:
         raise UnusableFile(f"{path}: holds no array")
     return found

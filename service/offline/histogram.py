@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from model_store import LoadedModel
-from service.offline.unusable import UnusableFile, missing_extra
+from service.offline.unusable import UnusableFile, missing_extra, writable
 
 _BARS, _SHARES = 60, 20
 _CUT = 0.005
@@ -42,10 +42,8 @@ def draw(path: Path, model: LoadedModel, log_likelihood: np.ndarray, p_value: np
     for axes in (left, right):
         axes.grid(alpha=0.3)
         axes.legend(loc="upper right")
-    try:
+    with writable(path):
         figure.savefig(path, format="png", dpi=100)
-    except OSError as error:
-        raise UnusableFile(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def _figure() -> Any:

@@ -29,6 +29,7 @@ from service.offline.output_option import (
     refuse_without_folder,
     tell_run,
 )
+from service.offline.printable import printable
 from service.protocol import defaults
 
 if TYPE_CHECKING:
@@ -153,6 +154,10 @@ def inpaint(
     settings = settings_with(device=device)
     drawn = secrets.randbits(defaults.DRAWN_SEED_BITS) if seed is None else seed
     with failures_told():
+        if output is not None:
+            from service.offline.overwriting import refuse_file_among_inputs
+
+            refuse_file_among_inputs("--output", output, [path] if mask is None else [path, mask])
         loaded = load_model(model, store, settings)
         body = _body(path, mask)
         options = Options(temperature, method, steps, step_size)
@@ -176,7 +181,7 @@ def _part(name: str, path: Path) -> Part:
     from service.media.types import CSV, JPEG, NPY, PNG
     from service.offline.unusable import UnusableFile
 
-    endings = {".png": PNG, ".jpg": JPEG, ".jpeg": JPEG, ".npy": NPY, ".csv": CSV}
+    endings = {".png": PNG, ".jpg": JPEG, ".jpeg": JPEG, ".jfif": JPEG, ".npy": NPY, ".csv": CSV}
     kind = endings.get(path.suffix.lower())
     if kind is None:
         raise UnusableFile(f"{path}: files end in {', '.join(endings)}")
@@ -262,7 +267,7 @@ def _tell(filled: _Filled, output: Path | None, as_json: bool) -> None:
     write_out(output, encoded_completions(filled.completed, filled.info, filled.form, filled.notes))
     if as_json:
         items = [{key: value for key, value in item.items() if key != "pixels"} for item in document["items"]]
-        click.echo(json_text({**document, "items": items, "output": str(output)}))
+        click.echo(json_text({**document, "items": items, "output": printable(output)}))
         return
     for note in filled.notes:
         click.echo(note, err=True)

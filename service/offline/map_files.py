@@ -16,8 +16,10 @@ from service.media.npy import Array, to_npy
 from service.media.pictures import to_png
 from service.media.regions import Region
 from service.offline import array_files
+from service.offline.overwriting import identity
+from service.offline.printable import printable
 from service.offline.sources import ANY_PICTURES, Place, files_of
-from service.offline.unusable import UnusableFile
+from service.offline.unusable import UnusableFile, writable
 from service.protocol.messages import Arrays
 
 
@@ -45,11 +47,9 @@ class MapFolder:
         for row, (place, rarity, found) in enumerate(zip(places, maps.rarity, maps.regions(self._alpha), strict=True)):
             name = self._name(place)
             picture = heat_sheet([maps.items[row]], [rarity], [found])
-            try:
+            with writable(self._folder):
                 (self._folder / f"{name}.png").write_bytes(to_png(picture))
                 (self._folder / f"{name}.npy").write_bytes(to_npy(np.ascontiguousarray(rarity)))
-            except OSError as error:
-                raise UnusableFile(f"{self._folder}: cannot be written: {error.strerror}") from error
         return every
 
     def _name(self, place: Place) -> str:
@@ -62,7 +62,7 @@ class MapFolder:
         return free
 
 
-def refuse_among_inputs(folder: Path, given: Sequence[Path]) -> None:
+def refuse_maps_among_inputs(folder: Path, given: Sequence[Path]) -> None:
     """Raises UnusableFile where maps in a folder could replace a file that is scored, or be scored by a later run."""
     whole = folder.resolve()
     for path in given:
@@ -78,21 +78,12 @@ def refuse_among_inputs(folder: Path, given: Sequence[Path]) -> None:
     for path in given:
         with suppress(UnusableFile):  # which is told when the file is to be read
             files += files_of(path, (*ANY_PICTURES, *array_files.SUFFIXES))
-    known = {_identity(file) for file in files} - {None}  # so that links to a file are known too
-    scored = [path for path in present if _identity(path) in known]
-    stems = {file.stem for file in files}
-    pictures = {file.stem for file in files if file.suffix.lower() in ANY_PICTURES}
+    known = {identity(file) for file in files} - {None}  # so that links to a file are known too
+    scored = [path for path in present if identity(path) in known]
+    stems = {printable(file.stem) for file in files}
+    pictures = {printable(file.stem) for file in files if file.suffix.lower() in ANY_PICTURES}
     archives = any(file.suffix.lower() == ".npz" for file in files)  # whose members have names of their own
     for target in scored:
         beginnings = {target.stem[:place] for place, letter in enumerate(target.stem) if letter == "-"}
         if archives or target.stem in pictures or beginnings & stems:
             raise UnusableFile(f"--maps: a map could replace {target}, which is scored; name another folder")
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """The device and inode of a file; None where there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino

@@ -10,6 +10,7 @@ import click
 
 from service.commands.style import json_text
 from service.device_option import devices_option
+from service.offline.printable import printable
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -95,6 +96,6 @@ def refuse_without_folder(**options: object) -> None:
 def tell_run(summary: Mapping[str, Any], folder: Folder, as_json: bool) -> None:
     """Print what a run into a folder made: its summary as JSON, or a line for people."""
     if as_json:
-        click.echo(json_text({**summary, "output": str(folder.path)}))
+        click.echo(json_text({**summary, "output": printable(folder.path)}))
     else:
         click.echo(f"{summary['model']}: {summary['items']:,} items, seed {summary['seed']}", err=True)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import os
+import secrets
+import stat
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Self
 
@@ -14,7 +17,7 @@ import msgspec
 
 from service.media.documents import ColumnContribution, ItemScore, to_json
 from service.offline.sources import Place
-from service.offline.unusable import UnusableFile, missing_extra
+from service.offline.unusable import UnwritableFile, missing_extra, writable
 from service.protocol.model_info import ModelInfo
 from tables import CATEGORY, TIME, Column, Schema
 from tables.cells import cell_of
@@ -28,21 +31,42 @@ class Row(NamedTuple):
 
 
 class Writer(ABC):
-    """Writes rows to a binary stream; used as a context, which ends the document."""
+    """Writes rows to a binary stream; used as a context, which ends the document.
 
-    def __init__(self, stream: IO[bytes], model: ModelInfo) -> None:
-        self.stream = stream
+    ``name`` is that of the stream, for people. Raises UnwritableFile where the system refuses to write.
+    """
+
+    def __init__(self, stream: IO[bytes], name: str, model: ModelInfo) -> None:
+        self.stream, self.name = stream, name
         self.tests = [test.name for test in model.tests]
         self.table = model.table
+        with writable(name):
+            self._begin()
 
-    @abstractmethod
-    def write(self, rows: Sequence[Row]) -> None: ...
+    def write(self, rows: Sequence[Row]) -> None:
+        with writable(self.name):
+            self._write(rows)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.stream.flush()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            with writable(self.name):
+                self._end()
+                self.stream.flush()
+        else:
+            with suppress(Exception):  # the error that came first is told
+                self._end()
+
+    def _begin(self) -> None:  # noqa: B027 - most formats begin with nothing
+        """Write what comes before all rows."""
+
+    @abstractmethod
+    def _write(self, rows: Sequence[Row]) -> None: ...
+
+    def _end(self) -> None:  # noqa: B027 - most formats end with nothing
+        """Write what comes after all rows."""
 
     def columns(self) -> dict[str, str]:
         """Names of a table's columns and what they hold: text, whole, number or flag."""
@@ -95,11 +119,10 @@ def _text(value: float | None, column: Column | None) -> str:
 class Csv(Writer):
     """A line of names and a line an item; an empty field where there is nothing to say."""
 
-    def __init__(self, stream: IO[bytes], model: ModelInfo) -> None:
-        super().__init__(stream, model)
+    def _begin(self) -> None:
         self._line(list(self.columns()))
 
-    def write(self, rows: Sequence[Row]) -> None:
+    def _write(self, rows: Sequence[Row]) -> None:
         for row in rows:
             self._line(["" if cell is None else cell for cell in self.cells(row).values()])
 
@@ -112,7 +135,7 @@ class Csv(Writer):
 class JsonLines(Writer):
     """A line an item: the document that /score answers with, and the item's place."""
 
-    def write(self, rows: Sequence[Row]) -> None:
+    def _write(self, rows: Sequence[Row]) -> None:
         for place, score in rows:
             document = msgspec.structs.asdict(score)
             if document["regions"] is msgspec.UNSET:
@@ -123,8 +146,7 @@ class JsonLines(Writer):
 class Parquet(Writer):
     """The columns of CSV, typed; null where there is nothing to say."""
 
-    def __init__(self, stream: IO[bytes], model: ModelInfo) -> None:
-        super().__init__(stream, model)
+    def _begin(self) -> None:
         try:
             import pyarrow
             from pyarrow import parquet
@@ -138,14 +160,13 @@ class Parquet(Writer):
         }
         self._schema = pyarrow.schema([(name, types[kind]) for name, kind in self.columns().items()])
         self._table = pyarrow.Table
-        self._parquet = parquet.ParquetWriter(stream, self._schema)
+        self._parquet = parquet.ParquetWriter(self.stream, self._schema)
 
-    def write(self, rows: Sequence[Row]) -> None:
+    def _write(self, rows: Sequence[Row]) -> None:
         self._parquet.write_table(self._table.from_pylist([self.cells(row) for row in rows], self._schema))
 
-    def __exit__(self, *_: object) -> None:
+    def _end(self) -> None:
         self._parquet.close()
-        super().__exit__()
 
 
 FORMATS: dict[str, type[Writer]] = {"csv": Csv, "parquet": Parquet, "jsonl": JsonLines}
@@ -153,23 +174,61 @@ FORMATS: dict[str, type[Writer]] = {"csv": Csv, "parquet": Parquet, "jsonl": Jso
 
 @contextmanager
 def writer_to(output: Path | None, stdout: IO[bytes], form: str, model: ModelInfo) -> Iterator[Writer]:
-    """A writer to a file, or to the standard output. Raises UnusableFile when the file cannot be written.
+    """A writer to a file, or to the standard output. Raises UnusableFile when it cannot be written.
 
-    The file appears when all is written: an error leaves what was there before.
+    A file appears when all is written: an error leaves what was there before. A device or a pipe gets rows at once.
     """
-    if output is None:
-        with FORMATS[form](stdout, model) as writer:
+    if output is not None:
+        with _stream_to(output) as stream, FORMATS[form](stream, str(output), model) as writer:
             yield writer
         return
-    partial = output.with_name(f".{output.name}.partial")
     try:
-        stream = partial.open("wb")
-    except OSError as error:
-        raise UnusableFile(f"{output}: cannot be written: {error.strerror}") from error
-    try:
-        with stream, FORMATS[form](stream, model) as writer:
+        with FORMATS[form](stdout, "the standard output", model) as writer:
             yield writer
-        partial.replace(output)
-    except BaseException:
-        partial.unlink(missing_ok=True)
+    except UnwritableFile:
+        _let_go(stdout)
         raise
+
+
+@contextmanager
+def _stream_to(output: Path) -> Iterator[IO[bytes]]:
+    """A stream into a file that takes the output's place in the end, or into the output itself if it is no file."""
+    target = Path(os.path.realpath(output))  # so that a link stays, and the file that it leads to is replaced
+    # The name is drawn: of two runs with one output, each writes a file of its own.
+    partial = target.with_name(f".{secrets.token_hex(8)}.partial") if _is_replaceable(output) else None
+    with writable(output):
+        # Appending: the standard output may lead to a file that has something in it.
+        stream = output.open("ab") if partial is None else partial.open("xb")
+    try:
+        yield stream
+        with writable(output):
+            stream.close()
+            if partial is not None:
+                if target.exists():
+                    partial.chmod(stat.S_IMODE(target.stat().st_mode))
+                partial.replace(target)
+    except BaseException:
+        with suppress(OSError):  # of what the stream still holds
+            stream.close()
+        if partial is not None:
+            partial.unlink(missing_ok=True)
+        raise
+
+
+def _is_replaceable(output: Path) -> bool:
+    """Whether another file may take the output's place: it is a file or not there, and no name of an open stream."""
+    if os.path.abspath(output).startswith(("/dev/fd/", "/dev/std", "/proc/")):
+        return False
+    try:
+        return stat.S_ISREG(output.stat().st_mode)
+    except OSError:
+        return True
+
+
+def _let_go(stdout: IO[bytes]) -> None:
+    """Discard what the stream holds and cannot write: Python would try again when it ends, and exit with 120."""
+    try:
+        stdout.flush()
+    except OSError:
+        with suppress(OSError), Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), stdout.fileno())

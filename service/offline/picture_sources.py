@@ -13,15 +13,16 @@ from pictures.preparation import LEAST_SIDE, MOST_FILE_PIXELS
 from service.media.any_pictures import Prepared, filled_up, picture_of_array, prepared
 from service.media.pictures import open_picture
 from service.offline import array_files
+from service.offline.printable import printable
 from service.offline.sources import ANY_PICTURES, Batch, Place, Source, files_of
-from service.offline.unusable import UnusableFile, in_options
+from service.offline.unusable import in_options
 from service.protocol.errors import Malformed, Problem
 
 _ROWS, _PIXELS = 32, 2**22
 """Pictures of a batch at most, and about how many pixels."""
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF", "PPM")
 """Over HTTP the service takes PNG and JPEG alone."""
-_ENDINGS = (*ANY_PICTURES, *array_files.SUFFIXES)
+ENDINGS = (*ANY_PICTURES, *array_files.SUFFIXES)
 
 
 def picture_sources(paths: Sequence[Path], preparation: Preparation, fit: bool) -> list[Source]:
@@ -31,7 +32,7 @@ def picture_sources(paths: Sequence[Path], preparation: Preparation, fit: bool) 
     """
     found: list[Source] = []
     album: list[Path] = []
-    for path in (file for given in paths for file in files_of(given, _ENDINGS)):
+    for path in (file for given in paths for file in files_of(given, ENDINGS)):
         if path.suffix.lower() in ANY_PICTURES:
             album.append(path)
             continue
@@ -50,7 +51,7 @@ def _album(paths: Sequence[Path], preparation: Preparation, fit: bool) -> Source
         return prepared(picture, preparation, fit, "the picture")
 
     def batches(rows: int) -> Iterator[Batch]:
-        return _batches(((Place(str(path), 0), partial(read, path)) for path in paths), preparation, rows)
+        return _batches(((Place(printable(path), 0), partial(read, path)) for path in paths), preparation, rows)
 
     return Source(len(paths), batches)
 
@@ -111,10 +112,8 @@ def _batch(places: list[Place], each: Sequence[Prepared], faults: dict[int, str]
 
 
 def _loaded(path: Path, member: str | None) -> np.ndarray:
-    try:
+    with array_files.readable(str(path)):
         if member is None:
             return np.atleast_1d(np.load(path, mmap_mode="r", allow_pickle=False))
         with np.load(path, allow_pickle=False) as archive:
             return np.atleast_1d(archive[member])
-    except (OSError, ValueError, KeyError) as error:
-        raise UnusableFile(f"{path}: cannot be read: {error}") from error

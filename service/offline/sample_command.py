@@ -28,6 +28,7 @@ from service.offline.output_option import (
     refuse_without_folder,
     tell_run,
 )
+from service.offline.printable import printable
 from service.protocol.defaults import DRAWN_SEED_BITS, LARGEST_SEED, SAMPLE_N, TEMPERATURE
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def sample(
             data = encoded(items, info, chosen)
         write_out(output, data)
     if as_json:
-        click.echo(json_text({**told, "output": str(output)}))
+        click.echo(json_text({**told, "output": printable(output)}))
     else:
         click.echo(f"{info.reference}: {count:,} items, seed {wish.seed}", err=True)
 

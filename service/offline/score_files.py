@@ -23,11 +23,13 @@ from service.media.items import ItemSpec
 from service.media.npy import Array
 from service.media.regions import Region
 from service.offline import histogram
-from service.offline.map_files import MapFolder, refuse_among_inputs
+from service.offline.map_files import MapFolder, refuse_maps_among_inputs
 from service.offline.outputs import Row, Writer, writer_to
+from service.offline.overwriting import refuse_file_among_inputs
+from service.offline.picture_sources import ENDINGS as PICTURE_ENDINGS
 from service.offline.picture_sources import picture_sources
 from service.offline.scorer import Scorer, scorer_of
-from service.offline.sources import Batch, Source, sources
+from service.offline.sources import ENDINGS, Batch, Source, sources
 from service.offline.unusable import UnusableFile
 from service.protocol.messages import Arrays
 from service.protocol.model_info import ModelInfo
@@ -66,7 +68,11 @@ async def score_files(
             f"--maps: {loaded.reference} has no map of where a picture is strange; sluice-calibrate adds one"
         )
     if wish.maps is not None:
-        refuse_among_inputs(wish.maps, files)
+        refuse_maps_among_inputs(wish.maps, files)
+    known = ENDINGS if info.pictures is None else PICTURE_ENDINGS
+    for option, output in (("--output", wish.output), ("--histogram", wish.picture)):
+        if output is not None:
+            refuse_file_among_inputs(option, output, files, known)
     found = _sources_for(info, files, wish)
     count = sum(source.count for source in found)
     folder = None if wish.maps is None else MapFolder(wish.maps, wish.alpha)

@@ -18,10 +18,11 @@ from service.media.items import ItemSpec
 from service.media.npy import Array
 from service.media.pictures import open_picture, to_pixels
 from service.offline import array_files, table_files
+from service.offline.printable import printable
 from service.offline.unusable import UnusableFile, named
 from tables.reading import SUFFIXES, is_table
 
-PICTURES = (".png", ".jpg", ".jpeg")
+PICTURES = (".png", ".jpg", ".jpeg", ".jfif")
 ANY_PICTURES = (*PICTURES, ".tif", ".tiff", ".bmp", ".webp", ".gif", ".pbm", ".pgm", ".ppm", ".pnm")
 """Those of models that take pictures of any size: what their trainer reads. Of several in a file the first counts."""
 ENDINGS = (*PICTURES, *array_files.SUFFIXES, *SUFFIXES)
@@ -31,6 +32,7 @@ class Place(NamedTuple):
     """Where an item was found."""
 
     file: str
+    """Its name for people: see ``printable``."""
     item: int
     """Its index in the file, from 0."""
 
@@ -111,7 +113,7 @@ def _album(paths: list[Path], spec: ItemSpec, fit: bool) -> list[Source]:
         left = iter(paths)
         while some := list(islice(left, rows)):
             pixels = np.stack([_picture(path, spec, fit) for path in some])
-            yield Batch([Place(str(path), 0) for path in some], pixels)
+            yield Batch([Place(printable(path), 0) for path in some], pixels)
 
     return [Source(len(paths), batches)] if paths else []
 
@@ -143,8 +145,10 @@ def _arrays(path: Path, spec: ItemSpec) -> list[Source]:
 
 
 def _table(path: Path, spec: ItemSpec, tell: Callable[[str], object]) -> Source:
+    name = printable(path)
+
     def batches(rows: int) -> Iterator[Batch]:
         for places, items, faults in table_files.rows_of(path, spec, rows, tell):
-            yield Batch([Place(str(path), place) for place in places.tolist()], items, faults)
+            yield Batch([Place(name, place) for place in places.tolist()], items, faults)
 
     return Source(table_files.rows_in(path), batches)

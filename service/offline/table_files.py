@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.media.items import ItemSpec
 from service.media.npy import Array
+from service.offline.printable import printable
 from service.offline.remote_files import File
 from service.offline.unusable import UnusableFile
 from tables import Column, Schema
 from tables.dialect import SAMPLE_BYTES, detect
 from tables.errors import MissingExtra, TableError
+from tables.reading import File as TablePath
 from tables.reading import open_table, parquet_file
 from tables.rows import Rows, rows_of_file, rows_of_text, with_names
 
@@ -38,7 +42,7 @@ def rows_of(
             for note in block.notes:
                 if note not in told:
                     told.add(note)
-                    tell(f"{path}: {note}")
+                    tell(printable(f"{path}: {note}"))
             entries = schema.entries(block.numbers)
             faults = {row: str(fault) for row, fault in block.faults.items()}
             for row, place in np.argwhere(np.isinf(entries) | (np.isnan(entries) & (not takes_missing))).tolist():
@@ -52,7 +56,7 @@ def rows_of(
                 yield places[start:stop], entries[start:stop], here
     except TableError as error:
         text = str(error)
-        raise UnusableFile(text if text.startswith(str(path)) else f"{path}: {text}") from error
+        raise UnusableFile(text if text.startswith(printable(path)) else f"{path}: {text}") from error
     if not found:
         raise UnusableFile(f"{path}: has no rows")
 
@@ -73,7 +77,7 @@ def exact_rows_in(path: File, spec: ItemSpec) -> int:
     try:
         if path.name.lower().endswith((".parquet", ".pq")):
             return _parquet_rows(path)
-        table = open_table(path)
+        table = open_table(_for_pyarrow(path))
         if spec.table is not None:
             table = with_names(table, spec.table.schema)
         return sum(len(block.rows) + len(block.faults) for block in table.blocks(table.names[:1]))
@@ -82,17 +86,42 @@ def exact_rows_in(path: File, spec: ItemSpec) -> int:
 
 
 def _parquet_rows(path: File) -> int:
+    file = _for_pyarrow(path)
     try:
-        open_table(path)
+        open_table(file)
     except TableError as error:
         raise UnusableFile(str(error)) from error
-    return int(parquet_file(path).metadata.num_rows)
+    return int(parquet_file(file).metadata.num_rows)
+
+
+class _Opened:
+    """A file that pyarrow gets opened, since it opens none by a name that is not UTF-8."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __str__(self) -> str:
+        return printable(self._path)
+
+    @property
+    def name(self) -> str:
+        return printable(self._path.name)
+
+    def open(self, mode: Literal["rb"]) -> IO[bytes]:
+        return self._path.open(mode)
+
+    def read_bytes(self) -> bytes:
+        return self._path.read_bytes()
+
+
+def _for_pyarrow(path: File) -> TablePath:
+    return _Opened(path) if isinstance(path, Path) and printable(path) != str(path) else path
 
 
 def _blocks(path: File, spec: ItemSpec, rows: int) -> Iterator[tuple[Schema, NDArray[np.int64], Rows]]:
     """A file's rows with the schema that they are in. Where pyarrow is missing, plain text is read as a whole."""
     try:
-        table = open_table(path)
+        table = open_table(_for_pyarrow(path))
     except MissingExtra:
         if not path.name.lower().endswith((".csv", ".tsv")):
             raise

@@ -1,4 +1,4 @@
-"""What can be wrong with files that are to be scored."""
+"""What can be wrong with files that are to be scored, and with those that are written."""
 
 from __future__ import annotations
 
@@ -6,11 +6,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from service.offline.printable import printable
 from service.protocol.errors import Problem
 
 
 class UnusableFile(Exception):
-    """A file cannot be scored; the message names it, and the item and the field at fault where there is one."""
+    """A file cannot be scored or written; the message names it, and the item and the field at fault if there is one.
+
+    The message can be written anywhere, whatever the name of the file.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 @contextmanager
@@ -20,6 +27,24 @@ def named(path: Path | str) -> Iterator[None]:
         yield
     except Problem as problem:
         raise UnusableFile(f"{path}: {in_options(problem.detail)}") from problem
+
+
+class UnwritableFile(UnusableFile):
+    """The system refused to write."""
+
+
+@contextmanager
+def writable(name: Path | str) -> Iterator[None]:
+    """Turns what the system raises of a write into an UnwritableFile that names the file or stream.
+
+    A pipe without a reader stays one: the command ends then without a word.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise UnwritableFile(f"{name}: cannot be written: {error.strerror or error}") from error
 
 
 def in_options(text: str) -> str:

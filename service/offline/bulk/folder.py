@@ -14,7 +14,7 @@ from typing import IO, Any
 from model_store.files import replace_durably, sync_directory
 from model_store.remote.objects import Missing, Objects
 from service.offline.remote_files import RemoteFile
-from service.offline.unusable import UnusableFile
+from service.offline.unusable import UnusableFile, writable
 from service.settings import location
 
 _LOCK = "_lock"
@@ -41,11 +41,14 @@ class OutputFolder(ABC):
 
     @abstractmethod
     def create(self, name: str, data: bytes) -> None:
-        """Write a document, unless there is one: whoever reads it back finds which is there."""
+        """Write a document, unless there is one: whoever reads it back finds which is there.
+
+        Raises UnusableFile or StoreError.
+        """
 
     @abstractmethod
     def replace(self, name: str, data: bytes) -> None:
-        """Write a document over what is there."""
+        """Write a document over what is there. Raises UnusableFile or StoreError."""
 
     @abstractmethod
     def publish(self, name: str, table: Any) -> None:
@@ -103,22 +106,21 @@ class LocalFolder(OutputFolder):
 
     def create(self, name: str, data: bytes) -> None:
         if not (self._path / name).exists():
-            replace_durably(self._path / name, data)
+            self.replace(name, data)
 
     def replace(self, name: str, data: bytes) -> None:
-        replace_durably(self._path / name, data)
+        with writable(self._path / name):
+            replace_durably(self._path / name, data)
 
     def publish(self, name: str, table: Any) -> None:
         hidden = self._path / f"{_HIDDEN}{name}.{os.getpid()}"
-        try:
+        with writable(self._path / name):
             with hidden.open("wb") as stream:
                 _write(table, stream)
                 stream.flush()
                 os.fsync(stream.fileno())
             hidden.replace(self._path / name)
             sync_directory(self._path)
-        except OSError as error:
-            raise UnusableFile(f"{self._path / name}: cannot be written: {error.strerror}") from error
 
     def open(self, name: str) -> IO[bytes]:
         return (self._path / name).open("rb")

@@ -17,6 +17,7 @@ from service.offline.array_files import Stored
 from service.offline.bulk.decoding import Chunk, Decoder
 from service.offline.bulk.job import InputNote
 from service.offline.bulk.picture_decoding import Decoded
+from service.offline.printable import printable
 from service.offline.remote_files import File, RemoteFile, files_at, mark_of
 from service.offline.sources import ENDINGS, PICTURES, files_of
 from service.offline.unusable import named
@@ -31,7 +32,7 @@ class Input(ABC):
     """One file of many items, or pictures of one each. ``note`` describes it."""
 
     def __init__(self, name: str, count: Callable[[], int], files: Sequence[File], known: _Known) -> None:
-        fingerprint = _fingerprint(files)
+        name, fingerprint = printable(name), _fingerprint(files)
         counted = known.get((name, fingerprint))
         self.note = InputNote(name, count() if counted is None else counted, fingerprint)
 
@@ -177,7 +178,7 @@ class _Table(_Sequential):
             spec = spec._replace(table=spec.table._replace(takes_missing=True))
         for places, entries, bad in table_files.rows_of(self._path, spec, rows, self._tell):
             items, hidden, faults = self._decoder.rows(entries, dict(bad))
-            yield Chunk(str(self._path), places, items, faults, hidden)
+            yield Chunk(self.note.name, places, items, faults, hidden)
         self._tell = lambda _: None
 
 
@@ -187,7 +188,7 @@ def _pictures(
     for start in range(first, stop, rows):
         some = files[start : min(start + rows, stop)]
         items, hidden, faults = decoded(some)
-        yield Chunk(list(map(str, some)), np.zeros(len(some), np.int64), items, faults, hidden)
+        yield Chunk(list(map(printable, some)), np.zeros(len(some), np.int64), items, faults, hidden)
 
 
 def _chunk(name: str, first: int, batch: Array, decoder: Decoder) -> Chunk:
@@ -205,5 +206,5 @@ def _check_shape(stored: Stored, spec: ItemSpec) -> None:
 def _fingerprint(files: Sequence[File]) -> str:
     digest = hashlib.sha256()
     for file in files:
-        digest.update(mark_of(file).encode())
+        digest.update(mark_of(file).encode(errors="surrogateescape"))  # bytes of a name as they are
     return digest.hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -90,8 +91,8 @@ def read_job(folder: OutputFolder) -> Job | None:
     """The job of a folder; None where it has none. Raises UnusableFile for one that cannot be read."""
     data = folder.read(_JOB)
     try:
-        return None if data is None else msgspec.json.decode(data, type=Job)
-    except msgspec.DecodeError as error:
+        return None if data is None else msgspec.convert(json.loads(data), Job)
+    except (ValueError, RecursionError, msgspec.ValidationError) as error:
         raise UnusableFile(f"{folder}/{_JOB}: cannot be read: {error}") from error
 
 
@@ -100,15 +101,17 @@ def begin(folder: OutputFolder, job: Job) -> None:
     if read_job(folder) is None:
         if strangers := folder.names():
             raise UnusableFile(f"{folder}: holds other files, such as {min(strangers)}: an output needs its own folder")
-        folder.create(_JOB, msgspec.json.format(msgspec.json.encode(job), indent=1))
+        # Not by msgspec: paths that are no UTF-8 are kept with their bytes, since other processes open them again.
+        folder.create(_JOB, json.dumps(msgspec.to_builtins(job), indent=1).encode())
     there = read_job(folder)  # at a URL, another run may have been quicker
     assert there is not None
     for field in Job.__struct_fields__:
         before, now = getattr(there, field), getattr(job, field)
         if field not in _FREE and before != now:
+            another = "other" if field.endswith("s") else "another"
             raise UnusableFile(
-                f"{folder}: holds a run with another {field}: {_difference(before, now)}. Repeat that command to go on "
-                "with it, or choose another folder"
+                f"{folder}: holds a run with {another} {field}: {_difference(before, now)}. Repeat that command to go "
+                "on with it, or choose another folder"
             )
 
 

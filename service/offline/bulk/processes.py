@@ -21,6 +21,7 @@ from service.offline.bulk.folder import OutputFolder, folder_at
 from service.offline.bulk.inputs import Input
 from service.offline.bulk.job import Job, Part, read_job
 from service.offline.bulk.worker import Tell, worker_of
+from service.offline.printable import printable
 from service.offline.unusable import UnusableFile
 from service.processes import PARENT, importing
 from service.protocol.errors import Problem
@@ -135,7 +136,7 @@ def serve() -> None:
     try:
         asyncio.run(_serve(folder_at(sys.argv[1])))
     except (UnusableFile, StoreError, NoSuchDevice) as error:
-        _say(_Told(failed=str(error)))
+        _say(_Told(failed=printable(str(error))))
     except Problem as problem:
         _say(_Told(failed=problem.detail))
     else:

@@ -16,6 +16,7 @@ from typing import Any
 from service.offline.bulk.folder import OutputFolder, folder_at
 from service.offline.bulk.job import Job, Part
 from service.offline.bulk.worker import Tell, worker_of
+from service.offline.printable import printable
 from service.offline.unusable import UnusableFile, missing_extra
 from service.processes import importing
 from service.settings import Settings
@@ -140,7 +141,7 @@ class _Actor:
         try:
             asyncio.run_coroutine_threadsafe(work, self._loop).result()
         except (UnusableFile, StoreError, NoSuchDevice) as error:
-            return str(error)
+            return printable(str(error))
         except Problem as problem:
             return problem.detail
         return None

@@ -21,11 +21,12 @@ from service.offline.bulk.inputs import Input
 from service.offline.bulk.job import SUMMARY, Command, InputNote, Job, Part, begin, read_job
 from service.offline.bulk.progress import progress
 from service.offline.bulk.worker import Tell, open_inputs
+from service.offline.overwriting import refuse_folder_among_inputs
 from service.offline.unusable import UnusableFile, missing_extra
 from service.opened_store import store_of
 from service.protocol.defaults import DRAWN_SEED_BITS, LARGEST_SEED
 from service.protocol.model_info import ModelInfo
-from service.settings import Settings
+from service.settings import Settings, location
 
 PART_ROWS = {"score": 65_536, "sample": 65_536, "inpaint": 1_024}
 """Items of a part: what is computed again after a run was killed is at most two parts a device."""
@@ -78,6 +79,7 @@ def run_bulk(
         import pyarrow  # noqa: F401
     except ImportError as error:
         raise missing_extra("to write Parquet", "pyarrow", "bulk") from error
+    refuse_folder_among_inputs(location(output), wish.files)
     folder = folder_at(output)
     with folder.alone():
         note = _telling_once()

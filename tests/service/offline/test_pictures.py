@@ -16,8 +16,11 @@ from PIL import Image
 from pictures import Preparation
 from service.cli import main
 from service.offline.picture_sources import picture_sources
+from service.offline.sources import ANY_PICTURES
 from tests.service.helpers import running
+from tests.service.offline.archives import archive_of, encrypted, overwritten, undecodable
 from tests.service.pictures import publish_pictures, surface, with_hole
+from trainer.data.folder import SUFFIXES
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +143,25 @@ def test_an_array_that_cannot_be_used_is_told_in_its_rows(store: Path, tmp_path:
     assert reasons[5] == "the picture must be of shape (H, W), not (0, 24, 24)"
     assert "5x24" in reasons[6]
     assert [row["item"] for row in rows[5:8]] == [0, 0, 1]
+
+
+@pytest.mark.parametrize("kind", ["flipped", "undecodable", "encrypted"])
+def test_a_damaged_archive_of_arrays_is_named(store: Path, tmp_path: Path, kind: str) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 64, 64), dtype=np.uint8)
+    damaged = {"flipped": overwritten(archive_of(pixels), 8000), "undecodable": undecodable(pixels)}
+    (tmp_path / "many.npz").write_bytes(damaged.get(kind) or encrypted(pixels))
+    result = score(store, tmp_path / "many.npz", "--model", "surface", "--json")
+    assert result.exit_code == 1
+    assert "many.npz: cannot be read: " in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_every_ending_that_pictures_are_trained_from_is_scored(store: Path, folder: Path) -> None:
+    assert set(ANY_PICTURES) == SUFFIXES
+    Image.open(folder / "0.png").save(folder / "0.jfif", "JPEG")
+    rows = lines_of(score(store, folder, "--model", "surface", "--json"))
+    assert [Path(row["file"]).name for row in rows] == ["0.jfif", "0.png", "1.png", "2.png", "3.png"]
+    assert rows[0]["log_likelihood"] is not None
 
 
 def test_batches_of_an_array_fit_a_request_however_large_its_pictures(tmp_path: Path) -> None:

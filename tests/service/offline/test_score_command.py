@@ -21,6 +21,7 @@ from pyarrow import parquet
 
 from service.cli import main
 from tests.service.helpers import NPY, images, npy, picture, running
+from tests.service.offline.archives import archive_of, encrypted, of_the_future, overwritten, undecodable
 
 Score = Callable[..., Result]
 
@@ -69,6 +70,14 @@ def test_pictures_arrays_and_archives_of_the_same_images_get_the_same_scores(sco
     ]
     np.save(tmp_path / "one.npy", pixels[0])
     assert scores_of(score(tmp_path / "one.npy")) == expected[:1]
+
+
+def test_a_jpeg_is_one_by_any_of_its_endings(score: Score, tmp_path: Path) -> None:
+    Image.fromarray(images(1)[0]).save(tmp_path / "a.jpg")
+    for ending in (".jpeg", ".jfif"):
+        (tmp_path / f"a{ending}").write_bytes((tmp_path / "a.jpg").read_bytes())
+    assert len({row["log_likelihood"] for row in rows_of(score(tmp_path))}) == 1
+    assert [Path(row["file"]).suffix for row in rows_of(score(tmp_path))] == [".jfif", ".jpeg", ".jpg"]
 
 
 def test_tables_of_vectors_get_the_scores_of_the_array(score: Score, tmp_path: Path) -> None:
@@ -137,8 +146,7 @@ def bad_files() -> dict[str, tuple[bytes, str]]:
     broken = images(300).astype(float) / 255
     broken[290, 1, 1] = np.nan
     whole = picture(images(1)[0])
-    archive = io.BytesIO()
-    np.savez(archive, images(600))
+    archive = archive_of(images(600))
     return {
         "cut.png": (whole[:-20], "cut.png: the file is not a whole PNG or JPEG picture"),
         "large.png": (picture(np.zeros((9, 8), np.uint8)), "large.png: the picture is 8x9"),
@@ -154,7 +162,11 @@ def bad_files() -> dict[str, tuple[bytes, str]]:
         "text.npy": (b"hello", "text.npy: not a readable npy array"),
         "words.npy": (npy(np.array(["a", "b"])), "words.npy: an npy array must hold numbers"),
         "objects.npy": (npy(np.array([object()]), allow_pickle=True), "objects.npy: an npy array must hold numbers"),
-        "cut.npz": (archive.getvalue()[:-100], "cut.npz: cannot be read"),
+        "cut.npz": (archive[:-100], "cut.npz: cannot be read"),
+        "flipped.npz": (overwritten(archive, 3000), "flipped.npz:arr_0: cannot be read"),
+        "undecodable.npz": (undecodable(images(600)), "undecodable.npz:arr_0: cannot be read"),
+        "future.npz": (of_the_future(images(600)), "future.npz: cannot be read"),
+        "encrypted.npz": (encrypted(images(600)), "encrypted.npz: cannot be read"),
         "table.csv": (b"1,2\n", "table.csv: is a table of numbers; the model takes images"),
         "notes.txt": (b"", "notes.txt: files to score end in .png"),
     }

@@ -188,14 +188,14 @@ def test_another_run_does_not_go_on_in_the_folder_of_the_first(sluice: Sluice, t
     for options, told in (
         (("--alpha", 0.5), "another alpha: 0.01, now 0.5"),
         (("--seed", 9), "another seed: 0, now 9"),
-        (("--part-rows", 5), "another part_rows: 65536, now 5"),
+        (("--part-rows", 5), "other part_rows: 65536, now 5"),
         (("--model", "points@1"), "another model: points@2, now points@1"),
     ):
         result = sluice(*given, *options)
         assert result.exit_code == 1
         assert told in result.output
     np.save(rows, points(11))
-    assert "another inputs: " in sluice(*given).output
+    assert "holds a run with other inputs: " in sluice(*given).output
     (tmp_path / "full").mkdir()
     (tmp_path / "full/letter.txt").write_text("dear")
     assert "holds other files, such as letter.txt" in sluice(*given[:-1], f"{tmp_path}/full").output

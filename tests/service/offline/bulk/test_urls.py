@@ -127,7 +127,7 @@ def test_a_run_to_a_url_that_is_ended_goes_on_and_gives_the_bytes_of_one_to_a_fo
     assert summary == json.loads((tmp_path / "undisturbed/_summary.json").read_text())
     assert "another alpha: 0.01, now 0.5" in sluice(*command, "-o", f"{URL}/scores", "--alpha", 0.5).output
     bucket.put("rows/d.csv", b"x,y\n1,2\n")
-    assert "another inputs: " in sluice(*command, "-o", f"{URL}/scores").output
+    assert "other inputs: " in sluice(*command, "-o", f"{URL}/scores").output
 
 
 @LONG
@@ -151,6 +151,8 @@ def test_what_cannot_be_read_or_written_is_told(bucket: Bucket, sluice: Sluice, 
         ((f"{URL}/nothing.csv", *out), f"{URL}/nothing.csv: holds no file"),
         ((f"{URL}/album",), "a URL is read into a folder as --output only"),
         ((f"{URL}/album", "-o", f"{URL}/rows"), f"{URL}/rows: holds other files, such as a.npy"),
+        ((f"{URL}/album", "-o", f"{URL}/album/out/"), f"{URL}/album/out is or lies in {URL}/album"),
+        ((f"{URL}/album/", "-o", f"{URL}/album"), f"{URL}/album is or lies in {URL}/album"),
     ):
         result = sluice("score", *arguments)
         assert result.exit_code in (1, 2), arguments
