@@ -12,8 +12,8 @@ pseudorandom number generators", figure 16), in 64-bit integers that wrap around
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import lru_cache, wraps
 
 import torch
 from torch import Tensor
@@ -64,14 +64,31 @@ def normal(row_keys: Tensor, shape: Sequence[int]) -> Tensor:
 # are made outside of inference mode, so that they can be used inside and outside of it.
 
 
-@lru_cache(maxsize=16)
+_MOST_KEPT = 2**18
+"""Numbers of a constant that is kept. Pictures of any size would fill the memory with theirs."""
+
+_Made = Callable[[int, torch.device], Tensor]
+
+
+def _kept(make: _Made) -> _Made:
+    """The same, where constants of a few sizes are kept."""
+    remembered = lru_cache(maxsize=16)(make)
+
+    @wraps(make)
+    def found(count: int, device: torch.device) -> Tensor:
+        return remembered(count, device) if count <= _MOST_KEPT else make(count, device)
+
+    return found
+
+
+@_kept
 @torch.inference_mode(False)
 def _weights(count: int, device: torch.device) -> Tensor:
     """Odd multipliers (count,), one for each place of an item."""
     return keys(0x51_1CE, count, device) | 1
 
 
-@lru_cache(maxsize=16)
+@_kept
 @torch.inference_mode(False)
 def _counter(count: int, device: torch.device) -> Tensor:
     """The increments (count,) that the first ``count`` draws add to a key."""

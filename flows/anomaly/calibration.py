@@ -238,6 +238,8 @@ def benjamini_hochberg(p_values: Tensor, rate: float) -> Tensor:
     """
     order = p_values.argsort()
     allowed = rate * torch.arange(1, len(p_values) + 1, dtype=p_values.dtype) / len(p_values)
+    # Conformal p-values are fractions that meet the bound exactly: rounding is not to decide.
+    allowed *= 1 + 4 * torch.finfo(p_values.dtype).eps
     passing = (p_values[order] <= allowed).nonzero()
     flags = torch.zeros(len(p_values), dtype=torch.bool)
     if len(passing):

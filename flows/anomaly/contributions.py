@@ -70,6 +70,8 @@ def _of_part(densities: Sequence[Density], x: Tensor, values: Tensor) -> tuple[T
     # A value's weight is the part of the line that is nearer to it than to the others.
     middles = (values[:, :, 1:] + values[:, :, :-1]) / 2
     widths = torch.cat([values[:, :, :1], middles, values[:, :, -1:]], dim=2).double().diff(dim=2)
+    # All values of a column that is constant are one: none of them counts more than another.
+    widths = widths.where((widths > 0).any(dim=2, keepdim=True), 1.0)
     own = _log_density(densities, x)
     gain, expected = own.new_empty(count, columns), own.new_empty(count, columns)
     for column in range(columns):

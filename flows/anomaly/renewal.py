@@ -2,7 +2,9 @@
 
 The nonconformity scores stay as they were fitted: only the items change that p-values are ranked among. A verdict tells
 what is needed of its item (``Verdict.measures``), so the item itself need not be kept. For items drawn as the new ones
-are, the p-values then keep the promise of a split calibration (Vovk, Gammerman & Shafer 2005, section 2.2).
+are, the p-values then keep the promise of a split calibration (Vovk, Gammerman & Shafer 2005, section 2.2). With
+several members a p-value is in effect the mean of theirs, which depend on each other: at most twice alpha of new items
+have one up to alpha (Vovk & Wang 2020, "Combining p-values via averaging"), and about alpha where the members agree.
 """
 
 from __future__ import annotations

@@ -240,7 +240,8 @@ def _savings(flow: Flow, nats: Tensor, code: CodeLength) -> Tensor:
     """The least and the most saving (B, 2) of any window, from the log-likelihood (B, H, W) of each pixel.
 
     Something simple and unlikely, such as a patch over an ordinary picture, is visible in its own window, while the
-    rest of the picture hides it in the total.
+    rest of the picture hides it in the total. Windows begin at the upper left, half a side apart: where the sides are
+    no multiple of that, the last rows and columns lie in none.
     """
     entries = flow.dimensions // math.prod(nats.shape[1:])
     saved = code.pixels - (_BITS * entries - nats / math.log(2))  # a grey level is 2^-8 wide in [0, 1]

@@ -77,7 +77,7 @@ def lattice(
     from the nearest known pixels (see ``Interpolation``). ``stepped`` says that densities are flat within each grey
     level, and that nets read grey levels: neither dequantisation nor rounding costs likelihood then. Raises
     ArchitectureError for other shapes, for ``template``, ``interpolate`` or more than one of ``head_layers`` without
-    ``joint``, and for more of ``quartered`` than the picture has cells for.
+    ``joint``, for ``joint`` of pictures of 4x4, and for more of ``quartered`` than the picture has cells for.
 
     >>> flow = flows.lattice((8, 8), width=8, blocks=1, components=2)
     >>> flow.to_items(flow.sample(2)).shape
@@ -93,6 +93,8 @@ def lattice(
         raise ArchitectureError("template: only a joint lattice flow takes one; set joint, or leave template out")
     if interpolate and not joint:
         raise ArchitectureError("interpolate: only a joint lattice flow does; set joint, or leave interpolate out")
+    if joint and max(item_shape[:2]) == CELL:
+        raise ArchitectureError(f"joint: a joint lattice flow needs pictures of more than one cell of {CELL}x{CELL}")
     cells = Cells(item_shape)
     if quartered > 1 and min(item_shape[:2]) < least_side(quartered):
         raise ArchitectureError(

@@ -21,7 +21,11 @@ def with_zero_moments(climb: Climb, like: Tensor) -> Climb:
 
 
 def direction(climb: Climb, gradient: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    """The preconditioned gradient (B, ...), and the new moments. Its entries are near ±1 while gradients agree."""
+    """The preconditioned gradient (B, ...), and the new moments. Its entries are near ±1 while gradients agree.
+
+    Squares of float32 hold gradients between 1e-22 and 1e19: of what may have any unit, give the gradient in
+    ``method.unit`` lengths.
+    """
     momentum = _DECAY * climb.state["momentum"] + (1 - _DECAY) * gradient
     power = _DECAY * climb.state["power"] + (1 - _DECAY) * gradient.square()
     correction = 1 - _DECAY ** along(climb.step + 1, gradient).to(gradient.dtype)

@@ -57,8 +57,9 @@ class Ascent(Method):
         if isinstance(flow, SharpModes):  # the two points agree at known entries
             weight = along(annealing.square() / _REACH**2, climb.x).to(climb.x.dtype)
             gradient = gradient + weight * (climb.state["initial_point"] - climb.x)
-        towards, moments = direction(climb, gradient)
-        towards = unit(flow, climb) * towards
+        length = unit(flow, climb)
+        towards, moments = direction(climb, length * gradient)
+        towards = length * towards
         rate = paper_rate(climb) * annealing
         draws = noise.normal(noise.derive(climb.keys, climb.step), climb.x.shape[1:]).to(climb.x.dtype)
         jitter = along(climb.temperature * annealing, draws) * climb.spread * draws
@@ -70,7 +71,7 @@ class Ascent(Method):
             **moments,
         )
         path_left = rate * (climb.steps - climb.step) / 2
-        gain = (ahead.gradient.abs() * unit(flow, climb)).flatten(1).sum(dim=1) * path_left
+        gain = (ahead.gradient.abs() * length).flatten(1).sum(dim=1) * path_left
         return replace(ahead, converged=gain < _NEGLIGIBLE)
 
 
@@ -118,9 +119,10 @@ class Map(Method):
         return with_zero_moments(replace(climb, state=state), climb.x)
 
     def advance(self, flow: Flow, climb: Climb) -> Climb:
-        towards, moments = direction(climb, climb.gradient)
+        length = unit(flow, climb)
+        towards, moments = direction(climb, length * climb.gradient)
         rate = climb.state["rate"]
-        x = fill(flow, climb, climb.x + along(rate, climb.x) * unit(flow, climb) * towards)
+        x = fill(flow, climb, climb.x + along(rate, climb.x) * length * towards)
         ahead = arrive(flow, climb, x, rate, **moments)
         waited = climb.state["waited"] + 1
         judged = waited >= self.patience

@@ -47,28 +47,32 @@ class Langevin(Method):
 
     def initial_state(self, flow: Flow, climb: Climb) -> Climb:
         # The unit of length bounds the proposal in entries where the flow has no curvature.
-        precision = curvature(flow, climb.x, climb.keys) + unit(flow, climb) ** -2
+        length = unit(flow, climb)
+        deviation = length * (curvature(flow, climb.x, climb.keys, length) + 1).rsqrt()
         scale = (self.first_scale * climb.step_size).clamp_min(torch.finfo(climb.x.dtype).tiny).log()
-        return with_zero_moments(replace(climb, state={"deviation": precision.rsqrt(), "log_scale": scale}), climb.x)
+        return with_zero_moments(replace(climb, state={"deviation": deviation, "log_scale": scale}), climb.x)
 
     def advance(self, flow: Flow, climb: Climb) -> Climb:
         ascending = 4 * climb.step < climb.steps
         adapting = ~ascending & (2 * climb.step < climb.steps)
-        towards, moments = direction(climb, climb.gradient)
+        length = unit(flow, climb)
+        towards, moments = direction(climb, length * climb.gradient)
         rate = paper_rate(climb) * (1 - 4 * climb.step / climb.steps.clamp_min(1))
-        uphill = fill(flow, climb, climb.x + along(rate, towards) * unit(flow, climb) * towards)
+        uphill = fill(flow, climb, climb.x + along(rate, towards) * length * towards)
 
         key = noise.derive(climb.keys, climb.step)
         draws = noise.normal(key, climb.x.shape[1:]).to(climb.x.dtype)
         scale = along(climb.state["log_scale"].exp(), draws) * climb.state["deviation"]
         temperature = climb.temperature.clamp_min(torch.finfo(draws.dtype).eps)
         deviation = scale * along(temperature, draws).sqrt()
-        proposal = climb.x + scale.square() / 2 * climb.gradient + deviation * draws
+        # scale * (scale * gradient): the square of a small unit is 0 in float32.
+        way = scale * (scale * climb.gradient) / 2 + deviation * draws
+        proposal = climb.x + way
         reflected, sign = reflect(proposal) if flow.is_image else (proposal, torch.ones_like(proposal))
 
         x = torch.where(along(ascending, draws), uphill, torch.where(climb.hidden, reflected, climb.x))
         log_prob, gradient = evaluate(flow, x, climb.hidden)
-        back = (climb.x - proposal - scale.square() / 2 * sign * gradient) / deviation
+        back = (way + scale * (scale * sign * gradient) / 2) / deviation
         gap = torch.where(climb.hidden, draws.square() - back.square(), 0.0).flatten(1).sum(dim=1) / 2
         chance = ((log_prob - climb.log_prob) / temperature + gap).nan_to_num(nan=-torch.inf).clamp_max(0).exp()
         passed = noise.uniform(noise.derive(key, 1), ()) < chance
@@ -88,8 +92,10 @@ def reflect(x: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(odd, 2 - turned, turned).clamp(max=below_one(x)), torch.where(odd, -1.0, 1.0).to(x.dtype)
 
 
-def curvature(flow: Flow, x: Tensor, keys: Tensor, probes: int = 8) -> Tensor:
+def curvature(flow: Flow, x: Tensor, keys: Tensor, length: Tensor, probes: int = 8) -> Tensor:
     """An estimate of the diagonal of J^T C J (B, *S) at x, with J = dz/dx and C the mean curvature of the prior.
+
+    x is measured in lengths (B, *S), so that squares neither vanish nor overflow whatever its unit is.
 
     If s is the prior's score at a draw from the prior, then E[s s^T] = C, and the squares of J^T s have this diagonal
     as their mean. Costs one forward pass and ``probes`` backward passes. The noise follows from the rows' keys.
@@ -103,5 +109,5 @@ def curvature(flow: Flow, x: Tensor, keys: Tensor, probes: int = 8) -> Tensor:
             draw = flow.prior.quantile(uniform).to(x.dtype).clone().requires_grad_()
             (score,) = torch.autograd.grad(flow.prior.log_prob(draw).sum(), draw)
             (pulled,) = torch.autograd.grad(z, point, score, retain_graph=probe + 1 < probes)
-            total += pulled.square() / probes
+            total += (length * pulled).square() / probes
     return total

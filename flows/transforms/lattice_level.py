@@ -158,7 +158,8 @@ class LatticeLevel(Transform):
     ) -> UnitMixture:
         """The mixtures of one group's pixels (B, ...), or of all groups (G B, ...); x must hold all known pixels.
 
-        Nets see nothing of pixels where ``inside`` (B, rows, columns) is false, as they see nothing beyond a border.
+        Bodies of nets see nothing of pixels where ``inside`` (B, rows, columns) is false, as beyond a border. Heads of
+        later colours see the first colours of the cells around theirs wherever those are.
         ``template`` (B, colours, rows, columns), from -1 to 1, is what is usual at each place.
         """
         which = range(len(self.groups)) if index is None else range(index, index + 1)

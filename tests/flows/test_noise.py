@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 import torch
 from hypothesis import given
@@ -60,3 +62,11 @@ def test_a_number_and_a_tensor_of_it_give_the_same_keys(seeds: list[int], index:
     alone = [noise.content_keys(item[None], seed) for item, seed in zip(items, seeds, strict=True)]
     assert torch.equal(together, torch.cat(alone))
     assert torch.equal(noise.derive(together, index), noise.derive(together, torch.full_like(together, index)))
+
+
+def test_pictures_of_many_sizes_leave_nothing_in_memory() -> None:
+    row, sizes = noise.keys(0, 1), range(1_000_000, 1_000_004)
+    for count in sizes:
+        assert torch.equal(noise.uniform(row, (count,))[:, :9], noise.uniform(row, (9,)))
+        noise.content_keys(torch.zeros(1, count, dtype=torch.uint8), 0)
+    assert not [each.shape for each in gc.get_objects() if type(each) is torch.Tensor and each.numel() in sizes]

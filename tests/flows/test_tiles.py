@@ -167,3 +167,13 @@ def test_a_picture_smaller_than_a_lattice_of_quarters_is_scored_all_the_same() -
     assert bool(found.isfinite().all())
     with pytest.raises(ValueError, match="begin 32 pixels or a multiple of it apart, not 16"):
         TiledDensity(density.flow, tile=32, margin=8)
+
+
+def test_a_joint_flow_of_one_cell_is_refused() -> None:
+    with pytest.raises(flows.ArchitectureError, match="more than one cell of 4x4"):
+        flows.lattice((4, 4), width=4, blocks=1, components=2, joint=True)
+    flow = flows.lattice((4, 8), width=4, blocks=1, components=2, joint=True).double()
+    assert isinstance(flow, LatticeFlow)
+    x = torch.rand(3, 4, 8, dtype=torch.float64)
+    each = [flow.half_log_prob(x, starts) for starts in itertools.product((0, 1), repeat=5)]
+    assert torch.allclose(torch.stack(each).mean(dim=0), flow.log_prob(x))

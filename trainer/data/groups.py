@@ -10,10 +10,17 @@ _NEARLY = 1e-3
 _NEIGHBOURS = 4
 """Rows that follow in the order of a projection and are compared: others may lie between two of a group."""
 _PROJECTIONS = 2
+_COPIES = 8
+"""Rows of a group that are always kept together."""
+_LARGEST_SHARE = 10
+"""Of what is held out, a group that is kept together may have a tenth. A larger one is a value that many rows have."""
 
 
-def groups_of(items: Tensor) -> Tensor:
+def groups_of(items: Tensor, most: int | None = None) -> Tensor:
     """The group (N,) of each vector (N, D): those that are nearly the same share a number. NaN is like NaN only.
+
+    In a group of more than ``most`` vectors, or a few, each has a number of its own: so many are no copies of one, but
+    a value that is common, such as a machine at rest, and it must be on every side of a split.
 
     Vectors that are nearly the same have nearly the same projection on any direction, so only neighbours in the order
     of two random projections are compared.
@@ -35,7 +42,13 @@ def groups_of(items: Tensor) -> Tensor:
                 close = (column[left] - column[right]).abs() < _NEARLY
                 left, right = left[close], right[close]
             pairs.append(torch.stack([left, right]))
-    return _connected(len(items), torch.cat(pairs, dim=1)) if pairs else torch.zeros(len(items), dtype=torch.int64)
+    if not pairs:
+        return torch.zeros(len(items), dtype=torch.int64)
+    groups = _connected(len(items), torch.cat(pairs, dim=1))
+    common = torch.bincount(groups)[groups] > max(_COPIES, len(items) if most is None else most)
+    alone = torch.where(common, len(items) + torch.arange(len(items)), groups)
+    numbers: Tensor = torch.unique(alone, return_inverse=True)[1]
+    return numbers
 
 
 _FAR = 1e6
@@ -58,13 +71,13 @@ def _connected(count: int, pairs: Tensor) -> Tensor:
 def divided(items: Tensor, count: int, seed: int) -> tuple[Tensor, Tensor]:
     """The indices of about ``count`` items to hold out, and of all others, both in a random order.
 
-    Vectors that are nearly the same are on one side: where that is the last of those held out, the whole group is.
-    Without such vectors the order is that of ``torch.randperm``.
+    Vectors that are nearly the same are on one side: where that is the last of those held out, the whole group is. A
+    value that is common is on both. Without such vectors the order is that of ``torch.randperm``.
     """
     order = torch.randperm(len(items), generator=torch.Generator().manual_seed(seed))
     if not items.is_floating_point() or count == 0 or len(items) == 0:
         return order[:count], order[count:]
-    groups = groups_of(items)[order]
+    groups = groups_of(items, count // _LARGEST_SHARE)[order]
     if int(groups.max()) + 1 == len(groups):
         return order[:count], order[count:]
     first = torch.full((int(groups.max()) + 1,), len(groups)).scatter_reduce(

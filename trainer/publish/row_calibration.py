@@ -59,7 +59,7 @@ def crossed(
     """A calibration on all rows (N, D), with a flow for each fold trained as the preset says. ``flow`` answers."""
     # In a random order, since only the first rows are kept as neighbours.
     rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))]
-    groups = groups_of(rows)
+    groups = groups_of(rows, len(rows) // (2 * FOLDS))
     folds = dealt(groups, seed)
     whole = replace(splits, train=rows, more=None)
     flows = fold_flows(preset, whole, folds, groups, seed=seed, device=flow.device, say=say)

@@ -127,10 +127,17 @@ def test_rounding_errors_of_a_constant_statistic_change_no_verdict() -> None:
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=40), st.floats(0.01, 0.5))
 def test_benjamini_hochberg_flags_the_most_items_that_the_rate_allows(p_values: list[float], rate: float) -> None:
     flags = anomaly.benjamini_hochberg(torch.tensor(p_values, dtype=torch.float64), rate)
-    below = [k for k, p in enumerate(sorted(p_values), 1) if p <= rate * k / len(p_values)]
+    slack = 1 + 4 * torch.finfo(torch.float64).eps
+    below = [k for k, p in enumerate(sorted(p_values), 1) if p <= rate * k / len(p_values) * slack]
     assert int(flags.sum()) == max(below, default=0)
     flagged = [p for p, flag in zip(p_values, flags.tolist(), strict=True) if flag]
     assert sorted(flagged) == sorted(p_values)[: len(flagged)], "the smallest are flagged"
+
+
+@given(st.integers(1, 200), st.sampled_from([0.01, 0.05, 0.1, 0.2]))
+def test_benjamini_hochberg_flags_what_meets_the_bound_exactly(count: int, rate: float) -> None:
+    p_values = torch.full((count,), 1 / round(1 / rate), dtype=torch.float64)
+    assert anomaly.benjamini_hochberg(p_values, rate).all()
 
 
 def kolmogorov_smirnov(p_values: Tensor) -> float:

@@ -110,6 +110,14 @@ def test_a_calibration_of_an_earlier_version_is_still_read(calibration: CrossCal
     assert torch.equal(found.gain, expected.gain)
 
 
+def test_a_constant_column_contributes_nothing_strange() -> None:
+    rows = rows_of(100, seed=1)
+    rows[:, 1] = 5.0
+    found = calibrated(rows, neighbours=False).contributions(rows[:3])
+    assert found.gain.isfinite().all()
+    assert found.expected[:, 1].tolist() == pytest.approx([5, 5, 5], abs=1e-3)
+
+
 @pytest.mark.parametrize("damage", ["a missing tensor", "another width", "NaN"])
 def test_a_damaged_mixture_is_refused(calibration: CrossCalibration, damage: str) -> None:
     tensors = calibration.tensors()

@@ -142,6 +142,32 @@ def test_at_temperature_zero_the_ascent_is_not_random() -> None:
     assert torch.equal(result[0], result[1])
 
 
+@pytest.mark.parametrize("unit", [1e-22, 1e-12, 1e12, 1e22])
+@pytest.mark.parametrize("method", ["ascent", "map", "langevin"])
+def test_a_vector_in_any_unit_is_filled_in(method: str, unit: float) -> None:
+    def filled(unit: float) -> float:
+        generator = torch.Generator().manual_seed(0)
+        first, second = torch.randn(2, 500, generator=generator)
+        flow = flows.table((2,), hidden=[8], coupling="additive").eval()
+        flow.initialise(torch.stack([first, 2 * first + 0.1 * second], dim=1) * unit)
+        flow.requires_grad_(False)
+        climb = inpainting.start(
+            flow,
+            torch.tensor([[1.0, 0.0]]) * unit,
+            torch.tensor([[False, True]]),
+            noise.keys(0, 1),
+            survey=inpainting.survey(flow),
+            method=method,
+            steps=100,
+        )
+        for _ in range(100):
+            climb = inpainting.step(flow, climb)
+        return float(climb.result()[0, 1]) / unit
+
+    assert filled(unit) == pytest.approx(2, abs=0.3)
+    assert filled(unit) == pytest.approx(filled(1.0), abs=0.05)
+
+
 def test_the_scale_of_a_vector_changes_nothing() -> None:
     flow, large = gaussian(), gaussian()
     _, centre, *couplings, scaling = large.transforms
