@@ -41,7 +41,7 @@ _FILES = 192
 
 
 class Limits(NamedTuple):
-    """Of one api process. Seconds: ``head`` for a whole one, ``body`` without a byte of it, ``kept`` after an answer."""
+    """Of one api process. Seconds: ``head`` for a whole one, ``body`` without a byte of it, ``kept`` idle."""
 
     connections: int
     per_address: int
