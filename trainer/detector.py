@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from torch import Tensor
 import model_store
 from flows import Flow, anomaly
 from model_store import CalibrationEvidence, Publication, Published, Report, Store
+from model_store.remote.objects import is_url
 from tables.kinds import LARGEST, STEPS_A_DEVIATION
 from trainer.data import OwnData, Splits
 from trainer.errors import DataError, missing_extra
@@ -22,6 +24,7 @@ from trainer.presets import Preset
 from trainer.presets.table import TABLE, planned
 from trainer.publish.export import complete
 from trainer.publish.row_calibration import crossed, split_calibration
+from trainer.publish.store_location import store_at
 from trainer.run.hooks import Hooks
 from trainer.run.initial_state import arguments_for, fresh_state
 from trainer.run.loop import train
@@ -90,6 +93,8 @@ class FlowDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
                 f"Found array with {len(values)} sample(s) while a minimum of {anomaly.LEAST_ROWS} is required"
             )
         _check_range(values)
+        if np.array_equal(values, np.broadcast_to(values[0], values.shape), equal_nan=True):
+            raise ValueError("X: all rows are the same; there is nothing to learn from them")
         rows = torch.from_numpy(values.astype(np.float32))
         seed = int(self.random_state)
         rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))]
@@ -133,7 +138,7 @@ class FlowDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
 
     def log_likelihood(self, X: Any) -> Floats:  # noqa: N803
         """The log-likelihood of each row in nats, under the flow of all rows alone."""
-        return self._each(X, lambda x: self.flow_.log_prob(self.flow_.to_continuous(x)).double())
+        return self._likelihoods(self._rows(X))
 
     def contributions(self, X: Any) -> tuple[Floats, Floats]:  # noqa: N803
         """For each row and column, the nats that the likelihood would gain, and the value that was expected."""
@@ -150,16 +155,24 @@ class FlowDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         return drawn
 
     def save(self, store: str | Path, name: str) -> Published:
-        """Publish to a model store, for ``sluice serve`` and for ``load``. Raises StoreError."""
+        """Publish to a model store, for ``sluice serve`` and for ``load``. Raises StoreError.
+
+        ``store`` is a directory, or a URL such as ``"s3://bucket/models"``.
+        """
         check_is_fitted(self)
-        likelihood = float(self.log_likelihood(self._golden.numpy()).mean())
+        likelihood = float(self._likelihoods(self._golden).mean())
         kept = self.calibration_.fit
+        names = getattr(self, "feature_names_in_", None)
+        provenance: dict[str, str | int | float]
+        provenance = {"estimator": "FlowDetector", "alpha": self.alpha, "seed": int(self.random_state)}
+        if names is not None:
+            provenance["feature_names"] = json.dumps(list(names))
         publication = Publication(
             flow=self.flow_,
             architecture=TABLE.architecture,
             arguments=self._arguments,
             golden_items=complete(self.flow_, self._golden),
-            provenance={"estimator": "FlowDetector", "alpha": self.alpha, "seed": int(self.random_state)},
+            provenance=provenance,
             report=Report(
                 quality={"golden": {"log_likelihood": likelihood}},
                 card=f"# {name}\n\nA table's detector of outliers, saved from Python. {kept:,} rows of the data lie in "
@@ -169,12 +182,15 @@ class FlowDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
                 calibration=self.calibration_, source=f"{self.n_calibration_:,} rows given to FlowDetector.fit"
             ),
         )
-        return model_store.publish(Path(store), name, publication)
+        return model_store.publish(_opened(store), name, publication)
 
     @classmethod
     def load(cls, store: str | Path, reference: str) -> FlowDetector:
-        """A detector from a model of a store, ``name`` or ``name@version``. Raises StoreError, or DataError."""
-        shelf = Store(Path(store))
+        """A detector from a model of a store, ``name`` or ``name@version``. Raises StoreError, or DataError.
+
+        ``store`` is a directory or a URL. A detector that was fitted on a DataFrame expects its columns again, by name.
+        """
+        shelf = _opened(store)
         model = shelf.load(*shelf.resolve(reference))
         if not isinstance(model.calibration, anomaly.CrossCalibration):
             raise DataError(f"{model.reference}: has no calibration of rows of a table")
@@ -183,6 +199,8 @@ class FlowDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         detector = cls(alpha=float(alpha), neighbours=model.calibration.neighbours, random_state=int(seed))
         detector.flow_, detector.calibration_ = model.flow, model.calibration
         detector.n_features_in_ = model.flow.dimensions
+        if "feature_names" in provenance:
+            detector.feature_names_in_ = np.asarray(json.loads(str(provenance["feature_names"])), dtype=object)
         detector._arguments = dict(model.manifest.architecture.arguments)
         kept = model.calibration.kept[:_GOLDEN]  # none without neighbours
         detector._golden = kept if len(kept) else torch.from_numpy(detector.sample(_GOLDEN)).float()
@@ -220,14 +238,24 @@ class FlowDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit
             verdict, scores = self.calibration_.judge_with_scores(self.flow_.to_continuous(x))
             return torch.stack([verdict.p_value, scores], dim=1)
 
-        found = self._each(X, judged)
+        found = self._each(self._rows(X), judged)
         return found[:, 0], found[:, 1]
 
+    def _likelihoods(self, rows: Tensor) -> Floats:
+        return self._each(rows, lambda x: self.flow_.log_prob(self.flow_.to_continuous(x)).double())
+
     @torch.no_grad()
-    def _each(self, X: Any, function: Any) -> Floats:  # noqa: N803
-        parts = torch.split(self._rows(X), _BATCH)
+    def _each(self, rows: Tensor, function: Any) -> Floats:
+        parts = torch.split(rows, _BATCH)
         found: Floats = torch.cat([function(_padded(part))[: len(part)] for part in parts]).numpy()
         return found
+
+
+def _opened(store: str | Path) -> Store:
+    if isinstance(store, str) and not is_url(store):
+        store = Path(store)
+    found = store_at(store)
+    return found if isinstance(found, Store) else Store(found)
 
 
 def _check_range(values: Floats) -> None:

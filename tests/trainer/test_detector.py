@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from model_store import Store
+from tests.model_store.remote.s3_server import bucket_of, s3_server
 from trainer.detector import FlowDetector
 from trainer.errors import DataError
 
@@ -69,6 +73,45 @@ def test_a_saved_detector_gives_the_same_answers(detector: FlowDetector, tmp_pat
     assert again.save(tmp_path, "rows").version == 2
 
 
+def test_a_detector_is_saved_to_and_loaded_from_a_url(
+    detector: FlowDetector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SLUICE_STORE_CACHE", str(tmp_path / "cache"))
+    url = "s3://models/store/detectors"
+    with s3_server() as server, bucket_of(*server, tmp_path / "empty", monkeypatch) as bucket:
+        assert detector.save(url, "rows").place == f"{url}/rows/1"
+        assert "detectors/rows/1/manifest.json" in bucket.listed()
+        again = FlowDetector.load(url, "rows@1")
+    rows = [[0.0, 0.0, 100.0], [9.0, -9.0, 90.0]]
+    assert again.p_values(rows).tolist() == detector.p_values(rows).tolist()
+    assert not (tmp_path / "s3:").exists()
+
+
+def test_a_loaded_detector_expects_the_columns_of_its_table_by_name(tmp_path: Path) -> None:
+    rows = pd.DataFrame(np.random.default_rng(0).normal(size=(40, 3)), columns=["length", "größe, mm", 'a "b"'])
+    fitted = FlowDetector(max_steps=1).fit(rows)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fitted.save(tmp_path, "rows")
+        loaded = FlowDetector.load(tmp_path, "rows")
+        assert loaded.p_values(rows).tolist() == fitted.p_values(rows).tolist()
+        loaded.save(tmp_path, "rows")
+    assert loaded.feature_names_in_.tolist() == list(rows.columns)
+    for version in (1, 2):
+        with pytest.raises(ValueError, match="Feature names must be in the same order"):
+            FlowDetector.load(tmp_path, f"rows@{version}").predict(rows[rows.columns[::-1]])
+    with pytest.warns(UserWarning, match="does not have valid feature names"):
+        loaded.predict(rows.to_numpy())
+
+
+def test_a_detector_of_rows_without_names_keeps_none(detector: FlowDetector, tmp_path: Path) -> None:
+    detector.save(tmp_path, "rows")
+    assert set(Store(tmp_path).manifest("rows", 1).provenance) == {"estimator", "alpha", "seed"}
+    assert not hasattr(FlowDetector.load(tmp_path, "rows"), "feature_names_in_")
+
+
 def test_a_loaded_detector_that_keeps_no_rows_can_be_saved(tmp_path: Path) -> None:
     rows = np.random.default_rng(0).normal(size=(300, 2))
     FlowDetector(max_steps=5, neighbours=False).fit(rows).save(tmp_path, "rows")
@@ -113,3 +156,18 @@ def test_a_model_without_a_calibration_of_rows_is_no_detector() -> None:
 
     with pytest.raises(DataError, match="no calibration of rows"):
         FlowDetector.load(default_root(), "moons-nice")
+
+
+@pytest.mark.parametrize("value", [4.0, np.nan])
+def test_rows_that_are_all_the_same_are_refused(value: float) -> None:
+    with pytest.raises(ValueError, match="all rows are the same"):
+        FlowDetector(max_steps=1).fit(np.stack([np.full(60, value), np.full(60, 2.0)], axis=1))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_one_row_far_from_the_others_does_not_end_a_fit() -> None:
+    rows = np.random.default_rng(0).normal(size=(200, 3))
+    rows[7] = 1e6
+    p_values = FlowDetector(max_steps=20).fit(rows).p_values(rows)
+    assert np.isfinite(p_values).all()
+    assert p_values[7] == p_values.min()

@@ -11,10 +11,11 @@ import click
 import model_store
 from flows.nets.precision import exact_float32
 from model_store import LoadedModel, Store
-from trainer.commands.options import data_dir_option, device_option, store_at, store_option
+from trainer.commands.options import data_dir_option, device_option, store_option
 from trainer.errors import TrainerError
 from trainer.publish.live_calibration import LiveCalibration, calibrated_on_live_traffic
 from trainer.publish.recalibration import held_out_items, own_items, recalibrated, with_map
+from trainer.publish.store_location import store_at
 from trainer.run.device import choose_device
 
 _EPILOG = """\b

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import click
 
-from model_store import Store, default_root, open_store
 from model_store.remote.objects import is_url
-
-_CACHE_BYTES = 20 * 2**30
 
 
 class Location(click.Path):
@@ -24,18 +20,6 @@ class Location(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         return value if isinstance(value, str) and is_url(value) else super().convert(value, param, ctx)
-
-
-def store_at(location: Path | str | None) -> Path | Store:
-    """The store to publish to: a directory, the one that ships with Sluice, or a store at a URL. Raises StoreError.
-
-    A store at a URL has the cache that the service would give it.
-    """
-    if not isinstance(location, str):
-        return location or default_root()
-    below = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sluice"
-    bound = int(os.environ.get("SLUICE_STORE_CACHE_BYTES") or _CACHE_BYTES)
-    return open_store(location, Path(os.environ.get("SLUICE_STORE_CACHE") or below), bound)
 
 
 data_dir_option = click.option(

@@ -16,7 +16,7 @@ from flows import FlowError
 from flows.nets.precision import exact_float32
 from tables.loading import Wishes
 from trainer.commands.listing import entry, table
-from trainer.commands.options import Location, data_dir_option, device_option, store_at, store_option
+from trainer.commands.options import Location, data_dir_option, device_option, store_option
 from trainer.commands.picture_options import picture_options, refuse_for_others, refuse_for_pictures
 from trainer.commands.starts import start_from
 from trainer.commands.table_report import told
@@ -27,6 +27,7 @@ from trainer.data import OwnData
 from trainer.errors import TrainerError
 from trainer.presets import PRESETS, Precision, Preset
 from trainer.presets.pictures import PICTURES
+from trainer.publish.store_location import store_at
 from trainer.report.evaluation import Quality
 from trainer.run.device import choose_device, choose_precision
 from trainer.run.ranks import UNSHARED, Ranks, joined, restarts_can_hang
@@ -300,7 +301,7 @@ def main(
                 resume=resume,
                 start=started,
                 tensorboard=tensorboard,
-                command=_command(chosen, seed, limit, ranks, started, rate),
+                command=_command(chosen, seed, limit, ranks, started, rate, neighbours),
             )
             result = trained_and_published(chosen, settings, ranks, console, stop, target, name, neighbours)
     except Stopped:
@@ -346,7 +347,13 @@ def _target(store: Path | str | None) -> Path | model_store.Store:
 
 
 def _command(
-    preset: Preset, seed: int, limit: int | None, ranks: Ranks, start: Start | None, rate: float | None
+    preset: Preset,
+    seed: int,
+    limit: int | None,
+    ranks: Ranks,
+    start: Start | None,
+    rate: float | None,
+    neighbours: bool,
 ) -> str:
     """The command that repeats a run, without the user's own paths."""
     words = ["sluice-train", preset.name]
@@ -365,6 +372,8 @@ def _command(
         words.append(f"--limit {limit}")
     if start is not None:
         words.append(f"--start {start.reference}")
+    if not neighbours:
+        words.append("--no-neighbours")
     return " ".join(words)
 
 

@@ -63,9 +63,9 @@ def export(
     """Evaluate a finished run on the test set and, given a store, publish it there under that name.
 
     The flow's weights are first rounded to the dtype that is published, so the figures are those of the served weights.
-    A run that is published already is not published again. ``neighbours`` says whether rows of a table are kept for
-    its verdicts; ``say`` is told what the calibration does.
-    Raises StoreError when the store refuses the model.
+    A run that is published already is not published again, unless its rows were kept and now should not be, or the
+    other way round. ``neighbours`` says whether rows of a table are kept for its verdicts; ``say`` is told what the
+    calibration does, and of an older version that holds rows. Raises StoreError when the store refuses the model.
     """
     flow, preset, splits = run.flow, run.preset, run.splits
     dtype: Dtype = half_dtype([flow]) if preset.halved else "float32"
@@ -75,8 +75,12 @@ def export(
     if store is None:
         return quality, None
     arguments = arguments_for(preset, splits)
-    if before := published_before(store, name, flow, dtype, preset.architecture, arguments):
-        return quality, before
+    before = published_before(store, name, flow, dtype, preset.architecture, arguments)
+    if before is not None:
+        if _keeps_rows_as_asked(store, before, neighbours):
+            return quality, before
+        if not neighbours:
+            say(f"{before.name}@{before.version} holds rows of the table, and stays at {before.place}")
     latents = Latents.of(flow, splits.test[:LATENT_ITEMS])
     drawn = {
         "loss.png": pictures.curve(run.history, run.best, run.initial),
@@ -126,6 +130,15 @@ def export(
         table=splits.schema,
     )
     return quality, publish(store, name, publication)
+
+
+def _keeps_rows_as_asked(store: Path | Store, before: Published, neighbours: bool) -> bool:
+    """Whether a published version holds rows of a table where they are asked for, and none otherwise."""
+    shelf = store if isinstance(store, Store) else Store(store)
+    note = shelf.manifest(before.name, before.version).calibration
+    if note is None or note.folds is None:  # verdicts that look for no neighbours
+        return True
+    return (note.fit > 0) == neighbours
 
 
 def _own_samples(run: FinishedRun, flow: Flow, evidence: CalibrationEvidence | None) -> OwnSamples | None:

@@ -14,13 +14,20 @@ from torch.nn import functional
 
 _SEED = 20
 _PATCH = 8
-"""Pixels of a side of the pasted square."""
+"""Pixels of a side of the pasted square, at most: of smaller images it has the shorter side."""
+
+Corruption = Callable[[Tensor, torch.Generator], Tensor]
 
 
 def corruptions(items: Tensor) -> dict[str, Tensor]:
     """Every corruption of these images or vectors by name, the same on every machine."""
-    suitable = VECTOR_CORRUPTIONS if items.ndim == 2 else CORRUPTIONS
-    return {name: corrupt(items, torch.Generator().manual_seed(_SEED)) for name, corrupt in suitable.items()}
+    return {name: corrupt(items, torch.Generator().manual_seed(_SEED)) for name, corrupt in _suitable(items).items()}
+
+
+def _suitable(items: Tensor) -> dict[str, Corruption]:
+    if items.ndim == 2:
+        return VECTOR_CORRUPTIONS
+    return CORRUPTIONS if items.shape[1] == items.shape[2] else OBLONG_CORRUPTIONS
 
 
 def _noise(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -38,6 +45,11 @@ def _inverted(images: Tensor, _: torch.Generator) -> Tensor:
 
 def _turned(images: Tensor, _: torch.Generator) -> Tensor:
     return torch.rot90(images, 1, (1, 2)).contiguous()
+
+
+def _upside_down(images: Tensor, _: torch.Generator) -> Tensor:
+    """Turned by 180 degrees: a quarter turn would give oblong images another shape."""
+    return torch.rot90(images, 2, (1, 2)).contiguous()
 
 
 def _shuffled(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -66,11 +78,12 @@ def _low_contrast(images: Tensor, _: torch.Generator) -> Tensor:
 def _patched(images: Tensor, generator: torch.Generator) -> Tensor:
     """A square of one random grey level, pasted at a random place."""
     patched = images.clone()
-    height, width = images.shape[1] - _PATCH, images.shape[2] - _PATCH
+    side = min(_PATCH, *images.shape[1:3])
+    height, width = images.shape[1] - side, images.shape[2] - side
     for image in patched:
         row = int(torch.randint(0, height + 1, (1,), generator=generator))
         column = int(torch.randint(0, width + 1, (1,), generator=generator))
-        image[row : row + _PATCH, column : column + _PATCH] = int(torch.randint(0, 256, (1,), generator=generator))
+        image[row : row + side, column : column + side] = int(torch.randint(0, 256, (1,), generator=generator))
     return patched
 
 
@@ -91,17 +104,23 @@ def _stretched(vectors: Tensor, _: torch.Generator) -> Tensor:
     return 2 * vectors - vectors.mean(dim=0)
 
 
-CORRUPTIONS: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
-    "uniform noise": _noise,
-    "constant": _constant,
-    "inverted": _inverted,
-    "turned by 90 degrees": _turned,
-    "shuffled pixels": _shuffled,
-    "blurred": _blurred,
-    "low contrast": _low_contrast,
-    "pasted square": _patched,
-}
-VECTOR_CORRUPTIONS: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
+def _of_images(turned: str, turn: Corruption) -> dict[str, Corruption]:
+    return {
+        "uniform noise": _noise,
+        "constant": _constant,
+        "inverted": _inverted,
+        turned: turn,
+        "shuffled pixels": _shuffled,
+        "blurred": _blurred,
+        "low contrast": _low_contrast,
+        "pasted square": _patched,
+    }
+
+
+CORRUPTIONS = _of_images("turned by 90 degrees", _turned)
+OBLONG_CORRUPTIONS = _of_images("turned by 180 degrees", _upside_down)
+"""Of images that are not square."""
+VECTOR_CORRUPTIONS: dict[str, Corruption] = {
     "uniform in their box": _uniform,
     "shuffled columns": _shuffled_columns,
     "stretched twofold": _stretched,

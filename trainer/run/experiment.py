@@ -94,9 +94,9 @@ def run(
         )
     if ranks.leads:
         directory.settle()
-    history = state.progress.history
-    if not ended or not history:
+    if not ended:
         return None
+    history = state.progress.history
     best = (state.progress.best if preset.keep_best else None) or history[-1]
     mean = None
     if settings.start is not None and preset.keep_best:

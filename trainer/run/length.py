@@ -44,10 +44,12 @@ class Length:
         return (progress.epoch * self.steps + progress.step) / (self.epochs * self.steps)
 
     def over(self, progress: Progress) -> bool:
-        """Whether no further step follows."""
+        """Whether no further step follows. However small the budget, a first step does: a run ends in a model."""
         if progress.finished:
             return True
-        return progress.epoch >= self.epochs if self.seconds is None else progress.spent >= self.seconds
+        if self.seconds is None:
+            return progress.epoch >= self.epochs
+        return progress.spent >= self.seconds and (progress.epoch, progress.step) != (0, 0)
 
 
 def length_of(preset: Preset, splits: Splits, flow: Flow, validations_afterwards: int = 0) -> Length:

@@ -51,7 +51,8 @@ def train(
     epoch is better. Its time counts towards a budget, and it is left out where it would take a quarter of what is left.
 
     A preset's budget of time counts from ``began``, a value of ``perf_counter``; its last epoch may be a part of one.
-    The budget leaves time for some ``validations_afterwards``.
+    The budget leaves time for some ``validations_afterwards``. A budget that is over before the first step still gets
+    that step.
 
     Each of several ranks takes its share of every batch. They arrive at the weights that one rank would arrive at.
 

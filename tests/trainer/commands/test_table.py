@@ -126,6 +126,23 @@ def test_a_table_is_calibrated_again_by_the_models_columns(tmp_path: Path, train
     assert "other.csv: column 'kind', 'gaps' is missing" in result.output
 
 
+def test_a_run_that_is_published_with_rows_is_published_anew_without_them(tmp_path: Path, train: Train) -> None:
+    path = write(tmp_path / "few.csv", numbers(60, 2))
+    assert loaded(train("table", path), "few").manifest.calibration.fit > 0  # type: ignore[union-attr]
+    assert "published already, as few@1" in train("table", path).output
+
+    result = train("table", path, "--no-neighbours")
+    assert "published few@2" in result.output, result.output
+    assert "few@1 holds rows of the table, and stays at store/few/1" in result.output
+    without = Store(Path("store")).manifest("few", 2)
+    assert without.calibration is not None
+    assert without.calibration.fit == 0
+    assert str(without.provenance["command"]).endswith(" --no-neighbours")
+    assert "--no-neighbours" not in str(Store(Path("store")).manifest("few", 1).provenance["command"])
+    assert "published already, as few@2" in train("table", path, "--no-neighbours").output
+    assert "published few@3" in train("table", path).output, "the newest version is as was asked last"
+
+
 def test_an_architecture_without_columns_refuses_missing_cells(tmp_path: Path, train: Train) -> None:
     path = write(tmp_path / "gaps.csv", {"a": RNG.normal(size=60), "b": ["", *RNG.normal(size=59)]})
     result = train("moons-realnvp", path)

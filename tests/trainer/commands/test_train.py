@@ -86,6 +86,28 @@ def test_the_users_pictures_are_published(sluice_train: Train, tmp_path: Path) -
     assert json.loads((tmp_path / "store/my-faces/1/manifest.json").read_text())["item"]["shape"] == [6, 5]
 
 
+@pytest.mark.parametrize("sides", [(12, 20), (6, 6)])
+def test_pictures_that_are_not_square_or_small_are_published_with_their_detection(
+    sluice_train: Train, tmp_path: Path, sides: tuple[int, int]
+) -> None:
+    np.save(tmp_path / "own.npy", np.random.default_rng(0).integers(0, 256, (1200, *sides), np.uint8))
+    result = sluice_train("images-nice", "--data", str(tmp_path / "own.npy"), "--epochs", "1")
+    assert result.exit_code == 0, result.output
+    note = json.loads((tmp_path / "store/own/1/manifest.json").read_text())["calibration"]
+    assert ("turned by 180 degrees" in note["detection"]) == (sides[0] != sides[1])
+    assert ("turned by 90 degrees" in note["detection"]) == (sides[0] == sides[1])
+
+
+def test_a_budget_that_is_over_before_the_first_step_still_ends_in_a_model(
+    tiny: Preset, sluice_train: Train, tmp_path: Path
+) -> None:
+    result = sluice_train("tiny", "--minutes", "0.00001")
+    assert result.exit_code == 0, result.output
+    assert "published tiny-digits@1" in result.output
+    assert json.loads((tmp_path / "store/tiny-digits/1/manifest.json").read_text())["provenance"]["epochs"] == 1
+    assert "published already, as tiny-digits@1" in sluice_train("tiny", "--minutes", "0.00001").output
+
+
 def test_a_state_of_other_data_under_the_same_name_is_not_resumed(sluice_train: Train, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     arguments = ("table-nice", "--data", str(tmp_path / "t.npy"), "--epochs", "1", "--no-publish")

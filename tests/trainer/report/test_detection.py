@@ -53,6 +53,25 @@ def test_corruptions_change_every_image_and_are_reproducible(pixels: Tensor, col
     assert torch.equal(made["shuffled pixels"].flatten(1).sort().values, images.flatten(1).sort().values)
 
 
+@pytest.mark.parametrize("sides", [(12, 20), (6, 6), (5, 9, 3), (1, 30)])
+def test_pictures_that_are_narrow_or_not_square_are_corrupted_too(sides: tuple[int, ...]) -> None:
+    images = torch.randint(0, 256, (20, *sides), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
+    made = corruptions(images)
+    for name, anomalous in made.items():
+        assert anomalous.shape == images.shape, name
+        assert bool((anomalous != images).flatten(1).any(dim=1).all()), name
+    square = sides[0] == sides[1]
+    turned = made["turned by 90 degrees" if square else "turned by 180 degrees"]
+    assert torch.equal(turned, images.rot90(1 if square else 2, (1, 2)))
+    assert len(made) == len(CORRUPTIONS), "no turn that is not made is named"
+
+
+def test_a_pasted_square_has_eight_pixels_a_side_where_they_fit() -> None:
+    images = torch.zeros(10, 9, 12, dtype=torch.uint8)
+    pasted = corruptions(images)["pasted square"].flatten(1)
+    assert sorted(pasted.count_nonzero(dim=1).unique().tolist()) in ([64], [0, 64])
+
+
 def test_each_corruption_of_vectors_keeps_what_it_promises() -> None:
     vectors = torch.randn(200, 3, generator=torch.Generator().manual_seed(0)) + torch.tensor([5.0, 0.0, -5.0])
     made = corruptions(vectors)
