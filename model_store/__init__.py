@@ -1,6 +1,6 @@
 """The format of a published model, and the store that keeps them: safetensors and JSON, no code."""
 
-from model_store.draws import draws_to_png, fits_a_sheet
+from model_store.draws import DRAWS_IN_A_ROW, LARGEST_SHEET, draws_to_png, fits_a_sheet
 from model_store.errors import FailedSelfTest, ModelRefused, StoreError, UnknownModel
 from model_store.loading import LoadedModel
 from model_store.manifest import DRAWS, Manifest, PicturesNote
@@ -14,6 +14,8 @@ from model_store.weights import half_dtype, round_weights
 
 __all__ = [
     "DRAWS",
+    "DRAWS_IN_A_ROW",
+    "LARGEST_SHEET",
     "CalibrationEvidence",
     "FailedSelfTest",
     "LoadedModel",

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from model_store.errors import UnknownModel
-from model_store.files import find_object, read_object, replace_durably
+from model_store.files import find_object, read_object, replace_durably, versions_in
 from model_store.reference import ALIAS, LARGEST_VERSION
 
 logger = logging.getLogger("sluice")
@@ -43,19 +43,31 @@ def check_alias(alias: str) -> None:
         raise UnknownModel(f"{alias[:80]!r} cannot be an alias: it starts with a lower-case letter")
 
 
-def write_alias(directory: Path, alias: str, version: int) -> None:
+def write_alias(directory: Path, alias: str, version: int, only_newer: bool = False) -> None:
     """Point an alias at a version; all else in the file stays. Raises UnknownModel for a word that cannot be an alias.
 
-    Writers wait for each other. A file that is no JSON object is kept beside the new one, since somebody wrote it.
+    With ``only_newer``, an alias that points at a larger version that is there stays as it is. Writers wait for each
+    other. A file that is no JSON object is kept beside the new one, since somebody wrote it.
     """
     check_alias(alias)
     path = directory / ALIASES
     with _locked(directory):
+        at = read_aliases(directory).get(alias, 0)
+        if only_newer and at > version and at in versions_in(directory):
+            return
         data = with_alias(directory, alias, version)
         if not readable(directory):
             path.replace(directory / UNREADABLE)
             logger.warning("%s is no JSON object; it is kept as %s", path, UNREADABLE)
         replace_durably(path, data)
+
+
+def largest_named(directory: Path) -> int:
+    """The largest version that an alias points at, whether it is there or not; 0 where there is none.
+
+    The largest number of all does not count: no other could follow it, so somebody mistyped it.
+    """
+    return max((at for at in read_aliases(directory).values() if at < LARGEST_VERSION), default=0)
 
 
 def readable(directory: Path) -> bool:

@@ -57,6 +57,8 @@ class LoadedModel:
     """What tells where a picture is strange; None for vectors, and for versions published before there were maps."""
     published_survey: inpainting.Survey | None = field(default=None, repr=False)
     """The survey of the items in draws.png; None for a version without that file."""
+    held: object = field(default=None, repr=False, compare=False)
+    """What keeps the files in the cache of a store at a URL, for as long as this model or a copy of it lives."""
 
     @cached_property
     def survey(self) -> inpainting.Survey:
@@ -170,7 +172,10 @@ def load_version(
         answering, fallback = _serving(flow, manifest, golden) if bfloat16 else (flow, None)
         survey = None
         if m.DRAWS in data:
-            drawn = draws_from_png(data[m.DRAWS], manifest.item.shape).to(device)
+            try:
+                drawn = draws_from_png(data[m.DRAWS], manifest.item.shape).to(device)
+            except DamagedTensors as error:
+                raise DamagedTensors(f"{m.DRAWS}: {error}") from error
             survey = inpainting.survey_of(answering, drawn)
     except (DamagedFile, DamagedTensors) as error:
         raise ModelRefused(name, version, str(error)) from error
@@ -215,13 +220,18 @@ def _map(flow: Flow, note: m.MapNote | None, data: Mapping[str, bytes]) -> MapCa
     if not flow.is_image:
         raise DamagedTensors(f"{m.MAP} is of pictures, and the model's items are vectors")
     tensors, recipe = from_bytes(data[m.MAP]), Recipe(note.aligned, note.absolute, note.relative)
-    if set(tensors) != {"mean", "tails", "tail", "maxima"} or len(tensors["maxima"]) != note.reference:
+    if set(tensors) != {"mean", "tails", "tail", "maxima"} or tensors["maxima"].shape[:1] != (note.reference,):
         raise DamagedTensors(f"{m.MAP} does not hold what the manifest says")
     try:
         return MapCalibration.from_tensors(
             flow.item_shape, recipe, {key: tensor.to(flow.device) for key, tensor in tensors.items()}
         )
-    except (ValueError, RuntimeError) as error:  # tensors of another dtype or rank than Sluice writes
+    except (
+        ValueError,
+        TypeError,
+        IndexError,
+        RuntimeError,
+    ) as error:  # tensors of another dtype or rank than Sluice writes
         raise DamagedTensors(f"{m.MAP}: {error}") from error
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from model_store.reference import NAME
 from tables import Schema
 
 FORMAT: Final = 1
 MANIFEST = "manifest.json"
+SIGNATURE = "manifest.sig"
 WEIGHTS = "model.safetensors"
 CALIBRATION = "calibration.safetensors"
 MAP = "map.safetensors"
@@ -175,3 +176,12 @@ class Manifest(_Strict):
     table: Schema | None = Field(default=None, alias="schema")
     """The columns of the table that a vector is a row of; None for images, and for vectors without a schema."""
     files: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")], FileEntry]
+
+    @field_validator("files")
+    @classmethod
+    def _leave_out_those_of_the_store(cls, files: dict[str, FileEntry]) -> dict[str, FileEntry]:
+        """Refuse names that the store writes itself: signing would overwrite a file that the manifest vouches for."""
+        for file in (MANIFEST, SIGNATURE):
+            if file in files:
+                raise ValueError(f"{file} cannot be a file of a model")
+        return files

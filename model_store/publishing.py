@@ -20,14 +20,14 @@ from model_store import manifest as m
 from model_store import selftest
 from model_store.aliases import DEFAULT
 from model_store.calibrations import calibration_to_bytes
-from model_store.draws import draws_to_png
+from model_store.draws import draws_from_png, draws_to_png
 from model_store.errors import FailedSelfTest, StoreError
 from model_store.loading import LoadedModel
 from model_store.publication import CalibrationEvidence, MapEvidence, Publication
 from model_store.reference import is_name
 from model_store.remote.store import RemoteStore
 from model_store.store import Store
-from model_store.weights import flow_from_bytes, flow_to_bytes, to_bytes
+from model_store.weights import DamagedTensors, flow_from_bytes, flow_to_bytes, to_bytes
 from model_store.writing import written
 
 _LEAST_TOLERANCE = 1e-3
@@ -64,8 +64,8 @@ class Published(NamedTuple):
 def publish(store: Path | Store, name: str, publication: Publication) -> Published:
     """Publish a flow as the next version of ``name`` and point the alias `default` at it.
 
-    Raises StoreError when the name cannot name a model, and FailedSelfTest when the version, read back from its bytes,
-    fails its own self-test. The store is then as it was.
+    Raises StoreError when the name cannot name a model or a load would refuse the draws, and FailedSelfTest when the
+    version, read back from its bytes, fails its own self-test. The store is then as it was.
     """
     check_name(name)
     weights = flow_to_bytes(publication.flow, publication.weights_dtype)
@@ -81,7 +81,9 @@ def publish(store: Path | Store, name: str, publication: Publication) -> Publish
         m.GOLDEN: to_bytes({"items": items, "log_likelihood": answers}),
         m.CARD: publication.report.card.encode(),
         **publication.report.pictures,
-        **_measured_files(publication.calibration, publication.map, publication.draws, publication.weights_dtype),
+        **_measured_files(
+            draft, publication.calibration, publication.map, publication.draws, publication.weights_dtype
+        ),
     }
     return _write(store, draft, files)
 
@@ -103,7 +105,8 @@ def published_before(
     for version in reversed(shelf.versions(name)):
         with suppress(StoreError):  # a damaged version holds nothing
             manifest = shelf.manifest(name, version)
-            same = manifest.files[m.WEIGHTS].sha256 == digest and manifest.architecture.name == architecture
+            weights = manifest.files.get(m.WEIGHTS)  # None of a damaged version
+            same = weights is not None and weights.sha256 == digest and manifest.architecture.name == architecture
             if same and known.whole(manifest.architecture.arguments) == known.whole(arguments):
                 verdicts = verdicts_of(manifest.calibration)
                 return published_in(shelf, name, version, verdicts, new=False)
@@ -135,7 +138,7 @@ def recalibrate(
             "bfloat16": bfloat16,
         }
     )
-    return _write(store, draft, {**kept, **_measured_files(evidence, anomaly_map, draws)})
+    return _write(store, draft, {**kept, **_measured_files(draft, evidence, anomaly_map, draws)})
 
 
 def add_map(store: Path | Store, model: LoadedModel, anomaly_map: MapEvidence) -> Published:
@@ -148,7 +151,7 @@ def add_map(store: Path | Store, model: LoadedModel, anomaly_map: MapEvidence) -
     draft = model.manifest.model_copy(
         update={"published": _now(), "provenance": provenance, "map": _map_note(anomaly_map)}
     )
-    return _write(store, draft, {**kept, **_measured_files(None, anomaly_map, None)})
+    return _write(store, draft, {**kept, **_measured_files(draft, None, anomaly_map, None)})
 
 
 def republish(store: Path | Store, model: LoadedModel, name: str) -> Published:
@@ -232,12 +235,13 @@ def _map_note(evidence: MapEvidence | None) -> m.MapNote | None:
 
 
 def _measured_files(
+    draft: m.Manifest,
     evidence: CalibrationEvidence | None,
     anomaly_map: MapEvidence | None,
     draws: Tensor | None,
     weights_dtype: m.Dtype = "float32",
 ) -> dict[str, bytes]:
-    """The files of the parts that a version may lack."""
+    """The files of the parts that a version may lack. Raises StoreError for draws that no load would read."""
     files = {}
     if evidence is not None:
         files[m.CALIBRATION] = calibration_to_bytes(evidence.calibration, weights_dtype)
@@ -245,6 +249,10 @@ def _measured_files(
         files[m.MAP] = to_bytes(anomaly_map.calibration.tensors())
     if draws is not None:
         files[m.DRAWS] = draws_to_png(draws)
+        try:
+            draws_from_png(files[m.DRAWS], draft.item.shape)
+        except DamagedTensors as error:
+            raise StoreError(f"{draft.name} is not published: {m.DRAWS}: {error}") from error
     return files
 
 

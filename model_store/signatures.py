@@ -19,11 +19,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from model_store.errors import StoreError
 from model_store.files import DamagedFile, read_plain, replace_durably
+from model_store.manifest import SIGNATURE
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-SIGNATURE = "manifest.sig"
 SIGNING_KEY = "SLUICE_SIGNING_KEY"
 """The variable that names the file of the private key by which every version that is published gets signed."""
 _CONTEXT = b"Sluice manifest, format 1\n"

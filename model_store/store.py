@@ -72,11 +72,14 @@ class Store:
         versions = self.versions(name)
         return {alias: at for alias, at in read_aliases(self._directory(name)).items() if at in versions}
 
-    def set_alias(self, name: str, alias: str, version: int) -> None:
-        """Point an alias at a version. Raises UnknownModel when the version is not there or the alias is no alias."""
+    def set_alias(self, name: str, alias: str, version: int, *, only_newer: bool = False) -> None:
+        """Point an alias at a version. Raises UnknownModel when the version is not there or the alias is no alias.
+
+        With ``only_newer``, an alias that points at a larger version that is there stays as it is.
+        """
         if version not in self.versions(name):
             raise UnknownModel(f"{name} has no version {version}")
-        write_alias(self._directory(name), alias, version)
+        write_alias(self._directory(name), alias, version, only_newer)
 
     def default_name(self) -> str:
         """The model that a request without a name means: store.json's, else the first by name that can be read."""

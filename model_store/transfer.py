@@ -191,7 +191,7 @@ def _stage(container: Container, scratch: Path, largest: int, watch: Watch) -> m
         raise DamagedFile(f"its files are larger than the {largest:,} bytes that are taken in")
     entries = dict(manifest.files)
     for file, entry in manifest.files.items():
-        if file in (m.MANIFEST, CONFIG):
+        if file == CONFIG:  # in the layout of the hub it holds the manifest
             raise DamagedFile(f"the manifest lists {file}, which cannot be a file of a model")
         if (
             hub and file == m.CARD

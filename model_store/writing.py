@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model_store import manifest as m
-from model_store.aliases import DEFAULT
+from model_store.aliases import DEFAULT, largest_named
 from model_store.drafts import draft_directory, sweep
 from model_store.errors import StoreError
 from model_store.files import names_in, replace_durably, sync_directory, write_durably
@@ -38,8 +38,7 @@ def written(store: Store, draft: m.Manifest, files: Mapping[str, bytes]) -> int:
     whole, key = draft.model_copy(update={"files": entries}), signing_key()
     version = store.add(whole, files, key) if isinstance(store, RemoteStore) else _add(store.root, whole, files, key)
     try:
-        if store.aliases(draft.name).get(DEFAULT, 0) < version:  # of two publishers at once, the later version is it
-            store.set_alias(draft.name, DEFAULT, version)
+        store.set_alias(draft.name, DEFAULT, version, only_newer=True)  # another may have published a later one
     except (StoreError, OSError) as error:  # what was published is there all the same
         logger.warning("%s@%d is published, but it could not be made the default: %s", draft.name, version, error)
     return version
@@ -63,9 +62,10 @@ def _add(root: Path, draft: m.Manifest, files: Mapping[str, bytes], key: Ed25519
 
 def _claim(temporary: Path, draft: m.Manifest, directory: Path, key: Ed25519PrivateKey | None) -> int | None:
     """Sign and rename to the next free version and return it, or None when another publisher took that number first."""
-    # Numbers of incomplete versions are taken too: a version without its manifest may still have its directory.
+    # Numbers of incomplete versions are taken too: a version without its manifest may still have its directory. So is
+    # the number of a removed version that an alias still names: it must not mean two models.
     taken = (int(name) for name in names_in(directory) if re.fullmatch(VERSION, name))
-    version = max(taken, default=0) + 1
+    version = max([largest_named(directory), *taken]) + 1
     manifest = draft.model_copy(update={"version": version})
     data = (manifest.model_dump_json(indent=1, by_alias=True) + "\n").encode()
     replace_durably(temporary / m.MANIFEST, data)

@@ -11,6 +11,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -28,6 +29,13 @@ Fetch = Callable[[str, FileEntry, Callable[[bytes], object]], None]
 
 class DamagedDownload(StoreError):
     """What came from the storage is not what the manifest says."""
+
+
+class Held:
+    """Keeps a version in the cache for as long as this object lives. ``descriptor`` is what ``Cache.hold`` returned."""
+
+    def __init__(self, descriptor: int) -> None:
+        weakref.finalize(self, os.close, descriptor)
 
 
 class Cache:

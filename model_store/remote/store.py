@@ -8,23 +8,23 @@ import os
 import re
 import secrets
 import time
-import weakref
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
 from model_store import reference
-from model_store.aliases import ALIASES, UNREADABLE, check_alias, read_aliases, readable, with_alias
+from model_store.aliases import ALIASES, UNREADABLE, check_alias, largest_named, read_aliases, readable, with_alias
 from model_store.errors import ModelRefused, StoreError, UnknownModel
 from model_store.files import LARGEST_JSON, names_in, replace_durably, versions_in
 from model_store.loading import LoadedModel
-from model_store.manifest import MANIFEST, FileEntry, Manifest
+from model_store.manifest import MANIFEST, SIGNATURE, FileEntry, Manifest
 from model_store.reference import VERSION
-from model_store.remote.cache import Cache, DamagedDownload
+from model_store.remote.cache import Cache, DamagedDownload, Held
 from model_store.remote.objects import Missing, Objects, Unreachable
-from model_store.signatures import SIGNATURE, TrustedKeys, signature_of
+from model_store.signatures import TrustedKeys, signature_of
 from model_store.store import STORE_FILE, Store
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ T = TypeVar("T")
 
 _CLAIM = "claimed"
 """The object by which a publisher takes the number of a version."""
+_MARK = ".manifest-mark"
+"""Beside a manifest in the mirror: the size and the ETag that the storage gave for it when it was fetched."""
 _ALIAS_ATTEMPTS = 20
 _DOWNLOADS = 3
 """How often a file whose bytes are not those of the manifest is asked for."""
@@ -117,8 +119,7 @@ class RemoteStore(Store):
             except BaseException:
                 os.close(held)
                 raise
-            weakref.finalize(model, os.close, held)  # in use for as long as the model is
-            return model
+            return replace(model, held=Held(held))
 
         try:
             return load()
@@ -128,7 +129,7 @@ class RemoteStore(Store):
                 raise
             return load()
 
-    def set_alias(self, name: str, alias: str, version: int) -> None:
+    def set_alias(self, name: str, alias: str, version: int, *, only_newer: bool = False) -> None:
         """Point an alias at a version. Raises UnknownModel, or StoreError where the storage does not take it."""
         if version not in self.versions(name):
             raise UnknownModel(f"{name} has no version {version}")
@@ -144,6 +145,9 @@ class RemoteStore(Store):
             except Missing:
                 there, etag = False, None
                 path.unlink(missing_ok=True)
+            at = read_aliases(directory).get(alias, 0)
+            if only_newer and at > version and self._is_there(name, at):
+                return
             data = with_alias(directory, alias, version)
             if not readable(directory):
                 self._objects.replace(f"{name}/{UNREADABLE}", path.read_bytes())
@@ -170,7 +174,11 @@ class RemoteStore(Store):
         Of two publishers one gets a number and the other the next: the storage creates an object only once. A publisher
         that is killed leaves a number without a manifest, which no reader sees.
         """
-        version = max(map(int, self._numbers(draft.name)), default=0)
+        directory = self._directory(draft.name)
+        directory.mkdir(exist_ok=True)
+        self._bring(f"{draft.name}/{ALIASES}", directory / ALIASES)
+        # A removed version that an alias still names keeps its number: it must not mean two models.
+        version = max([largest_named(directory), *map(int, self._numbers(draft.name))])
         claimed = False
         while not claimed:
             version += 1
@@ -184,6 +192,14 @@ class RemoteStore(Store):
         if not self._objects.create(f"{draft.name}/{version}/{MANIFEST}", written):
             raise StoreError(f"{draft.name}@{version} was written by somebody else")
         return version
+
+    def _is_there(self, name: str, version: int) -> bool:
+        """Whether the storage has a version now; the mirror may not know of it yet."""
+        try:
+            self._objects.stat(f"{name}/{version}/{MANIFEST}")
+        except Missing:
+            return False
+        return True
 
     def _numbers(self, name: str) -> set[str]:
         """The versions that there are objects of, complete or not."""
@@ -205,10 +221,13 @@ class RemoteStore(Store):
         found = self._objects.below(f"{name}/")
         complete = {int(key.split("/")[1]) for key in found if re.fullmatch(rf"[^/]+/{VERSION}/{MANIFEST}", key)}
         for number in complete:
-            path = directory / str(number) / MANIFEST
-            if not path.exists():
+            key, path = f"{name}/{number}/{MANIFEST}", directory / str(number) / MANIFEST
+            # A version does not change, but who removes one and publishes again may get its number.
+            mark = f"{found[key].size} {found[key].etag or found[key].changed}"
+            if not path.exists() or _text(path.with_name(_MARK)) != mark:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                self._bring(f"{name}/{number}/{MANIFEST}", path)
+                self._bring(key, path)
+                replace_durably(path.with_name(_MARK), mark.encode())
         for number in set(versions_in(directory)) - complete:
             (directory / str(number) / MANIFEST).unlink(missing_ok=True)
             self._cache.forget(directory / str(number))
@@ -273,3 +292,11 @@ class RemoteStore(Store):
             logger.warning("%s; what the cache holds is used", error)
             self._down_until = time.monotonic() + _PAUSE
             return otherwise
+
+
+def _text(path: Path) -> str | None:
+    """What a small file of the mirror holds; None where there is none that can be read."""
+    try:
+        return path.read_text()
+    except (OSError, ValueError):
+        return None

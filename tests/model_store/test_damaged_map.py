@@ -49,7 +49,11 @@ def of_another_rank(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {**tensors, "mean": torch.zeros(2, dtype=tensors["mean"].dtype)}
 
 
-@pytest.mark.parametrize("change", [without_maxima, with_fewer, of_another_rank])
+def without_dimensions(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: torch.zeros((), dtype=tensor.dtype) for name, tensor in tensors.items()}
+
+
+@pytest.mark.parametrize("change", [without_maxima, with_fewer, of_another_rank, without_dimensions])
 def test_a_map_that_holds_something_else_is_refused(version: Path, change: Change) -> None:
     rewrite(version, change)
     with pytest.raises(ModelRefused, match=r"map\.safetensors"):

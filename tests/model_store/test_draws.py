@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,16 @@ from PIL import Image
 
 import flows
 from flows import inpainting
-from model_store import ModelRefused, Publication, Store, draws_to_png, fits_a_sheet, publish
+from model_store import (
+    LARGEST_SHEET,
+    ModelRefused,
+    Publication,
+    Store,
+    StoreError,
+    draws_to_png,
+    fits_a_sheet,
+    publish,
+)
 from model_store.draws import draws_from_png
 from model_store.weights import DamagedTensors
 
@@ -75,6 +86,47 @@ def test_the_survey_of_a_loaded_model_is_of_the_published_draws(tmp_path: Path) 
     (tmp_path / "squares" / "1" / "draws.png").write_bytes(SHEET)
     with pytest.raises(ModelRefused, match=r"draws\.png"):
         Store(tmp_path).load("squares", 1)
+
+
+def test_draws_that_no_load_would_read_are_refused_before_the_version_appears(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    flow = flows.lattice((8, 8), width=6, blocks=1).requires_grad_(False)
+    items = torch.zeros(LARGEST_SHEET // 64 + 64, 8, 8, dtype=torch.uint8)
+    publication = Publication(
+        flow=flow,
+        architecture="lattice",
+        arguments={"width": 6, "blocks": 1},
+        golden_items=items[:4],
+        draws=items,
+    )
+    with pytest.raises(StoreError, match=r"squares is not published: draws\.png: the draws are not a sheet"):
+        publish(tmp_path, "squares", publication)
+    assert Store(tmp_path).names() == []
+
+
+def test_a_lattice_flow_without_published_draws_makes_its_survey_itself(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    flow = flows.lattice((8, 8), width=6, blocks=1).requires_grad_(False)
+    items = torch.zeros(4, 8, 8, dtype=torch.uint8)
+    arguments = {"width": 6, "blocks": 1}
+    publication = Publication(flow=flow, architecture="lattice", arguments=arguments, golden_items=items)
+    publish(tmp_path, "squares", publication)
+    model = Store(tmp_path).load("squares", 1)
+    assert torch.equal(model.survey.draws, inpainting.draws(model.serving, 64))
+
+
+def test_draws_of_a_model_of_vectors_are_refused(tmp_path: Path) -> None:
+    flow = flows.nice((3,), hidden=[8], image=False).requires_grad_(False)
+    arguments = {"hidden": [8], "image": False}
+    publication = Publication(flow=flow, architecture="nice", arguments=arguments, golden_items=torch.randn(4, 3))
+    publish(tmp_path, "points", publication)
+    version = tmp_path / "points" / "1"
+    (version / "draws.png").write_bytes(SHEET)
+    manifest = json.loads((version / "manifest.json").read_text())
+    manifest["files"]["draws.png"] = {"sha256": hashlib.sha256(SHEET).hexdigest(), "size": len(SHEET)}
+    (version / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ModelRefused, match=r"draws\.png: items of shape \(3,\) are not pictures"):
+        Store(tmp_path).load("points", 1)
 
 
 def test_a_model_without_published_draws_makes_its_survey_once(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import flows
 from flows import anomaly
 from model_store import (
     CalibrationEvidence,
+    ModelRefused,
     Publication,
     Published,
     Report,
@@ -52,6 +53,34 @@ def test_the_loaded_flow_answers_as_the_published_one(publish_digits: Publish, s
     assert loaded.read("README.md") == b"# digits\n"
     assert loaded.calibration is None
     assert not any(p.requires_grad for p in loaded.flow.parameters())
+
+
+def test_a_damaged_version_without_weights_is_not_what_was_published_before(tmp_path: Path) -> None:
+    given = {"hidden": [8], "couplings": 2, "image": False}
+    flow = flows.build("nice", (2,), given)
+    for _ in range(2):
+        publish(
+            tmp_path,
+            "points",
+            Publication(flow=flow, architecture="nice", arguments=given, golden_items=torch.randn(4, 2)),
+        )
+    path = tmp_path / "points/2/manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["files"]["model.safetensors"]
+    path.write_text(json.dumps(manifest))
+    found = published_before(tmp_path, "points", flow, "float32", "nice", given)
+    assert found is not None
+    assert found.version == 1
+
+
+@pytest.mark.parametrize("file", ["manifest.sig", "manifest.json"])
+def test_a_version_that_lists_a_file_of_the_store_is_refused(publish_digits: Publish, store: Store, file: str) -> None:
+    path = publish_digits().path / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["files"][file] = manifest["files"]["README.md"]
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(ModelRefused, match=f"{file} cannot be a file of a model"):
+        store.load("digits", 1)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])

@@ -11,7 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from model_store import ModelRefused, Store, signatures
-from model_store.signatures import SIGNATURE, TrustedKeys, UnusableKey
+from model_store.manifest import SIGNATURE
+from model_store.signatures import TrustedKeys, UnusableKey
 from service.cli import main as sluice
 from tests.service.helpers import POINTS, assert_problem, publish_small, running
 

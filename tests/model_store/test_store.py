@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -89,12 +90,35 @@ def test_writers_at_once_keep_each_others_aliases(publish_digits: Publish, store
     assert len(store.aliases("digits")) == 51
 
 
+def test_of_two_publishers_at_once_the_later_version_becomes_the_default(
+    publish_digits: Publish, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Store.set_alias
+
+    def late(*arguments: Any, **options: Any) -> None:
+        """Another publisher is done between this one's version and its default."""
+        monkeypatch.setattr(Store, "set_alias", real)
+        publish_digits(seed=1)
+        real(*arguments, **options)
+
+    monkeypatch.setattr(Store, "set_alias", late)
+    assert publish_digits().version == 1
+    assert store.aliases("digits") == {"default": 2}
+
+
+def test_a_default_that_points_at_no_version_gives_way_to_a_smaller_one(publish_digits: Publish, store: Store) -> None:
+    publish_digits()
+    (store.root / "digits" / "aliases.json").write_text('{"default": 999999999}')
+    assert publish_digits().version == 2
+    assert store.aliases("digits") == {"default": 2}
+
+
 def test_a_version_that_cannot_become_the_default_is_published_all_the_same(
     publish_digits: Publish, store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert publish_digits().told_of_default == ""
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **_options: object) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:

@@ -159,6 +159,7 @@ def _damaged(files: dict[str, bytes], name: str) -> dict[str, bytes]:
         (lambda f: _changed(f, surprise=1), "surprise"),
         (lambda f: _entry(f, "../../evil"), "files"),
         (lambda f: _entry(f, "manifest.json", size=2), "cannot be a file of a model"),
+        (lambda f: _entry({**f, "manifest.sig": b""}, "manifest.sig"), "manifest.sig cannot be a file of a model"),
         (lambda f: _entry(f, "huge.png", size=2**40), "larger than the 4,294,967,296 bytes"),
         (lambda f: _changed(f, architecture={"name": "os.system", "arguments": {}}), "os.system"),
         (lambda f: _changed(f, architecture={"name": "nice", "arguments": {"hidden": [10**6]}}), "refused"),

@@ -7,7 +7,9 @@ import multiprocessing
 import shutil
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -189,6 +191,17 @@ def test_the_cache_stays_within_its_bound(bucket: Bucket, published: Path, tmp_p
     assert store.load("points", 1).reference == "points@1"
 
 
+def test_a_copy_of_a_model_keeps_its_files_in_the_cache(bucket: Bucket, published: Path, tmp_path: Path) -> None:
+    bound = sum(entry.size for entry in Store(published).manifest("points", 1).files.values()) + 200
+    store = opened(tmp_path, bound)
+    copy = replace(store.load("points", 1), least_rows=None)  # as the service makes of what it loads
+    with pytest.raises(StoreError, match="has no room"):
+        store.load("points", 2)
+    assert copy.read("README.md")
+    del copy
+    assert store.load("points", 2).reference == "points@2"
+
+
 def test_publishing_writes_the_manifest_last_and_a_reader_sees_all_or_nothing(
     bucket: Bucket, published: Path, tmp_path: Path
 ) -> None:
@@ -226,7 +239,25 @@ def test_two_publishers_get_different_versions(bucket: Bucket, published: Path, 
     assert sorted(found) == [1, 2, 3, 4]
     store = opened(tmp_path / "reader")
     assert {store.load("many", version).version for version in store.versions("many")} == {1, 2, 3, 4}
-    assert store.aliases("many")["default"] in found
+    assert store.aliases("many") == {"default": 4}
+
+
+def test_a_later_default_that_was_set_meanwhile_stays(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, real = opened(tmp_path / "one"), Objects.replace
+    publish_small_to(opened(tmp_path / "first"), seed=0)
+
+    def late(objects: Objects, key: str, *others: Any) -> bool:
+        """Another publisher is done between this one's look at the default and its own."""
+        if key == "many/aliases.json":
+            monkeypatch.setattr(Objects, "replace", real)
+            publish_small_to(opened(tmp_path / "two"), seed=2)
+        return real(objects, key, *others)
+
+    monkeypatch.setattr(Objects, "replace", late)
+    assert publish_small_to(store, seed=1) == 2
+    assert store.aliases("many") == {"default": 3}
 
 
 def publish_small_to(store: Store, seed: int) -> int:
@@ -284,6 +315,36 @@ def test_a_version_that_was_removed_is_no_longer_there(bucket: Bucket, tmp_path:
     with pytest.raises(UnknownModel):
         store.resolve("points@1")
     assert not list(tmp_path.glob(f"*/points/1/{MANIFEST}"))
+
+
+def test_a_number_that_was_given_again_is_fetched_anew(bucket: Bucket, published: Path, tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    old = store.load("points", 2)
+    sent = [path for path in (published / "points/1").iterdir() if path.name != MANIFEST]
+    for path in sent:
+        bucket.put(f"points/2/{path.name}", path.read_bytes())
+    manifest = {**json.loads((published / f"points/1/{MANIFEST}").read_text()), "version": 2}
+    written = json.dumps(manifest, indent=1).encode() + b"\n"
+    assert len(written) == len(bucket.get(f"points/2/{MANIFEST}")), "the size alone tells nothing"
+    bucket.put(f"points/2/{MANIFEST}", written)
+    new = store.load(*store.resolve("points@2"))
+    assert new.manifest.files == Store(published).manifest("points", 1).files != old.manifest.files
+    seen = [path for method, path in bucket.door.seen if method == "GET" and path.endswith(f"points/2/{MANIFEST}")]
+    store.resolve("points@2")
+    again = [path for method, path in bucket.door.seen if method == "GET" and path.endswith(f"points/2/{MANIFEST}")]
+    assert again == seen, "what did not change is not fetched again"
+
+
+@pytest.mark.parametrize("behind_a_url", [False, True])
+def test_the_number_of_a_removed_version_that_an_alias_names_is_not_given_again(
+    published: Path, tmp_path: Path, behind_a_url: bool
+) -> None:
+    root = tmp_path / "there"
+    shutil.copytree(published, root)
+    shutil.rmtree(root / "points/2")
+    store = open_store(root.as_uri(), tmp_path / "cache", GIB) if behind_a_url else Store(root)
+    assert receive(store, published / "points/2").version == 3
+    assert store.aliases("points") == {"default": 3}
 
 
 def test_a_directory_behind_a_url_is_a_store_too(published: Path, tmp_path: Path) -> None:
