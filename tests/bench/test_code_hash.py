@@ -53,6 +53,7 @@ OF_NOBODY = [
     "trainer/errors.py",
     "trainer/presets/*",
     "trainer/publish/__init__.py",
+    "trainer/publish/store_location.py",
     "trainer/report/*",
     "trainer/run/__init__.py",
     "trainer/run/run_directory.py",

@@ -113,7 +113,7 @@ def split(name: str, items: Tensor, test: Tensor, *, seed: int, limit: int | Non
             f"{name}: {len(items)} training and {len(test)} test items are too few to split; "
             f"there must be {LEAST_TEST} test items at least"
         )
+    if items.is_floating_point() and bool(items.isclose(items[0], rtol=0, atol=0, equal_nan=True).all()):
+        raise DataError(f"{name}: {len(items)} training items are all the same; there is nothing to learn from them")
     validation, train = divided(items, held_out, seed)
-    if len(train) == 0:
-        raise DataError(f"{name}: {len(items)} training items are nearly all the same; they cannot be split")
     return Splits(items[train], items[validation], test)

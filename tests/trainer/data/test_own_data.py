@@ -240,9 +240,10 @@ def test_rows_that_are_nearly_the_same_stay_on_one_side(tmp_path: Path) -> None:
     assert not sides[1] & sides[2]
 
 
-def test_rows_that_are_all_the_same_cannot_be_split() -> None:
-    items = torch.ones(50, 3) + 1e-9
-    with pytest.raises(DataError, match="nearly all the same"):
+@pytest.mark.parametrize("value", [1.0, float("nan")])
+def test_rows_that_are_all_the_same_are_refused(value: float) -> None:
+    items = torch.tensor([1.0, value, 2.0]).repeat(50, 1)
+    with pytest.raises(DataError, match="all the same"):
         split("same", items, items, seed=0)
 
 
