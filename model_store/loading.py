@@ -226,12 +226,8 @@ def _map(flow: Flow, note: m.MapNote | None, data: Mapping[str, bytes]) -> MapCa
         return MapCalibration.from_tensors(
             flow.item_shape, recipe, {key: tensor.to(flow.device) for key, tensor in tensors.items()}
         )
-    except (
-        ValueError,
-        TypeError,
-        IndexError,
-        RuntimeError,
-    ) as error:  # tensors of another dtype or rank than Sluice writes
+    # Of tensors of another dtype or rank than Sluice writes.
+    except (ValueError, TypeError, IndexError, RuntimeError) as error:
         raise DamagedTensors(f"{m.MAP}: {error}") from error
 
 

@@ -159,6 +159,7 @@ def _text_blocks(table: TableFile, wanted: tuple[str, ...], numbers: Collection[
                 place += batch.num_rows + len(faults)
                 if batch.num_rows:
                     last.good(int(rows[-1]), batch[table.names[-1]][-1].as_py())
+                # The last column of the file is read too, for its last cell, where nobody wants it.
                 yield Block(rows, dict(zip(wanted, batch.columns, strict=False)), faults)
         finally:
             del reader

@@ -90,8 +90,8 @@ class LatticeFlow(Flow, SharpModes):
         Nets see nothing of pixels where ``inside`` (B, H, W) is false. So the sum over the pixels inside is the
         log-likelihood of a picture with a border of any shape; the other values mean nothing. In colour, heads do see
         the first colours of the cells beside theirs: what lies outside must be filled with the same colour every time,
-        such as black, and the sum is a density for each such colour. ``template`` as x is what
-        is usual at each place, for a flow that takes one.
+        such as black, and the sum is a density for each such colour. ``template`` as x is what is usual at each place,
+        for a flow that takes one.
         """
         self.check(x)
         cells, *levels, _ = self.transforms
